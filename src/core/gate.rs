@@ -1,0 +1,722 @@
+//! Many checks, one answer: when each is tried, when an attempt's time is over, and when the gate opens or is given up.
+//!
+//! Thresholds count in a row, and a change restarts the count, as in the kubelet's prober. A check that has passed stays passed.
+//!
+//! One check's states × events (`—`: ignored). The gate ends (`Finish`) as soon as its answer is known, and is silent from then on.
+//!
+//! | state | Tick | Ended(pass) | Ended(not yet) | Ended(never) | Cut | Woken |
+//! | --- | --- | --- | --- | --- | --- | --- |
+//! | Due(t) | t ≤ now: **Attempt** → Running | — | — | — | — | due now, at the floor's earliest |
+//! | Running | time over: **Cancel** → Cut | Passed, or Due below the threshold | Due, or Failed at the threshold | Failed | as not yet | — |
+//! | Cut | — | as Running | as Running | Failed | as not yet: timed out | — |
+//! | Passed, Failed | — | — | — | — | — | — |
+//!
+//! A signal finishes the gate in every state; so does the end of `--timeout`, once the attempts that it cuts have said what they
+//! were doing.
+
+use super::outcome::{Outcome, Phase, Reason};
+use super::schedule::{Pace, Wake, pause};
+use super::time::Time;
+use std::time::Duration;
+
+/// The longest distance between two heartbeats.
+const LONGEST_BEAT: Duration = Duration::from_secs(60);
+/// The distance from the start to the first heartbeat.
+const FIRST_BEAT: Duration = Duration::from_secs(1);
+/// So many changes of a reason are told at once, …
+const CHANGES_AT_ONCE: u32 = 20;
+/// … and then one in this time: a check whose reason changes with every attempt must not fill the log.
+const CHANGE_EVERY: Duration = Duration::from_secs(10);
+
+/// How many checks must pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// All of them.
+    All,
+    /// One of them.
+    Any,
+}
+
+/// What a gate is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spec {
+    /// For each check the least pause between two attempts.
+    pub(crate) floors: Vec<Duration>,
+    /// How many must pass.
+    pub(crate) need: Need,
+    /// How attempts follow each other.
+    pub(crate) pace: Pace,
+    /// How many attempts in a row must pass; at least 1.
+    pub(crate) success_threshold: u32,
+    /// How many in a row may fail before the check is given up; no end if `None`.
+    pub(crate) failure_threshold: Option<u32>,
+    /// When the first attempts begin, after the start of the gate.
+    pub(crate) initial_delay: Duration,
+    /// How long an attempt may take.
+    pub(crate) attempt_timeout: Duration,
+    /// How long all may take; no end if `None`.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What happened. Checks are named by their index in [`Spec::floors`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Time passed: [`Gate::deadline`] is reached, or nothing in particular.
+    Tick,
+    /// An attempt came to its end by itself.
+    Ended {
+        /// Whose.
+        check: usize,
+        /// How.
+        outcome: Outcome,
+        /// Will somebody tell when it may pass?
+        wake: Wake,
+    },
+    /// An attempt was cancelled, as asked.
+    Cut {
+        /// Whose.
+        check: usize,
+        /// What it was doing.
+        phase: Phase,
+    },
+    /// What a check looks at has changed: it may pass now.
+    Woken {
+        /// Which.
+        check: usize,
+    },
+    /// A signal that ends podgate.
+    Signal(u8),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Begin an attempt of this check.
+    Attempt {
+        /// Which.
+        check: usize,
+        /// When its time will be over.
+        until: Time,
+    },
+    /// End the attempt of this check, and answer with [`Event::Cut`].
+    Cancel {
+        /// Which.
+        check: usize,
+    },
+    /// Tell people.
+    Notice(Notice),
+    /// The gate has its answer. No event changes it.
+    Finish(Verdict),
+}
+
+/// What people are told while they wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A check passed for good.
+    Passed {
+        /// Which.
+        check: usize,
+    },
+    /// A check does not pass for another reason than before.
+    Waiting {
+        /// Which.
+        check: usize,
+    },
+    /// Nothing changed for a while.
+    Heartbeat,
+}
+
+/// The gate's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// What must pass has passed.
+    Opened,
+    /// `--timeout` is over.
+    TimedOut,
+    /// So many checks can no longer pass that the gate cannot open; one of them.
+    Failed(usize),
+    /// A signal asked podgate to end.
+    Stopped(u8),
+}
+
+/// What is known of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Progress {
+    floor: Duration,
+    state: State,
+    passes: u32,
+    failures: u32,
+    /// Attempts begun.
+    pub(crate) attempts: u32,
+    /// Why the last attempt did not pass, and when it ended.
+    pub(crate) last: Option<(Reason, Time)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Due(Time),
+    Running { since: Time, until: Time },
+    Cut { since: Time, until: Time },
+    Passed,
+    Failed { never: bool },
+}
+
+impl Progress {
+    /// Has it passed for good?
+    pub(crate) fn has_passed(&self) -> bool {
+        self.state == State::Passed
+    }
+
+    /// Is it known that it can never pass?
+    pub(crate) fn can_never_pass(&self) -> bool {
+        self.state == State::Failed { never: true }
+    }
+
+    /// Is it an open question whether it passes?
+    fn is_open(&self) -> bool {
+        match self.state {
+            State::Due(_) | State::Running { .. } | State::Cut { .. } => true,
+            State::Passed | State::Failed { .. } => false,
+        }
+    }
+
+    fn is_in_flight(&self) -> bool {
+        match self.state {
+            State::Running { .. } | State::Cut { .. } => true,
+            State::Due(_) | State::Passed | State::Failed { .. } => false,
+        }
+    }
+}
+
+/// The machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    spec: Spec,
+    start: Time,
+    checks: Vec<Progress>,
+    closing: bool,
+    verdict: Option<Verdict>,
+    next_beat: Time,
+    beat: Duration,
+    credit: u32,
+    credited: Time,
+}
+
+impl Gate {
+    /// A gate that starts to wait now.
+    pub(crate) fn new(spec: Spec, now: Time) -> Self {
+        let first = now.plus(spec.initial_delay);
+        let progress =
+            |floor: &Duration| Progress { floor: *floor, state: State::Due(first), passes: 0, failures: 0, attempts: 0, last: None };
+        let checks = spec.floors.iter().map(progress).collect();
+        Self {
+            start: now,
+            checks,
+            closing: false,
+            verdict: None,
+            next_beat: first.plus(FIRST_BEAT),
+            beat: FIRST_BEAT,
+            credit: CHANGES_AT_ONCE,
+            credited: now,
+            spec,
+        }
+    }
+
+    /// What is known of each check, in the order of [`Spec::floors`].
+    pub(crate) fn progress(&self) -> &[Progress] {
+        &self.checks
+    }
+
+    /// How long the gate has waited.
+    pub(crate) fn waited(&self, now: Time) -> Duration {
+        now.since(self.start)
+    }
+
+    /// When [`Event::Tick`] is due next; `None` when the gate has finished.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        if self.verdict.is_some() {
+            return None;
+        }
+        let of_check = |check: &Progress| match check.state {
+            State::Due(at) => (!self.closing).then_some(at),
+            State::Running { until, .. } => Some(until),
+            State::Cut { .. } | State::Passed | State::Failed { .. } => None,
+        };
+        let end = self.end().filter(|_| !self.closing);
+        self.checks.iter().filter_map(of_check).chain(end).chain([self.next_beat]).min()
+    }
+
+    /// Takes an event and says what is to be done, in this order.
+    pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.verdict.is_some() {
+            return actions;
+        }
+        match event {
+            Event::Tick => self.tick(now, &mut actions),
+            Event::Ended { check, outcome, wake } => self.ended(now, check, outcome, wake, &mut actions),
+            Event::Cut { check, phase } => {
+                if let Some(State::Cut { since, until }) = self.checks.get(check).map(|it| it.state) {
+                    let reason = Reason::TimedOut { phase, after: until.since(since) };
+                    self.ended(now, check, Outcome::NotYet(reason), Wake::Asked, &mut actions);
+                }
+            }
+            Event::Woken { check } => self.woken(now, check),
+            Event::Signal(number) => self.verdict = Some(Verdict::Stopped(number)),
+        }
+        if self.closing && self.verdict.is_none() && !self.checks.iter().any(Progress::is_in_flight) {
+            self.verdict = Some(Verdict::TimedOut);
+        }
+        actions.extend(self.verdict.map(Action::Finish));
+        actions
+    }
+
+    fn end(&self) -> Option<Time> {
+        self.spec.timeout.map(|timeout| self.start.plus(timeout))
+    }
+
+    fn tick(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let end = self.end();
+        self.closing = self.closing || end.is_some_and(|end| end <= now);
+        for (index, check) in self.checks.iter_mut().enumerate() {
+            match check.state {
+                State::Running { since, until } if self.closing || until <= now => {
+                    check.state = State::Cut { since, until: until.min(now) };
+                    actions.push(Action::Cancel { check: index });
+                }
+                State::Due(at) if at <= now && !self.closing => {
+                    let until = now.plus(self.spec.attempt_timeout);
+                    let until = end.map_or(until, |end| until.min(end));
+                    check.state = State::Running { since: now, until };
+                    check.attempts = check.attempts.saturating_add(1);
+                    actions.push(Action::Attempt { check: index, until });
+                }
+                State::Due(_) | State::Running { .. } | State::Cut { .. } | State::Passed | State::Failed { .. } => {}
+            }
+        }
+        if self.next_beat <= now {
+            self.beat = self.beat.saturating_mul(2).min(LONGEST_BEAT);
+            self.next_beat = now.plus(self.beat);
+            if !self.closing {
+                actions.push(Action::Notice(Notice::Heartbeat));
+            }
+        }
+    }
+
+    fn ended(&mut self, now: Time, index: usize, outcome: Outcome, wake: Wake, actions: &mut Vec<Action>) {
+        let waited = self.waited(now);
+        let closing = self.closing;
+        let Some(check) = self.checks.get_mut(index) else { return };
+        let (State::Running { since, .. } | State::Cut { since, .. }) = check.state else { return };
+        let next = pause(self.spec.pace, wake, check.floor, waited, now.since(since)).map(|pause| now.plus(pause));
+        let changed = match outcome {
+            Outcome::Pass => {
+                check.failures = 0;
+                check.passes = check.passes.saturating_add(1);
+                let passed = check.passes >= self.spec.success_threshold;
+                check.state = match next {
+                    Some(at) if !passed => State::Due(at),
+                    Some(_) | None => State::Passed,
+                };
+                if passed {
+                    actions.push(Action::Notice(Notice::Passed { check: index }));
+                }
+                false
+            }
+            Outcome::NotYet(reason) => {
+                check.passes = 0;
+                check.failures = check.failures.saturating_add(1);
+                let spent = self.spec.failure_threshold.is_some_and(|most| check.failures >= most);
+                check.state = match next {
+                    Some(at) if !spent => State::Due(at),
+                    Some(_) | None => State::Failed { never: false },
+                };
+                // An attempt that the end of all cut short tells less than the one before it.
+                let tells = !(closing && check.last.is_some() && matches!(reason, Reason::TimedOut { .. }));
+                let changed = tells && check.last.as_ref().is_none_or(|(last, _)| *last != reason);
+                if tells {
+                    check.last = Some((reason, now));
+                }
+                changed
+            }
+            Outcome::Never(reason) => {
+                check.state = State::Failed { never: true };
+                check.last = Some((reason, now));
+                false
+            }
+        };
+        self.verdict = self.answer(index);
+        if changed && self.verdict.is_none() && !closing && self.may_tell(now) {
+            actions.push(Action::Notice(Notice::Waiting { check: index }));
+        }
+    }
+
+    fn woken(&mut self, now: Time, index: usize) {
+        if self.spec.pace != Pace::Proportional {
+            return;
+        }
+        let Some(check) = self.checks.get_mut(index) else { return };
+        if let State::Due(at) = check.state {
+            let earliest = check.last.as_ref().map_or(at, |(_, ended)| ended.plus(check.floor)).max(now);
+            check.state = State::Due(at.min(earliest));
+        }
+    }
+
+    /// The answer, if there is one now that the check at `index` has changed.
+    fn answer(&self, index: usize) -> Option<Verdict> {
+        let any = |test: fn(&Progress) -> bool| self.checks.iter().any(test);
+        let all = |test: fn(&Progress) -> bool| self.checks.iter().all(test);
+        let has_failed = |check: &Progress| !check.is_open() && !check.has_passed();
+        match self.spec.need {
+            Need::All if all(Progress::has_passed) => Some(Verdict::Opened),
+            // A probe tells all that it found, not only what failed first.
+            Need::All if self.spec.pace == Pace::Once && any(Progress::is_open) => None,
+            Need::All if any(has_failed) => Some(Verdict::Failed(self.checks.iter().position(has_failed).unwrap_or(index))),
+            Need::Any if any(Progress::has_passed) => Some(Verdict::Opened),
+            Need::Any if all(has_failed) => Some(Verdict::Failed(index)),
+            Need::All | Need::Any => None,
+        }
+    }
+
+    /// May one more change of a reason be told?
+    fn may_tell(&mut self, now: Time) -> bool {
+        let refill = now.since(self.credited).as_nanos() / CHANGE_EVERY.as_nanos();
+        if refill > 0 {
+            self.credited = now;
+            self.credit = self.credit.saturating_add(u32::try_from(refill).unwrap_or(u32::MAX)).min(CHANGES_AT_ONCE);
+        }
+        let may = self.credit > 0;
+        self.credit = self.credit.saturating_sub(1);
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Event, Gate, Need, Notice, Spec, Verdict};
+    use crate::core::outcome::{Outcome, Phase, Reason};
+    use crate::core::schedule::{NEAR, Pace, Wake};
+    use crate::core::time::Time;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(millis: u64) -> Time {
+        Time::at(Duration::from_millis(millis))
+    }
+
+    fn spec(checks: usize) -> Spec {
+        Spec {
+            floors: vec![NEAR; checks],
+            need: Need::All,
+            pace: Pace::Proportional,
+            success_threshold: 1,
+            failure_threshold: None,
+            initial_delay: Duration::ZERO,
+            attempt_timeout: SECOND,
+            timeout: Some(60 * SECOND),
+        }
+    }
+
+    fn ended(check: usize, outcome: Outcome) -> Event {
+        Event::Ended { check, outcome, wake: Wake::Asked }
+    }
+
+    fn refused(check: usize) -> Event {
+        ended(check, Outcome::NotYet(Reason::Refused))
+    }
+
+    fn pass(check: usize) -> Event {
+        ended(check, Outcome::Pass)
+    }
+
+    fn verdict(actions: &[Action]) -> Option<Verdict> {
+        actions.iter().find_map(|action| match action {
+            Action::Finish(verdict) => Some(*verdict),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn all_open_the_gate_when_the_last_one_passes() {
+        let mut gate = Gate::new(spec(2), at(0));
+        assert_eq!(gate.handle(at(0), Event::Tick).len(), 2, "both are tried at once");
+        assert_eq!(verdict(&gate.handle(at(1), pass(0))), None);
+        assert_eq!(verdict(&gate.handle(at(2), refused(1))), None);
+        assert_eq!(gate.handle(at(500), Event::Tick), [Action::Attempt { check: 1, until: at(1500) }], "what passed stays passed");
+        assert_eq!(verdict(&gate.handle(at(501), pass(1))), Some(Verdict::Opened));
+        assert_eq!(gate.deadline(), None);
+    }
+
+    #[test]
+    fn any_opens_it_at_the_first_and_fails_with_the_last() {
+        let any = Spec { need: Need::Any, ..spec(2) };
+        let mut gate = Gate::new(any.clone(), at(0));
+        gate.handle(at(0), Event::Tick);
+        assert_eq!(verdict(&gate.handle(at(1), pass(1))), Some(Verdict::Opened));
+
+        let never = || Outcome::Never(Reason::NoCommand("x".to_owned()));
+        let mut gate = Gate::new(any, at(0));
+        gate.handle(at(0), Event::Tick);
+        assert_eq!(verdict(&gate.handle(at(1), ended(0, never()))), None);
+        assert_eq!(verdict(&gate.handle(at(2), ended(1, never()))), Some(Verdict::Failed(1)));
+    }
+
+    #[test]
+    fn thresholds_count_in_a_row() {
+        let every = Pace::Every(Duration::from_millis(100));
+        let mut gate = Gate::new(Spec { pace: every, success_threshold: 3, failure_threshold: Some(3), ..spec(1) }, at(0));
+        let mut now = 0;
+        let mut step = |event: Event| {
+            gate.handle(at(now), Event::Tick);
+            now += 100;
+            verdict(&gate.handle(at(now), event))
+        };
+        for event in [pass(0), pass(0), refused(0), refused(0), pass(0), refused(0), refused(0), pass(0), pass(0)] {
+            assert_eq!(step(event), None);
+        }
+        assert_eq!(step(pass(0)), Some(Verdict::Opened));
+
+        let mut gate = Gate::new(Spec { failure_threshold: Some(1), ..spec(1) }, at(0));
+        gate.handle(at(0), Event::Tick);
+        assert_eq!(verdict(&gate.handle(at(1), refused(0))), Some(Verdict::Failed(0)));
+    }
+
+    #[test]
+    fn an_attempt_whose_time_is_over_is_cancelled_and_tells_what_it_did() {
+        let mut gate = Gate::new(spec(1), at(0));
+        gate.handle(at(0), Event::Tick);
+        assert_eq!(gate.deadline(), Some(at(1000)));
+        let actions = gate.handle(at(1000), Event::Tick);
+        assert!(actions.contains(&Action::Cancel { check: 0 }), "{actions:?}");
+        gate.handle(at(1001), Event::Cut { check: 0, phase: Phase::Answer });
+        let (reason, _) = gate.progress()[0].last.clone().expect("a reason");
+        assert_eq!(reason, Reason::TimedOut { phase: Phase::Answer, after: SECOND });
+    }
+
+    #[test]
+    fn the_end_of_all_cuts_what_runs_and_keeps_the_better_reason() {
+        let mut gate = Gate::new(Spec { timeout: Some(Duration::from_millis(500)), ..spec(1) }, at(0));
+        gate.handle(at(0), Event::Tick);
+        gate.handle(at(1), refused(0));
+        assert_eq!(gate.handle(at(400), Event::Tick), [Action::Attempt { check: 0, until: at(500) }]);
+        assert_eq!(gate.handle(at(500), Event::Tick), [Action::Cancel { check: 0 }]);
+        let actions = gate.handle(at(500), Event::Cut { check: 0, phase: Phase::Connecting });
+        assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
+        assert_eq!(gate.progress()[0].last.clone().expect("a reason").0, Reason::Refused);
+    }
+
+    #[test]
+    fn a_probe_waits_for_all_its_answers() {
+        let mut gate = Gate::new(Spec { pace: Pace::Once, timeout: None, ..spec(2) }, at(0));
+        gate.handle(at(0), Event::Tick);
+        assert_eq!(verdict(&gate.handle(at(1), refused(0))), None);
+        assert_eq!(verdict(&gate.handle(at(2), pass(1))), Some(Verdict::Failed(0)));
+    }
+
+    #[test]
+    fn a_signal_ends_it_in_every_state() {
+        for before in [vec![], vec![Event::Tick], vec![Event::Tick, refused(0)]] {
+            let mut gate = Gate::new(spec(1), at(0));
+            before.into_iter().for_each(|event| drop(gate.handle(at(0), event)));
+            assert_eq!(gate.handle(at(1), Event::Signal(15)), [Action::Finish(Verdict::Stopped(15))]);
+            assert_eq!(gate.handle(at(2), pass(0)), []);
+        }
+    }
+
+    #[test]
+    fn a_woken_check_is_tried_at_once_but_not_faster_than_its_floor() {
+        let mut gate = Gate::new(spec(1), at(0));
+        gate.handle(at(0), Event::Tick);
+        gate.handle(at(10), Event::Ended { check: 0, outcome: Outcome::NotYet(Reason::NoFile), wake: Wake::Watched });
+        gate.handle(at(10), Event::Woken { check: 0 });
+        assert_eq!(gate.deadline(), Some(at(11)));
+        gate.handle(at(11), Event::Tick);
+        gate.handle(at(11), Event::Ended { check: 0, outcome: Outcome::NotYet(Reason::NoFile), wake: Wake::Watched });
+        gate.handle(at(500), Event::Woken { check: 0 });
+        assert_eq!(gate.deadline(), Some(at(500)));
+    }
+
+    #[test]
+    fn heartbeats_double_their_distance_up_to_a_minute() {
+        let mut gate = Gate::new(Spec { timeout: None, pace: Pace::Every(3600 * SECOND), ..spec(1) }, at(0));
+        let mut beats = Vec::new();
+        for millis in (0..300_000).step_by(500) {
+            let actions = gate.handle(at(millis), Event::Tick);
+            gate.handle(at(millis), refused(0));
+            if actions.contains(&Action::Notice(Notice::Heartbeat)) {
+                beats.push(millis / 1000);
+            }
+        }
+        assert_eq!(beats, [1, 3, 7, 15, 31, 63, 123, 183, 243]);
+    }
+
+    #[test]
+    fn a_reason_that_changes_with_every_attempt_does_not_fill_the_log() {
+        let mut gate = Gate::new(Spec { timeout: None, ..spec(1) }, at(0));
+        let mut told = 0;
+        for attempt in 0..10_000 {
+            gate.handle(at(attempt * 10), Event::Tick);
+            let reason = Reason::ExitCode(1, format!("attempt {attempt}"));
+            let actions = gate.handle(at(attempt * 10), ended(0, Outcome::NotYet(reason)));
+            told += usize::from(actions.contains(&Action::Notice(Notice::Waiting { check: 0 })));
+        }
+        assert!((20..=31).contains(&told), "{told} lines in 100 s");
+    }
+
+    /// What a random shell does next.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Pass(u64),
+        Refuse(u64),
+        Never,
+        Hang,
+        Wake,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0_u64..1500).prop_map(Step::Pass),
+            9 => (0_u64..1500).prop_map(Step::Refuse),
+            1 => Just(Step::Never),
+            2 => Just(Step::Hang),
+            2 => Just(Step::Wake),
+        ]
+    }
+
+    fn any_spec() -> impl Strategy<Value = Spec> {
+        (
+            1_usize..5,
+            any::<bool>(),
+            prop_oneof![Just(Pace::Proportional), (1_u64..2000).prop_map(|ms| Pace::Every(Duration::from_millis(ms))), Just(Pace::Once)],
+            1_u32..4,
+            proptest::option::of(1_u32..6),
+            0_u64..500,
+            proptest::option::of(1_u64..20_000),
+        )
+            .prop_map(|(checks, any, pace, success, failure, delay, timeout)| Spec {
+                need: if any { Need::Any } else { Need::All },
+                success_threshold: if matches!(pace, Pace::Every(_)) { success } else { 1 },
+                failure_threshold: failure,
+                initial_delay: Duration::from_millis(delay),
+                timeout: timeout.map(Duration::from_millis),
+                pace,
+                ..spec(checks)
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1500))]
+
+        /// The shell as it is: it sleeps until the deadline or until an attempt ends, and does what it is told. The promises are
+        /// checked against a model that only counts outcomes in a row.
+        #[test]
+        fn the_gate_keeps_its_promises(spec in any_spec(), steps in proptest::collection::vec(step(), 1..120)) {
+            let mut steps = steps.into_iter().cycle();
+            let mut gate = Gate::new(spec.clone(), at(0));
+            let count = spec.floors.len();
+            // For each check in flight: when it will end by itself, and how.
+            let mut flying: Vec<Option<(Option<Time>, Outcome, Time)>> = vec![None; count];
+            let mut in_a_row: Vec<(u32, u32)> = vec![(0, 0); count];
+            let mut passed = vec![false; count];
+            let mut failed = vec![false; count];
+            let mut now = at(0);
+            let mut finished = None;
+            for _ in 0..4000 {
+                let natural = flying.iter().flatten().filter_map(|(end, _, _)| *end).min();
+                let deadline = gate.deadline().expect("a gate that has not finished has a deadline");
+                now = deadline.min(natural.unwrap_or(deadline)).max(now);
+                let mut queue = Vec::new();
+                for check in 0..count {
+                    if let Some((Some(end), outcome, _)) = flying[check].clone()
+                        && end <= now
+                    {
+                        flying[check] = None;
+                        queue.push(ended(check, outcome));
+                    }
+                }
+                queue.push(Event::Tick);
+                while !queue.is_empty() && finished.is_none() {
+                    let event = queue.remove(0);
+                    if let Event::Ended { check, outcome, .. } = &event {
+                        let (passes, failures) = &mut in_a_row[*check];
+                        match outcome {
+                            Outcome::Pass => (*passes, *failures) = (*passes + 1, 0),
+                            Outcome::NotYet(_) => (*passes, *failures) = (0, *failures + 1),
+                            Outcome::Never(_) => failed[*check] = true,
+                        }
+                    }
+                    if let Event::Cut { check, .. } = &event {
+                        in_a_row[*check] = (0, in_a_row[*check].1 + 1);
+                    }
+                    for check in 0..count {
+                        let (passes, failures) = in_a_row[check];
+                        let once = spec.pace == Pace::Once;
+                        passed[check] = passed[check] || passes >= spec.success_threshold;
+                        failed[check] = failed[check] || (failures > 0 && (once || spec.failure_threshold.is_some_and(|most| failures >= most)));
+                    }
+                    let was_tick = event == Event::Tick;
+                    for action in gate.handle(now, event) {
+                        prop_assert_eq!(finished, None, "nothing comes after Finish");
+                        match action {
+                            Action::Attempt { check, until } => {
+                                prop_assert!(flying[check].is_none(), "one attempt at a time");
+                                prop_assert!(!passed[check] && !failed[check], "none after its end is known");
+                                prop_assert!(now >= Time::at(spec.initial_delay));
+                                prop_assert!(until <= now.plus(spec.attempt_timeout));
+                                prop_assert!(spec.timeout.is_none_or(|timeout| until <= Time::at(timeout) && now < Time::at(timeout)));
+                                let after = |ms: u64| Some(now.plus(Duration::from_millis(ms)));
+                                flying[check] = Some(match steps.next().expect("endless") {
+                                    Step::Pass(ms) => (after(ms), Outcome::Pass, until),
+                                    Step::Refuse(ms) => (after(ms), Outcome::NotYet(Reason::Refused), until),
+                                    Step::Never => (after(0), Outcome::Never(Reason::NoFile), until),
+                                    Step::Hang => (None, Outcome::Pass, until),
+                                    Step::Wake => {
+                                        queue.push(Event::Woken { check: (check + 1) % count });
+                                        (None, Outcome::Pass, until)
+                                    }
+                                });
+                            }
+                            Action::Cancel { check } => {
+                                let (_, _, until) = flying[check].take().expect("only what runs is cancelled");
+                                let over = spec.timeout.is_some_and(|timeout| now >= Time::at(timeout));
+                                prop_assert!(now >= until || over, "not before its time");
+                                queue.push(Event::Cut { check, phase: Phase::Answer });
+                            }
+                            Action::Notice(Notice::Passed { check }) => prop_assert!(passed[check]),
+                            Action::Notice(Notice::Waiting { .. } | Notice::Heartbeat) => {}
+                            Action::Finish(verdict) => finished = Some(verdict),
+                        }
+                    }
+                    if was_tick && finished.is_none() && queue.is_empty() {
+                        prop_assert!(gate.deadline().expect("a deadline") > now, "it never spins");
+                    }
+                }
+                if finished.is_some() {
+                    break;
+                }
+            }
+            let all_known = (0..count).all(|check| passed[check] || failed[check]);
+            let opens = match spec.need {
+                Need::All => passed.iter().all(|it| *it),
+                Need::Any => passed.iter().any(|it| *it),
+            };
+            match finished {
+                Some(Verdict::Opened) => prop_assert!(opens),
+                Some(Verdict::TimedOut) => {
+                    let timeout = spec.timeout.expect("only where there is one");
+                    prop_assert!(!opens && now >= Time::at(timeout));
+                    prop_assert!(now <= Time::at(timeout).plus(Duration::from_millis(1)), "at its time, not later");
+                }
+                Some(Verdict::Failed(check)) => {
+                    prop_assert!(failed[check] && !opens);
+                    let known = if spec.need == Need::Any || spec.pace == Pace::Once { all_known } else { true };
+                    prop_assert!(known);
+                }
+                Some(Verdict::Stopped(_)) => prop_assert!(false, "no signal was sent"),
+                None => prop_assert!(spec.timeout.is_none_or(|timeout| now < Time::at(timeout)), "it ends in time"),
+            }
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The HTTP rules of DESIGN 4, which are the kubelet's (`pkg/probe/http`): which status passes, which redirect is followed, what a
+//! header flag means. They are ours to keep, whatever the HTTP library's defaults are.
+
+use super::check::{Kind, Scheme, Server, Url, parse};
+use super::outcome::Reason;
+use std::fmt;
+
+/// The most redirects that are followed; one more is *not yet*.
+pub(crate) const MOST_REDIRECTS: u32 = 10;
+/// The most bytes of a body that are read, as the kubelet's `maxRespBodyLength`.
+pub(crate) const MOST_BODY: u64 = 10 * 1024;
+/// The most bytes of headers that are read. Go's limit is 1 MiB and more; no health endpoint sends so much.
+pub(crate) const MOST_HEADERS: usize = 64 * 1024;
+
+/// What is asked, of every HTTP check of the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// The method; GET by default.
+    pub(crate) method: String,
+    /// Headers in the order given.
+    pub(crate) headers: Vec<Header>,
+    /// Which statuses pass.
+    pub(crate) pass: Statuses,
+    /// What the first 10 KiB of the body must contain.
+    pub(crate) body_contains: Option<String>,
+}
+
+/// One `--http-header`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// A token of RFC 9110.
+    pub(crate) name: String,
+    /// Visible characters, spaces and tabs. Empty takes a default header away, as the kubelet has it for `Accept`.
+    pub(crate) value: String,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ***", self.name)
+    }
+}
+
+impl Header {
+    /// Is it this one? Names have no case.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// Reads `Name: value`.
+///
+/// # Errors
+/// What is wrong. Never the value: it may be a secret.
+pub(crate) fn header(text: &str) -> Result<Header, String> {
+    const EXAMPLE: &str = "say 'X-Probe: podgate' (the value is not shown here)";
+    let Some((name, value)) = text.split_once(':') else { return Err(format!("has no colon; {EXAMPLE}")) };
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("has a name that no header can have; {EXAMPLE}"));
+    }
+    let value = value.trim_matches([' ', '\t']);
+    if !value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
+        return Err(format!("{name:?} has a value with control characters; {EXAMPLE}"));
+    }
+    for hop in ["Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Expect", "TE", "Trailer"] {
+        if name.eq_ignore_ascii_case(hop) {
+            return Err(format!("{name:?} is podgate's own to set: an attempt has no body and one connection; leave it out"));
+        }
+    }
+    if name.eq_ignore_ascii_case("Host") && (value.is_empty() || value.contains([' ', '/', '@', '?', '#', ','])) {
+        return Err("\"Host\" needs a host name; say 'Host: example.com'".to_owned());
+    }
+    Ok(Header { name: name.to_owned(), value: value.to_owned() })
+}
+
+/// Reads a method.
+///
+/// # Errors
+/// What is wrong and a right example.
+pub(crate) fn method(text: &str) -> Result<String, String> {
+    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+    if known.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(match known.iter().find(|it| it.eq_ignore_ascii_case(text)) {
+        Some(right) => format!("methods are in capitals; say {right}"),
+        None => format!("is no method that a check can use; say GET, or one of {}", known.join(", ")),
+    })
+}
+
+/// Characters of a header's name: `tchar` of RFC 9110, 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Which statuses pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Statuses {
+    /// 200–399: the kubelet's rule.
+    Kubelet,
+    /// `--http-status`: ranges, both ends included. Never empty.
+    Ranges(Vec<(u16, u16)>),
+}
+
+impl Statuses {
+    /// Does this one pass?
+    pub(crate) fn contain(&self, status: u16) -> bool {
+        match self {
+            Self::Kubelet => (200..400).contains(&status),
+            Self::Ranges(ranges) => ranges.iter().any(|(first, last)| (*first..=*last).contains(&status)),
+        }
+    }
+
+    /// Was exactly this one asked for? A redirect that was asked for by its number is the answer, and not followed.
+    fn name(&self, status: u16) -> bool {
+        match self {
+            Self::Kubelet => false,
+            Self::Ranges(ranges) => ranges.contains(&(status, status)),
+        }
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kubelet => f.write_str("200-399"),
+            Self::Ranges(ranges) => {
+                for (index, (first, last)) in ranges.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "," };
+                    if first == last { write!(f, "{comma}{first}")? } else { write!(f, "{comma}{first}-{last}")? }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Reads `200-299,401`.
+///
+/// # Errors
+/// What is wrong and a right example.
+pub(crate) fn statuses(text: &str) -> Result<Statuses, String> {
+    const EXAMPLE: &str = "say 200-299,401";
+    let status = |text: &str| {
+        let text = text.trim();
+        let number = text.parse::<u16>().ok().filter(|it| (100..=599).contains(it));
+        number.filter(|_| text.len() == 3).ok_or_else(|| format!("a status is a number from 100 to 599; {EXAMPLE}"))
+    };
+    let range = |text: &str| match text.split_once('-') {
+        None => status(text).map(|it| (it, it)),
+        Some((first, last)) => {
+            let (first, last) = (status(first)?, status(last)?);
+            if first > last { Err(format!("a range goes from the lower to the higher; {EXAMPLE}")) } else { Ok((first, last)) }
+        }
+    };
+    text.split(',').map(range).collect::<Result<_, _>>().map(Statuses::Ranges)
+}
+
+/// What to do with an answer, before its body is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Its own status decides.
+    Decides,
+    /// Ask there instead.
+    Follow(Box<Url>),
+    /// A redirect that can be neither followed nor counted.
+    Fails(Reason),
+}
+
+/// Is this answer a redirect to follow? Only while the host name stays the same; one to another host counts by its own status, as
+/// the kubelet's `RedirectChecker` has it. `followed`: how many were.
+pub(crate) fn answer(at: &Url, status: u16, location: Option<&str>, pass: &Statuses, followed: u32) -> Answer {
+    let Some(location) = location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) else { return Answer::Decides };
+    if pass.name(status) {
+        return Answer::Decides;
+    }
+    match next(at, location) {
+        Next::Elsewhere => Answer::Decides,
+        Next::Bad => Answer::Fails(Reason::BadRedirect(format!("({status}) to what is no URL"))),
+        Next::Same(_) if followed >= MOST_REDIRECTS => Answer::Fails(Reason::TooManyRedirects),
+        Next::Same(url) => Answer::Follow(url),
+    }
+}
+
+/// Which method the next request has: 303 makes it GET, as do 301 and 302 for a POST (RFC 9110, 15.4).
+pub(crate) fn next_method(status: u16, method: &str) -> &str {
+    match (status, method) {
+        (_, "HEAD") => "HEAD",
+        (303, _) | (301 | 302, "POST") => "GET",
+        (_, method) => method,
+    }
+}
+
+/// Where a `Location` leads.
+enum Next {
+    Same(Box<Url>),
+    Elsewhere,
+    Bad,
+}
+
+fn next(at: &Url, location: &str) -> Next {
+    let location = location.trim();
+    let location = location.split_once('#').map_or(location, |(location, _)| location);
+    let scheme = location.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+    let absolute = match (scheme, at.scheme, location.strip_prefix("//")) {
+        (Some(_), _, _) => location.to_owned(),
+        (None, Scheme::Plain, Some(rest)) => format!("http://{rest}"),
+        (None, Scheme::Tls, Some(rest)) => format!("https://{rest}"),
+        (None, Scheme::Plain | Scheme::Tls, None) => {
+            return Next::Same(Box::new(Url { path: resolved(&at.path, location), ..at.clone() }));
+        }
+    };
+    match parse(&encoded(&absolute)).map(|check| check.kind) {
+        Ok(Kind::Http(url)) if matches!(url.server, Server::Socket(_)) => Next::Bad,
+        Ok(Kind::Http(url)) if url.host() != at.host() => Next::Elsewhere,
+        // `http://localhost/…` from a unix socket means that socket. The user info goes along, as Go's client has it.
+        Ok(Kind::Http(url)) => {
+            let server = match &at.server {
+                Server::Socket(path) => Server::Socket(path.clone()),
+                Server::Host(..) => url.server,
+            };
+            let user_info = url.user_info.or_else(|| at.user_info.clone());
+            Next::Same(Box::new(Url { scheme: url.scheme, user_info, server, path: url.path }))
+        }
+        Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_)) | Err(_) => Next::Bad,
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// Percent-encodes what servers leave as it is in a `Location` and a request line cannot hold.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_ascii_graphic() && !"\"<>\\^`".contains(letter) {
+            encoded.push(letter);
+        } else {
+            let mut bytes = [0; 4];
+            letter.encode_utf8(&mut bytes).bytes().for_each(|byte| encoded.push_str(&format!("%{byte:02X}")));
+        }
+    }
+    encoded
+}
+
+/// Resolves a relative reference without authority against a path (RFC 3986, 5.2).
+fn resolved(base: &str, reference: &str) -> String {
+    let reference = encoded(reference);
+    let base_path = base.split_once('?').map_or(base, |(path, _)| path);
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (reference.as_str(), None),
+    };
+    let merged = if path.is_empty() {
+        base_path.to_owned()
+    } else if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        let folder = base_path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{folder}/{path}")
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut open = false;
+    for part in merged.split('/').skip(1) {
+        open = matches!(part, "." | "..");
+        if part == ".." {
+            kept.pop();
+        } else if part != "." {
+            kept.push(part);
+        }
+    }
+    if open {
+        kept.push("");
+    }
+    // An empty reference keeps the base's query.
+    let query = query.or_else(|| if reference.is_empty() { base.split_once('?').map(|(_, query)| query) } else { None });
+    let path = format!("/{}", kept.join("/"));
+    query.map_or(path.clone(), |query| format!("{path}?{query}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, next_method, resolved, statuses};
+    use crate::core::check::{Kind, Url, parse};
+    use crate::core::outcome::Reason;
+    use proptest::prelude::*;
+
+    fn url(text: &str) -> Url {
+        match parse(text).expect(text).kind {
+            Kind::Http(url) => url,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn follow(at: &str, location: &str) -> String {
+        match answer(&url(at), 302, Some(location), &Statuses::Kubelet, 0) {
+            Answer::Follow(url) => url.to_string(),
+            Answer::Decides => "own status".to_owned(),
+            Answer::Fails(reason) => reason.to_string(),
+        }
+    }
+
+    #[test]
+    fn redirects_are_followed_while_the_host_name_stays_the_same() {
+        for (location, expected) in [
+            ("/b", "http://h:1/b"),
+            ("b?x", "http://h:1/a/b?x"),
+            ("../b", "http://h:1/b"),
+            ("?q", "http://h:1/a/?q"),
+            ("", "http://h:1/a/"),
+            ("http://h:2/b", "http://h:2/b"),
+            ("http://H/b#f", "http://h/b"),
+            ("https://h/b", "https://h/b"),
+            ("//h:3/b", "http://h:3/b"),
+            ("/ä b", "http://h:1/%C3%A4%20b"),
+            ("http://other/b", "own status"),
+            ("//other/b", "own status"),
+            ("ftp://h/b", "redirected (302) to what is no URL"),
+            ("http://", "redirected (302) to what is no URL"),
+        ] {
+            assert_eq!(follow("http://h:1/a/", location), expected, "{location}");
+        }
+        assert_eq!(follow("http+unix://%2Fs/a", "http://localhost/b"), "http+unix://%2Fs/b");
+        assert_eq!(follow("http://[::1]:1/a", "http://[0:0::1]:2/b"), "http://[::1]:2/b");
+    }
+
+    #[test]
+    fn an_eleventh_redirect_is_one_too_many() {
+        let ask = |followed| answer(&url("http://h/"), 301, Some("/x"), &Statuses::Kubelet, followed);
+        assert!(matches!(ask(MOST_REDIRECTS - 1), Answer::Follow(_)));
+        assert_eq!(ask(MOST_REDIRECTS), Answer::Fails(Reason::TooManyRedirects));
+    }
+
+    #[test]
+    fn what_is_no_redirect_counts_by_its_own_status() {
+        let at = url("http://h/");
+        assert_eq!(answer(&at, 200, Some("/x"), &Statuses::Kubelet, 0), Answer::Decides);
+        assert_eq!(answer(&at, 304, Some("/x"), &Statuses::Kubelet, 0), Answer::Decides);
+        assert_eq!(answer(&at, 302, None, &Statuses::Kubelet, 0), Answer::Decides);
+        assert_eq!(answer(&at, 302, Some("/x"), &statuses("302").unwrap(), 0), Answer::Decides, "asked for by its number");
+        assert!(matches!(answer(&at, 302, Some("/x"), &statuses("200-399").unwrap(), 0), Answer::Follow(_)));
+    }
+
+    #[test]
+    fn the_kubelets_rule_is_200_to_399() {
+        for (status, passes) in [(101, false), (199, false), (200, true), (399, true), (400, false), (503, false)] {
+            assert_eq!(Statuses::Kubelet.contain(status), passes, "{status}");
+        }
+        let some = statuses("200-299,401").unwrap();
+        assert!(some.contain(204) && some.contain(401) && !some.contain(302) && !some.contain(400));
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for text in ["", "2xx", "99", "600", "300-200", "200,", "-200", "+20", "200-"] {
+            assert!(statuses(text).is_err(), "{text:?}");
+        }
+        for text in ["no colon", ": v", "a b: v", "a: b\nc: d", "a\r: b", "ü: x", "Content-Length: 3", "Host: a b", "Host:"] {
+            assert!(header(text).is_err(), "{text:?}");
+        }
+        assert!(method("get").unwrap_err().contains("GET"));
+        assert!(method("CONNECT").is_err());
+        assert_eq!(header("Accept:").unwrap().value, "");
+    }
+
+    #[test]
+    fn methods_change_as_rfc_9110_says() {
+        for (status, before, after) in [(303, "POST", "GET"), (302, "POST", "GET"), (307, "POST", "POST"), (303, "HEAD", "HEAD")] {
+            assert_eq!(next_method(status, before), after);
+        }
+    }
+
+    #[test]
+    fn dots_are_resolved() {
+        for (base, reference, path) in
+            [("/a/b/c?q", "./d", "/a/b/d"), ("/a/b/c", "../../../d", "/d"), ("/a", "..", "/"), ("/a/b?q", "", "/a/b?q")]
+        {
+            assert_eq!(resolved(base, reference), path);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic_and_no_error_tells_the_value(name in "[a-zA-Z !-]{0,8}", value in "\\PC{0,30}") {
+            prop_assume!(value.len() > 12 && !value.contains("podgate"));
+            if let Err(error) = header(&format!("{name}:{value}")) {
+                prop_assert!(!error.contains(value.trim()), "{}", error);
+            }
+        }
+
+        #[test]
+        fn headers_print_back(name in "[a-zA-Z][a-zA-Z0-9-]{0,10}", value in "[ -~]{0,20}") {
+            if let Ok(first) = header(&format!("{name}: {value}")) {
+                prop_assert_eq!(header(&format!("{}: {}", first.name, first.value)), Ok(first));
+            }
+        }
+
+        #[test]
+        fn statuses_print_back(text in "([1-6][0-9]{2}(-[1-6][0-9]{2})?)(,[1-6][0-9]{2}){0,3}") {
+            if let Ok(first) = statuses(&text) {
+                prop_assert_eq!(statuses(&first.to_string()), Ok(first));
+            }
+        }
+
+        #[test]
+        fn no_location_makes_it_panic_and_what_is_followed_can_be_asked(location in "\\PC{0,40}", status in 300_u16..310) {
+            if let Answer::Follow(next) = answer(&url("http://h:1/a/b?c"), status, Some(&location), &Statuses::Kubelet, 0) {
+                prop_assert_eq!(url(&next.to_string()).host(), url("http://h/").host());
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The decisions: values in, decisions out. Nothing here knows a clock, a file, a syscall, a thread, or how to print.
+//!
+//! ```text
+//!   what was typed --check::parse--> Check ----+
+//!                                              v
+//!   shell:  attempt ends, time passes, --> gate::Gate --> Attempt, Cancel, Notice, Finish --> shell
+//!           a file appears, a signal           |
+//!                                          schedule (when to ask again), exit (with which code)
+//! ```
+//!
+//! The shell (`command::gate`) owns the clock. It turns what happens into `gate::Event`s stamped with a [`time::Time`], and does what
+//! the returned `gate::Action`s say. So every decision can be tested with plain values and invented times.
+//!
+//! | module | decides |
+//! | --- | --- |
+//! | [`check`] | what a check means: the grammar of DESIGN 3 |
+//! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
+//! | [`schedule`] | when the next attempt is due |
+//! | [`gate`] | many checks, one answer |
+//! | [`http`] | which status passes, which redirect is followed, which header is a header |
+//! | [`listening`] | which line of `/proc/net/tcp` is the socket we wait for |
+//! | [`duration`] | what a duration on the command line means |
+//! | [`exit`] | every exit code |
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod check;
+pub(crate) mod duration;
+pub(crate) mod exit;
+pub(crate) mod gate;
+pub(crate) mod http;
+pub(crate) mod listening;
+pub(crate) mod outcome;
+pub(crate) mod schedule;
+pub(crate) mod time;

@@ -1,0 +1,201 @@
+//! How an attempt ends. A refused connection is an outcome with a reason, not an error (as in Kubernetes' `pkg/probe`).
+//!
+//! The difference between *not yet* and *never* matters everywhere: the first is tried again, the second ends the gate.
+
+use super::duration;
+use std::fmt;
+use std::time::Duration;
+
+/// The end of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The check holds.
+    Pass,
+    /// It does not hold; it may later.
+    NotYet(Reason),
+    /// It does not hold, and trying again cannot help.
+    Never(Reason),
+}
+
+/// What an attempt was doing when its time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Asking the resolver for the host's addresses.
+    Resolving,
+    /// Waiting for the connection to be accepted.
+    Connecting,
+    /// In the TLS handshake.
+    Handshaking,
+    /// Waiting for the status line and headers.
+    Answer,
+    /// Reading the body.
+    Body,
+    /// Waiting for a command to end.
+    Command,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolving => "its name was not resolved",
+            Self::Connecting => "no connection",
+            Self::Handshaking => "the TLS handshake did not end",
+            Self::Answer => "no complete answer",
+            Self::Body => "the body did not end",
+            Self::Command => "the command did not end",
+        })
+    }
+}
+
+/// Why an attempt did not pass. Prints as the end of a sentence whose subject is the check: `"tcp://db:5432" refused the connection`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Nobody listens there.
+    Refused,
+    /// The other side closed or reset the connection before it answered.
+    Closed,
+    /// The resolver knows no such name, or could not be asked.
+    Unresolved(String),
+    /// The attempt's time was over.
+    TimedOut {
+        /// What it was doing.
+        phase: Phase,
+        /// How long it had.
+        after: Duration,
+    },
+    /// An HTTP answer with a status that does not pass.
+    Status(u16),
+    /// An eleventh redirect.
+    TooManyRedirects,
+    /// A redirect that cannot be followed; the text says where and why.
+    BadRedirect(String),
+    /// The status passes, but the body lacks the text of `--http-body-contains`.
+    BodyLacks(u16),
+    /// What came is no HTTP answer; the text says in what way.
+    NotHttp(String),
+    /// No trusted CA has signed the server's certificate.
+    UnknownIssuer,
+    /// The server's certificate is for other names.
+    WrongName,
+    /// The TLS handshake failed otherwise.
+    Tls(String),
+    /// No process listens on the port.
+    NotListening,
+    /// The path does not exist.
+    NoFile,
+    /// The command ended with this code; the last line that it printed.
+    ExitCode(i32, String),
+    /// The command was killed by this signal; the last line that it printed.
+    Killed(i32, String),
+    /// There is no such command.
+    NoCommand(String),
+    /// The command cannot be executed: name and cause.
+    NotExecutable(String, String),
+    /// A system call failed: what it was for, and the error.
+    System(&'static str, String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("refused the connection"),
+            Self::Closed => f.write_str("closed the connection before it answered"),
+            Self::Unresolved(cause) => write!(f, "cannot be resolved: {cause}"),
+            Self::TimedOut { phase, after } => {
+                write!(f, "did not pass within {}: {phase}", duration::show(*after))
+            }
+            Self::Status(status) => write!(f, "answered {status}"),
+            Self::TooManyRedirects => f.write_str("redirected more than 10 times"),
+            Self::BadRedirect(how) => write!(f, "redirected {how}"),
+            Self::BodyLacks(status) => {
+                write!(f, "answered {status}, but its body lacks the text of --http-body-contains")
+            }
+            Self::NotHttp(how) => write!(f, "gave no HTTP answer: {how}"),
+            Self::UnknownIssuer => f.write_str("has a certificate that no trusted CA has signed"),
+            Self::WrongName => f.write_str("has a certificate for another name"),
+            Self::Tls(cause) => write!(f, "failed the TLS handshake: {cause}"),
+            Self::NotListening => f.write_str("has no listener"),
+            Self::NoFile => f.write_str("does not exist"),
+            Self::ExitCode(code, line) => write!(f, "exited {code}{}", Said(line)),
+            Self::Killed(signal, line) => write!(f, "was killed by signal {signal}{}", Said(line)),
+            Self::NoCommand(name) => write!(f, "names a command that does not exist: {name:?}"),
+            Self::NotExecutable(name, cause) => {
+                write!(f, "names a command that cannot be executed: {name:?}: {cause}")
+            }
+            Self::System(doing, cause) => write!(f, "cannot be {doing}: {cause}"),
+        }
+    }
+}
+
+impl Reason {
+    /// What a person can do about it, as the last part of a failure's last line.
+    pub(crate) const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Refused | Self::NotListening => {
+                "is it started, and does it listen on that address and port? see its log, or raise --timeout"
+            }
+            Self::Closed => "is this the right port and scheme? see the server's log",
+            Self::Unresolved(_) => "is the name right? see the cluster's DNS, or raise --timeout",
+            Self::TimedOut { .. } => "raise --attempt-timeout or --timeout, or see its log",
+            Self::Status(_) | Self::BodyLacks(_) => "raise --timeout, or see the server's log",
+            Self::TooManyRedirects | Self::BadRedirect(_) => "name the path that answers by itself",
+            Self::NotHttp(_) => "is this the right port and scheme? see the server's log",
+            Self::UnknownIssuer => "name its CA with --tls-ca FILE, or accept any certificate with --tls-insecure",
+            Self::WrongName => "name the host that the certificate is for with --tls-server-name",
+            Self::Tls(_) => "is this a TLS port? see the server's log",
+            Self::NoFile => "see the log of what should make it, or raise --timeout",
+            Self::ExitCode(..) | Self::Killed(..) => "run the command by hand, or raise --timeout",
+            Self::NoCommand(_) => "name a command that is in this image (not in the sidecar's)",
+            Self::NotExecutable(..) => "see its mode, its #! line and its architecture",
+            Self::System(..) => "see the cause, or raise --timeout",
+        }
+    }
+}
+
+/// The last line that a command printed, if it printed any.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
+/// Makes text from outside safe for one line of a log or a terminal: control characters become spaces, the end is cut.
+pub(crate) fn one_line(text: &str, longest: usize) -> String {
+    let mut line = String::new();
+    for letter in text.trim().chars() {
+        if line.len() >= longest {
+            line.push('…');
+            break;
+        }
+        line.push(if letter.is_control() || is_direction(letter) { ' ' } else { letter });
+    }
+    line
+}
+
+/// Characters that make a terminal show a line in another order than it is written in.
+const fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Phase, Reason, one_line};
+    use std::time::Duration;
+
+    #[test]
+    fn reasons_end_a_sentence_about_the_check() {
+        let timed_out = Reason::TimedOut { phase: Phase::Resolving, after: Duration::from_secs(1) };
+        assert_eq!(timed_out.to_string(), "did not pass within 1s: its name was not resolved");
+        assert_eq!(Reason::ExitCode(2, String::new()).to_string(), "exited 2");
+        assert_eq!(Reason::ExitCode(2, "no response".to_owned()).to_string(), "exited 2: no response");
+        assert_eq!(Reason::System("opened", "EACCES".to_owned()).to_string(), "cannot be opened: EACCES");
+    }
+
+    #[test]
+    fn text_from_outside_cannot_drive_the_terminal() {
+        assert_eq!(one_line("a\u{1b}[31mb\nc\r\n", 100), "a [31mb c");
+        assert_eq!(one_line("abcdef", 3), "abc…");
+    }
+}

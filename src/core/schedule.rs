@@ -1,0 +1,116 @@
+//! When the next attempt is due (DESIGN 5).
+//!
+//! The default is proportional: the pause is 2 % of the time waited so far, between a floor and 250 ms. What it buys: the gate adds
+//! at most 2 % to a start (plus the floor), and the number of attempts grows with the logarithm of the wait: about 360 in 20 s.
+
+use std::time::Duration;
+
+/// The longest pause of the proportional schedule.
+const CEILING: Duration = Duration::from_millis(250);
+/// One part in this many of the time waited is the pause: 2 %.
+const PARTS: u32 = 50;
+/// How often a check is asked that the kernel reports changes of (inotify): as a safety net only.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// The least pause for what is on this machine: a loopback address, a unix socket, a file, a listening port.
+pub(crate) const NEAR: Duration = Duration::from_millis(1);
+/// The least pause for what costs a process or goes over the network: `exec:` and other hosts.
+pub(crate) const FAR: Duration = Duration::from_millis(20);
+
+/// How attempts follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// The pause grows with the time waited.
+    Proportional,
+    /// An attempt begins this long after the one before began, as the kubelet's `periodSeconds`, or at its end if it took longer.
+    Every(Duration),
+    /// There is one attempt and no other.
+    Once,
+}
+
+/// Who tells that a check may pass now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Nobody: it has to be asked.
+    Asked,
+    /// The kernel does; asking is a safety net.
+    Watched,
+}
+
+/// How long after the end of an attempt the next one begins. `None`: there is no next one.
+///
+/// `waited` is counted from the start of the wait to the end of the attempt, `took` is the attempt's own time.
+pub(crate) fn pause(pace: Pace, wake: Wake, floor: Duration, waited: Duration, took: Duration) -> Option<Duration> {
+    match (pace, wake) {
+        (Pace::Once, Wake::Asked | Wake::Watched) => None,
+        (Pace::Every(interval), Wake::Asked | Wake::Watched) => Some(interval.saturating_sub(took)),
+        (Pace::Proportional, Wake::Watched) => Some(WATCHED),
+        (Pace::Proportional, Wake::Asked) => Some((waited / PARTS).clamp(floor.min(CEILING), CEILING)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAR, NEAR, Pace, Wake, pause};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    /// The moments at which attempts begin that take no time, up to `end`.
+    fn attempts(floor: Duration, end: Duration) -> Vec<Duration> {
+        let mut moments = Vec::new();
+        let mut now = Duration::ZERO;
+        while now < end {
+            moments.push(now);
+            now += pause(Pace::Proportional, Wake::Asked, floor, now, Duration::ZERO).expect("there is a next attempt");
+        }
+        moments
+    }
+
+    #[test]
+    fn attempts_are_as_many_as_the_design_says() {
+        let in_20s = attempts(NEAR, Duration::from_secs(20)).len();
+        let in_a_minute = attempts(NEAR, Duration::from_secs(60)).len();
+        assert!((350..370).contains(&in_20s), "{in_20s} in 20s");
+        assert!((510..530).contains(&in_a_minute), "{in_a_minute} in a minute");
+    }
+
+    #[test]
+    fn a_fixed_interval_is_counted_from_start_to_start() {
+        let every = Pace::Every(Duration::from_secs(1));
+        let took = Duration::from_millis(300);
+        let waited = Duration::from_secs(9);
+        assert_eq!(pause(every, Wake::Asked, NEAR, waited, took), Some(Duration::from_millis(700)));
+        assert_eq!(pause(every, Wake::Asked, NEAR, waited, 2 * waited), Some(Duration::ZERO));
+        assert_eq!(pause(Pace::Once, Wake::Watched, NEAR, waited, took), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_gate_adds_two_percent_and_the_floor_at_most(ready_us in 0_u64..3_600_000_000, far in any::<bool>()) {
+            let ready = Duration::from_micros(ready_us);
+            let floor = if far { FAR } else { NEAR };
+            let seen = attempts(floor, ready + Duration::from_secs(1)).into_iter().find(|at| *at >= ready);
+            let late = seen.expect("an attempt after ready") - ready;
+            prop_assert!(late <= ready / 50 + floor, "{late:?} late after {ready:?}");
+            prop_assert!(late <= Duration::from_millis(250));
+        }
+
+        #[test]
+        fn attempts_grow_with_the_logarithm_until_the_ceiling_and_then_by_four_a_second(secs in 1_u64..7200) {
+            let end = Duration::from_secs(secs);
+            let count = attempts(NEAR, end).len() as f64;
+            // 1 ms steps up to 50 ms, then a growth of 2 % a step up to 12.5 s, then 250 ms steps.
+            let growing = (end.as_secs_f64().min(12.5) / 0.05).ln().max(0.0) / 1.02_f64.ln();
+            let level = (end.as_secs_f64() - 12.5).max(0.0) * 4.0;
+            prop_assert!(count <= 50.0 + growing + level + 5.0, "{count} attempts in {end:?}");
+        }
+
+        #[test]
+        fn pauses_keep_their_bounds(waited_ms in any::<u32>(), floor_ms in 0_u64..1000) {
+            let floor = Duration::from_millis(floor_ms);
+            let pause = pause(Pace::Proportional, Wake::Asked, floor, Duration::from_millis(waited_ms.into()), Duration::ZERO);
+            prop_assert!(pause.expect("a pause") <= Duration::from_millis(250));
+            prop_assert!(pause.expect("a pause") >= floor.min(Duration::from_millis(250)));
+        }
+    }
+}

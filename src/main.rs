@@ -1,0 +1,2 @@
+mod core;
+fn main() {}
