@@ -1,2 +1,39 @@
+//! podgate: starts a container when its sidecars are ready.
+//!
+//! Dependencies point one way: `main → command → {core} and {settings, cli, check, process, event_loop, report} → process::sys`.
+//! `core` decides and knows no effect; `command` is where decisions meet effects.
+
+mod check;
+mod cli;
+mod command;
 mod core;
-fn main() {}
+mod event_loop;
+mod process;
+mod report;
+mod settings;
+
+use crate::core::exit::Exit;
+use crate::report::{Format, Line, Report, Severity};
+use std::panic;
+use std::process::{ExitCode, exit};
+
+fn main() -> ExitCode {
+    // First of all: PID 1 has no default signal actions.
+    let signals = process::Signals::take();
+    panic::set_hook(Box::new(|info| {
+        fail(&format!("a bug in podgate: {info}; please report it"));
+        exit(Exit::Own.code().into());
+    }));
+    match signals {
+        Ok(signals) => command::run(cli::parse(std::env::args_os().collect()), signals).into(),
+        Err(error) => {
+            fail(&format!("cannot take over the signals: {error}; is the limit of open files reached?"));
+            Exit::Own.into()
+        }
+    }
+}
+
+/// Tells of a failure before, or outside of, what the options say about telling.
+fn fail(text: &str) {
+    Report::plain(Format::Text).failure(&Line::new(Severity::Error, "failed", text));
+}

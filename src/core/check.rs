@@ -188,6 +188,14 @@ impl Kind {
         if near { schedule::NEAR } else { schedule::FAR }
     }
 
+    /// Is it about a path, so that the kernel can tell of a change?
+    pub(crate) const fn is_file(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::Exec(_) => false,
+        }
+    }
+
     /// The HTTP URL, if this is an HTTP check.
     pub(crate) const fn url(&self) -> Option<&Url> {
         match self {

@@ -128,26 +128,24 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
-    /// What a person can do about it, as the last part of a failure's last line.
+    /// What a person can do about it, besides waiting longer: the end of a failure's last line.
     pub(crate) const fn remedy(&self) -> &'static str {
         match self {
-            Self::Refused | Self::NotListening => {
-                "is it started, and does it listen on that address and port? see its log, or raise --timeout"
-            }
-            Self::Closed => "is this the right port and scheme? see the server's log",
-            Self::Unresolved(_) => "is the name right? see the cluster's DNS, or raise --timeout",
-            Self::TimedOut { .. } => "raise --attempt-timeout or --timeout, or see its log",
-            Self::Status(_) | Self::BodyLacks(_) => "raise --timeout, or see the server's log",
-            Self::TooManyRedirects | Self::BadRedirect(_) => "name the path that answers by itself",
-            Self::NotHttp(_) => "is this the right port and scheme? see the server's log",
+            Self::Refused | Self::NotListening => "see whether it is started, and listens on that address and port",
+            Self::Closed | Self::NotHttp(_) => "see whether port and scheme are right, and the server's log",
+            Self::Unresolved(_) => "see whether the name is right, and the cluster's DNS",
+            Self::TimedOut { .. } => "raise --attempt-timeout, or see the server's log",
+            Self::Status(_) => "see the server's log; --http-status says what passes",
+            Self::BodyLacks(_) => "see what the server answers, and its log",
+            Self::TooManyRedirects | Self::BadRedirect(_) => "name the URL that answers by itself",
             Self::UnknownIssuer => "name its CA with --tls-ca FILE, or accept any certificate with --tls-insecure",
             Self::WrongName => "name the host that the certificate is for with --tls-server-name",
-            Self::Tls(_) => "is this a TLS port? see the server's log",
-            Self::NoFile => "see the log of what should make it, or raise --timeout",
-            Self::ExitCode(..) | Self::Killed(..) => "run the command by hand, or raise --timeout",
+            Self::Tls(_) => "see whether this is a TLS port, and the server's log",
+            Self::NoFile => "see the log of what should make it",
+            Self::ExitCode(..) | Self::Killed(..) => "run the command by hand",
             Self::NoCommand(_) => "name a command that is in this image (not in the sidecar's)",
             Self::NotExecutable(..) => "see its mode, its #! line and its architecture",
-            Self::System(..) => "see the cause, or raise --timeout",
+            Self::System(..) => "see to the cause",
         }
     }
 }

@@ -1,0 +1,176 @@
+//! `exec:`: does a command exit 0? It runs in a process group of its own, with nothing to read; when its time is over, or it ends and
+//! leaves others behind, the whole group is killed (containerd#4594: runtimes kill only the first process).
+
+use super::{Leaf, Step};
+use crate::core::check::redacted;
+use crate::core::outcome::{Outcome, Phase, Reason, one_line};
+use crate::event_loop::Interest;
+use crate::process::{Children, End};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::PollFlags;
+use nix::unistd::{self, Pid};
+use std::cell::RefCell;
+use std::io::{self, PipeReader};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// How much of a line is kept as a reason.
+const LONGEST_LINE: usize = 200;
+
+/// The check.
+pub(super) struct Exec {
+    words: Vec<String>,
+    children: Rc<RefCell<Children>>,
+    under_way: Option<UnderWay>,
+}
+
+struct UnderWay {
+    pid: Pid,
+    output: PipeReader,
+    /// Did the other end close? Then there is nothing to wait for but the end of the command.
+    closed: bool,
+    last: LastLine,
+}
+
+impl Exec {
+    pub(super) fn new(words: &[String], children: Rc<RefCell<Children>>) -> Self {
+        Self { words: words.to_vec(), children, under_way: None }
+    }
+
+    fn spawn(&self) -> io::Result<UnderWay> {
+        let (output, input) = io::pipe()?;
+        fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let mut command = Command::new(self.name());
+        command.args(self.words.iter().skip(1)).stdout(input.try_clone()?).stderr(input);
+        let pid = self.children.borrow_mut().spawn(&mut command)?;
+        Ok(UnderWay { pid, output, closed: false, last: LastLine::default() })
+    }
+
+    fn name(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+}
+
+impl Leaf for Exec {
+    fn start(&mut self, _until: Instant) -> Step {
+        match self.spawn() {
+            Ok(under_way) => {
+                self.under_way = Some(under_way);
+                self.proceed()
+            }
+            Err(error) => Step::Done(match error.raw_os_error().map(Errno::from_raw) {
+                // "Text file busy": somebody is writing it, so it comes.
+                Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ETXTBSY) => {
+                    Outcome::NotYet(Reason::System("started", error.to_string()))
+                }
+                Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::Never(Reason::NoCommand(self.name().to_owned())),
+                Some(error) => Outcome::Never(Reason::NotExecutable(self.name().to_owned(), error.desc().to_lowercase())),
+                None => Outcome::NotYet(Reason::System("started", error.to_string())),
+            }),
+        }
+    }
+
+    fn proceed(&mut self) -> Step {
+        let Some(under_way) = &mut self.under_way else { return Step::Wait };
+        // First the end, then the output: so nothing that was printed before the end is missed.
+        let end = self.children.borrow_mut().take_end(under_way.pid);
+        under_way.read();
+        let Some(end) = end else { return Step::Wait };
+        let line = under_way.last.text();
+        self.under_way = None;
+        Step::Done(match end {
+            End::Exited(0) => Outcome::Pass,
+            End::Exited(code) => Outcome::NotYet(Reason::ExitCode(code, line)),
+            End::Killed(signal) => Outcome::NotYet(Reason::Killed(signal, line)),
+        })
+    }
+
+    fn cancel(&mut self) -> Phase {
+        if let Some(under_way) = self.under_way.take() {
+            self.children.borrow_mut().kill(under_way.pid);
+        }
+        Phase::Command
+    }
+
+    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+        interests.extend(self.under_way.as_ref().filter(|it| !it.closed).map(|it| (it.output.as_fd(), PollFlags::POLLIN)));
+    }
+
+    fn waits_for_child(&self) -> bool {
+        self.under_way.is_some()
+    }
+}
+
+impl UnderWay {
+    /// Reads what there is, but no more than a pipe holds: a command that prints without end must not keep us here.
+    fn read(&mut self) {
+        let mut buffer = [0; 4096];
+        for _ in 0..16 {
+            match unistd::read(&self.output, &mut buffer) {
+                Ok(0) => {
+                    self.closed = true;
+                    return;
+                }
+                Ok(count) => self.last.take(buffer.get(..count).unwrap_or_default()),
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// The last line that is not blank, of an output of any length.
+#[derive(Debug, Default)]
+struct LastLine {
+    line: Vec<u8>,
+    complete: bool,
+}
+
+impl LastLine {
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if *byte == b'\n' || *byte == b'\r' {
+                self.complete = true;
+            } else {
+                if self.complete && !byte.is_ascii_whitespace() {
+                    self.line.clear();
+                    self.complete = false;
+                }
+                if !self.complete && self.line.len() < LONGEST_LINE.saturating_mul(2) {
+                    self.line.push(*byte);
+                }
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        one_line(&redacted(&String::from_utf8_lossy(&self.line)), LONGEST_LINE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LastLine;
+
+    #[test]
+    fn the_last_line_that_is_not_blank_is_kept() {
+        for (output, line) in [
+            ("", ""),
+            ("a\nb\n", "b"),
+            ("a\nb", "b"),
+            ("a\n \n\t\n", "a"),
+            ("\n\n  c\n", "c"),
+            ("no\rprogress\r\n", "progress"),
+        ] {
+            let mut last = LastLine::default();
+            output.as_bytes().chunks(2).for_each(|bytes| last.take(bytes));
+            assert_eq!(last.text(), line, "{output:?}");
+        }
+        let mut last = LastLine::default();
+        last.take(&[b'x'; 100_000]);
+        assert!(last.text().len() < 300);
+    }
+}

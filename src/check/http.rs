@@ -1,0 +1,535 @@
+//! `http://`, `https://` and `http+unix://`: one GET as the kubelet does it (`pkg/probe/http`), on ureq.
+//!
+//! The connection is made here, on the main thread, so that a refused one costs no thread and no HTTP agent. Only then an exchange
+//! begins, in a thread of its own, on a transport that ends by itself when the attempt's time is over. What ureq decides for others
+//! is decided here: redirects, proxies, keep-alive, headers, limits.
+
+use super::dial::{Dial, Dialled, Place, To, dial_blocking};
+use super::mail::Mail;
+use super::resolve::Resolver;
+use super::stream::Stream;
+use super::tls::{self, Trust};
+use super::{Leaf, Step};
+use crate::core::check::{Scheme, Server, Url, percent_decoded};
+use crate::core::http::{self as rules, Answer, Request};
+use crate::core::outcome::{Outcome, Phase, Reason, one_line};
+use crate::event_loop::Interest;
+use nix::poll::PollFlags;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use ureq::config::AutoHeaderValue;
+use ureq::http::{self, HeaderValue, header};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// How we call ourselves, as the kubelet calls itself `kube-probe/1.32`.
+const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
+/// The size of the output buffer: a request with long headers goes out in pieces.
+const OUTPUT: usize = 8 * 1024;
+/// What the input buffer begins with; it grows to [`rules::MOST_HEADERS`].
+const INPUT: usize = 4 * 1024;
+
+/// What every HTTP check of a call asks.
+pub(crate) struct Ask {
+    /// Method, headers, what passes.
+    pub(crate) request: Request,
+    /// Whom TLS trusts.
+    pub(crate) trust: Trust,
+}
+
+/// The check.
+pub(super) struct Http {
+    url: Url,
+    ask: Arc<Ask>,
+    to: To,
+    until: Instant,
+    began: Instant,
+    state: State,
+}
+
+enum State {
+    Resolving,
+    Dialling(Dial, Vec<Place>),
+    Exchanging(Mail<Outcome>, Arc<Doing>),
+}
+
+/// What an exchange is doing, told to who cancels it.
+struct Doing(AtomicU8);
+
+impl Doing {
+    fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        let now = self.0.load(Ordering::Relaxed);
+        [Phase::Connecting, Phase::Handshaking, Phase::Body].into_iter().find(|phase| *phase as u8 == now).unwrap_or(Phase::Answer)
+    }
+}
+
+impl Http {
+    pub(super) fn new(url: Url, ask: Arc<Ask>) -> Self {
+        let to = match &url.server {
+            Server::Host(host, _) => To::Host(Resolver::new(host, url.port())),
+            Server::Socket(path) => To::Socket(path.clone()),
+        };
+        let now = Instant::now();
+        Self { url, ask, to, until: now, began: now, state: State::Resolving }
+    }
+
+    fn exchange(&mut self, socket: OwnedFd, places: Vec<Place>) -> Step {
+        let doing = Arc::new(Doing(AtomicU8::new(Phase::Answer as u8)));
+        let exchange = Exchange {
+            ask: Arc::clone(&self.ask),
+            places,
+            until: self.until,
+            began: self.began,
+            doing: Arc::clone(&doing),
+        };
+        let url = self.url.clone();
+        match Mail::from(move || exchange.run(socket, url).unwrap_or_else(Outcome::NotYet)) {
+            Ok(mail) => {
+                self.state = State::Exchanging(mail, doing);
+                Step::Wait
+            }
+            Err(error) => Step::Done(Outcome::NotYet(Reason::System("asked", error.to_string()))),
+        }
+    }
+}
+
+impl Leaf for Http {
+    fn start(&mut self, until: Instant) -> Step {
+        self.until = until;
+        self.began = Instant::now();
+        self.state = State::Resolving;
+        self.proceed()
+    }
+
+    fn proceed(&mut self) -> Step {
+        if let State::Resolving = self.state {
+            match self.to.places() {
+                Ok(Some(places)) => self.state = State::Dialling(Dial::new(places.clone(), self.until), places),
+                Ok(None) => return Step::Wait,
+                Err(outcome) => return Step::Done(outcome),
+            }
+        }
+        match &mut self.state {
+            State::Resolving => Step::Wait,
+            State::Exchanging(mail, _) => mail.take().map_or(Step::Wait, Step::Done),
+            State::Dialling(dial, places) => match dial.proceed() {
+                Dialled::Wait => Step::Wait,
+                Dialled::Failed(reason) => Step::Done(Outcome::NotYet(reason)),
+                Dialled::Connected(socket) => {
+                    let places = std::mem::take(places);
+                    self.exchange(socket, places)
+                }
+            },
+        }
+    }
+
+    fn cancel(&mut self) -> Phase {
+        match std::mem::replace(&mut self.state, State::Resolving) {
+            State::Resolving => Phase::Resolving,
+            State::Dialling(..) => Phase::Connecting,
+            State::Exchanging(_, doing) => doing.phase(),
+        }
+    }
+
+    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+        match &self.state {
+            State::Resolving => self.to.interests(interests),
+            State::Dialling(dial, _) => dial.interests(interests),
+            State::Exchanging(mail, _) => interests.push((mail.as_fd(), PollFlags::POLLIN)),
+        }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Dialling(dial, _) => dial.wake_at(),
+            State::Resolving | State::Exchanging(..) => None,
+        }
+    }
+}
+
+/// One attempt from the accepted connection on. Runs in a thread and may block until its time is over.
+struct Exchange {
+    ask: Arc<Ask>,
+    /// Where the host's connections go; a redirect stays on the host, but may name another port.
+    places: Vec<Place>,
+    until: Instant,
+    began: Instant,
+    doing: Arc<Doing>,
+}
+
+impl Exchange {
+    fn run(&self, socket: OwnedFd, mut url: Url) -> Result<Outcome, Reason> {
+        let mut method = self.ask.request.method.clone();
+        let mut wire = Some(self.wrap(socket, &url)?);
+        let mut followed = 0;
+        loop {
+            let wire = match wire.take() {
+                Some(wire) => wire,
+                None => self.connect(&url)?,
+            };
+            self.doing.set(Phase::Answer);
+            let mut response = self.call(wire, &url, &method, followed)?;
+            let status = response.status().as_u16();
+            let location = response.headers().get(header::LOCATION).map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
+            match rules::answer(&url, status, location.as_deref(), &self.ask.request.pass, followed) {
+                Answer::Fails(reason) => return Err(reason),
+                Answer::Decides if !self.ask.request.pass.contain(status) => return Err(Reason::Status(status)),
+                Answer::Decides => return self.body(&mut response, status),
+                Answer::Follow(next) => {
+                    followed = followed.saturating_add(1);
+                    method = rules::next_method(status, &method).to_owned();
+                    url = *next;
+                }
+            }
+        }
+    }
+
+    /// The body is part of the answer: one that hangs or breaks off does not pass, whatever the status said.
+    fn body(&self, response: &mut http::Response<ureq::Body>, status: u16) -> Result<Outcome, Reason> {
+        self.doing.set(Phase::Body);
+        let mut body = Vec::new();
+        let read = response.body_mut().as_reader().take(rules::MOST_BODY).read_to_end(&mut body);
+        read.map_err(|error| self.io_reason(&error, Phase::Body))?;
+        match &self.ask.request.body_contains {
+            Some(text) if !contains(&body, text.as_bytes()) => Err(Reason::BodyLacks(status)),
+            Some(_) | None => Ok(Outcome::Pass),
+        }
+    }
+
+    fn connect(&self, url: &Url) -> Result<Wire, Reason> {
+        self.doing.set(Phase::Connecting);
+        let mut places = self.places.clone();
+        for place in &mut places {
+            if let Place::Net(address) = place {
+                address.set_port(url.port());
+            }
+        }
+        self.wrap(dial_blocking(places, self.until)?, url)
+    }
+
+    fn wrap(&self, socket: OwnedFd, url: &Url) -> Result<Wire, Reason> {
+        let stream = Stream::new(socket, self.until);
+        Ok(match url.scheme {
+            Scheme::Plain => Wire::Plain(stream),
+            Scheme::Tls => {
+                self.doing.set(Phase::Handshaking);
+                let shaken = tls::shake_hands(stream, &url.host(), &self.ask.trust);
+                Wire::Tls(shaken.map_err(|error| match error {
+                    tls::Failure::Io(error) => self.io_reason(&error, Phase::Handshaking),
+                    tls::Failure::Reason(reason) => reason,
+                })?)
+            }
+        })
+    }
+
+    fn call(&self, wire: Wire, url: &Url, method: &str, followed: u32) -> Result<http::Response<ureq::Body>, Reason> {
+        let ask = &self.ask.request;
+        let given = |name: &str| ask.headers.iter().find(|it| it.is(name));
+        // A header that is given replaces ours; an empty one takes it away (the kubelet's rule for Accept).
+        let ours = |name: &str, value: &str| match given(name) {
+            Some(_) => AutoHeaderValue::None,
+            None => AutoHeaderValue::Provided(Arc::new(value.to_owned())),
+        };
+        let config = ureq::config::Config::builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections(0)
+            .max_response_header_size(rules::MOST_HEADERS)
+            .accept(ours("Accept", "*/*"))
+            .user_agent(ours("User-Agent", USER_AGENT))
+            .accept_encoding(AutoHeaderValue::None)
+            .build();
+        let secure = match url.scheme {
+            Scheme::Plain => "http",
+            Scheme::Tls => "https",
+        };
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("{secure}://{}{}", url.authority(), url.path))
+            .header(header::CONNECTION, "close");
+        for it in &ask.headers {
+            // `Host` is about the first request, and about relative redirects from it; net/http has it so, too.
+            let elsewhere = it.is("Host") && followed > 0 && url.authority() != it.value;
+            let takes_away = it.value.is_empty() && (it.is("Accept") || it.is("User-Agent"));
+            if !elsewhere && !takes_away {
+                request = request.header(it.name.as_str(), it.value.as_bytes());
+            }
+        }
+        if let Some(value) = url.user_info.as_deref().filter(|_| given("Authorization").is_none()).and_then(basic) {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let agent = ureq::Agent::with_parts(config, Once(Mutex::new(Some(wire))), Nowhere);
+        let sent = match method {
+            "POST" | "PUT" | "PATCH" => request.body("").map(|request| agent.run(request)),
+            _ => request.body(()).map(|request| agent.run(request)),
+        };
+        match sent {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.reason(error)),
+            Err(error) => Err(Reason::NotHttp(error.to_string())),
+        }
+    }
+
+    fn reason(&self, error: ureq::Error) -> Reason {
+        match sorted(error) {
+            Ok(error) => self.io_reason(&error, Phase::Answer),
+            Err(error) => Reason::NotHttp(one_line(&error, 120)),
+        }
+    }
+
+    fn io_reason(&self, error: &io::Error, phase: Phase) -> Reason {
+        use io::ErrorKind as Kind;
+        let kind = error.kind();
+        if kind == Kind::TimedOut {
+            return Reason::TimedOut { phase, after: self.until.saturating_duration_since(self.began) };
+        }
+        if [Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::UnexpectedEof].contains(&kind) {
+            return if phase == Phase::Body { Reason::NotHttp("the body broke off".to_owned()) } else { Reason::Closed };
+        }
+        Reason::NotHttp(one_line(&error.to_string(), 120))
+    }
+}
+
+/// Sorts ureq's errors: what the connection did, or what the answer was like.
+fn sorted(error: ureq::Error) -> Result<io::Error, String> {
+    if let ureq::Error::Io(error) = error {
+        return Ok(error);
+    }
+    if let ureq::Error::LargeResponseHeader(..) = error {
+        return Err(format!("its headers are longer than {} KiB", rules::MOST_HEADERS / 1024));
+    }
+    let text = error.to_string();
+    Err(text.strip_prefix("protocol: ").unwrap_or(&text).to_owned())
+}
+
+/// `Authorization: Basic` for `user:password` of a URL, as curl does it (RFC 7617).
+fn basic(user_info: &str) -> Option<HeaderValue> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let plain = percent_decoded(user_info)?;
+    let plain = if plain.contains(':') { plain } else { format!("{plain}:") };
+    let mut text = String::from("Basic ");
+    for chunk in plain.as_bytes().chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let letter = LETTERS.get(usize::try_from(bits >> shift & 63).unwrap_or(0)).copied().unwrap_or(b'=');
+            text.push(if at <= chunk.len() { char::from(letter) } else { '=' });
+        }
+    }
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+}
+
+/// A connection, with TLS or without.
+enum Wire {
+    Plain(Stream),
+    Tls(tls::Session),
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Tls(_) => "Tls",
+        })
+    }
+}
+
+/// Gives ureq the connection that is there already, once.
+#[derive(Debug)]
+struct Once(Mutex<Option<Wire>>);
+
+impl Connector<()> for Once {
+    type Out = Connected;
+
+    fn connect(&self, _details: &ConnectionDetails<'_>, _chained: Option<()>) -> Result<Option<Connected>, ureq::Error> {
+        let wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(wire.map(|wire| Connected { wire, buffers: Growing::new() }))
+    }
+}
+
+/// Resolves nothing: we are connected.
+#[derive(Debug)]
+struct Nowhere;
+
+impl UreqResolver for Nowhere {
+    fn resolve(
+        &self,
+        _uri: &http::Uri,
+        _config: &ureq::config::Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// The connection as ureq sees it.
+#[derive(Debug)]
+struct Connected {
+    wire: Wire,
+    buffers: Growing,
+}
+
+impl Transport for Connected {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let output = self.buffers.output.get(..amount).unwrap_or_default();
+        match &mut self.wire {
+            Wire::Plain(stream) => stream.write_all(output)?,
+            Wire::Tls(session) => session.write_all(output).and_then(|()| session.flush())?,
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, _timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let input = self.buffers.input_append_buf();
+        if input.is_empty() {
+            return Err(ureq::Error::LargeResponseHeader(rules::MOST_HEADERS, rules::MOST_HEADERS));
+        }
+        let amount = match &mut self.wire {
+            Wire::Plain(stream) => stream.read(input)?,
+            Wire::Tls(session) => session.read(input)?,
+        };
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.wire, Wire::Tls(_))
+    }
+}
+
+/// Buffers that begin small: a hundred attempts at once cost little, and one answer no more than its headers.
+#[derive(Debug)]
+struct Growing {
+    output: Vec<u8>,
+    input: Vec<u8>,
+    /// What of `input` is filled and not consumed.
+    filled: std::ops::Range<usize>,
+    made_progress: bool,
+}
+
+impl Growing {
+    fn new() -> Self {
+        Self { output: vec![0; OUTPUT], input: vec![0; INPUT], filled: 0..0, made_progress: false }
+    }
+}
+
+impl Buffers for Growing {
+    fn output(&mut self) -> &mut [u8] {
+        &mut self.output
+    }
+
+    fn input(&self) -> &[u8] {
+        self.input.get(self.filled.clone()).unwrap_or_default()
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        if self.filled.start > 0 {
+            self.input.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        if self.filled.end == self.input.len() && self.input.len() < rules::MOST_HEADERS {
+            self.input.resize(self.input.len().saturating_mul(2), 0);
+        }
+        self.input.get_mut(self.filled.end..).unwrap_or_default()
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.filled.end = self.filled.end.saturating_add(amount).min(self.input.len());
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.made_progress = amount > 0;
+        self.filled.start = self.filled.start.saturating_add(amount).min(self.filled.end);
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        // For request bodies. Ours are empty.
+        (&mut [], &mut self.output)
+    }
+
+    fn can_use_input(&self) -> bool {
+        !self.filled.is_empty() && self.made_progress
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Growing, basic, contains};
+    use crate::core::check::{Kind, parse};
+    use proptest::prelude::*;
+    use ureq::unversioned::transport::Buffers;
+
+    #[test]
+    fn basic_authorization_is_that_of_rfc_7617() {
+        for (user_info, value) in [
+            ("Aladdin:open%20sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ("a:bc", "Basic YTpiYw=="),
+            ("a:b", "Basic YTpi"),
+            ("user", "Basic dXNlcjo="),
+        ] {
+            assert_eq!(basic(user_info).expect(user_info), value);
+        }
+    }
+
+    #[test]
+    fn text_is_found_anywhere() {
+        assert!(contains(b"abc", b"bc") && contains(b"abc", b"") && !contains(b"abc", b"abcd") && !contains(b"", b"a"));
+    }
+
+    #[test]
+    fn the_input_grows_to_its_limit_and_no_further() {
+        let mut buffers = Growing::new();
+        let mut taken = 0;
+        loop {
+            let room = buffers.input_append_buf().len();
+            if room == 0 {
+                break;
+            }
+            buffers.input_appended(room);
+            taken += room;
+        }
+        assert_eq!(taken, crate::core::http::MOST_HEADERS);
+        buffers.input_consume(1000);
+        assert_eq!(buffers.input_append_buf().len(), 1000);
+        assert_eq!(buffers.input().len(), taken - 1000);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What the grammar accepts, the HTTP library must take, or the check could never pass and nobody were told why.
+        #[test]
+        fn every_url_that_is_accepted_can_be_asked(text in "https?://([a-z]{1,4}:[a-z%]{0,4}@)?[a-z0-9.-]{1,12}(:[0-9]{1,5})?(/[!-~]{0,20})?(\\?[!-~]{0,10})?") {
+            if let Ok(check) = parse(&text)
+                && let Kind::Http(url) = check.kind
+            {
+                let full = format!("http://{}{}", url.authority(), url.path);
+                prop_assert!(full.parse::<ureq::http::Uri>().is_ok(), "{}", full);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `listen://`: does some process of this network namespace listen on the port? Read from `/proc/net/tcp` and `tcp6` (proc(5)), so the
+//! server sees no connection. Containers of a pod share the network namespace, so a sidecar's socket is seen.
+
+use super::{Leaf, Step};
+use crate::core::listening;
+use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::event_loop::Interest;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// The check.
+#[derive(Debug)]
+pub(super) struct Listen {
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+impl Listen {
+    pub(super) const fn new(address: Option<IpAddr>, port: u16) -> Self {
+        Self { address, port }
+    }
+
+    /// Is it in this file? The kernel lists listening sockets first, so a busy pod is not read to its end once it listens.
+    fn is_in(&self, path: &str) -> io::Result<bool> {
+        let mut file = BufReader::with_capacity(4096, File::open(path)?);
+        let mut line = String::with_capacity(192);
+        while file.read_line(&mut line)? > 0 {
+            if listening::parse(&line).is_some_and(|it| it.accepts(self.address, self.port)) {
+                return Ok(true);
+            }
+            line.clear();
+        }
+        Ok(false)
+    }
+}
+
+impl Leaf for Listen {
+    fn start(&mut self, _until: Instant) -> Step {
+        self.proceed()
+    }
+
+    fn proceed(&mut self) -> Step {
+        // tcp6 is not there where IPv6 is off; tcp is not there where /proc is not mounted.
+        let outcome = match (self.is_in("/proc/net/tcp"), self.is_in("/proc/net/tcp6")) {
+            (Ok(true), _) | (_, Ok(true)) => Outcome::Pass,
+            (Err(error), Err(_)) => Outcome::NotYet(Reason::System("looked up in /proc/net/tcp", error.to_string())),
+            (Ok(false), _) | (_, Ok(false)) => Outcome::NotYet(Reason::NotListening),
+        };
+        Step::Done(outcome)
+    }
+
+    fn cancel(&mut self) -> Phase {
+        Phase::Answer
+    }
+
+    fn interests<'a>(&'a self, _interests: &mut Vec<Interest<'a>>) {}
+}

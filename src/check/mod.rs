@@ -1,0 +1,91 @@
+//! One attempt of each kind of check. A leaf knows only its own subject: nothing of gates, schedules, pods, or how to print.
+//!
+//! A leaf never blocks. What blocks by nature (the resolver, an HTTP exchange) runs in a thread of its own that is left behind when
+//! its time is over; so a signal ends podgate in every phase.
+
+mod dial;
+mod exec;
+pub(crate) mod file;
+pub(crate) mod http;
+mod listen;
+mod mail;
+mod resolve;
+mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+pub(crate) mod tls;
+
+use crate::check::file::Watcher;
+use crate::check::http::Ask;
+use crate::core::check::{Check, Kind};
+use crate::core::outcome::{Outcome, Phase};
+use crate::core::schedule::Wake;
+use crate::event_loop::Interest;
+use crate::process::Children;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How far an attempt is.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// It has ended.
+    Done(Outcome),
+    /// It goes on when [`Leaf::interests`] or [`Leaf::wake_at`] say so.
+    Wait,
+}
+
+/// What a check can do: be tried.
+pub(crate) trait Leaf {
+    /// Begins an attempt that has to end before `until`. No attempt is under way.
+    fn start(&mut self, until: Instant) -> Step;
+
+    /// Goes on: something it waits for has happened, or nothing has.
+    fn proceed(&mut self) -> Step;
+
+    /// Ends the attempt, and tells what it was doing.
+    fn cancel(&mut self) -> Phase;
+
+    /// Which descriptors the attempt under way waits for.
+    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>);
+
+    /// When the attempt under way wants to go on at the latest.
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does the attempt under way wait for a child to end?
+    fn waits_for_child(&self) -> bool {
+        false
+    }
+
+    /// Who tells when the check may pass, after an attempt.
+    fn wake(&self) -> Wake {
+        Wake::Asked
+    }
+}
+
+/// What leaves share.
+pub(crate) struct Shared {
+    /// The commands of `exec:` checks.
+    pub(crate) children: Rc<RefCell<Children>>,
+    /// The inotify instance of `file://` checks; `None` where the schedule is fixed and nobody listens to it.
+    pub(crate) watcher: Option<Rc<RefCell<Watcher>>>,
+    /// What HTTP checks ask.
+    pub(crate) ask: Arc<Ask>,
+}
+
+/// The leaf for a check. `index` is what the watcher calls it by.
+pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf> {
+    match &check.kind {
+        Kind::Http(url) => Box::new(http::Http::new(url.clone(), Arc::clone(&shared.ask))),
+        Kind::Tcp(host, port) => Box::new(dial::Accepts::host(host, *port)),
+        Kind::Unix(path) => Box::new(dial::Accepts::socket(path)),
+        Kind::Listen(address, port) => Box::new(listen::Listen::new(*address, *port)),
+        Kind::File(path) => Box::new(file::Exists::new(path, index, shared.watcher.clone())),
+        Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&shared.children))),
+    }
+}

@@ -1,0 +1,122 @@
+//! From a host to its addresses. The resolver of musl blocks for seconds and cannot be cancelled, so it runs in a thread; one that
+//! does not come back is waited for by the next attempt too, so there is never more than one a check.
+
+use super::mail::Mail;
+use crate::core::check::Host;
+use crate::core::outcome::{Outcome, Reason, one_line};
+use nix::poll::PollFlags;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use crate::event_loop::Interest;
+use std::os::fd::AsFd;
+
+/// The most addresses of one name that are tried.
+const MOST_ADDRESSES: usize = 8;
+
+/// The addresses of one host.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    host: Host,
+    port: u16,
+    known: Vec<SocketAddr>,
+    pending: Option<Mail<io::Result<Vec<SocketAddr>>>>,
+}
+
+/// What the resolver says.
+pub(super) enum Resolved {
+    /// The addresses; at least one.
+    Addresses(Vec<SocketAddr>),
+    /// No answer yet.
+    Wait,
+    /// There are none, or the resolver cannot be asked.
+    Failed(Outcome),
+}
+
+impl Resolver {
+    /// For this host. Addresses, and what `/etc/hosts` says of `localhost`, are known at once and for good.
+    pub(super) fn new(host: &Host, port: u16) -> Self {
+        let known = match host {
+            Host::Address(address) => vec![SocketAddr::new(*address, port)],
+            Host::Name(name) if name == "localhost" => localhost(port),
+            Host::Name(_) => Vec::new(),
+        };
+        Self { host: host.clone(), port, known, pending: None }
+    }
+
+    /// Asks, or asks again.
+    pub(super) fn resolve(&mut self) -> Resolved {
+        if !self.known.is_empty() {
+            return Resolved::Addresses(self.known.clone());
+        }
+        let pending = match self.pending.take() {
+            Some(pending) => pending,
+            None => {
+                let name = (self.host.to_string(), self.port);
+                match Mail::from(move || name.to_socket_addrs().map(|found| found.take(MOST_ADDRESSES).collect())) {
+                    Ok(pending) => pending,
+                    Err(error) => return Resolved::Failed(Outcome::NotYet(Reason::System("resolved", error.to_string()))),
+                }
+            }
+        };
+        match pending.take() {
+            None => {
+                self.pending = Some(pending);
+                Resolved::Wait
+            }
+            Some(Ok(addresses)) if !addresses.is_empty() => Resolved::Addresses(addresses),
+            Some(Ok(_)) => Resolved::Failed(Outcome::NotYet(Reason::Unresolved("it has no address".to_owned()))),
+            Some(Err(error)) => {
+                let cause = error.to_string();
+                let cause = cause.rsplit_once(": ").map_or(cause.as_str(), |(_, cause)| cause);
+                Resolved::Failed(Outcome::NotYet(Reason::Unresolved(one_line(cause, 100))))
+            }
+        }
+    }
+
+    /// What an answer can be waited for with.
+    pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+        interests.extend(self.pending.as_ref().map(|pending| (pending.as_fd(), PollFlags::POLLIN)));
+    }
+}
+
+/// The addresses of `localhost`: what `/etc/hosts` says, else both loopback addresses (RFC 6761, 6.3). No name server is asked, so
+/// this costs no thread, and works where the name server does not.
+fn localhost(port: u16) -> Vec<SocketAddr> {
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let mut addresses = addresses_in(&hosts, "localhost");
+    if addresses.is_empty() {
+        addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    }
+    addresses.into_iter().take(MOST_ADDRESSES).map(|address| SocketAddr::new(address, port)).collect()
+}
+
+/// The addresses of a name in the text of a hosts(5) file.
+fn addresses_in(hosts: &str, name: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for line in hosts.lines() {
+        let line = line.split_once('#').map_or(line, |(line, _)| line);
+        let mut words = line.split_ascii_whitespace();
+        if let Some(Ok(address)) = words.next().map(str::parse::<IpAddr>)
+            && words.any(|word| word.eq_ignore_ascii_case(name))
+            && !found.contains(&address)
+        {
+            found.push(address);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::addresses_in;
+
+    #[test]
+    fn a_hosts_file_is_read() {
+        let hosts = "# localhost 9.9.9.9\n127.0.0.1\tlocalhost x # y\n::1 LocalHost ip6-localhost\nbad localhost\n127.0.0.1 localhost\n";
+        let found: Vec<String> = addresses_in(hosts, "localhost").iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["127.0.0.1", "::1"]);
+        assert!(addresses_in(hosts, "y").is_empty());
+    }
+}

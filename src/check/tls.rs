@@ -1,0 +1,269 @@
+//! TLS, on rustls with ring. Verified, unlike the kubelet's: against `--tls-ca`, else `SSL_CERT_FILE`, else the system's bundle. No
+//! roots are built in: a binary that outlives its roots is a trap.
+
+use super::stream::Stream;
+use crate::core::check::Host;
+use crate::core::outcome::{Reason, one_line};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, StreamOwned};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where distributions keep their bundle (the list of Go's `crypto/x509`).
+const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Whom to trust, as it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Roots {
+    /// Anyone: `--tls-insecure`, the kubelet's behaviour.
+    Anyone,
+    /// Who is signed by a CA in this file; what named it, for messages.
+    File(PathBuf, String),
+    /// Who is signed by a CA in the system's bundle.
+    System,
+}
+
+/// Whom TLS trusts, and what the server is called.
+pub(crate) struct Trust {
+    config: Option<Arc<ClientConfig>>,
+    /// `--tls-server-name`.
+    server_name: Option<ServerName<'static>>,
+}
+
+impl Trust {
+    /// Nobody: for calls without an https check. A redirect to https fails with a reason.
+    pub(crate) const fn nobody() -> Self {
+        Self { config: None, server_name: None }
+    }
+
+    /// Reads the roots.
+    ///
+    /// # Errors
+    /// What is wrong, and which flag helps.
+    pub(crate) fn new(roots: &Roots, server_name: Option<&str>) -> Result<Self, String> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = match roots {
+            Roots::Anyone => Arc::new(TrustAnyone(Arc::clone(&provider))),
+            Roots::File(path, option) => verify_by(&provider, path, option)?,
+            Roots::System => {
+                let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file()).ok_or_else(no_bundle)?;
+                verify_by(&provider, bundle, "the system's CA bundle")?
+            }
+        };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        let server_name = server_name.map(server_name_of).transpose()?;
+        Ok(Self { config: Some(Arc::new(config)), server_name })
+    }
+}
+
+fn no_bundle() -> String {
+    "this image has no CA bundle to verify an https server with; name the server's CA with --tls-ca FILE, or accept any certificate, \
+     as the kubelet does, with --tls-insecure"
+        .to_owned()
+}
+
+/// Reads the value of `--tls-server-name`.
+fn server_name_of(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned()).map_err(|_| format!("--tls-server-name {name:?} is no host name; say db.example.com"))
+}
+
+fn verify_by(provider: &Arc<CryptoProvider>, path: &Path, option: &str) -> Result<Arc<TrustListed>, String> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        format!("{option} {path:?}: {cause}; name a PEM file with CA certificates by --tls-ca /etc/ca/ca.crt, or say --tls-insecure")
+    };
+    let mut roots = RootCertStore::empty();
+    let mut listed = Vec::new();
+    let text = std::fs::read(path).map_err(|error| failed(&error))?;
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|_| failed(&"is no PEM file"))?;
+        // One old certificate in a bundle of a hundred must not spoil it.
+        let _ = roots.add(certificate.clone());
+        listed.push(certificate);
+    }
+    if roots.is_empty() {
+        return Err(failed(&"has no certificate that can be used"));
+    }
+    let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    Ok(Arc::new(TrustListed { signed: signed.build().map_err(|error| failed(&error))?, listed }))
+}
+
+/// Trusts who is signed by a listed CA, and who *is* listed: `openssl req -x509` makes a certificate that is its own CA, servers use
+/// it as it is, and OpenSSL and Go accept it where it is named as a CA; webpki alone refuses a CA as a server.
+#[derive(Debug)]
+struct TrustListed {
+    signed: Arc<WebPkiServerVerifier>,
+    listed: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for TrustListed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.signed.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match &verified {
+            // webpki looks at this after it has looked at the validity; what is left to see is the name.
+            Err(Error::InvalidCertificate(CertificateError::Other(error)))
+                if error.to_string().contains("CaUsedAsEndEntity") && self.listed.iter().any(|it| it == end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            Ok(_) | Err(_) => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.signed.supported_verify_schemes()
+    }
+}
+
+/// Why there is no session.
+pub(super) enum Failure {
+    /// The connection failed.
+    Io(io::Error),
+    /// The handshake did.
+    Reason(Reason),
+}
+
+/// A connection with TLS.
+pub(super) struct Session(Box<StreamOwned<ClientConnection, Stream>>);
+
+/// Shakes hands with `host`, or with the name that was given instead.
+pub(super) fn shake_hands(mut stream: Stream, host: &Host, trust: &Trust) -> Result<Session, Failure> {
+    let failed = |text: &str| Failure::Reason(Reason::Tls(text.to_owned()));
+    let Some(config) = &trust.config else {
+        return Err(Failure::Reason(Reason::BadRedirect("to https, but no CA is named; see --tls-ca".to_owned())));
+    };
+    let name = match (&trust.server_name, host) {
+        (Some(name), Host::Name(_) | Host::Address(_)) => name.clone(),
+        (None, Host::Name(name)) => {
+            ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| failed("the host is no DNS name"))?
+        }
+        (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
+    };
+    let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(|error| failed(&error.to_string()))?;
+    while connection.is_handshaking() {
+        if let Err(error) = connection.complete_io(&mut stream) {
+            return Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+                Some(inner) => Failure::Reason(reason(inner)),
+                None => Failure::Io(error),
+            });
+        }
+    }
+    Ok(Session(Box::new(StreamOwned::new(connection, stream))))
+}
+
+fn reason(error: &Error) -> Reason {
+    if let Error::InvalidCertificate(error) = error {
+        if *error == CertificateError::UnknownIssuer {
+            return Reason::UnknownIssuer;
+        }
+        if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
+            return Reason::WrongName;
+        }
+    }
+    if matches!(error, Error::InvalidMessage(_)) {
+        return Reason::Tls("what it answered is no TLS".to_owned());
+    }
+    Reason::Tls(one_line(&error.to_string(), 120))
+}
+
+impl Read for Session {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer) {
+            // Closed without close_notify: the length of the body tells whether something is missing.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            result => result,
+        }
+    }
+}
+
+impl Write for Session {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Verifies nothing: certificates that cannot even be parsed (X.509 v1) are among what the kubelet accepts.
+#[derive(Debug)]
+struct TrustAnyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for TrustAnyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,432 @@
+//! What was typed: commands, options, their variables, and the help. What it means is `settings`' business.
+//!
+//! One table ([`OPTIONS`]) names every option once; flags, variables and help come from it. A variable is called as its option is:
+//! `--attempt-timeout` is `PODGATE_ATTEMPT_TIMEOUT`. Flags go before variables; a list replaces the variable's list. Variables that
+//! are no option of ours are ignored: a Service named podgate makes Kubernetes inject `PODGATE_PORT` and the like.
+
+use crate::core::check;
+use clap::builder::OsStringValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches};
+use std::env;
+use std::ffi::OsString;
+
+/// The commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Block until ready; then exec CMD if given.
+    Wait,
+    /// One attempt each.
+    Check,
+}
+
+impl Command {
+    /// Its word on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Check => "check",
+        }
+    }
+}
+
+/// How an option is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Without a value.
+    Switch,
+    /// With a value, called so in the help.
+    Value(&'static str),
+    /// With a value, and repeatable; one a line in its variable.
+    List(&'static str),
+}
+
+/// An option.
+#[derive(Debug)]
+struct Opt {
+    name: &'static str,
+    short: Option<char>,
+    shape: Shape,
+    commands: &'static [Command],
+    heading: &'static str,
+    help: &'static str,
+}
+
+const WAIT: &[Command] = &[Command::Wait];
+const BOTH: &[Command] = &[Command::Wait, Command::Check];
+const GATE: &str = "When the gate opens";
+const HTTP: &str = "HTTP checks";
+const OUTPUT: &str = "Output";
+
+/// Every option of every command.
+const OPTIONS: &[Opt] = &[
+    opt("any", None, Shape::Switch, BOTH, GATE, "One check that passes is enough [default: all must]"),
+    opt("timeout", Some('t'), Shape::Value("TIME"), WAIT, GATE, "Give up after this time, with exit code 124; none: never [default: 60s]"),
+    opt("attempt-timeout", None, Shape::Value("TIME"), WAIT, GATE, "How long one attempt may take [default: 1s]"),
+    // No variable: a probe must not inherit what was meant for the gate.
+    opt(CHECK_ATTEMPT_TIMEOUT, None, Shape::Value("TIME"), &[Command::Check], GATE, "How long the attempt may take [default: 800ms]"),
+    opt(
+        "interval",
+        Some('i'),
+        Shape::Value("TIME"),
+        WAIT,
+        GATE,
+        "Start an attempt this long after the one before [default: 2% of the time waited so far, from 1ms (20ms for exec: and other \
+         hosts) to 250ms]",
+    ),
+    opt("initial-delay", None, Shape::Value("TIME"), WAIT, GATE, "Wait this long before the first attempt [default: 0s]"),
+    opt("success-threshold", None, Shape::Value("N"), WAIT, GATE, "Attempts in a row that must pass; above 1 it needs --interval [default: 1]"),
+    opt(
+        "failure-threshold",
+        None,
+        Shape::Value("N"),
+        WAIT,
+        GATE,
+        "Give up after so many failed attempts in a row, with exit code 1; above 1 it needs --interval [default: none]",
+    ),
+    opt(
+        "on-timeout",
+        None,
+        Shape::Value("fail|run"),
+        WAIT,
+        GATE,
+        "When the gate does not open: fail, or run CMD all the same (without CMD: exit 0) [default: fail]",
+    ),
+    opt("http-header", Some('H'), Shape::List("'NAME: VALUE'"), BOTH, HTTP, "Send this header (repeatable); Host sets the request's host"),
+    opt("http-method", None, Shape::Value("METHOD"), BOTH, HTTP, "Ask with this method [default: GET]"),
+    opt("http-status", None, Shape::Value("LIST"), BOTH, HTTP, "Which statuses pass, as 200-299,401 [default: 200-399]"),
+    opt("http-body-contains", None, Shape::Value("TEXT"), BOTH, HTTP, "The first 10 KiB of the body must contain this"),
+    opt(
+        "tls-ca",
+        None,
+        Shape::Value("FILE"),
+        BOTH,
+        HTTP,
+        "Trust the CAs in this PEM file [default: $SSL_CERT_FILE, else the image's bundle]",
+    ),
+    opt("tls-insecure", None, Shape::Switch, BOTH, HTTP, "Accept any certificate, as the kubelet's probes do"),
+    opt("tls-server-name", None, Shape::Value("NAME"), BOTH, HTTP, "The name that the certificate must be for [default: the URL's host]"),
+    opt("log-to", None, Shape::Value("WHERE"), BOTH, OUTPUT, "stderr, container (the log of this container, from a hook), or a file [default: stderr]"),
+    opt("log-format", None, Shape::Value("text|json"), BOTH, OUTPUT, "One line, or one JSON object, for each event [default: text]"),
+    opt("quiet", Some('q'), Shape::Switch, BOTH, OUTPUT, "Print failures and warnings only"),
+    opt("verbose", Some('v'), Shape::Switch, BOTH, OUTPUT, "Print what is going to be done, too"),
+    opt(
+        "termination-log",
+        None,
+        Shape::Value("FILE"),
+        WAIT,
+        OUTPUT,
+        "Where the pod's terminationMessagePath is [default: /dev/termination-log]",
+    ),
+];
+
+/// The id of `check`'s own `--attempt-timeout`.
+const CHECK_ATTEMPT_TIMEOUT: &str = "check:attempt-timeout";
+
+const fn opt(
+    name: &'static str,
+    short: Option<char>,
+    shape: Shape,
+    commands: &'static [Command],
+    heading: &'static str,
+    help: &'static str,
+) -> Opt {
+    Opt { name, short, shape, commands, heading, help }
+}
+
+impl Opt {
+    fn flag(&self) -> &'static str {
+        self.name.strip_prefix("check:").unwrap_or(self.name)
+    }
+
+    fn has_variable(&self) -> bool {
+        self.name == self.flag()
+    }
+}
+
+/// Where a value comes from, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The command line: `--timeout`.
+    Flag(String),
+    /// The environment: `PODGATE_TIMEOUT`.
+    Variable(String),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What was typed for one option: never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Where.
+    pub(crate) source: Source,
+    /// What; for a switch, `true`.
+    pub(crate) values: Vec<String>,
+}
+
+/// A whole command line with its environment.
+#[derive(Debug)]
+pub(crate) struct Typed {
+    /// Which command.
+    pub(crate) command: Command,
+    /// The checks, and where they were given.
+    pub(crate) checks: Option<Given>,
+    /// CMD and its arguments, as they are. `None` without `--`.
+    pub(crate) cmd: Vec<OsString>,
+    matches: ArgMatches,
+}
+
+/// A command line that is not to be run.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Something to read was asked for: print it, exit 0.
+    Read(String),
+    /// Nothing was asked for: where to begin.
+    Begin(String),
+    /// It is wrong.
+    Wrong(String),
+}
+
+/// What `podgate` alone says.
+const BEGIN: &str = "\
+podgate starts a container when its sidecars are ready. Begin with one of these:
+
+  podgate check tcp://localhost:5432                        one attempt: exit 0 or 1, for probes
+  podgate wait http://localhost:15021/healthz/ready         until it is ready, for postStart
+  podgate wait http://localhost:15021/healthz/ready -- app  then become app, as an entrypoint
+
+More: podgate wait --help, podgate check --help
+";
+
+const CHECKS_HELP: &str = "\
+Checks:
+  http://HOST[:PORT]/PATH, https://…   the answer's status is 200-399, as the kubelet has it
+  http+unix://%2Frun%2Fapp.sock/PATH   the same over a unix socket
+  tcp://HOST:PORT                      a connection is accepted
+  unix:///run/app.sock                 a connection is accepted
+  listen://:PORT, listen://ADDR:PORT   something in this pod listens (the server sees no connection)
+  file:///PATH                         the path exists
+  exec:CMD ARG 'ARG 2'                 the command exits 0 (no shell is run)
+";
+
+const WAIT_EXAMPLES: &str = "\
+Exit codes: 0 passed (or CMD's, once it runs) · 1 a check can never pass, or reached --failure-threshold · 2 usage · 124 timed out
+            125 podgate failed · 126 CMD cannot be executed · 127 CMD not found · 128+n ended by signal n
+Every option is also a variable: --attempt-timeout is PODGATE_ATTEMPT_TIMEOUT; checks are PODGATE_CHECKS, one a line.
+PODGATE_DISABLE=gates (or all, or 1) skips the wait: one image, with and without its mesh.
+
+Examples:
+  # postStart of a sidecar: the next container starts when the proxy is ready
+  podgate wait --log-to container http://localhost:15021/healthz/ready
+
+  # the app's own entrypoint: a hard gate, the app does not start without its database
+  podgate wait tcp://localhost:5432 'exec:pg_isready -q -h localhost' -- /app --serve
+
+  # startupProbe of a native sidecar, with timeoutSeconds: 60
+  podgate wait --timeout 55s unix:///run/app.sock
+";
+
+const CHECK_EXAMPLES: &str = "\
+Exit codes: 0 passed · 1 did not pass · 2 usage
+Variables: as for wait (PODGATE_HTTP_HEADER, …), but --attempt-timeout has none, and schedule and thresholds do not reach a probe.
+
+Examples:
+  # readinessProbe, exec: in an image without shell and curl
+  podgate check http://localhost:8080/ready
+
+  # livenessProbe of a server that must not see probes in its log
+  podgate check listen://:5432
+
+  # a unix socket or the port: one is enough
+  podgate check --any http+unix://%2Frun%2Fapp.sock/health http://127.0.0.1:8080/health
+";
+
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// [`Stop`]: help was asked for, or something is wrong.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
+    if arguments.len() < 2 {
+        return Err(Stop::Begin(BEGIN.to_owned()));
+    }
+    let matches = app().try_get_matches_from(arguments).map_err(stop)?;
+    let (command, matches) = match matches.subcommand() {
+        Some(("wait", matches)) => (Command::Wait, matches.clone()),
+        Some(("check", matches)) => (Command::Check, matches.clone()),
+        Some(_) | None => return Err(Stop::Begin(BEGIN.to_owned())),
+    };
+    let cmd = match command {
+        Command::Wait => matches.get_many::<OsString>("CMD").into_iter().flatten().cloned().collect(),
+        Command::Check => Vec::new(),
+    };
+    let checks = match matches.get_many::<OsString>("CHECK") {
+        Some(values) => Some(Given { source: Source::Flag("CHECK".to_owned()), values: values.map(text).collect::<Result<_, _>>()? }),
+        None => variable("PODGATE_CHECKS", Shape::List(""))?,
+    };
+    Ok(Typed { command, checks, cmd, matches })
+}
+
+impl Typed {
+    /// What was typed for this option; `None` if nothing was.
+    ///
+    /// # Errors
+    /// The value is not UTF-8.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<Given>, Stop> {
+        let wanted = |opt: &&Opt| opt.flag() == name && opt.commands.contains(&self.command);
+        let Some(opt) = OPTIONS.iter().find(wanted) else { return Ok(None) };
+        let source = Source::Flag(format!("--{name}"));
+        match opt.shape {
+            Shape::Switch if self.matches.get_flag(opt.name) => return Ok(Some(Given { source, values: vec!["true".to_owned()] })),
+            Shape::Switch => {}
+            Shape::Value(_) | Shape::List(_) => {
+                if let Some(values) = self.matches.get_many::<OsString>(opt.name) {
+                    let text = |value: &OsString| value.to_str().map(str::to_owned).ok_or_else(|| not_utf8(&format!("--{name}")));
+                    return Ok(Some(Given { source, values: values.map(text).collect::<Result<_, _>>()? }));
+                }
+            }
+        }
+        if opt.has_variable() { variable(&variable_name(name), opt.shape) } else { Ok(None) }
+    }
+}
+
+/// The variable of an option.
+pub(crate) fn variable_name(option: &str) -> String {
+    format!("PODGATE_{}", option.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Reads a variable. An empty one is one that is not set: templates write them.
+fn variable(name: &str, shape: Shape) -> Result<Option<Given>, Stop> {
+    let Some(value) = env::var_os(name) else { return Ok(None) };
+    let value = value.into_string().map_err(|_| not_utf8(name))?;
+    let values = match shape {
+        Shape::Switch | Shape::Value(_) => vec![value.trim().to_owned()],
+        Shape::List(_) => value.lines().map(|line| line.trim().to_owned()).collect(),
+    };
+    let values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
+    Ok(if values.is_empty() { None } else { Some(Given { source: Source::Variable(name.to_owned()), values }) })
+}
+
+fn text(value: &OsString) -> Result<String, Stop> {
+    value.to_str().map(str::to_owned).ok_or_else(|| not_utf8("CHECK"))
+}
+
+fn not_utf8(what: &str) -> Stop {
+    Stop::Wrong(format!("{what}: the value is not UTF-8; write it in ASCII, percent-encoded in a URL"))
+}
+
+fn app() -> clap::Command {
+    let top = clap::Command::new("podgate")
+        .version(if cfg!(feature = "tls") {
+            concat!(env!("CARGO_PKG_VERSION"), " (with TLS)")
+        } else {
+            concat!(env!("CARGO_PKG_VERSION"), " (without TLS)")
+        })
+        .about("Starts a container when its sidecars are ready")
+        .after_help(BEGIN)
+        .disable_help_subcommand(true)
+        .subcommand_required(true);
+    let wait = clap::Command::new("wait")
+        .about("Block until all checks pass; then become CMD, if one is given")
+        .override_usage("podgate wait [OPTIONS] [CHECK]... [-- CMD...]")
+        .before_help(CHECKS_HELP)
+        .after_help(WAIT_EXAMPLES)
+        .arg(checks())
+        .arg(Arg::new("CMD").last(true).num_args(1..).value_parser(OsStringValueParser::new()).help("Becomes this process when the gate opens"));
+    let check = clap::Command::new("check")
+        .about("Try each check once, for probes: exit 0 or 1")
+        .override_usage("podgate check [OPTIONS] CHECK...")
+        .before_help(CHECKS_HELP)
+        .after_help(CHECK_EXAMPLES)
+        .arg(checks());
+    top.subcommand(with_options(wait, Command::Wait)).subcommand(with_options(check, Command::Check))
+}
+
+fn checks() -> Arg {
+    Arg::new("CHECK").num_args(1..).value_parser(OsStringValueParser::new()).help("What must be true [default: $PODGATE_CHECKS, one a line]")
+}
+
+fn with_options(mut command: clap::Command, which: Command) -> clap::Command {
+    for opt in OPTIONS.iter().filter(|opt| opt.commands.contains(&which)) {
+        let arg = Arg::new(opt.name).long(opt.flag()).help(opt.help).help_heading(opt.heading);
+        let arg = match opt.short {
+            Some(short) => arg.short(short),
+            None => arg,
+        };
+        command = command.arg(match opt.shape {
+            Shape::Switch => arg.action(ArgAction::SetTrue),
+            Shape::Value(name) => arg.value_name(name).action(ArgAction::Set).value_parser(OsStringValueParser::new()).allow_hyphen_values(true),
+            Shape::List(name) => arg.value_name(name).action(ArgAction::Append).value_parser(OsStringValueParser::new()),
+        });
+    }
+    command
+}
+
+/// Puts clap's errors in our words: one line, and no value that may be a secret.
+fn stop(error: clap::Error) -> Stop {
+    let word = |kind: ContextKind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        Some(_) | None => None,
+    };
+    let kind = error.kind();
+    if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
+        return Stop::Read(error.to_string());
+    }
+    if kind == ErrorKind::MissingSubcommand {
+        return Stop::Begin(BEGIN.to_owned());
+    }
+    let given = word(ContextKind::InvalidArg).unwrap_or_default();
+    if kind == ErrorKind::InvalidSubcommand {
+        let given = word(ContextKind::InvalidSubcommand).unwrap_or_default();
+        let shown = check::redacted_refusal(&given);
+        return Stop::Wrong(match (word(ContextKind::SuggestedSubcommand), check::parse(&given)) {
+            (Some(name), _) => format!("{shown:?} is no command; did you mean podgate {name}?"),
+            (None, Ok(_)) => format!("{shown:?} is a check, not a command; say podgate wait {shown} or podgate check {shown}"),
+            (None, Err(_)) => format!("{shown:?} is no command; say podgate wait or podgate check"),
+        });
+    }
+    if kind == ErrorKind::UnknownArgument {
+        let option = given.split_once('=').map_or(given.as_str(), |(option, _)| option);
+        return Stop::Wrong(match word(ContextKind::SuggestedArg) {
+            Some(name) => format!("unknown option {option:?}; did you mean {name}?"),
+            None if given.starts_with('-') => format!("unknown option {option:?}; see podgate wait --help; CMD goes after --"),
+            None => "an argument too many; CMD goes after --: podgate wait CHECK -- CMD".to_owned(),
+        });
+    }
+    let option = given.split_once(' ').map_or(given.as_str(), |(option, _)| option);
+    if kind == ErrorKind::ArgumentConflict {
+        return Stop::Wrong(format!("{option} is given twice; say it once"));
+    }
+    if kind == ErrorKind::InvalidValue || kind == ErrorKind::WrongNumberOfValues || kind == ErrorKind::TooFewValues {
+        return Stop::Wrong(format!("{option} needs a value; see podgate wait --help"));
+    }
+    if kind == ErrorKind::TooManyValues {
+        return Stop::Wrong(format!("{option} takes no value; say {option}"));
+    }
+    Stop::Wrong("this command line cannot be read; see podgate wait --help".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OPTIONS, app, variable_name};
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        app().debug_assert();
+    }
+
+    #[test]
+    fn no_option_is_called_as_what_kubernetes_injects_for_a_service() {
+        for option in OPTIONS {
+            let name = variable_name(option.flag());
+            assert!(!name.starts_with("PODGATE_PORT") && !name.starts_with("PODGATE_SERVICE"), "{name}");
+        }
+        assert_eq!(variable_name("attempt-timeout"), "PODGATE_ATTEMPT_TIMEOUT");
+    }
+}

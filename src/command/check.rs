@@ -1,0 +1,30 @@
+//! `podgate check`: one attempt of each check, for probes. One line a check; exit 0 or 1.
+
+use super::gate::Driver;
+use crate::core::exit::Exit;
+use crate::core::gate::Verdict;
+use crate::process::Signals;
+use crate::report::{Line, Report, Severity};
+use crate::settings::Settings;
+
+/// Runs the command.
+pub(super) fn run(settings: Settings, report: &mut Report, signals: &Signals) -> Exit {
+    let Settings { checks, gate, ask, .. } = settings;
+    let mut driver = Driver::new(&checks, gate, ask, signals, report);
+    let answer = driver.run();
+    let lines = driver.ends(answer.waited);
+    match answer.verdict {
+        Ok(Verdict::Stopped(number)) => Exit::Signal(number),
+        Ok(verdict) => {
+            lines.iter().for_each(|line| report.line(line));
+            match verdict {
+                Verdict::Opened => Exit::Passed,
+                Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => Exit::NotPassed,
+            }
+        }
+        Err(error) => {
+            report.line(&Line::new(Severity::Error, "failed", format!("cannot wait for events: {error}; this is not about the checks")));
+            Exit::Own
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The only place that blocks: ppoll(2) over descriptors until one is ready or the time has come.
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+/// A descriptor, and what is waited for.
+pub(crate) type Interest<'a> = (BorrowedFd<'a>, PollFlags);
+
+/// Waits until one of `interests` is ready or `until` has come (`None`: no end); tells for each whether it is ready. A wake-up
+/// without a cause is possible (EINTR): then none is.
+///
+/// # Errors
+/// Those of ppoll(2); with valid descriptors only ENOMEM is left.
+pub(crate) fn wait(interests: &[Interest<'_>], until: Option<Instant>) -> Result<Vec<bool>, Errno> {
+    let timeout = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
+    let mut polled: Vec<PollFd<'_>> = interests.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
+    match ppoll(&mut polled, timeout, None) {
+        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
+        Err(Errno::EINTR) => Ok(vec![false; interests.len()]),
+        Err(error) => Err(error),
+    }
+}
+
+/// Is this one descriptor ready within `patience`?
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags, patience: Duration) -> bool {
+    let until = Instant::now().checked_add(patience);
+    matches!(wait(&[(fd, flags)], until).as_deref(), Ok([true]))
+}

@@ -1,0 +1,337 @@
+//! What was meant: typed text (`cli`) becomes values that need no more looking at. Every refusal names the option, the value and a
+//! right example, and exits 2; nothing that was given is ignored.
+
+use crate::check::http::Ask;
+use crate::check::tls::{Roots, Trust};
+use crate::cli::{Command, Given, Source, Stop, Typed};
+use crate::core::check::{self, Check, Scheme};
+use crate::core::duration::{self, Limit};
+use crate::core::gate::{Need, Spec};
+use crate::core::http::{self, Header, Request, Statuses};
+use crate::core::schedule::Pace;
+use crate::report::{Format, Level, LogTo};
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `--timeout`, unless it is given.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// `--attempt-timeout` of `wait`: the kubelet's `timeoutSeconds`.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// `--attempt-timeout` of `check`: its reason is printed before the kubelet's second is over.
+const CHECK_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// How lines are printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Logging {
+    /// Text or JSON.
+    pub(crate) format: Format,
+    /// How much.
+    pub(crate) level: Level,
+    /// Where to.
+    pub(crate) to: LogTo,
+    /// `--termination-log`.
+    pub(crate) termination: Option<PathBuf>,
+}
+
+impl Logging {
+    /// What the log is called in messages.
+    pub(crate) fn path(&self) -> &str {
+        match &self.to {
+            LogTo::Stderr => "stderr",
+            LogTo::Container => "container",
+            LogTo::File(path) => path.to_str().unwrap_or("the file"),
+        }
+    }
+}
+
+/// What `wait` does when the gate does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnTimeout {
+    /// Exit with the gate's code.
+    Fail,
+    /// Go on as if it had opened.
+    Run,
+}
+
+/// Is the gate to be waited for at all?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gates {
+    /// Yes.
+    On,
+    /// No: `PODGATE_DISABLE` says so.
+    Disabled,
+}
+
+/// A whole call.
+pub(crate) struct Settings {
+    /// What must be true.
+    pub(crate) checks: Vec<Check>,
+    /// When to ask, and what for.
+    pub(crate) gate: Spec,
+    /// What HTTP checks ask.
+    pub(crate) ask: Ask,
+    /// What to do when the gate does not open.
+    pub(crate) on_timeout: OnTimeout,
+    /// Whether to wait at all.
+    pub(crate) gates: Gates,
+}
+
+/// Reads how lines are to be printed; first of all, so that the rest can be told.
+///
+/// # Errors
+/// A bad value.
+pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
+    let format = match word(typed, "log-format")? {
+        None => Format::Text,
+        Some((_, value)) if value == "text" => Format::Text,
+        Some((_, value)) if value == "json" => Format::Json,
+        Some((source, value)) => return Err(bad(&source, &value, "is no format; say text or json")),
+    };
+    let level = match (switch(typed, "quiet")?, switch(typed, "verbose")?) {
+        (None, None) => Level::Normal,
+        (Some(_), None) => Level::Quiet,
+        (None, Some(_)) => Level::Verbose,
+        // A flag goes before the variable of the other.
+        (Some(Source::Flag(_)), Some(Source::Variable(_))) => Level::Quiet,
+        (Some(Source::Variable(_)), Some(Source::Flag(_))) => Level::Verbose,
+        (Some(quiet), Some(verbose)) => return Err(Stop::Wrong(format!("{quiet} and {verbose} contradict each other; say one of them"))),
+    };
+    let to = match word(typed, "log-to")? {
+        None => LogTo::Stderr,
+        Some((_, value)) if value == "stderr" => LogTo::Stderr,
+        Some((_, value)) if value == "container" => LogTo::Container,
+        Some((_, value)) if value.contains('/') => LogTo::File(PathBuf::from(value)),
+        Some((source, value)) => {
+            return Err(bad(&source, &value, "is neither stderr nor container nor a path; say stderr, container or /run/podgate.log"));
+        }
+    };
+    let termination = match word(typed, "termination-log")? {
+        None => None,
+        Some((_, value)) if value.starts_with('/') => Some(PathBuf::from(value)),
+        Some((source, value)) => return Err(bad(&source, &value, "is no absolute path; say /dev/termination-log")),
+    };
+    Ok(Logging { format, level, to, termination })
+}
+
+/// Reads the rest.
+///
+/// # Errors
+/// A bad value, or values that contradict each other.
+pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
+    let gates = disabled()?;
+    let checks = checks(typed)?;
+    let gate = gate(typed, &checks)?;
+    let request = request(typed, &checks)?;
+    let trust = trust(typed, &checks)?;
+    let on_timeout = match word(typed, "on-timeout")? {
+        None => OnTimeout::Fail,
+        Some((_, value)) if value == "fail" => OnTimeout::Fail,
+        Some((_, value)) if value == "run" => OnTimeout::Run,
+        Some((source, value)) => return Err(bad(&source, &value, "is neither fail nor run; say fail or run")),
+    };
+    Ok(Settings { checks, gate, ask: Ask { request, trust }, on_timeout, gates })
+}
+
+/// Reads `PODGATE_DISABLE`.
+fn disabled() -> Result<Gates, Stop> {
+    const NAME: &str = "PODGATE_DISABLE";
+    let value = env::var_os(NAME).unwrap_or_default();
+    let value = value.to_str().ok_or_else(|| Stop::Wrong(format!("{NAME}: the value is not UTF-8; say all, or gates,quits,members")))?;
+    let mut gates = Gates::On;
+    for word in value.split([',', '\n']).map(str::trim) {
+        match word {
+            "" | "0" | "false" | "quits" | "members" => {}
+            "1" | "all" | "gates" => gates = Gates::Disabled,
+            _ => {
+                let source = Source::Variable(NAME.to_owned());
+                return Err(bad(&source, word, "is nothing that can be disabled; say all, or some of gates,quits,members"));
+            }
+        }
+    }
+    Ok(gates)
+}
+
+fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
+    let Some(given) = &typed.checks else {
+        if typed.command == Command::Check || typed.cmd.is_empty() {
+            let name = typed.command.name();
+            return Err(Stop::Wrong(format!("{name} needs a check; say podgate {name} tcp://localhost:5432, or set PODGATE_CHECKS")));
+        }
+        return Ok(Vec::new());
+    };
+    let one = |text: &String| check::parse(text).map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause));
+    given.values.iter().map(one).collect()
+}
+
+fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
+    let attempt = match typed.command {
+        Command::Wait => ATTEMPT_TIMEOUT,
+        Command::Check => CHECK_ATTEMPT_TIMEOUT,
+    };
+    let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?.map_or(attempt, |(_, it)| it);
+    let need = if switch(typed, "any")?.is_some() { Need::Any } else { Need::All };
+    let floors = checks.iter().map(|check| check.kind.floor()).collect();
+    let once = Spec {
+        floors,
+        need,
+        pace: Pace::Once,
+        success_threshold: 1,
+        failure_threshold: None,
+        initial_delay: Duration::ZERO,
+        attempt_timeout,
+        timeout: None,
+    };
+    if typed.command == Command::Check {
+        return Ok(once);
+    }
+    let interval = value(typed, "interval", duration::positive)?;
+    let success = value(typed, "success-threshold", count)?;
+    let failure = value(typed, "failure-threshold", count_or_none)?;
+    let needs_interval = |source: &Source, threshold: u32| {
+        let cause = "counts attempts in a row, and needs to know how far apart they are; say --interval 1s, too";
+        if threshold > 1 && interval.is_none() { Err(bad(source, &threshold.to_string(), cause)) } else { Ok(()) }
+    };
+    if let Some((source, threshold)) = &success {
+        needs_interval(source, *threshold)?;
+    }
+    if let Some((source, Some(threshold))) = &failure {
+        needs_interval(source, *threshold)?;
+    }
+    let timeout = value(typed, "timeout", duration::limit)?.map_or(Limit::After(TIMEOUT), |(_, it)| it).duration();
+    let initial_delay = value(typed, "initial-delay", duration::delay)?;
+    if let (Some((source, delay)), Some(timeout)) = (&initial_delay, timeout)
+        && *delay >= timeout
+    {
+        let cause = format!("is not shorter than --timeout {}; raise --timeout, or say --initial-delay 1s", duration::show(timeout));
+        return Err(bad(source, &duration::show(*delay), &cause));
+    }
+    Ok(Spec {
+        pace: interval.map_or(Pace::Proportional, |(_, it)| Pace::Every(it)),
+        success_threshold: success.map_or(1, |(_, it)| it),
+        failure_threshold: failure.and_then(|(_, it)| it),
+        initial_delay: initial_delay.map_or(Duration::ZERO, |(_, it)| it),
+        timeout,
+        ..once
+    })
+}
+
+fn request(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
+    let mut origins: Vec<_> = checks.iter().filter_map(|check| check.kind.url()).map(|url| url.origin()).collect();
+    origins.dedup();
+    let has_http = !origins.is_empty();
+    let headers = headers(typed, &origins.len())?;
+    for option in ["http-header", "http-method", "http-status", "http-body-contains"] {
+        needs(typed, option, has_http, "is about HTTP checks, and there is none; say it with http://localhost:8080/ready")?;
+    }
+    let body_contains = word(typed, "http-body-contains")?;
+    let method = value(typed, "http-method", http::method)?;
+    if let (Some((source, text)), Some((_, method))) = (&body_contains, &method)
+        && method == "HEAD"
+    {
+        return Err(bad(source, text, "looks into the body, and the answer to HEAD has none; say --http-method GET"));
+    }
+    Ok(Request {
+        method: method.map_or_else(|| "GET".to_owned(), |(_, it)| it),
+        headers,
+        pass: value(typed, "http-status", http::statuses)?.map_or(Statuses::Kubelet, |(_, it)| it),
+        body_contains: body_contains.map(|(_, it)| it),
+    })
+}
+
+/// Headers may be secrets: they go to one host, and no message shows them.
+fn headers(typed: &Typed, hosts: &usize) -> Result<Vec<Header>, Stop> {
+    let Some(given) = typed.get("http-header")? else { return Ok(Vec::new()) };
+    if *hosts > 1 {
+        let cause = "would go to every HTTP host of this call, and there are several; ask one host a call";
+        return Err(Stop::Wrong(format!("{} {cause}", given.source)));
+    }
+    let one = |text: &String| http::header(text).map_err(|cause| Stop::Wrong(format!("{} {cause}", given.source)));
+    given.values.iter().map(one).collect()
+}
+
+fn trust(typed: &Typed, checks: &[Check]) -> Result<Trust, Stop> {
+    let urls = || checks.iter().filter_map(|check| check.kind.url());
+    let has_http = urls().next().is_some();
+    for option in ["tls-ca", "tls-insecure", "tls-server-name"] {
+        needs(typed, option, has_http, "is about https checks, and there is none; say it with https://localhost:8443/ready")?;
+    }
+    let ca = word(typed, "tls-ca")?;
+    let insecure = switch(typed, "tls-insecure")?;
+    let server_name = word(typed, "tls-server-name")?;
+    let roots = match (insecure, ca) {
+        (Some(insecure @ Source::Flag(_)), Some((ca @ Source::Flag(_), _)))
+        | (Some(insecure @ Source::Variable(_)), Some((ca @ Source::Variable(_), _))) => {
+            return Err(Stop::Wrong(format!("{insecure} and {ca} contradict each other; say one of them")));
+        }
+        (Some(Source::Flag(_)), Some((Source::Variable(_), _))) | (Some(_), None) => Roots::Anyone,
+        (_, Some((source, path))) => Roots::File(PathBuf::from(path), source.to_string()),
+        (None, None) => match env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+            Some(path) => Roots::File(PathBuf::from(path), "SSL_CERT_FILE".to_owned()),
+            None => Roots::System,
+        },
+    };
+    // A plain check may be redirected to https: then these say whom to trust, and nobody is trusted without them.
+    let is_named = roots != Roots::System && cfg!(feature = "tls");
+    if urls().any(|url| url.scheme == Scheme::Tls) || (is_named && has_http && typed_tls(typed)?) {
+        Trust::new(&roots, server_name.as_ref().map(|(_, name)| name.as_str())).map_err(Stop::Wrong)
+    } else {
+        Ok(Trust::nobody())
+    }
+}
+
+/// Was one of the TLS options given, by flag or variable?
+fn typed_tls(typed: &Typed) -> Result<bool, Stop> {
+    Ok(word(typed, "tls-ca")?.is_some() || switch(typed, "tls-insecure")?.is_some())
+}
+
+/// Refuses a flag that has nothing to act on. A variable may be meant for another call of the same container.
+fn needs(typed: &Typed, option: &str, has: bool, cause: &str) -> Result<(), Stop> {
+    match typed.get(option)? {
+        Some(Given { source: source @ Source::Flag(_), .. }) if !has => Err(Stop::Wrong(format!("{source} {cause}"))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The one value of an option, as it was typed.
+fn word(typed: &Typed, option: &str) -> Result<Option<(Source, String)>, Stop> {
+    let Some(Given { source, values }) = typed.get(option)? else { return Ok(None) };
+    Ok(values.into_iter().next().map(|value| (source, value)))
+}
+
+/// The one value of an option, as it was meant.
+fn value<T>(typed: &Typed, option: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<(Source, T)>, Stop> {
+    let Some((source, text)) = word(typed, option)? else { return Ok(None) };
+    match read(&text) {
+        Ok(value) => Ok(Some((source, value))),
+        Err(cause) => Err(bad(&source, &text, &cause)),
+    }
+}
+
+/// A switch that is on, and where it was given.
+fn switch(typed: &Typed, option: &str) -> Result<Option<Source>, Stop> {
+    match word(typed, option)? {
+        None => Ok(None),
+        Some((source, value)) => match value.as_str() {
+            "true" | "1" => Ok(Some(source)),
+            "false" | "0" => Ok(None),
+            _ => Err(bad(&source, &value, "is neither true nor false; say true or false")),
+        },
+    }
+}
+
+fn count(text: &str) -> Result<u32, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|count| digits && *count > 0).ok_or_else(|| "is no number from 1 on; say 3".to_owned())
+}
+
+fn count_or_none(text: &str) -> Result<Option<u32>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    count(text).map(Some).map_err(|cause| format!("{cause}, or none for no end"))
+}
+
+fn bad(source: &Source, value: &str, cause: &str) -> Stop {
+    Stop::Wrong(format!("{source} {value:?}: {cause}"))
+}
