@@ -1,1 +1,17 @@
-fn main(){}
+//! podgate from outside: real processes, servers and namespaces. One module a promise.
+
+mod support;
+
+mod bad_input;
+mod becomes_cmd;
+mod checks_that_are_not_http;
+mod confined;
+mod ends_on_signals;
+mod gate_over_many_checks;
+mod hostile_servers;
+mod http_as_the_kubelet_does_it;
+mod layers;
+mod real_envoy;
+mod real_nginx;
+mod real_postgres;
+mod tells_what_happens;

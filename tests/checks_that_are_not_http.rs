@@ -1,0 +1,236 @@
+//! `tcp`, `unix`, `listen`, `file` and `exec`, against the kernel itself.
+
+use crate::support::server::{ClosedPort, Server};
+use crate::support::{Folder, eventually, podgate};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+#[test]
+fn tcp_passes_when_a_connection_is_accepted() {
+    let closed = ClosedPort::new();
+    podgate(["check", &closed.tcp()]).run().code(1).says("refused the connection");
+    let waiting = podgate(["wait", &closed.tcp()]).start();
+    waiting.says("refused the connection");
+    let tcp = closed.tcp();
+    let _server = closed.open();
+    waiting.finish().code(0).says(&format!("{tcp:?} passed after"));
+}
+
+#[test]
+fn tcp_is_never_connected_to_itself() {
+    // A port of the range that outgoing connections get theirs from can meet itself: TCP's simultaneous open. Narrowed to this one
+    // port, the range makes it certain.
+    if !crate::support::namespaces() {
+        return;
+    }
+    let script = "ip link set lo up && echo '20000 20001' > /proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"";
+    let netns = ["unshare", "--net", "sh", "-c", script, "sh"];
+    let itself = "import socket\nfor _ in range(50):\n s=socket.socket()\n try: s.connect(('127.0.0.1',20000)); print('itself'); break\n except OSError: pass";
+    let control = crate::support::output(Command::new(netns[0]).args(&netns[1..]).args(["python3", "-c", itself]));
+    assert_eq!(control.trim(), "itself", "the negative control: a naive client does connect to itself");
+    crate::support::inside(&netns, ["wait", "--timeout", "2s", "tcp://127.0.0.1:20000"]).run().code(124).says("refused");
+}
+
+#[test]
+fn unix_passes_when_a_connection_is_accepted() {
+    let folder = Folder::new();
+    let url = format!("unix://{}", folder.text("app.sock"));
+    podgate(["check", &url]).run().code(1).says("does not exist");
+    folder.file("file", "");
+    podgate(["check", &format!("unix://{}", folder.text("file"))]).run().code(1).says("refused");
+    let waiting = podgate(["wait", &url]).start();
+    waiting.says("does not exist");
+    let listener = UnixListener::bind(folder.join("app.sock")).unwrap();
+    waiting.finish().code(0);
+    drop(listener);
+    podgate(["check", &url]).run().code(1).says("refused");
+}
+
+#[test]
+fn listen_sees_who_listens_and_the_server_sees_nothing() {
+    let server = Server::raw(|_| {});
+    let port = server.port();
+    for check in [format!("listen://:{port}"), format!("listen://127.0.0.1:{port}")] {
+        podgate(["check", &check]).run().code(0);
+    }
+    podgate(["check", &format!("listen://127.0.0.2:{port}")]).run().code(1).says("has no listener");
+    podgate(["check", &format!("listen://[::1]:{port}")]).run().code(1);
+    assert_eq!(server.connections(), 0);
+    let bound = ClosedPort::new();
+    podgate(["check", &format!("listen://:{}", bound.port())]).run().code(1).says("has no listener");
+    let waiting = podgate(["wait", &format!("listen://:{}", bound.port())]).start();
+    waiting.says("has no listener");
+    let opened = bound.open();
+    waiting.finish().code(0);
+    assert_eq!(opened.connections(), 0);
+}
+
+#[test]
+fn listen_knows_ipv6_and_wildcards() {
+    let Ok(six) = TcpListener::bind("[::1]:0") else { panic!("no IPv6 on loopback") };
+    let port = six.local_addr().unwrap().port();
+    podgate(["check", &format!("listen://[::1]:{port}")]).run().code(0);
+    podgate(["check", &format!("listen://127.0.0.1:{port}")]).run().code(1);
+    let any = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = any.local_addr().unwrap().port();
+    podgate(["check", &format!("listen://127.0.0.1:{port}")]).run().code(0);
+    podgate(["check", &format!("listen://[::1]:{port}")]).run().code(1);
+}
+
+#[test]
+fn a_connection_is_no_listener() {
+    let server = Server::raw(|stream| {
+        std::thread::sleep(Duration::from_secs(5));
+        drop(stream);
+    });
+    let client = std::net::TcpStream::connect(server.address).unwrap();
+    let port = client.local_addr().unwrap().port();
+    podgate(["check", &format!("listen://:{port}")]).run().code(1);
+}
+
+#[test]
+fn file_passes_when_the_path_exists() {
+    let folder = Folder::new();
+    let check = |name: &str| podgate(["check", &format!("file://{}", folder.text(name))]).run();
+    check("ready").code(1).says("does not exist");
+    folder.file("ready", "");
+    check("ready").code(0);
+    check("").code(0);
+    check("ready/below").code(1).says("does not exist");
+    std::os::unix::fs::symlink("nowhere", folder.join("dangling")).unwrap();
+    check("dangling").code(1).says("does not exist");
+    folder.file("with a space", "");
+    check("with a space").code(0);
+}
+
+#[test]
+fn file_is_woken_through_folders_that_come_one_by_one() {
+    let folder = Folder::new();
+    let path = folder.text("a/b/c");
+    let waiting = podgate(["wait", "--timeout", "25s", &format!("file://{path}")]).start();
+    waiting.says("does not exist");
+    std::thread::sleep(Duration::from_millis(300));
+    fs::create_dir_all(folder.join("a/b")).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    fs::write(folder.join("a/b/tmp"), "").unwrap();
+    fs::rename(folder.join("a/b/tmp"), &path).unwrap();
+    waiting.finish().code(0);
+}
+
+#[test]
+fn file_is_asked_for_rarely_while_the_kernel_watches_it() {
+    let folder = Folder::new();
+    let path = format!("file://{}", folder.text("never"));
+    let watched = podgate(["wait", "--timeout", "3s", &path]).run();
+    let attempts = |done: &crate::support::Done| {
+        let text = done.last_line().split_once(" attempts").expect("a count").0.to_owned();
+        text.rsplit_once('(').expect("a count").1.parse::<u32>().expect("a number")
+    };
+    assert!(attempts(&watched) <= 10, "{watched}");
+    // The negative control: where nothing can be watched, the schedule asks.
+    std::os::unix::fs::symlink(folder.path(), folder.join("link")).unwrap();
+    let polled = podgate(["wait", "--timeout", "1s", &format!("file://{}/never", folder.text("link"))]).run();
+    assert!(attempts(&polled) > 50, "{polled}");
+}
+
+#[test]
+fn file_is_found_without_inotify_too() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    // The kernel's own limit, in a user namespace of ours: inotify_init fails with EMFILE.
+    let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
+    let folder = Folder::new();
+    let path = folder.text("ready");
+    let starter = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
+    let waiting = crate::support::inside(&starter, ["wait", &format!("file://{path}")]).start();
+    waiting.says("does not exist");
+    fs::write(&path, "").unwrap();
+    waiting.finish().code(0);
+}
+
+#[test]
+fn exec_passes_when_the_command_exits_0() {
+    podgate(["check", "exec:true"]).run().code(0);
+    podgate(["check", "exec:false"]).run().code(1).says("exited 1");
+    podgate(["check", "exec:sh -c 'echo one; echo two >&2; echo; exit 3'"]).run().code(1).says("exited 3: two");
+    podgate(["check", "exec:sh -c 'kill -9 $$'"]).run().code(1).says("killed by signal 9");
+}
+
+#[test]
+fn exec_splits_words_as_a_shell_but_runs_none() {
+    let folder = Folder::new();
+    let show = folder.script("show", "for word; do echo \"<$word>\"; done > \"$0.out\"");
+    podgate(["check", &format!("exec:{show} a 'b c' \"d $HOME\" e\\ f '|' $X *")]).run().code(0);
+    let words = fs::read_to_string(folder.join("show.out")).unwrap();
+    assert_eq!(words, "<a>\n<b c>\n<d $HOME>\n<e f>\n<|>\n<$X>\n<*>\n");
+}
+
+#[test]
+fn exec_of_what_does_not_exist_is_never_at_once() {
+    for (check, reason) in [("exec:podgate-has-no-such-command", "does not exist"), ("exec:/etc/passwd", "cannot be executed"), ("exec:/", "cannot be executed")] {
+        let done = podgate(["wait", check, "--", "true"]).run();
+        done.code(1).within(Duration::from_secs(10)).says("can never pass").says(reason);
+        assert_eq!(done.stderr.lines().count(), 1, "{done}");
+    }
+}
+
+#[test]
+fn exec_has_nothing_to_read_and_a_group_of_its_own() {
+    let folder = Folder::new();
+    let out = folder.text("out");
+    podgate(["check", &format!("exec:sh -c 'cat; readlink /proc/self/fd/0; ps -o pgid= -p $$ | tr -d \" \" > {out}; echo $$ >> {out}'")]).run().code(0);
+    let text = fs::read_to_string(&out).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], lines[1], "the command leads its group");
+}
+
+#[test]
+fn exec_is_killed_with_its_whole_group_when_its_time_is_over() {
+    let folder = Folder::new();
+    let pids = folder.text("pids");
+    let script = folder.script("hang", &format!("sleep 100 & echo $! >> {pids}; echo $$ >> {pids}; trap '' TERM; echo stuck; sleep 100"));
+    let done = podgate(["check", "--attempt-timeout", "300ms", &format!("exec:{script}")]).run();
+    done.code(1).within(Duration::from_secs(10)).says("the command did not end");
+    gone(Path::new(&pids), 2);
+}
+
+#[test]
+fn exec_leaves_nobody_behind_when_it_ends_by_itself() {
+    let folder = Folder::new();
+    let pids = folder.text("pids");
+    let script = folder.script("leaves", &format!("sleep 100 & echo $! >> {pids}; exit 0"));
+    podgate(["check", &format!("exec:{script}")]).run().code(0).within(Duration::from_secs(10));
+    gone(Path::new(&pids), 1);
+}
+
+#[test]
+fn exec_that_prints_without_end_costs_its_timeout() {
+    podgate(["check", "--attempt-timeout", "300ms", "exec:yes"]).run().code(1).within(Duration::from_secs(10));
+    podgate(["check", "exec:sh -c 'head -c 10000000 /dev/zero | tr \"\\0\" x; exit 1'", "--attempt-timeout", "20s"]).run().code(1).says("exited 1");
+}
+
+#[test]
+fn exec_dies_with_podgate() {
+    let folder = Folder::new();
+    let pids = folder.text("pids");
+    let script = folder.script("hang", &format!("echo $$ >> {pids}; exec sleep 100"));
+    let running = podgate(["wait", "--attempt-timeout", "60s", &format!("exec:{script}")]).start();
+    eventually("the command", || fs::read_to_string(&pids).ok().filter(|text| text.ends_with('\n')));
+    running.signal(nix::sys::signal::Signal::SIGKILL);
+    gone(Path::new(&pids), 1);
+}
+
+/// Asserts that the file names so many processes and that none of them lives, not even as a zombie.
+#[track_caller]
+fn gone(pids: &Path, count: usize) {
+    let text = fs::read_to_string(pids).unwrap();
+    assert_eq!(text.lines().count(), count, "{text}");
+    for pid in text.lines() {
+        eventually(&format!("process {pid} to be gone"), || (!Path::new("/proc").join(pid).exists()).then_some(()));
+    }
+}

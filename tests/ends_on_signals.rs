@@ -1,0 +1,159 @@
+//! SIGTERM, SIGINT and SIGHUP end a wait at once, as PID 1 too, in every phase, and CMD is not started.
+
+use crate::support::server::{ClosedPort, Server, head};
+use crate::support::{AS_PID_1, Folder, Running, eventually, inside, namespaces, podgate};
+use nix::sys::signal::{Signal, kill};
+use std::io::Write;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// A phase of a wait, and a server that keeps podgate in it.
+fn phases() -> Vec<(&'static str, String, Server)> {
+    let hang = |serve: fn(std::net::TcpStream)| Server::raw(serve);
+    let silent = hang(|_stream| thread::sleep(Duration::from_secs(20)));
+    let body = hang(|mut stream| {
+        head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab");
+        thread::sleep(Duration::from_secs(20));
+    });
+    let down = Server::status(503);
+    let mut phases = vec![
+        ("between attempts", down.url("/"), down),
+        ("waiting for an answer", silent.url("/"), silent),
+        ("in the body", body.url("/"), body),
+    ];
+    if cfg!(feature = "tls") {
+        let tls = hang(|_stream| thread::sleep(Duration::from_secs(20)));
+        phases.push(("in the TLS handshake", format!("https://{}/", tls.address), tls));
+    }
+    phases
+}
+
+const SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
+fn ends(running: Running, pid: nix::unistd::Pid, signal: Signal, what: &str) {
+    let sent = std::time::Instant::now();
+    kill(pid, signal).unwrap();
+    let done = running.finish();
+    assert!(sent.elapsed() < Duration::from_secs(5), "{what}: {:?}\n{done}", sent.elapsed());
+    done.code(128 + signal as i32).prints("").says("the command was not started");
+}
+
+#[test]
+fn in_every_phase() {
+    for (what, url, server) in phases() {
+        for signal in SIGNALS {
+            let before = server.connections();
+            let call = ["wait", "--timeout", "20s", "--attempt-timeout", "20s", "--tls-insecure", &url, "--", "echo", "no"];
+            let running = podgate(call).start();
+            eventually("an attempt", || (server.connections() > before).then_some(()));
+            thread::sleep(Duration::from_millis(30));
+            let pid = running.pid();
+            ends(running, pid, signal, what);
+        }
+    }
+}
+
+#[test]
+fn as_pid_1() {
+    if !namespaces() {
+        return;
+    }
+    for (what, url, server) in phases() {
+        let before = server.connections();
+        let call = ["wait", "--timeout", "20s", "--attempt-timeout", "20s", "--tls-insecure", &url, "--", "echo", "no"];
+        let running = inside(AS_PID_1, call).start();
+        eventually("an attempt", || (server.connections() > before).then_some(()));
+        let pid = running.podgate_pid();
+        assert!(std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("\t1\n"), "it is PID 1");
+        ends(running, pid, Signal::SIGTERM, what);
+    }
+}
+
+#[test]
+fn pid_1_drops_signals_that_nobody_handles() {
+    // The negative control of the test above: without handling, SIGTERM does nothing to a PID 1.
+    if !namespaces() {
+        return;
+    }
+    let mut sleeper = crate::support::Program::start(Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sleep", "60"]));
+    let children = format!("/proc/{0}/task/{0}/children", sleeper.pid());
+    let child = eventually("sleep", || {
+        let pid: i32 = std::fs::read_to_string(&children).ok()?.trim().parse().ok()?;
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().filter(|name| name.trim() == "sleep").map(|_| pid)
+    });
+    kill(nix::unistd::Pid::from_raw(child), Signal::SIGTERM).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert!(sleeper.has_ended().is_none());
+}
+
+#[test]
+fn during_an_exec_check_whose_command_ignores_it() {
+    let folder = Folder::new();
+    let pids = folder.text("pids");
+    let script = folder.script("stubborn", &format!("trap '' TERM INT HUP; echo $$ >> {pids}; sleep 100"));
+    for signal in SIGNALS {
+        let _ = std::fs::remove_file(&pids);
+        let running = podgate(["wait", "--attempt-timeout", "20s", &format!("exec:{script}"), "--", "echo", "no"]).start();
+        let pid = eventually("the command", || std::fs::read_to_string(&pids).ok()?.trim().parse::<i32>().ok());
+        let podgate = running.pid();
+        ends(running, podgate, signal, "in an exec check");
+        eventually("the command to be gone", || (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+    }
+}
+
+#[test]
+fn even_where_the_parent_has_them_blocked_or_ignored() {
+    let closed = ClosedPort::new();
+    let ignoring = ["sh", "-c", "trap '' TERM INT HUP; exec \"$@\"", "sh"];
+    let blocking = [
+        "python3",
+        "-c",
+        "import os,signal,sys\nsignal.pthread_sigmask(signal.SIG_BLOCK,{signal.SIGTERM,signal.SIGINT,signal.SIGHUP})\nos.execvp(sys.argv[1],sys.argv[1:])",
+    ];
+    for starter in [&ignoring[..], &blocking[..]] {
+        for signal in SIGNALS {
+            let running = inside(starter, ["wait", &closed.tcp(), "--", "echo", "no"]).start();
+            running.says("refused");
+            let pid = running.pid();
+            ends(running, pid, signal, "blocked or ignored");
+        }
+    }
+}
+
+#[test]
+fn signals_that_images_name_as_stopsignal_end_it_too() {
+    // nginx has QUIT, HAProxy USR1; PID 1 would drop them.
+    let closed = ClosedPort::new();
+    for signal in [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2] {
+        let running = podgate(["wait", &closed.tcp(), "--", "echo", "no"]).start();
+        running.says("refused");
+        let pid = running.pid();
+        ends(running, pid, signal, "a stop signal");
+    }
+}
+
+#[test]
+fn check_ends_too() {
+    let server = Server::raw(|_stream| thread::sleep(Duration::from_secs(20)));
+    let running = podgate(["check", "--attempt-timeout", "20s", &server.url("/")]).start();
+    eventually("an attempt", || (server.connections() > 0).then_some(()));
+    running.signal(Signal::SIGTERM);
+    running.finish().code(143).within(Duration::from_secs(10));
+}
+
+#[test]
+fn a_signal_at_any_moment_ends_it_or_reaches_cmd() {
+    // From the first instruction to CMD's own: either podgate ends by it, or CMD does; it is never lost.
+    let server = Server::status(200);
+    for round in 0..60_u64 {
+        let running = podgate(["wait", "-q", &server.url("/"), "exec:true", "--", "sleep", "20"]).start();
+        thread::sleep(Duration::from_micros(round * 150));
+        running.signal(Signal::SIGTERM);
+        let done = running.finish();
+        done.within(Duration::from_secs(10));
+        let by_signal = std::os::unix::process::ExitStatusExt::signal(&done.status) == Some(15);
+        assert!(by_signal || done.status.code() == Some(143), "{done}");
+    }
+}
