@@ -71,18 +71,17 @@ const OPTIONS: &[Opt] = &[
         Shape::Value("TIME"),
         WAIT,
         GATE,
-        "Start an attempt this long after the one before [default: 2% of the time waited so far, from 1ms (20ms for exec: and other \
-         hosts) to 250ms]",
+        "Start an attempt this long after the one before\n[default: 2% of the time waited so far, at least 1ms (20ms for exec: and\nother hosts), at most 250ms]",
     ),
     opt("initial-delay", None, Shape::Value("TIME"), WAIT, GATE, "Wait this long before the first attempt [default: 0s]"),
-    opt("success-threshold", None, Shape::Value("N"), WAIT, GATE, "Attempts in a row that must pass; above 1 it needs --interval [default: 1]"),
+    opt("success-threshold", None, Shape::Value("N"), WAIT, GATE, "Attempts in a row that must pass;\nabove 1 it needs --interval [default: 1]"),
     opt(
         "failure-threshold",
         None,
         Shape::Value("N"),
         WAIT,
         GATE,
-        "Give up after so many failed attempts in a row, with exit code 1; above 1 it needs --interval [default: none]",
+        "Give up after so many failed attempts in a row, with exit code 1;\nabove 1 it needs --interval [default: none]",
     ),
     opt(
         "on-timeout",
@@ -90,7 +89,7 @@ const OPTIONS: &[Opt] = &[
         Shape::Value("fail|run"),
         WAIT,
         GATE,
-        "When the gate does not open: fail, or run CMD all the same (without CMD: exit 0) [default: fail]",
+        "When the gate does not open: fail, or run CMD all the same\n(without CMD: exit 0) [default: fail]",
     ),
     opt("http-header", Some('H'), Shape::List("'NAME: VALUE'"), BOTH, HTTP, "Send this header (repeatable); Host sets the request's host"),
     opt("http-method", None, Shape::Value("METHOD"), BOTH, HTTP, "Ask with this method [default: GET]"),
@@ -334,15 +333,13 @@ fn app() -> clap::Command {
     let wait = clap::Command::new("wait")
         .about("Block until all checks pass; then become CMD, if one is given")
         .override_usage("podgate wait [OPTIONS] [CHECK]... [-- CMD...]")
-        .before_help(CHECKS_HELP)
-        .after_help(WAIT_EXAMPLES)
+        .after_help(format!("{CHECKS_HELP}\n{WAIT_EXAMPLES}"))
         .arg(checks())
         .arg(Arg::new("CMD").last(true).num_args(1..).value_parser(OsStringValueParser::new()).help("Becomes this process when the gate opens"));
     let check = clap::Command::new("check")
         .about("Try each check once, for probes: exit 0 or 1")
         .override_usage("podgate check [OPTIONS] CHECK...")
-        .before_help(CHECKS_HELP)
-        .after_help(CHECK_EXAMPLES)
+        .after_help(format!("{CHECKS_HELP}\n{CHECK_EXAMPLES}"))
         .arg(checks());
     top.subcommand(with_options(wait, Command::Wait)).subcommand(with_options(check, Command::Check))
 }

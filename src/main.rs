@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         exit(Exit::Own.code().into());
     }));
     match signals {
-        Ok(signals) => command::run(cli::parse(std::env::args_os().collect()), signals).into(),
+        Ok(signals) => command::run(cli::parse(std::env::args_os().collect()), &signals).into(),
         Err(error) => {
             fail(&format!("cannot take over the signals: {error}; is the limit of open files reached?"));
             Exit::Own.into()

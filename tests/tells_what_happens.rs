@@ -98,7 +98,8 @@ fn the_containers_log_gets_what_a_hook_says() {
     let folder = Folder::new();
     let (log, hook) = (folder.text("container.log"), folder.text("hook.log"));
     let podgate = crate::support::PODGATE;
-    let script = format!("exec 2>>{log}; {podgate} wait --log-to container exec:true 2>>{hook}; echo done >&2");
+    // In a shell of its own: dash redirects for a command that it vforks, for a moment, its own stderr.
+    let script = format!("exec 2>>{log}; sh -c '{podgate} wait --log-to container exec:true 2>>{hook}; :'; echo done >&2");
     output(Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sh", "-c", &script]));
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.contains("podgate: \"exec:true\" passed") && text.ends_with("done\n"), "{text}");
@@ -170,13 +171,10 @@ fn one_live_line_on_a_terminal() {
 #[test]
 fn a_reader_who_does_not_read_holds_nothing_up() {
     let closed = ClosedPort::new();
-    let script = format!("{} wait -t 1s -i 1ms exec:false {} 2>&1 >/dev/null | sleep 4; :", crate::support::PODGATE, closed.tcp());
-    let start = std::time::Instant::now();
     // A pipe that nobody reads, filled beforehand.
     let full = "import fcntl,os,subprocess,sys\nr,w=os.pipe()\nos.set_blocking(w,False)\ntry:\n  while True: os.write(w,b'x'*4096)\nexcept BlockingIOError: pass\nos.set_blocking(w,True)\nsys.exit(subprocess.run(sys.argv[1:],stderr=w).returncode)";
     let done = inside(&["python3", "-c", full], ["wait", "-t", "1s", &closed.tcp()]).run();
     done.code(124).within(Duration::from_secs(10));
-    drop((script, start));
 }
 
 #[test]
@@ -211,7 +209,8 @@ fn no_secret_is_ever_printed() {
     for call in calls {
         let done = podgate(&call).env("SOME_SECRET", secret).run();
         assert_ne!(done.status.code(), Some(0), "{done}");
-        done.says("podgate").says_not(secret);
+        assert!(!done.stderr.is_empty(), "{done}");
+        done.says_not(secret);
     }
     let done = podgate(["wait", "-v", "-t", "50ms", &server.url("/")]).env("PODGATE_HTTP_HEADER", format!("A: {secret}")).run();
     done.code(124).says_not(secret);

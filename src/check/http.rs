@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use ureq::config::AutoHeaderValue;
 use ureq::http::{self, HeaderValue, header};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
@@ -30,6 +30,8 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
 /// The size of the output buffer: a request with long headers goes out in pieces.
 const OUTPUT: usize = 8 * 1024;
+/// How much longer an exchange lives than its attempt: the gate ends the attempt and says what it was doing; this ends the thread.
+const LINGER: Duration = Duration::from_millis(50);
 /// What the input buffer begins with; it grows to [`rules::MOST_HEADERS`].
 const INPUT: usize = 4 * 1024;
 
@@ -86,7 +88,7 @@ impl Http {
         let exchange = Exchange {
             ask: Arc::clone(&self.ask),
             places,
-            until: self.until,
+            until: self.until.checked_add(LINGER).unwrap_or(self.until),
             began: self.began,
             doing: Arc::clone(&doing),
         };

@@ -12,12 +12,20 @@ use crate::settings;
 use std::io::Write;
 
 /// Runs what was typed.
-pub(crate) fn run(typed: Result<Typed, Stop>, signals: Signals) -> Exit {
-    match typed.and_then(|typed| prepare(&typed).map(|ready| (typed, ready))) {
-        Ok((typed, (mut report, settings))) => match typed.command {
-            Command::Wait => wait::run(settings, &typed.cmd, &mut report, &signals),
-            Command::Check => check::run(settings, &mut report, &signals),
-        },
+pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
+    // Until the options are read, the variable alone tells how lines are to look.
+    let is_json = std::env::var_os("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
+    let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
+    let run = |typed: &Typed, report: &mut Report| -> Result<Exit, Stop> {
+        open(typed, report)?;
+        let settings = settings::read(typed)?;
+        Ok(match typed.command {
+            Command::Wait => wait::run(settings, &typed.cmd, report, signals),
+            Command::Check => check::run(settings, report, signals),
+        })
+    };
+    match typed.and_then(|typed| run(&typed, &mut report)) {
+        Ok(exit) => exit,
         Err(Stop::Read(text)) => {
             // Nobody may read to the end (`podgate --help | head`).
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -28,24 +36,27 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: Signals) -> Exit {
             Exit::Usage
         }
         Err(Stop::Wrong(text)) => {
-            let is_json = std::env::var_os("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
-            let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
             report.failure(&Line::new(Severity::Error, "usage", text));
             Exit::Usage
         }
     }
 }
 
-fn prepare(typed: &Typed) -> Result<(Report, settings::Settings), Stop> {
-    let logging = settings::logging(typed)?;
-    let opened = Report::open(logging.format, logging.level, &logging.to);
-    let mut report = opened.map_err(|cause| {
-        Stop::Wrong(format!("cannot write the log {:?}: {cause}; say --log-to stderr, or name a file that can be written", logging.path()))
-    })?;
+/// Opens the report as the options say.
+fn open(typed: &Typed, report: &mut Report) -> Result<(), Stop> {
     if typed.command == Command::Check {
         report.without_termination_log();
-    } else if let Some(path) = logging.termination {
-        report.set_termination_log(path);
     }
-    Ok((report, settings::read(typed)?))
+    let logging = settings::logging(typed)?;
+    let mut opened = Report::open(logging.format, logging.level, &logging.to).map_err(|cause| {
+        let name = logging.path();
+        Stop::Wrong(format!("--log-to {name:?}: cannot be written: {cause}; say --log-to stderr, or name a file that can be written"))
+    })?;
+    if typed.command == Command::Check {
+        opened.without_termination_log();
+    } else if let Some(path) = logging.termination {
+        opened.set_termination_log(path);
+    }
+    *report = opened;
+    Ok(())
 }

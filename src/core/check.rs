@@ -302,7 +302,7 @@ fn hint(text: &str) -> String {
     if text.parse::<u16>().is_ok() {
         return format!("has no kind; say tcp://localhost:{text} or listen://:{text}");
     }
-    format!("is no check; {example}")
+    format!("is no check; {example}; a command goes after --")
 }
 
 fn exec(command: &str) -> Result<Kind, String> {

@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -34,7 +35,7 @@ from statistics import median
 SEED = 20
 READY_BETWEEN = (0.2, 3.0)  # seconds after the tool's start
 BACKSTOP = 30.0  # seconds after which a tool that should have ended by itself is ended
-SECTIONS = ("detect", "cost", "oneshot", "fleet", "size")
+FLEET = ("podgate", "floor", "wait-for-it")
 PATH = os.environ.get("PATH", os.defpath)
 ENVIRONMENT = {"PATH": PATH, "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C"}  # no proxy, no PODGATE_*
 
@@ -184,6 +185,9 @@ TOOLS = (
     Tool("curl", ("curl",), {"once": ("{program}", "-sf", URL)}),
     Tool("busybox-wget", ("busybox",), {"once": ("{program}", "wget", "-q", "-O", "/dev/null", URL)}),
     Tool("true", ("true",), {"once": ("{program}",)}),
+    Tool("podgate-no-tls", ("podgate-no-tls",), {}, "", "nothing"),
+    Tool("bash", ("bash",), {}),
+    Tool("node", ("node",), {}),
 )
 
 
@@ -229,6 +233,11 @@ class HttpTarget(socketserver.ThreadingTCPServer):
         self.connects += 1  # by the accepting thread only
         super().process_request(*connection)
 
+    def handle_error(self, *connection: object) -> None:
+        """A client that hangs up early, as one that is ended does, is no news."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(*connection)
+
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
@@ -247,13 +256,6 @@ class HttpConnection(socketserver.StreamRequestHandler):
                 self.server.requests += 1
             close = "" if kept else "Connection: close\r\n"
             self.wfile.write(f"HTTP/1.1 {self.server.status}\r\n{close}Content-Length: 0\r\n\r\n".encode())
-
-    def finish(self) -> None:
-        """A client that left early is its own affair."""
-        try:
-            super().finish()
-        except OSError:
-            pass
 
 
 TARGETS = {"tcp": TcpTarget, "http": HttpTarget}
@@ -288,7 +290,8 @@ class Child:
         for how in (signal.SIGTERM, signal.SIGKILL):
             if self.status is None:
                 for pid in members({self.pid}):
-                    os.kill(pid, how)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, how)
                 self.wait(2)
 
     def complaint(self) -> str:
@@ -308,11 +311,9 @@ def members(sessions: set[int]) -> list[int]:
     """The processes of these sessions."""
     found = []
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-        try:
+        with suppress(ProcessLookupError):
             if os.getsid(pid) in sessions:
                 found.append(pid)
-        except ProcessLookupError:
-            continue
     return found
 
 
@@ -320,71 +321,70 @@ def proportional_kib(pids: Iterable[int]) -> int | None:
     """PSS in all: what is shared counts once. None where the kernel does not tell."""
     total = 0
     for pid in pids:
-        try:
+        with suppress(OSError):  # it has just ended
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue  # it has just ended
-        total += sum(int(kib) for kib in re.findall(r"^Pss:\s+(\d+)", rollup, re.M))
+            total += sum(int(kib) for kib in re.findall(r"^Pss:\s+(\d+)", rollup, re.M))
     return total or None
 
 
 @dataclass
 class Cost:
-    """What one run took. CPU and peak memory are of the tool and all its children; the peak is that of the largest."""
+    """What one run took. CPU and peak are of the tool with all its children; the peak is that of the largest process."""
 
     code: int
     wall: float
     cpu: float
-    peak_kib: int | None = None
-    pss_kib: int | None = None
-    processes: int = 0
-    complaint: str = ""
+    peak_kib: int | None
+    pss_kib: int | None
+    processes: int
+    complaint: str
 
 
 class Bench:
     """Where the tools are, how much to measure, and a place for files."""
 
-    def __init__(self, where: dict[str, str], plan: Plan, tools: tuple[Tool, ...], scratch: Path) -> None:
-        self.where, self.plan, self.tools, self.scratch = where, plan, tools, scratch
+    def __init__(self, tools: list[Tool], where: dict[str, str], plan: Plan, scratch: Path) -> None:
+        self.tools, self.where, self.plan, self.scratch = tools, where, plan, scratch
+
+    def able(self, ask: str) -> list[Tool]:
+        """The tools that can do this, on this machine or not."""
+        return [tool for tool in self.tools if ask in tool.commands]
 
     def here(self, ask: str) -> list[Tool]:
-        return [tool for tool in self.tools if ask in tool.commands and tool.name in self.where]
+        return [tool for tool in self.able(ask) if tool.name in self.where]
 
-    def table(self, title: str, ask: str, header: str, row: Callable[[Tool], list[object]]) -> None:
-        """One row for every tool that can do what is asked, whether it is here or not."""
-        columns = header.split(" | ")
-        print(f"\n## {title}\n\n| {header} |\n|{'---|' + '---:|' * (len(columns) - 1)}")
-        for tool in (tool for tool in self.tools if ask in tool.commands):
+    def table(self, title: str, header: str, tools: list[Tool], row: Callable[[Tool], list[object]]) -> None:
+        columns = header.count("|")
+        print(f"\n## {title}\n\n| {header} |\n|---|{'---:|' * columns}")
+        for tool in tools:
             cells = row(tool) if tool.name in self.where else ["not here"]
-            cells = ["-" if cell is None else str(cell) for cell in cells]
-            print(f"| {' | '.join([tool.name, *cells, *[''] * (len(columns) - 1 - len(cells))])} |", flush=True)
+            cells = ["-" if cell is None else str(cell) for cell in cells] + [""] * (columns - len(cells))
+            print(f"| {' | '.join([tool.name, *cells])} |")
 
-    def run(self, argv: list[str], give_up: float, look_at: float | None = None) -> Cost:
-        """Runs a command through the launcher, where there is one, and looks at its memory once on the way."""
+    def run(self, argv: list[str], give_up: float, look_after: float = 0) -> Cost:
+        """Runs a command through the launcher, where there is one; looks at its memory on the way, if asked to."""
         launcher = self.where.get("floor")
         report = self.scratch / f"report-{threading.get_ident()}"
         with Child([launcher, "run", str(report), *argv] if launcher else argv) as child:
-            tree: list[int] = []
-            pss = None
-            if look_at and not child.wait(look_at):
+            tree = []
+            if look_after and not child.wait(look_after):
                 tree = [pid for pid in members({child.pid}) if not launcher or pid != child.pid]
-                pss = proportional_kib(tree)
+            pss = proportional_kib(tree)
             if not child.wait(child.started + give_up - time.monotonic()):
                 child.end()
-            cost = Cost(child.status, child.ended - child.started, child.cpu)
+            status, wall, cpu, peak = child.status, child.ended - child.started, child.cpu, None
             if launcher:
-                status, wall, cpu, peak = report.read_text().split()
-                cost = Cost(int(status), float(wall), float(cpu), int(peak))
-            cost.code = os.waitstatus_to_exitcode(cost.code)
-            cost.pss_kib, cost.processes, cost.complaint = pss, len(tree), child.complaint()
-            return cost
+                status, wall, cpu, peak = (convert(word) for convert, word in zip(
+                    (int, float, float, int), report.read_text().split(), strict=True))
+                report.unlink()
+            return Cost(os.waitstatus_to_exitcode(status), wall, cpu, peak, pss, len(tree), child.complaint())
 
 
-def two_at_a_time(work: Callable, jobs: list[tuple]) -> dict[tuple, object]:
-    """Does every job, two side by side: they sleep nearly all the time, and it halves the hour. Gives job -> result."""
+def two_at_a_time(work: Callable, jobs: list[tuple]) -> list:
+    """Does all jobs, two side by side: waits sleep nearly all the time, and it halves the hour."""
     pool = ThreadPoolExecutor(max_workers=2)
     try:
-        return dict(zip(jobs, pool.map(lambda job: work(*job), jobs)))
+        return list(pool.map(lambda job: work(*job), jobs))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -394,26 +394,191 @@ def rank(values: list[float], share: float) -> float:
     return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
-def ms(seconds: float) -> str:
-    return f"{seconds * 1000:.2f}" if seconds < 0.1 else f"{seconds * 1000:.1f}"
+def ms(seconds: float, digits: int = 1) -> str:
+    return f"{seconds * 1000:.{digits}f}"
+
+
+def progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def detect(bench: Bench) -> None:
-    """Delay from ready to the tool's exit. A tool is started, and after a random time the port starts to listen (TCP), or
-    the server, which answered 503 so far, answers 200 (HTTP). The moments are the same for every tool; a trial counts
-    when the tool ended after ready, with 0."""
+    """Delay from ready to the tool's exit. A tool is started; after a random time the port starts to listen (tcp), or
+    the server, which answered 503 so far, answers 200 (http). The moments are the same for all tools. A trial counts
+    when the tool ended after ready, and with 0."""
     chance = random.Random(SEED)
     moments = [chance.uniform(*READY_BETWEEN) for _ in range(bench.plan.moments)]
 
-    def trial(tool: Tool, ask: str, moment: float) -> float | None:
+    def trial(ask: str, tool: Tool, moment: float) -> float | None:
         with TARGETS[ask]() as target, Child(tool.command(ask, bench.where, target.port)) as child:
             early = child.wait(moment)
             ready = target.become_ready()
             if early or not child.wait(BACKSTOP) or child.status != 0:
-                progress(f"detect: {tool.name} {ask}: bad trial ({child.status=}): {child.complaint().strip()}")
+                progress(f"detect: a bad trial of {tool.name}, {ask}: status {child.status}, {child.complaint()!r}")
                 return None
             return child.ended - ready
 
-    jobs = [(tool, ask, moment) for moment in moments for ask in TARGETS for tool in bench.here(ask)]
-    jobs.sort(key=lambda job: (job[2], bench.tools.index(job[0])))
-    delays = two_at_a_time(trial_hashable(trial), jobs)
+    jobs = [(ask, tool, moment) for moment in moments for ask in TARGETS for tool in bench.here(ask)]
+    delays = two_at_a_time(trial, jobs)
+    for ask in TARGETS:
+        def row(tool: Tool) -> list[object]:
+            tried = [delay for job, delay in zip(jobs, delays) if job[0] == ask and job[1] is tool]
+            good = [delay for delay in tried if delay is not None] or [math.nan]
+            ok = f"{len(tried) - tried.count(None)}/{len(tried)}"
+            return [tool.interval, ms(median(good)), ms(rank(good, 0.95)), ms(max(good)), ms(min(good)), ok]
+
+        title = f"detect: {ask}, from ready to exit, {len(moments)} moments"
+        bench.table(title, "tool | interval | p50 ms | p95 ms | max ms | min ms | ok", bench.able(ask), row)
+
+
+def cost(bench: Bench) -> None:
+    """A wait that never succeeds: connections refused (tcp), 503 (http). HTTP connects and requests are counted by the
+    server; refused connects are the tool's own count, where it tells one. A loop without a limit is ended at the limit.
+    PSS is of all its processes, a second before the end."""
+    limit = bench.plan.wait
+
+    def trial(ask: str, tool: Tool) -> tuple[Cost, int | None, int | None]:
+        progress(f"cost: {tool.name}, {ask}")
+        with TARGETS[ask]() as target:
+            give_up = limit + BACKSTOP if tool.ends_itself(ask) else limit
+            result = bench.run(tool.command(ask, bench.where, target.port, limit), give_up, limit - 1)
+            if ask == "http":
+                return result, target.connects, target.requests
+            told = re.search(r"\((\d+) attempts", result.complaint)
+            return result, int(told[1]) if told else None, None
+
+    jobs = [(ask, tool) for tool in bench.tools for ask in TARGETS if tool in bench.here(ask)]
+    results = two_at_a_time(trial, jobs)
+    for ask in TARGETS:
+        def row(tool: Tool) -> list[object]:
+            result, connects, requests = results[jobs.index((ask, tool))]
+            attempts = requests or connects
+            each = f"{result.cpu / attempts * 1e6:.0f}" if attempts else None
+            return [ms(result.cpu), connects, requests, each, result.peak_kib, result.pss_kib, result.processes,
+                    f"{result.wall:.2f}", "ended" if result.code == -signal.SIGTERM else result.code]
+
+        title = f"cost: {ask}, {limit} s that never succeed"
+        header = "tool | CPU ms | connects | requests | CPU us each | peak KiB | PSS KiB | processes | wall s | exit"
+        bench.table(title, header, bench.able(ask), row)
+
+
+def oneshot(bench: Bench) -> None:
+    """One successful HTTP check, from spawn to exit, all tools in turn; "floor" is one bare GET, "true" no check at all.
+    A peak under about 650 KiB would be the launcher's."""
+    tools = bench.here("once")
+    with HttpTarget() as target:
+        target.become_ready()
+        rounds = [[bench.run(tool.command("once", bench.where, target.port), BACKSTOP) for tool in tools]
+                  for _ in range(bench.plan.runs)]
+
+    def row(tool: Tool) -> list[object]:
+        runs = [results[tools.index(tool)] for results in rounds]
+        walls, peaks = [run.wall for run in runs], [run.peak_kib for run in runs]
+        peak = max(peaks) if all(peaks) else None
+        ok = f"{sum(run.code == 0 for run in runs)}/{len(runs)}"
+        return [ms(median(walls), 2), ms(rank(walls, 0.95), 2), ms(median(run.cpu for run in runs), 2), peak, ok]
+
+    title = "oneshot: one successful HTTP check"
+    bench.table(title, "tool | wall p50 ms | wall p95 ms | CPU p50 ms | peak KiB | ok", bench.able("once"), row)
+
+
+def fleet(bench: Bench) -> None:
+    """Many waits at once on a refused port: their CPU from first start to last exit, divided by the limit; and their PSS,
+    half way."""
+    count, limit = bench.plan.waits_at_once, bench.plan.fleet
+
+    def row(tool: Tool) -> list[object]:
+        progress(f"fleet: {tool.name}")
+        with TcpTarget() as target, ExitStack() as stack:
+            command = tool.command("tcp", bench.where, target.port, limit)
+            waits = [stack.enter_context(Child(command)) for _ in range(count)]
+            time.sleep(max(0.0, waits[0].started + limit / 2 - time.monotonic()))
+            tree = members({wait.pid for wait in waits})
+            pss = proportional_kib(tree)
+            late = sum(not wait.wait(waits[-1].started + limit + BACKSTOP - time.monotonic()) for wait in waits)
+        cpu = sum(wait.cpu for wait in waits)
+        memory = [f"{pss / 1024:.1f}", pss // count] if pss else [None, None]
+        lasted = max(wait.ended for wait in waits) - waits[0].started
+        return [len(tree), f"{cpu / limit:.3f}", ms(cpu / count), *memory, f"{lasted:.2f}", late]
+
+    header = "tool | processes | CPU cores | CPU ms each | PSS MiB | PSS KiB each | last exit s | had to be ended"
+    bench.table(f"fleet: {count} waits at once, {limit} s, tcp, refused", header,
+                [tool for tool in bench.able("tcp") if tool.name in FLEET], row)
+
+
+def size(bench: Bench) -> None:
+    """Bytes of each tool's own file (a loop: of its text), and of the shared libraries that the file loads (ldd)."""
+
+    def row(tool: Tool) -> list[object]:
+        for command in tool.commands.values():
+            if "-c" in command:
+                return [len(command[-1]), "text", None, tool.needs]
+        file = Path(bench.where[tool.name]).resolve()
+        if file.read_bytes()[:4] != b"\x7fELF":
+            return [file.stat().st_size, "script", None, tool.needs]
+        listed = subprocess.run(["ldd", file], capture_output=True, text=True, check=False).stdout
+        libraries = [Path(path) for path in re.findall(r"(/\S+) \(0x", listed)]
+        loaded = sum(library.stat().st_size for library in libraries)
+        return [file.stat().st_size, "dynamic" if libraries else "static", loaded or None, tool.needs]
+
+    bench.table("size", "tool | bytes | kind | bytes of its libraries | needs",
+                [tool for tool in bench.tools if tool.name not in ("floor", "true")], row)
+
+
+SECTIONS = {section.__name__: section for section in (detect, cost, oneshot, fleet, size)}
+
+
+def build_helper(scratch: Path) -> str | None:
+    """The path of the compiled HELPER; static where possible, for a small launcher. None without a C compiler."""
+    source, program = scratch / "helper.c", scratch / "helper"
+    source.write_text(HELPER)
+    for link in (["-static"], []):
+        with suppress(OSError):
+            if subprocess.run(["cc", "-O2", *link, "-o", program, source], capture_output=True).returncode == 0:
+                return str(program)
+    progress('no C compiler that works: no "floor", and no peak memory')
+    return None
+
+
+def locate(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
+    """The first program of every tool that has all its programs on this machine, by the tool's name."""
+    path = os.pathsep.join([*([options.npm, f"{options.npm}/node_modules/.bin"] if options.npm else []), PATH])
+    given = {"podgate": options.podgate, "podgate-no-tls": options.podgate_no_tls, "floor": build_helper(scratch)}
+    found = {name: shutil.which(given[name] or "" if name in given else name, path=path)
+             for tool in TOOLS for name in tool.programs}
+    return {tool.name: os.path.abspath(found[tool.programs[0]]) for tool in TOOLS if all(map(found.get, tool.programs))}
+
+
+def load() -> str:
+    return "/".join(f"{average:.2f}" for average in os.getloadavg())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--podgate", default="target/x86_64-unknown-linux-musl/release/podgate", metavar="PATH")
+    parser.add_argument("--podgate-no-tls", metavar="PATH", help="for its size only")
+    parser.add_argument("--npm", metavar="DIR", help="where npm installed wait-on and wait-port (npm install --prefix DIR)")
+    parser.add_argument("--quick", action="store_true", help="to try this script: 5 moments, waits of 3 s")
+    parser.add_argument("--only", default="", metavar="NAME,...",
+                        help=f"measurements ({', '.join(SECTIONS)}) or tools ({', '.join(tool.name for tool in TOOLS)})")
+    options = parser.parse_args()
+    only = {name for name in options.only.split(",") if name}
+    if unknown := only - set(SECTIONS) - {tool.name for tool in TOOLS}:
+        parser.error(f"--only: no measurement and no tool is called {', '.join(sorted(unknown))}")
+
+    with tempfile.TemporaryDirectory(prefix="podgate-bench-") as scratch:
+        where = locate(options, Path(scratch))
+        tools = [tool for tool in TOOLS if tool.name in only] or list(TOOLS)
+        bench = Bench(tools, where, QUICK if options.quick else Plan(), Path(scratch))
+        cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {platform.release()}, {cpu[1] if cpu else platform.machine()}, "
+              f"{os.cpu_count()} cores, load {load()}")
+        for name in [name for name in SECTIONS if name in only] or SECTIONS:
+            progress(f"{name} ...")
+            before, start = load(), time.monotonic()
+            SECTIONS[name](bench)
+            print(f"\n_{time.monotonic() - start:.0f} s; load {before} before, {load()} after._", flush=True)
+
+
+if __name__ == "__main__":
+    main()
