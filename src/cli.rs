@@ -357,7 +357,7 @@ fn with_options(mut command: clap::Command, which: Command) -> clap::Command {
         };
         command = command.arg(match opt.shape {
             Shape::Switch => arg.action(ArgAction::SetTrue),
-            Shape::Value(name) => arg.value_name(name).action(ArgAction::Set).value_parser(OsStringValueParser::new()).allow_hyphen_values(true),
+            Shape::Value(name) => arg.value_name(name).action(ArgAction::Set).value_parser(OsStringValueParser::new()),
             Shape::List(name) => arg.value_name(name).action(ArgAction::Append).value_parser(OsStringValueParser::new()),
         });
     }
@@ -390,9 +390,12 @@ fn stop(error: clap::Error) -> Stop {
     }
     if kind == ErrorKind::UnknownArgument {
         let option = given.split_once('=').map_or(given.as_str(), |(option, _)| option);
+        if given.starts_with('-') && given.chars().nth(1).is_some_and(|letter| letter.is_ascii_digit()) {
+            return Stop::Wrong(format!("{option:?} is no option, and no value is negative; say 30s or 3"));
+        }
         return Stop::Wrong(match word(ContextKind::SuggestedArg) {
-            Some(name) => format!("unknown option {option:?}; did you mean {name}?"),
-            None if given.starts_with('-') => format!("unknown option {option:?}; see podgate wait --help; CMD goes after --"),
+            Some(name) => format!("unknown option {option:?}; did you mean {name}? what is meant for CMD goes after --"),
+            None if given.starts_with('-') => format!("unknown option {option:?}; see podgate wait --help; what is meant for CMD goes after --"),
             None => "an argument too many; CMD goes after --: podgate wait CHECK -- CMD".to_owned(),
         });
     }

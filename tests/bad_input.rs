@@ -1,1 +1,152 @@
+//! What is refused, and with which words. Every message names what was given and shows a right example; nothing is started, exit 2.
 
+use crate::support::{Folder, podgate};
+
+/// Arguments, variables (`NAME=value`), and what the message must contain.
+type Case = (&'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    // Checks.
+    (&["wait", "db:5432"], &[], &["\"db:5432\"", "say tcp://db:5432"]),
+    (&["wait", "localhost:8080/ready"], &[], &["say http://localhost:8080/ready"]),
+    (&["wait", ":8080"], &[], &["say listen://:8080"]),
+    (&["wait", "8080"], &[], &["tcp://localhost:8080"]),
+    (&["wait", "/run/app.sock"], &[], &["file:///run/app.sock", "unix:///run/app.sock"]),
+    (&["wait", ""], &[], &["empty", "http://"]),
+    (&["wait", "nonsense"], &[], &["\"nonsense\"", "http://", "exec:"]),
+    (&["wait", "app", "--serve"], &[], &["--serve", "after --"]),
+    (&["wait", "redis://localhost"], &[], &["\"redis://localhost\"", "tcp://"]),
+    (&["wait", "grpc://localhost:50051"], &[], &["reserved", "http://"]),
+    (&["wait", "ready:proxy"], &[], &["members"]),
+    (&["wait", "tcp://db"], &[], &["needs a port", "tcp://localhost:5432"]),
+    (&["wait", "tcp://db:0"], &[], &["1 to 65535"]),
+    (&["wait", "tcp://db:65536"], &[], &["1 to 65535"]),
+    (&["wait", "tcp://db:http"], &[], &["1 to 65535"]),
+    (&["wait", "tcp://:5432"], &[], &["no host"]),
+    (&["wait", "tcp://::1:5432"], &[], &["brackets", "[::1]"]),
+    (&["wait", "tcp://[::1:5432"], &[], &["without ]"]),
+    (&["wait", "tcp://[::x]:5432"], &[], &["no IPv6 address"]),
+    (&["wait", "tcp://db:5432/path"], &[], &["no path", "http://"]),
+    (&["wait", "tcp://d b:5432"], &[], &["no name"]),
+    (&["wait", "tcp://1.2.3:80"], &[], &["neither an address nor a name"]),
+    (&["wait", "http://dö.example/"], &[], &["punycode"]),
+    (&["wait", "http:///ready"], &[], &["no host", "http://localhost:8080/ready"]),
+    (&["wait", "http://h/a b"], &[], &["%20"]),
+    (&["wait", "http://h/#top"], &[], &["fragment"]),
+    (&["wait", "http+unix:///run/app.sock/ready"], &[], &["%2F"]),
+    (&["wait", "http+unix://run%2Fapp.sock/ready"], &[], &["absolute"]),
+    (&["wait", "unix://run/app.sock"], &[], &["absolute", "unix:///run/app.sock"]),
+    (&["wait", "unix:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], &[], &["107 bytes"]),
+    (&["wait", "file://ready"], &[], &["absolute", "file:///run/ready"]),
+    (&["wait", "listen://localhost:80"], &[], &["an address, not the name"]),
+    (&["wait", "listen://:http"], &[], &["1 to 65535"]),
+    (&["wait", "exec:"], &[], &["no command", "pg_isready"]),
+    (&["wait", "exec:test 'a"], &[], &["quote"]),
+    (&["wait", "exec://true"], &[], &["exec takes no //", "pg_isready"]),
+    (&["check"], &[], &["needs a check", "PODGATE_CHECKS"]),
+    (&["wait"], &[], &["needs a check"]),
+    (&["wait", "--", "true"], &["PODGATE_CHECKS=db:5432"], &["PODGATE_CHECKS", "\"db:5432\"", "tcp://db:5432"]),
+    // Durations.
+    (&["wait", "-t", "5", "file:///"], &[], &["--timeout \"5\"", "5s"]),
+    (&["wait", "-t", "0", "file:///"], &[], &["--timeout \"0\"", "none"]),
+    (&["wait", "-t", "0s", "file:///"], &[], &["--timeout \"0s\"", "none"]),
+    (&["wait", "-t", "-5s", "file:///"], &[], &["\"-5\"", "negative", "30s"]),
+    (&["wait", "-t", "1.5s", "file:///"], &[], &["--timeout \"1.5s\"", "1s500ms"]),
+    (&["wait", "-t", "soon", "file:///"], &[], &["--timeout \"soon\"", "30s"]),
+    (&["wait", "-t", "", "file:///"], &[], &["--timeout \"\"", "30s"]),
+    (&["wait", "-t", "9999d", "file:///"], &[], &["1000 days"]),
+    (&["wait", "--timeout=-5s", "file:///"], &[], &["--timeout \"-5s\"", "negative", "30s"]),
+    (&["wait", "file:///"], &["PODGATE_TIMEOUT=30"], &["PODGATE_TIMEOUT \"30\"", "30s"]),
+    (&["wait", "--attempt-timeout", "none", "file:///"], &[], &["--attempt-timeout \"none\"", "1s"]),
+    (&["wait", "--attempt-timeout", "0", "file:///"], &[], &["--attempt-timeout \"0\"", "1s"]),
+    (&["check", "--attempt-timeout", "0ms", "file:///"], &[], &["--attempt-timeout", "1s"]),
+    (&["wait", "--interval", "0", "file:///"], &[], &["--interval \"0\"", "1s"]),
+    (&["wait", "--interval", "none", "file:///"], &[], &["--interval \"none\"", "1s"]),
+    (&["wait", "--initial-delay", "none", "file:///"], &[], &["--initial-delay \"none\"", "0s"]),
+    (&["wait", "--initial-delay", "60s", "file:///"], &[], &["--initial-delay", "--timeout"]),
+    // Numbers, words, combinations.
+    (&["wait", "--success-threshold", "0", "-i", "1s", "file:///"], &[], &["--success-threshold \"0\"", "3"]),
+    (&["wait", "--success-threshold", "many", "file:///"], &[], &["--success-threshold \"many\""]),
+    (&["wait", "--success-threshold", "2", "file:///"], &[], &["--success-threshold \"2\"", "--interval"]),
+    (&["wait", "--failure-threshold", "2", "file:///"], &[], &["--failure-threshold \"2\"", "--interval"]),
+    (&["wait", "--failure-threshold", "-1", "file:///"], &[], &["\"-1\"", "negative"]),
+    (&["wait", "file:///"], &["PODGATE_FAILURE_THRESHOLD=3"], &["PODGATE_FAILURE_THRESHOLD", "--interval"]),
+    (&["wait", "--on-timeout", "ignore", "file:///"], &[], &["--on-timeout \"ignore\"", "fail or run"]),
+    (&["wait", "--log-format", "xml", "file:///"], &[], &["--log-format \"xml\"", "text or json"]),
+    (&["wait", "--log-to", "stdout", "file:///"], &[], &["--log-to \"stdout\"", "container"]),
+    (&["wait", "--log-to", "/no/such/folder/log", "file:///"], &[], &["--log-to", "cannot be written"]),
+    (&["wait", "--termination-log", "message", "file:///"], &[], &["--termination-log \"message\"", "/dev/termination-log"]),
+    (&["wait", "-q", "-v", "file:///"], &[], &["--quiet and --verbose"]),
+    (&["wait", "file:///"], &["PODGATE_ANY=maybe"], &["PODGATE_ANY \"maybe\"", "true or false"]),
+    (&["wait", "file:///"], &["PODGATE_DISABLE=true"], &["PODGATE_DISABLE \"true\"", "gates"]),
+    // HTTP and TLS.
+    (&["check", "-H", "nocolon", "http://h/"], &[], &["--http-header", "no colon", "X-Probe"]),
+    (&["check", "-H", "Bad Name: x", "http://h/"], &[], &["--http-header", "name"]),
+    (&["check", "-H", "Content-Length: 5", "http://h/"], &[], &["\"Content-Length\"", "leave it out"]),
+    (&["check", "-H", "Host: a b", "http://h/"], &[], &["Host"]),
+    (&["check", "-H", "A: b", "http://h/", "http://h:81/"], &[], &["--http-header", "several"]),
+    (&["check", "-H", "A: b", "tcp://h:1"], &[], &["--http-header", "HTTP checks"]),
+    (&["check", "http://h/", "http://i/"], &["PODGATE_HTTP_HEADER=A: b"], &["PODGATE_HTTP_HEADER", "several"]),
+    (&["check", "--http-method", "get", "http://h/"], &[], &["--http-method \"get\"", "GET"]),
+    (&["check", "--http-method", "FETCH", "http://h/"], &[], &["--http-method \"FETCH\"", "GET"]),
+    (&["check", "--http-status", "2xx", "http://h/"], &[], &["--http-status \"2xx\"", "200-299,401"]),
+    (&["check", "--http-status", "299-200", "http://h/"], &[], &["--http-status", "lower"]),
+    (&["check", "--http-status", "200", "file:///"], &[], &["--http-status", "HTTP checks"]),
+    (&["check", "--http-method", "HEAD", "--http-body-contains", "x", "http://h/"], &[], &["--http-body-contains", "HEAD"]),
+    (&["check", "--tls-insecure", "file:///"], &[], &["--tls-insecure", "https"]),
+    // The command line itself.
+    (&["wait", "--timeout"], &[], &["--timeout", "value"]),
+    (&["wait", "--timeuot", "5s", "file:///"], &[], &["--timeuot", "--timeout"]),
+    (&["wait", "-t", "5s", "-t", "6s", "file:///"], &[], &["--timeout", "twice"]),
+    (&["wait", "--any=yes", "file:///"], &[], &["--any", "no value"]),
+    (&["check", "file:///", "--", "true"], &[], &["CMD"]),
+    (&["waiting", "file:///"], &[], &["\"waiting\"", "podgate wait"]),
+    (&["http://localhost/"], &[], &["podgate wait http://localhost/"]),
+];
+
+#[cfg(feature = "tls")]
+const TLS_CASES: &[Case] = &[
+    (&["check", "--tls-ca", "/no/such/ca", "https://h/"], &[], &["--tls-ca", "/no/such/ca", "PEM"]),
+    (&["check", "--tls-ca", "/etc/hostname", "https://h/"], &[], &["--tls-ca", "no certificate"]),
+    (&["check", "https://h/"], &["SSL_CERT_FILE=/no/such/bundle"], &["SSL_CERT_FILE", "/no/such/bundle", "--tls-ca", "--tls-insecure"]),
+    (&["check", "--tls-insecure", "--tls-ca", "/etc/hosts", "https://h/"], &[], &["--tls-insecure", "--tls-ca", "contradict"]),
+    (&["check", "--tls-insecure", "--tls-server-name", "a b", "https://h/"], &[], &["--tls-server-name \"a b\"", "db.example.com"]),
+];
+
+#[cfg(not(feature = "tls"))]
+const TLS_CASES: &[Case] = &[(&["check", "https://h/"], &[], &["without TLS"])];
+
+#[test]
+fn every_bad_input_has_its_message() {
+    let cases: Vec<&Case> = CASES.iter().chain(TLS_CASES).collect();
+    assert!(cases.len() >= 40);
+    let folder = Folder::new();
+    for (arguments, variables, parts) in cases {
+        let touched = folder.text("touched");
+        let call = match arguments[..] {
+            ["wait", .., last] if last != "true" && !arguments.contains(&"--") => [arguments, &["--", "touch", &touched][..]].concat(),
+            _ => arguments.to_vec(),
+        };
+        let mut call = podgate(call);
+        for variable in *variables {
+            let (name, value) = variable.split_once('=').expect("a variable");
+            call = call.env(name, value);
+        }
+        let done = call.run();
+        done.code(2);
+        parts.iter().for_each(|part| drop(done.says(part)));
+        assert_eq!(done.stderr.lines().count(), 1, "one line\n{done}");
+        assert!(done.stderr.starts_with("podgate: "), "{done}");
+        assert!(!folder.join("touched").exists(), "{done}");
+    }
+}
+
+#[test]
+fn what_is_not_utf_8_is_refused_and_not_changed() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let bad = OsStr::from_bytes(b"file:///\xff");
+    podgate([OsStr::new("wait"), bad]).run().code(2).says("not UTF-8");
+    podgate(["wait", "file:///"]).env("PODGATE_TIMEOUT", OsStr::from_bytes(b"\xff")).run().code(2).says("PODGATE_TIMEOUT");
+    podgate(["wait", "--", "true"]).env("PODGATE_CHECKS", bad).run().code(2).says("PODGATE_CHECKS");
+}

@@ -1,1 +1,177 @@
+//! As containers are: not root, nothing writable, no capability, another network and other name servers.
 
+use crate::support::server::Server;
+use crate::support::{Folder, inside, namespaces, podgate};
+use std::fs;
+use std::time::Duration;
+
+/// Non-root, no capability, no new privileges, and the whole file system read-only.
+const HARDENED: &[&str] = &[
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "for point in $(awk '$5 != \"/proc\" && $5 !~ /^\\/proc\\// {print $5}' /proc/self/mountinfo | sort -r); do mount -o remount,bind,ro \"$point\" 2>/dev/null; done; \
+     exec setpriv --reuid 65532 --regid 65532 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs \"$@\"",
+    "sh",
+];
+
+/// A binary that any uid can reach, whatever the folder of the build is.
+fn public_binary(folder: &Folder) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.text("podgate");
+    fs::copy(crate::support::PODGATE, &path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn as_nobody_on_a_read_only_file_system() {
+    if !namespaces() {
+        return;
+    }
+    let server = Server::status(200);
+    let folder = Folder::new();
+    let binary = public_binary(&folder);
+    let hardened = |arguments: &[&str]| {
+        // HARDENED ends with $0 of its shell; what comes after is the command.
+        let mut starter: Vec<&str> = HARDENED.to_vec();
+        starter.extend(["sh", "-c", "touch /tmp/x 2>/dev/null && exit 99; test $(id -u) = 65532 || exit 98; shift; exec \"$0\" \"$@\"", &binary]);
+        inside(&starter, arguments.iter().copied()).run()
+    };
+    let (url, tcp, listen) = (server.url("/"), format!("tcp://{}", server.address), format!("listen://:{}", server.port()));
+    hardened(&["wait", &url, &tcp, &listen, "file:///etc/passwd", "exec:true", "--", "id", "-u"]).code(0).prints("65532\n");
+    hardened(&["check", &url, &tcp, &listen]).code(0);
+    hardened(&["wait", "-t", "300ms", "file:///none", "exec:false"]).code(124).says("gave up");
+    hardened(&["wait", "--log-to", "/tmp/log", "file:///"]).code(2).says("--log-to");
+}
+
+/// Runs what comes after with this text as /etc/hosts.
+fn with_hosts(hosts: &str) -> Vec<&str> {
+    vec!["unshare", "--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\"", hosts]
+}
+
+#[test]
+fn localhost_is_every_address_that_it_resolves_to() {
+    if !namespaces() {
+        return;
+    }
+    let folder = Folder::new();
+    let both = folder.file("both", "::1 localhost\n127.0.0.1 localhost\n");
+    let neither = folder.file("neither", "");
+    let only6 = folder.file("only6", "::1 localhost\n");
+    let four = Server::status(200);
+    let six = Server::on(std::net::TcpListener::bind("[::1]:0").unwrap(), |_| {});
+    for hosts in [&both, &neither] {
+        for port in [four.port(), six.port()] {
+            inside(&with_hosts(hosts), ["check", &format!("tcp://localhost:{port}")]).run().code(0);
+        }
+        inside(&with_hosts(hosts), ["check", &format!("http://localhost:{}/", four.port())]).run().code(0);
+    }
+    inside(&with_hosts(&only6), ["check", &format!("tcp://localhost:{}", six.port())]).run().code(0);
+    inside(&with_hosts(&only6), ["check", &format!("tcp://localhost:{}", four.port())]).run().code(1).says("refused");
+}
+
+/// Runs what comes after in a network of its own, where a name server is asked and says nothing: a socket takes the questions. The
+/// second form has nobody at all at the name server's port.
+const SILENT_DNS: &[&str] = &[
+    "unshare",
+    "--net",
+    "--mount",
+    "sh",
+    "-c",
+    "ip link set lo up && echo 'nameserver 127.0.0.1' > \"$0\" && mount --bind \"$0\" /etc/resolv.conf && \
+     exec python3 -c 'import os,socket,sys\nsilent=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nsilent.bind((\"127.0.0.1\",53))\nsilent.set_inheritable(True)\nos.execvp(sys.argv[1],sys.argv[1:])' \"$@\"",
+];
+
+#[test]
+fn a_name_server_that_never_answers_costs_the_timeout() {
+    if !namespaces() {
+        return;
+    }
+    let folder = Folder::new();
+    let resolv = folder.text("resolv.conf");
+    let silent: Vec<&str> = SILENT_DNS.iter().copied().chain([resolv.as_str()]).collect();
+    for check in ["http://db.example/", "tcp://db.example:5432"] {
+        let done = inside(&silent, ["wait", "-t", "1500ms", "--attempt-timeout", "500ms", check]).run();
+        done.code(124).within(Duration::from_secs(12)).says("its name was not resolved");
+        inside(&silent, ["check", check]).run().code(1).within(Duration::from_secs(12)).says("within 800ms: its name was not resolved");
+    }
+    let running = inside(&silent, ["wait", "-t", "20s", "--attempt-timeout", "20s", "http://db.example/", "--", "echo", "no"]).start();
+    let pid = running.podgate_pid();
+    std::thread::sleep(Duration::from_millis(300));
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+    assert_eq!(threads, 2, "it is asking the name server");
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    running.finish().code(143).within(Duration::from_secs(10)).prints("");
+}
+
+#[test]
+fn attempts_that_hang_in_the_resolver_share_one_thread() {
+    if !namespaces() {
+        return;
+    }
+    let folder = Folder::new();
+    let resolv = folder.text("resolv.conf");
+    let silent: Vec<&str> = SILENT_DNS.iter().copied().chain([resolv.as_str()]).collect();
+    let running = inside(&silent, ["wait", "-t", "20s", "--attempt-timeout", "50ms", "http://db.example/"]).start();
+    let pid = running.podgate_pid();
+    std::thread::sleep(Duration::from_secs(1));
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+    assert!(threads <= 2, "{threads} threads");
+}
+
+#[test]
+fn a_name_that_does_not_exist_says_so() {
+    if !namespaces() {
+        return;
+    }
+    // Nobody is at the name server's port: the resolver says so at once, or after its own patience.
+    let script = "ip link set lo up && echo 'nameserver 127.0.0.1' > \"$0\" && mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    let folder = Folder::new();
+    let resolv = folder.text("resolv.conf");
+    let starter = ["unshare", "--net", "--mount", "sh", "-c", script, &resolv];
+    let done = inside(&starter, ["wait", "-t", "12s", "--attempt-timeout", "11s", "--failure-threshold", "1", "tcp://db.example:5432"]).run();
+    done.code(1).says("cannot be resolved");
+}
+
+#[test]
+fn an_address_that_never_answers_costs_the_attempt_its_timeout_and_the_next_address_is_tried() {
+    if !namespaces() {
+        return;
+    }
+    // A listener whose backlog is full drops what comes: a connection to it stays half open (listen(2)).
+    let folder = Folder::new();
+    let hosts = folder.file("hosts", "127.0.0.9 twice\n127.0.0.1 twice localhost\n");
+    let server = "import socket,subprocess,sys\n\
+                  full,fine=socket.socket(),socket.socket()\n\
+                  full.bind((\"127.0.0.9\",0));port=full.getsockname()[1];full.listen(0)\n\
+                  fine.bind((\"127.0.0.1\",port));fine.listen()\n\
+                  clients=[socket.socket() for _ in range(4)]\n\
+                  [(it.setblocking(False),it.connect_ex((\"127.0.0.9\",port))) for it in clients]\n\
+                  sys.exit(subprocess.run([word.replace(\"PORT\",str(port)) for word in sys.argv[1:]]).returncode)";
+    let starter: Vec<&str> = with_hosts(&hosts).into_iter().chain(["python3", "-c", server]).collect();
+    let done = inside(&starter, ["check", "--attempt-timeout", "500ms", "tcp://127.0.0.9:PORT"]).run();
+    done.code(1).within(Duration::from_secs(10)).says("within 500ms: no connection");
+    inside(&starter, ["check", "--attempt-timeout", "2s", "tcp://twice:PORT"]).run().code(0).within(Duration::from_secs(10));
+}
+
+#[test]
+fn without_proc_a_listener_cannot_be_seen_and_that_is_said() {
+    if !namespaces() {
+        return;
+    }
+    let starter = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
+    inside(&starter, ["check", "listen://:80"]).run().code(1).says("/proc/net/tcp");
+}
+
+#[test]
+fn few_descriptors_are_a_reason_and_no_crash() {
+    let server = Server::status(200);
+    let starter = ["sh", "-c", "ulimit -n 6; exec \"$@\"", "sh"];
+    let urls: Vec<String> = (0..20).map(|index| server.url(&format!("/{index}"))).collect();
+    let done = inside(&starter, ["wait", "-t", "3s"].into_iter().chain(urls.iter().map(String::as_str))).run();
+    // It gets along with what it has, or says what it lacks.
+    assert!(done.status.code() == Some(0) || done.stderr.contains("file"), "{done}");
+    let _ = podgate(["--version"]).run();
+}

@@ -263,7 +263,6 @@ fn kind(text: &str) -> Result<Kind, String> {
         "unix" => absolute(rest, "unix:///run/app.sock").and_then(|path| socket_path(&path).map(Kind::Unix)),
         "listen" => listen(rest),
         "file" => absolute(rest, "file:///run/ready").map(Kind::File),
-        "exec" => Err("exec takes no //; say exec:pg_isready -h localhost".to_owned()),
         "grpc" => Err("grpc:// is reserved and not there yet; say http://localhost:8080/healthz or exec:…".to_owned()),
         "https+unix" => Err("there is no TLS over a unix socket here; say http+unix://%2Frun%2Fapp.sock/ready".to_owned()),
         "http+tcp" | "tcp4" | "tcp6" => Err("is no kind of check; say tcp://localhost:5432".to_owned()),
@@ -306,6 +305,9 @@ fn hint(text: &str) -> String {
 }
 
 fn exec(command: &str) -> Result<Kind, String> {
+    if command.starts_with("//") {
+        return Err("exec takes no //; say exec:pg_isready -h localhost".to_owned());
+    }
     let words = shell_words::split(command).map_err(|_| "has a quote that is not closed; say exec:test -f '/a b'".to_owned())?;
     if words.iter().any(|word| word.contains('\0')) {
         return Err("has a NUL character; say exec:pg_isready -h localhost".to_owned());
