@@ -61,10 +61,24 @@ const OUTPUT: &str = "Output";
 /// Every option of every command.
 const OPTIONS: &[Opt] = &[
     opt("any", None, Shape::Switch, BOTH, GATE, "One check that passes is enough [default: all must]"),
-    opt("timeout", Some('t'), Shape::Value("TIME"), WAIT, GATE, "Give up after this time, with exit code 124; none: never [default: 60s]"),
+    opt(
+        "timeout",
+        Some('t'),
+        Shape::Value("TIME"),
+        WAIT,
+        GATE,
+        "Give up after this time, with exit code 124; none: never [default: 60s]",
+    ),
     opt("attempt-timeout", None, Shape::Value("TIME"), WAIT, GATE, "How long one attempt may take [default: 1s]"),
     // No variable: a probe must not inherit what was meant for the gate.
-    opt(CHECK_ATTEMPT_TIMEOUT, None, Shape::Value("TIME"), &[Command::Check], GATE, "How long the attempt may take [default: 800ms]"),
+    opt(
+        CHECK_ATTEMPT_TIMEOUT,
+        None,
+        Shape::Value("TIME"),
+        &[Command::Check],
+        GATE,
+        "How long the attempt may take [default: 800ms]",
+    ),
     opt(
         "interval",
         Some('i'),
@@ -73,8 +87,22 @@ const OPTIONS: &[Opt] = &[
         GATE,
         "Start an attempt this long after the one before\n[default: 2% of the time waited so far, at least 1ms (20ms for exec: and\nother hosts), at most 250ms]",
     ),
-    opt("initial-delay", None, Shape::Value("TIME"), WAIT, GATE, "Wait this long before the first attempt [default: 0s]"),
-    opt("success-threshold", None, Shape::Value("N"), WAIT, GATE, "Attempts in a row that must pass;\nabove 1 it needs --interval [default: 1]"),
+    opt(
+        "initial-delay",
+        None,
+        Shape::Value("TIME"),
+        WAIT,
+        GATE,
+        "Wait this long before the first attempt [default: 0s]",
+    ),
+    opt(
+        "success-threshold",
+        None,
+        Shape::Value("N"),
+        WAIT,
+        GATE,
+        "Attempts in a row that must pass;\nabove 1 it needs --interval [default: 1]",
+    ),
     opt(
         "failure-threshold",
         None,
@@ -91,9 +119,23 @@ const OPTIONS: &[Opt] = &[
         GATE,
         "When the gate does not open: fail, or run CMD all the same\n(without CMD: exit 0) [default: fail]",
     ),
-    opt("http-header", Some('H'), Shape::List("'NAME: VALUE'"), BOTH, HTTP, "Send this header (repeatable); Host sets the request's host"),
+    opt(
+        "http-header",
+        Some('H'),
+        Shape::List("'NAME: VALUE'"),
+        BOTH,
+        HTTP,
+        "Send this header (repeatable); Host sets the request's host",
+    ),
     opt("http-method", None, Shape::Value("METHOD"), BOTH, HTTP, "Ask with this method [default: GET]"),
-    opt("http-status", None, Shape::Value("LIST"), BOTH, HTTP, "Which statuses pass, as 200-299,401 [default: 200-399]"),
+    opt(
+        "http-status",
+        None,
+        Shape::Value("LIST"),
+        BOTH,
+        HTTP,
+        "Which statuses pass, as 200-299,401 [default: 200-399]",
+    ),
     opt("http-body-contains", None, Shape::Value("TEXT"), BOTH, HTTP, "The first 10 KiB of the body must contain this"),
     opt(
         "tls-ca",
@@ -104,9 +146,30 @@ const OPTIONS: &[Opt] = &[
         "Trust the CAs in this PEM file [default: $SSL_CERT_FILE, else the image's bundle]",
     ),
     opt("tls-insecure", None, Shape::Switch, BOTH, HTTP, "Accept any certificate, as the kubelet's probes do"),
-    opt("tls-server-name", None, Shape::Value("NAME"), BOTH, HTTP, "The name that the certificate must be for [default: the URL's host]"),
-    opt("log-to", None, Shape::Value("WHERE"), BOTH, OUTPUT, "stderr, container (the log of this container, from a hook), or a file [default: stderr]"),
-    opt("log-format", None, Shape::Value("text|json"), BOTH, OUTPUT, "One line, or one JSON object, for each event [default: text]"),
+    opt(
+        "tls-server-name",
+        None,
+        Shape::Value("NAME"),
+        BOTH,
+        HTTP,
+        "The name that the certificate must be for [default: the URL's host]",
+    ),
+    opt(
+        "log-to",
+        None,
+        Shape::Value("WHERE"),
+        BOTH,
+        OUTPUT,
+        "stderr, container (the log of this container, from a hook), or a file [default: stderr]",
+    ),
+    opt(
+        "log-format",
+        None,
+        Shape::Value("text|json"),
+        BOTH,
+        OUTPUT,
+        "One line, or one JSON object, for each event [default: text]",
+    ),
     opt("quiet", Some('q'), Shape::Switch, BOTH, OUTPUT, "Print failures and warnings only"),
     opt("verbose", Some('v'), Shape::Switch, BOTH, OUTPUT, "Print what is going to be done, too"),
     opt(
@@ -260,12 +323,15 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
         Some(("check", matches)) => (Command::Check, matches.clone()),
         Some(_) | None => return Err(Stop::Begin(BEGIN.to_owned())),
     };
-    let cmd = match command {
-        Command::Wait => matches.get_many::<OsString>("CMD").into_iter().flatten().cloned().collect(),
-        Command::Check => Vec::new(),
-    };
+    let cmd: Vec<OsString> = matches.get_many("CMD").into_iter().flatten().cloned().collect();
+    if command == Command::Check && !cmd.is_empty() {
+        return Err(Stop::Wrong("check becomes no CMD; say podgate wait CHECK -- CMD".to_owned()));
+    }
     let checks = match matches.get_many::<OsString>("CHECK") {
-        Some(values) => Some(Given { source: Source::Flag("CHECK".to_owned()), values: values.map(text).collect::<Result<_, _>>()? }),
+        Some(values) => Some(Given {
+            source: Source::Flag("CHECK".to_owned()),
+            values: values.map(text).collect::<Result<_, _>>()?,
+        }),
         None => variable("PODGATE_CHECKS", Shape::List(""))?,
     };
     Ok(Typed { command, checks, cmd, matches })
@@ -281,11 +347,15 @@ impl Typed {
         let Some(opt) = OPTIONS.iter().find(wanted) else { return Ok(None) };
         let source = Source::Flag(format!("--{name}"));
         match opt.shape {
-            Shape::Switch if self.matches.get_flag(opt.name) => return Ok(Some(Given { source, values: vec!["true".to_owned()] })),
+            Shape::Switch if self.matches.get_flag(opt.name) => {
+                return Ok(Some(Given { source, values: vec!["true".to_owned()] }));
+            }
             Shape::Switch => {}
             Shape::Value(_) | Shape::List(_) => {
                 if let Some(values) = self.matches.get_many::<OsString>(opt.name) {
-                    let text = |value: &OsString| value.to_str().map(str::to_owned).ok_or_else(|| not_utf8(&format!("--{name}")));
+                    let text = |value: &OsString| {
+                        value.to_str().map(str::to_owned).ok_or_else(|| not_utf8(&format!("--{name}")))
+                    };
                     return Ok(Some(Given { source, values: values.map(text).collect::<Result<_, _>>()? }));
                 }
             }
@@ -335,17 +405,29 @@ fn app() -> clap::Command {
         .override_usage("podgate wait [OPTIONS] [CHECK]... [-- CMD...]")
         .after_help(format!("{CHECKS_HELP}\n{WAIT_EXAMPLES}"))
         .arg(checks())
-        .arg(Arg::new("CMD").last(true).num_args(1..).value_parser(OsStringValueParser::new()).help("Becomes this process when the gate opens"));
+        .arg(cmd());
     let check = clap::Command::new("check")
         .about("Try each check once, for probes: exit 0 or 1")
         .override_usage("podgate check [OPTIONS] CHECK...")
         .after_help(format!("{CHECKS_HELP}\n{CHECK_EXAMPLES}"))
-        .arg(checks());
+        .arg(checks())
+        .arg(cmd().hide(true));
     top.subcommand(with_options(wait, Command::Wait)).subcommand(with_options(check, Command::Check))
 }
 
 fn checks() -> Arg {
-    Arg::new("CHECK").num_args(1..).value_parser(OsStringValueParser::new()).help("What must be true [default: $PODGATE_CHECKS, one a line]")
+    Arg::new("CHECK")
+        .num_args(1..)
+        .value_parser(OsStringValueParser::new())
+        .help("What must be true [default: $PODGATE_CHECKS, one a line]")
+}
+
+fn cmd() -> Arg {
+    Arg::new("CMD")
+        .last(true)
+        .num_args(1..)
+        .value_parser(OsStringValueParser::new())
+        .help("Becomes this process when the gate opens")
 }
 
 fn with_options(mut command: clap::Command, which: Command) -> clap::Command {
@@ -358,7 +440,9 @@ fn with_options(mut command: clap::Command, which: Command) -> clap::Command {
         command = command.arg(match opt.shape {
             Shape::Switch => arg.action(ArgAction::SetTrue),
             Shape::Value(name) => arg.value_name(name).action(ArgAction::Set).value_parser(OsStringValueParser::new()),
-            Shape::List(name) => arg.value_name(name).action(ArgAction::Append).value_parser(OsStringValueParser::new()),
+            Shape::List(name) => {
+                arg.value_name(name).action(ArgAction::Append).value_parser(OsStringValueParser::new())
+            }
         });
     }
     command
@@ -384,7 +468,9 @@ fn stop(error: clap::Error) -> Stop {
         let shown = check::redacted_refusal(&given);
         return Stop::Wrong(match (word(ContextKind::SuggestedSubcommand), check::parse(&given)) {
             (Some(name), _) => format!("{shown:?} is no command; did you mean podgate {name}?"),
-            (None, Ok(_)) => format!("{shown:?} is a check, not a command; say podgate wait {shown} or podgate check {shown}"),
+            (None, Ok(_)) => {
+                format!("{shown:?} is a check, not a command; say podgate wait {shown} or podgate check {shown}")
+            }
             (None, Err(_)) => format!("{shown:?} is no command; say podgate wait or podgate check"),
         });
     }
@@ -394,8 +480,12 @@ fn stop(error: clap::Error) -> Stop {
             return Stop::Wrong(format!("{option:?} is no option, and no value is negative; say 30s or 3"));
         }
         return Stop::Wrong(match word(ContextKind::SuggestedArg) {
-            Some(name) => format!("unknown option {option:?}; did you mean {name}? what is meant for CMD goes after --"),
-            None if given.starts_with('-') => format!("unknown option {option:?}; see podgate wait --help; what is meant for CMD goes after --"),
+            Some(name) => {
+                format!("unknown option {option:?}; did you mean {name}? what is meant for CMD goes after --")
+            }
+            None if given.starts_with('-') => {
+                format!("unknown option {option:?}; see podgate wait --help; what is meant for CMD goes after --")
+            }
             None => "an argument too many; CMD goes after --: podgate wait CHECK -- CMD".to_owned(),
         });
     }

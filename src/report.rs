@@ -137,7 +137,9 @@ impl Report {
     pub(crate) fn open(format: Format, level: Level, to: &LogTo) -> Result<Self, String> {
         let mut report = Self { level, ..Self::plain(format) };
         match to {
-            LogTo::Stderr => report.terminal = format == Format::Text && level > Level::Quiet && io::stderr().is_terminal(),
+            LogTo::Stderr => {
+                report.terminal = format == Format::Text && level > Level::Quiet && io::stderr().is_terminal()
+            }
             LogTo::File(path) => report.sink = Some(append(path, true).map_err(|error| error.to_string())?),
             LogTo::Container => match append(Path::new(CONTAINER_LOG), false) {
                 Ok(file) => report.sink = Some(file),
@@ -261,7 +263,11 @@ fn json(line: &Line, now: SystemTime) -> String {
         Severity::Error => "error",
     };
     let time = humantime::format_rfc3339_millis(now);
-    let mut object = format!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"event\":\"{}\",\"msg\":{}", line.event, quoted(&line.text));
+    let mut object = format!(
+        "{{\"time\":\"{time}\",\"level\":\"{level}\",\"event\":\"{}\",\"msg\":{}",
+        line.event,
+        quoted(&line.text)
+    );
     for (name, field) in &line.fields {
         let value = match field {
             Field::Text(text) => quoted(text),

@@ -95,7 +95,9 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
         // A flag goes before the variable of the other.
         (Some(Source::Flag(_)), Some(Source::Variable(_))) => Level::Quiet,
         (Some(Source::Variable(_)), Some(Source::Flag(_))) => Level::Verbose,
-        (Some(quiet), Some(verbose)) => return Err(Stop::Wrong(format!("{quiet} and {verbose} contradict each other; say one of them"))),
+        (Some(quiet), Some(verbose)) => {
+            return Err(Stop::Wrong(format!("{quiet} and {verbose} contradict each other; say one of them")));
+        }
     };
     let to = match word(typed, "log-to")? {
         None => LogTo::Stderr,
@@ -103,7 +105,11 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
         Some((_, value)) if value == "container" => LogTo::Container,
         Some((_, value)) if value.contains('/') => LogTo::File(PathBuf::from(value)),
         Some((source, value)) => {
-            return Err(bad(&source, &value, "is neither stderr nor container nor a path; say stderr, container or /run/podgate.log"));
+            return Err(bad(
+                &source,
+                &value,
+                "is neither stderr nor container nor a path; say stderr, container or /run/podgate.log",
+            ));
         }
     };
     let termination = match word(typed, "termination-log")? {
@@ -137,7 +143,9 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
 fn disabled() -> Result<Gates, Stop> {
     const NAME: &str = "PODGATE_DISABLE";
     let value = env::var_os(NAME).unwrap_or_default();
-    let value = value.to_str().ok_or_else(|| Stop::Wrong(format!("{NAME}: the value is not UTF-8; say all, or gates,quits,members")))?;
+    let value = value
+        .to_str()
+        .ok_or_else(|| Stop::Wrong(format!("{NAME}: the value is not UTF-8; say all, or gates,quits,members")))?;
     let mut gates = Gates::On;
     for word in value.split([',', '\n']).map(str::trim) {
         match word {
@@ -145,7 +153,11 @@ fn disabled() -> Result<Gates, Stop> {
             "1" | "all" | "gates" => gates = Gates::Disabled,
             _ => {
                 let source = Source::Variable(NAME.to_owned());
-                return Err(bad(&source, word, "is nothing that can be disabled; say all, or some of gates,quits,members"));
+                return Err(bad(
+                    &source,
+                    word,
+                    "is nothing that can be disabled; say all, or some of gates,quits,members",
+                ));
             }
         }
     }
@@ -156,11 +168,14 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
     let Some(given) = &typed.checks else {
         if typed.command == Command::Check || typed.cmd.is_empty() {
             let name = typed.command.name();
-            return Err(Stop::Wrong(format!("{name} needs a check; say podgate {name} tcp://localhost:5432, or set PODGATE_CHECKS")));
+            return Err(Stop::Wrong(format!(
+                "{name} needs a check; say podgate {name} tcp://localhost:5432, or set PODGATE_CHECKS"
+            )));
         }
         return Ok(Vec::new());
     };
-    let one = |text: &String| check::parse(text).map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause));
+    let one =
+        |text: &String| check::parse(text).map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause));
     given.values.iter().map(one).collect()
 }
 
@@ -203,7 +218,10 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     if let (Some((source, delay)), Some(timeout)) = (&initial_delay, timeout)
         && *delay >= timeout
     {
-        let cause = format!("is not shorter than --timeout {}; raise --timeout, or say --initial-delay 1s", duration::show(timeout));
+        let cause = format!(
+            "is not shorter than --timeout {}; raise --timeout, or say --initial-delay 1s",
+            duration::show(timeout)
+        );
         return Err(bad(source, &duration::show(*delay), &cause));
     }
     Ok(Spec {
@@ -222,7 +240,12 @@ fn request(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
     let has_http = !origins.is_empty();
     let headers = headers(typed, &origins.len())?;
     for option in ["http-header", "http-method", "http-status", "http-body-contains"] {
-        needs(typed, option, has_http, "is about HTTP checks, and there is none; say it with http://localhost:8080/ready")?;
+        needs(
+            typed,
+            option,
+            has_http,
+            "is about HTTP checks, and there is none; say it with http://localhost:8080/ready",
+        )?;
     }
     let body_contains = word(typed, "http-body-contains")?;
     let method = value(typed, "http-method", http::method)?;
@@ -254,7 +277,12 @@ fn trust(typed: &Typed, checks: &[Check]) -> Result<Trust, Stop> {
     let urls = || checks.iter().filter_map(|check| check.kind.url());
     let has_http = urls().next().is_some();
     for option in ["tls-ca", "tls-insecure", "tls-server-name"] {
-        needs(typed, option, has_http, "is about https checks, and there is none; say it with https://localhost:8443/ready")?;
+        needs(
+            typed,
+            option,
+            has_http,
+            "is about https checks, and there is none; say it with https://localhost:8443/ready",
+        )?;
     }
     let ca = word(typed, "tls-ca")?;
     let insecure = switch(typed, "tls-insecure")?;
@@ -300,7 +328,11 @@ fn word(typed: &Typed, option: &str) -> Result<Option<(Source, String)>, Stop> {
 }
 
 /// The one value of an option, as it was meant.
-fn value<T>(typed: &Typed, option: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<(Source, T)>, Stop> {
+fn value<T>(
+    typed: &Typed,
+    option: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<(Source, T)>, Stop> {
     let Some((source, text)) = word(typed, option)? else { return Ok(None) };
     match read(&text) {
         Ok(value) => Ok(Some((source, value))),

@@ -36,7 +36,14 @@ const CASES: &[Case] = &[
     (&["wait", "http+unix:///run/app.sock/ready"], &[], &["%2F"]),
     (&["wait", "http+unix://run%2Fapp.sock/ready"], &[], &["absolute"]),
     (&["wait", "unix://run/app.sock"], &[], &["absolute", "unix:///run/app.sock"]),
-    (&["wait", "unix:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], &[], &["107 bytes"]),
+    (
+        &[
+            "wait",
+            "unix:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ],
+        &[],
+        &["107 bytes"],
+    ),
     (&["wait", "file://ready"], &[], &["absolute", "file:///run/ready"]),
     (&["wait", "listen://localhost:80"], &[], &["an address, not the name"]),
     (&["wait", "listen://:http"], &[], &["1 to 65535"]),
@@ -75,7 +82,11 @@ const CASES: &[Case] = &[
     (&["wait", "--log-format", "xml", "file:///"], &[], &["--log-format \"xml\"", "text or json"]),
     (&["wait", "--log-to", "stdout", "file:///"], &[], &["--log-to \"stdout\"", "container"]),
     (&["wait", "--log-to", "/no/such/folder/log", "file:///"], &[], &["--log-to", "cannot be written"]),
-    (&["wait", "--termination-log", "message", "file:///"], &[], &["--termination-log \"message\"", "/dev/termination-log"]),
+    (
+        &["wait", "--termination-log", "message", "file:///"],
+        &[],
+        &["--termination-log \"message\"", "/dev/termination-log"],
+    ),
     (&["wait", "-q", "-v", "file:///"], &[], &["--quiet and --verbose"]),
     (&["wait", "file:///"], &["PODGATE_ANY=maybe"], &["PODGATE_ANY \"maybe\"", "true or false"]),
     (&["wait", "file:///"], &["PODGATE_DISABLE=true"], &["PODGATE_DISABLE \"true\"", "gates"]),
@@ -92,7 +103,11 @@ const CASES: &[Case] = &[
     (&["check", "--http-status", "2xx", "http://h/"], &[], &["--http-status \"2xx\"", "200-299,401"]),
     (&["check", "--http-status", "299-200", "http://h/"], &[], &["--http-status", "lower"]),
     (&["check", "--http-status", "200", "file:///"], &[], &["--http-status", "HTTP checks"]),
-    (&["check", "--http-method", "HEAD", "--http-body-contains", "x", "http://h/"], &[], &["--http-body-contains", "HEAD"]),
+    (
+        &["check", "--http-method", "HEAD", "--http-body-contains", "x", "http://h/"],
+        &[],
+        &["--http-body-contains", "HEAD"],
+    ),
     (&["check", "--tls-insecure", "file:///"], &[], &["--tls-insecure", "https"]),
     // The command line itself.
     (&["wait", "--timeout"], &[], &["--timeout", "value"]),
@@ -108,9 +123,21 @@ const CASES: &[Case] = &[
 const TLS_CASES: &[Case] = &[
     (&["check", "--tls-ca", "/no/such/ca", "https://h/"], &[], &["--tls-ca", "/no/such/ca", "PEM"]),
     (&["check", "--tls-ca", "/etc/hostname", "https://h/"], &[], &["--tls-ca", "no certificate"]),
-    (&["check", "https://h/"], &["SSL_CERT_FILE=/no/such/bundle"], &["SSL_CERT_FILE", "/no/such/bundle", "--tls-ca", "--tls-insecure"]),
-    (&["check", "--tls-insecure", "--tls-ca", "/etc/hosts", "https://h/"], &[], &["--tls-insecure", "--tls-ca", "contradict"]),
-    (&["check", "--tls-insecure", "--tls-server-name", "a b", "https://h/"], &[], &["--tls-server-name \"a b\"", "db.example.com"]),
+    (
+        &["check", "https://h/"],
+        &["SSL_CERT_FILE=/no/such/bundle"],
+        &["SSL_CERT_FILE", "/no/such/bundle", "--tls-ca", "--tls-insecure"],
+    ),
+    (
+        &["check", "--tls-insecure", "--tls-ca", "/etc/hosts", "https://h/"],
+        &[],
+        &["--tls-insecure", "--tls-ca", "contradict"],
+    ),
+    (
+        &["check", "--tls-insecure", "--tls-server-name", "a b", "https://h/"],
+        &[],
+        &["--tls-server-name \"a b\"", "db.example.com"],
+    ),
 ];
 
 #[cfg(not(feature = "tls"))]
@@ -124,7 +151,9 @@ fn every_bad_input_has_its_message() {
     for (arguments, variables, parts) in cases {
         let touched = folder.text("touched");
         let call = match arguments[..] {
-            ["wait", .., last] if last != "true" && !arguments.contains(&"--") => [arguments, &["--", "touch", &touched][..]].concat(),
+            ["wait", .., last] if last != "true" && !arguments.contains(&"--") => {
+                [arguments, &["--", "touch", &touched][..]].concat()
+            }
             _ => arguments.to_vec(),
         };
         let mut call = podgate(call);
@@ -134,7 +163,9 @@ fn every_bad_input_has_its_message() {
         }
         let done = call.run();
         done.code(2);
-        parts.iter().for_each(|part| drop(done.says(part)));
+        for part in *parts {
+            done.says(part);
+        }
         assert_eq!(done.stderr.lines().count(), 1, "one line\n{done}");
         assert!(done.stderr.starts_with("podgate: "), "{done}");
         assert!(!folder.join("touched").exists(), "{done}");
@@ -147,6 +178,10 @@ fn what_is_not_utf_8_is_refused_and_not_changed() {
     use std::os::unix::ffi::OsStrExt;
     let bad = OsStr::from_bytes(b"file:///\xff");
     podgate([OsStr::new("wait"), bad]).run().code(2).says("not UTF-8");
-    podgate(["wait", "file:///"]).env("PODGATE_TIMEOUT", OsStr::from_bytes(b"\xff")).run().code(2).says("PODGATE_TIMEOUT");
+    podgate(["wait", "file:///"])
+        .env("PODGATE_TIMEOUT", OsStr::from_bytes(b"\xff"))
+        .run()
+        .code(2)
+        .says("PODGATE_TIMEOUT");
     podgate(["wait", "--", "true"]).env("PODGATE_CHECKS", bad).run().code(2).says("PODGATE_CHECKS");
 }

@@ -21,7 +21,15 @@ fn cmd_is_the_same_process() {
 fn arguments_and_environment_are_untouched() {
     let strange = OsStr::from_bytes(b"\xff\xfe not UTF-8\n");
     let show = "for word; do printf '%s|' \"$word\"; done";
-    let arguments = [OsStr::new("wait"), "file:///".as_ref(), "--".as_ref(), "sh".as_ref(), "-c".as_ref(), show.as_ref(), "sh".as_ref()];
+    let arguments = [
+        OsStr::new("wait"),
+        "file:///".as_ref(),
+        "--".as_ref(),
+        "sh".as_ref(),
+        "-c".as_ref(),
+        show.as_ref(),
+        "sh".as_ref(),
+    ];
     let more = [OsStr::new(""), "a b".as_ref(), "--".as_ref(), "--any".as_ref(), "$HOME".as_ref()];
     podgate(arguments.into_iter().chain(more)).run().code(0).prints("|a b|--|--any|$HOME|");
     let done = podgate(arguments.into_iter().chain([strange])).run();

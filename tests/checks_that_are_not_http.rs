@@ -32,7 +32,10 @@ fn tcp_is_never_connected_to_itself() {
     let itself = "import socket\nfor _ in range(50):\n s=socket.socket()\n try: s.connect(('127.0.0.1',20000)); print('itself'); break\n except OSError: pass";
     let control = crate::support::output(Command::new(netns[0]).args(&netns[1..]).args(["python3", "-c", itself]));
     assert_eq!(control.trim(), "itself", "the negative control: a naive client does connect to itself");
-    crate::support::inside(&netns, ["wait", "--timeout", "2s", "tcp://127.0.0.1:20000"]).run().code(124).says("refused");
+    crate::support::inside(&netns, ["wait", "--timeout", "2s", "tcp://127.0.0.1:20000"])
+        .run()
+        .code(124)
+        .says("refused");
 }
 
 #[test]
@@ -172,7 +175,11 @@ fn exec_splits_words_as_a_shell_but_runs_none() {
 
 #[test]
 fn exec_of_what_does_not_exist_is_never_at_once() {
-    for (check, reason) in [("exec:podgate-has-no-such-command", "does not exist"), ("exec:/etc/passwd", "cannot be executed"), ("exec:/", "cannot be executed")] {
+    for (check, reason) in [
+        ("exec:podgate-has-no-such-command", "does not exist"),
+        ("exec:/etc/passwd", "cannot be executed"),
+        ("exec:/", "cannot be executed"),
+    ] {
         let done = podgate(["wait", check, "--", "true"]).run();
         done.code(1).within(Duration::from_secs(10)).says("can never pass").says(reason);
         assert_eq!(done.stderr.lines().count(), 1, "{done}");
@@ -183,7 +190,14 @@ fn exec_of_what_does_not_exist_is_never_at_once() {
 fn exec_has_nothing_to_read_and_a_group_of_its_own() {
     let folder = Folder::new();
     let out = folder.text("out");
-    podgate(["check", &format!("exec:sh -c 'cat; readlink /proc/self/fd/0; ps -o pgid= -p $$ | tr -d \" \" > {out}; echo $$ >> {out}'")]).run().code(0);
+    podgate([
+        "check",
+        &format!(
+            "exec:sh -c 'cat; readlink /proc/self/fd/0; ps -o pgid= -p $$ | tr -d \" \" > {out}; echo $$ >> {out}'"
+        ),
+    ])
+    .run()
+    .code(0);
     let text = fs::read_to_string(&out).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], lines[1], "the command leads its group");
@@ -193,7 +207,10 @@ fn exec_has_nothing_to_read_and_a_group_of_its_own() {
 fn exec_is_killed_with_its_whole_group_when_its_time_is_over() {
     let folder = Folder::new();
     let pids = folder.text("pids");
-    let script = folder.script("hang", &format!("sleep 100 & echo $! >> {pids}; echo $$ >> {pids}; trap '' TERM; echo stuck; sleep 100"));
+    let script = folder.script(
+        "hang",
+        &format!("sleep 100 & echo $! >> {pids}; echo $$ >> {pids}; trap '' TERM; echo stuck; sleep 100"),
+    );
     let done = podgate(["check", "--attempt-timeout", "300ms", &format!("exec:{script}")]).run();
     done.code(1).within(Duration::from_secs(10)).says("the command did not end");
     gone(Path::new(&pids), 2);
@@ -211,7 +228,10 @@ fn exec_leaves_nobody_behind_when_it_ends_by_itself() {
 #[test]
 fn exec_that_prints_without_end_costs_its_timeout() {
     podgate(["check", "--attempt-timeout", "300ms", "exec:yes"]).run().code(1).within(Duration::from_secs(10));
-    podgate(["check", "exec:sh -c 'head -c 10000000 /dev/zero | tr \"\\0\" x; exit 1'", "--attempt-timeout", "20s"]).run().code(1).says("exited 1");
+    podgate(["check", "exec:sh -c 'head -c 10000000 /dev/zero | tr \"\\0\" x; exit 1'", "--attempt-timeout", "20s"])
+        .run()
+        .code(1)
+        .says("exited 1");
 }
 
 #[test]

@@ -36,11 +36,19 @@ fn as_nobody_on_a_read_only_file_system() {
     let hardened = |arguments: &[&str]| {
         // HARDENED ends with $0 of its shell; what comes after is the command.
         let mut starter: Vec<&str> = HARDENED.to_vec();
-        starter.extend(["sh", "-c", "touch /tmp/x 2>/dev/null && exit 99; test $(id -u) = 65532 || exit 98; shift; exec \"$0\" \"$@\"", &binary]);
+        starter.extend([
+            "sh",
+            "-c",
+            "touch /tmp/x 2>/dev/null && exit 99; test $(id -u) = 65532 || exit 98; shift; exec \"$0\" \"$@\"",
+            &binary,
+        ]);
         inside(&starter, arguments.iter().copied()).run()
     };
-    let (url, tcp, listen) = (server.url("/"), format!("tcp://{}", server.address), format!("listen://:{}", server.port()));
-    hardened(&["wait", &url, &tcp, &listen, "file:///etc/passwd", "exec:true", "--", "id", "-u"]).code(0).prints("65532\n");
+    let (url, tcp, listen) =
+        (server.url("/"), format!("tcp://{}", server.address), format!("listen://:{}", server.port()));
+    hardened(&["wait", &url, &tcp, &listen, "file:///etc/passwd", "exec:true", "--", "id", "-u"])
+        .code(0)
+        .prints("65532\n");
     hardened(&["check", &url, &tcp, &listen]).code(0);
     hardened(&["wait", "-t", "300ms", "file:///none", "exec:false"]).code(124).says("gave up");
     hardened(&["wait", "--log-to", "/tmp/log", "file:///"]).code(2).says("--log-to");
@@ -95,9 +103,15 @@ fn a_name_server_that_never_answers_costs_the_timeout() {
     for check in ["http://db.example/", "tcp://db.example:5432"] {
         let done = inside(&silent, ["wait", "-t", "1500ms", "--attempt-timeout", "500ms", check]).run();
         done.code(124).within(Duration::from_secs(12)).says("its name was not resolved");
-        inside(&silent, ["check", check]).run().code(1).within(Duration::from_secs(12)).says("within 800ms: its name was not resolved");
+        inside(&silent, ["check", check])
+            .run()
+            .code(1)
+            .within(Duration::from_secs(12))
+            .says("within 800ms: its name was not resolved");
     }
-    let running = inside(&silent, ["wait", "-t", "20s", "--attempt-timeout", "20s", "http://db.example/", "--", "echo", "no"]).start();
+    let running =
+        inside(&silent, ["wait", "-t", "20s", "--attempt-timeout", "20s", "http://db.example/", "--", "echo", "no"])
+            .start();
     let pid = running.podgate_pid();
     std::thread::sleep(Duration::from_millis(300));
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
@@ -131,7 +145,11 @@ fn a_name_that_does_not_exist_says_so() {
     let folder = Folder::new();
     let resolv = folder.text("resolv.conf");
     let starter = ["unshare", "--net", "--mount", "sh", "-c", script, &resolv];
-    let done = inside(&starter, ["wait", "-t", "12s", "--attempt-timeout", "11s", "--failure-threshold", "1", "tcp://db.example:5432"]).run();
+    let done = inside(
+        &starter,
+        ["wait", "-t", "12s", "--attempt-timeout", "11s", "--failure-threshold", "1", "tcp://db.example:5432"],
+    )
+    .run();
     done.code(1).says("cannot be resolved");
 }
 
@@ -153,7 +171,10 @@ fn an_address_that_never_answers_costs_the_attempt_its_timeout_and_the_next_addr
     let starter: Vec<&str> = with_hosts(&hosts).into_iter().chain(["python3", "-c", server]).collect();
     let done = inside(&starter, ["check", "--attempt-timeout", "500ms", "tcp://127.0.0.9:PORT"]).run();
     done.code(1).within(Duration::from_secs(10)).says("within 500ms: no connection");
-    inside(&starter, ["check", "--attempt-timeout", "2s", "tcp://twice:PORT"]).run().code(0).within(Duration::from_secs(10));
+    inside(&starter, ["check", "--attempt-timeout", "2s", "tcp://twice:PORT"])
+        .run()
+        .code(0)
+        .within(Duration::from_secs(10));
 }
 
 #[test]

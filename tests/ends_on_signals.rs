@@ -45,7 +45,8 @@ fn in_every_phase() {
     for (what, url, server) in phases() {
         for signal in SIGNALS {
             let before = server.connections();
-            let call = ["wait", "--timeout", "20s", "--attempt-timeout", "20s", "--tls-insecure", &url, "--", "echo", "no"];
+            let call =
+                ["wait", "--timeout", "20s", "--attempt-timeout", "20s", "--tls-insecure", &url, "--", "echo", "no"];
             let running = podgate(call).start();
             eventually("an attempt", || (server.connections() > before).then_some(()));
             thread::sleep(Duration::from_millis(30));
@@ -77,7 +78,8 @@ fn pid_1_drops_signals_that_nobody_handles() {
     if !namespaces() {
         return;
     }
-    let mut sleeper = crate::support::Program::start(Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sleep", "60"]));
+    let mut sleeper =
+        crate::support::Program::start(Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sleep", "60"]));
     let children = format!("/proc/{0}/task/{0}/children", sleeper.pid());
     let child = eventually("sleep", || {
         let pid: i32 = std::fs::read_to_string(&children).ok()?.trim().parse().ok()?;
@@ -95,11 +97,14 @@ fn during_an_exec_check_whose_command_ignores_it() {
     let script = folder.script("stubborn", &format!("trap '' TERM INT HUP; echo $$ >> {pids}; sleep 100"));
     for signal in SIGNALS {
         let _ = std::fs::remove_file(&pids);
-        let running = podgate(["wait", "--attempt-timeout", "20s", &format!("exec:{script}"), "--", "echo", "no"]).start();
+        let running =
+            podgate(["wait", "--attempt-timeout", "20s", &format!("exec:{script}"), "--", "echo", "no"]).start();
         let pid = eventually("the command", || std::fs::read_to_string(&pids).ok()?.trim().parse::<i32>().ok());
         let podgate = running.pid();
         ends(running, podgate, signal, "in an exec check");
-        eventually("the command to be gone", || (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+        eventually("the command to be gone", || {
+            (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        });
     }
 }
 

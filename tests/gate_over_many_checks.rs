@@ -34,7 +34,10 @@ fn any_is_content_with_one() {
     podgate(["check", "--any", &down.tcp(), &up.url("/")]).run().code(0);
     podgate(["check", &down.tcp(), &up.url("/")]).env("PODGATE_ANY", "true").run().code(0);
     podgate(["check", &down.tcp(), &up.url("/")]).env("PODGATE_ANY", "false").run().code(1);
-    podgate(["wait", "--any", "-t", "200ms", &down.tcp(), "file:///none"]).run().code(124).says("none of 2 checks passed");
+    podgate(["wait", "--any", "-t", "200ms", &down.tcp(), "file:///none"])
+        .run()
+        .code(124)
+        .says("none of 2 checks passed");
     podgate(["wait", "--any", "exec:podgate-no-such", &up.url("/")]).run().code(0);
     podgate(["wait", "--any", "exec:podgate-no-such", "exec:podgate-no-such-either"]).run().code(1);
 }
@@ -46,7 +49,12 @@ fn a_hundred_checks_in_one_call() {
     let mut checks = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let file = folder.file(&format!("file{index}"), "");
-        checks.extend([server.url("/"), format!("tcp://{}", server.address), format!("file://{file}"), format!("listen://:{}", server.port())]);
+        checks.extend([
+            server.url("/"),
+            format!("tcp://{}", server.address),
+            format!("file://{file}"),
+            format!("listen://:{}", server.port()),
+        ]);
     }
     assert_eq!(checks.len(), 100);
     podgate(["check"].into_iter().chain(checks.iter().map(String::as_str))).run().code(0);
@@ -80,7 +88,9 @@ fn the_failure_threshold_ends_the_wait_with_1() {
     let folder = Folder::new();
     let log = folder.text("log");
     let script = folder.script("fail", &format!("echo x >> {log}; exit 1"));
-    let done = podgate(["wait", "--failure-threshold", "3", "-i", "20ms", &format!("exec:{script}"), "--", "echo", "no"]).run();
+    let done =
+        podgate(["wait", "--failure-threshold", "3", "-i", "20ms", &format!("exec:{script}"), "--", "echo", "no"])
+            .run();
     done.code(1).prints("").says("--failure-threshold").says("3 attempts");
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 3);
     podgate(["wait", "--failure-threshold", "1", &ClosedPort::new().tcp()]).run().code(1).says("1 attempt");
@@ -96,7 +106,10 @@ fn the_interval_is_fixed_when_it_is_given() {
 #[test]
 fn the_initial_delay_comes_first() {
     let server = Server::status(200);
-    podgate(["wait", "--initial-delay", "400ms", &server.url("/")]).run().code(0).not_before(Duration::from_millis(400));
+    podgate(["wait", "--initial-delay", "400ms", &server.url("/")])
+        .run()
+        .code(0)
+        .not_before(Duration::from_millis(400));
     assert_eq!(server.connections(), 1);
 }
 
@@ -140,7 +153,12 @@ fn podgate_checks_gives_the_checks_to_an_entrypoint() {
     podgate(["check"]).env("PODGATE_CHECKS", &both).run().code(0);
     // A CHECK on the command line replaces the variable.
     podgate(["wait", "-t", "100ms", &closed.tcp()]).env("PODGATE_CHECKS", &both).run().code(124);
-    podgate(["wait", "--", "true"]).env("PODGATE_CHECKS", "db:5432").run().code(2).says("PODGATE_CHECKS").says("tcp://db:5432");
+    podgate(["wait", "--", "true"])
+        .env("PODGATE_CHECKS", "db:5432")
+        .run()
+        .code(2)
+        .says("PODGATE_CHECKS")
+        .says("tcp://db:5432");
 }
 
 #[test]
@@ -153,13 +171,32 @@ fn every_option_is_a_variable_too() {
     wait().env("PODGATE_HTTP_STATUS", "503").run().code(0);
     wait().env("PODGATE_HTTP_STATUS", "503").env("PODGATE_HTTP_METHOD", "HEAD").run().code(0);
     assert!(server.requests().last().unwrap().starts_with("HEAD"));
-    wait().env("PODGATE_HTTP_STATUS", "503").env("PODGATE_HTTP_BODY_CONTAINS", "absent").env("PODGATE_TIMEOUT", "50ms").run().code(124);
-    wait().env("PODGATE_HTTP_STATUS", "503").env("PODGATE_INITIAL_DELAY", "300ms").run().code(0).not_before(Duration::from_millis(300));
-    let done = wait().env("PODGATE_INTERVAL", "10ms").env("PODGATE_SUCCESS_THRESHOLD", "2").env("PODGATE_HTTP_STATUS", "503").run();
+    wait()
+        .env("PODGATE_HTTP_STATUS", "503")
+        .env("PODGATE_HTTP_BODY_CONTAINS", "absent")
+        .env("PODGATE_TIMEOUT", "50ms")
+        .run()
+        .code(124);
+    wait()
+        .env("PODGATE_HTTP_STATUS", "503")
+        .env("PODGATE_INITIAL_DELAY", "300ms")
+        .run()
+        .code(0)
+        .not_before(Duration::from_millis(300));
+    let done = wait()
+        .env("PODGATE_INTERVAL", "10ms")
+        .env("PODGATE_SUCCESS_THRESHOLD", "2")
+        .env("PODGATE_HTTP_STATUS", "503")
+        .run();
     done.code(0).says("2 attempts");
     wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_QUIET", "1").run().code(124).says_not("waiting:");
     wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_VERBOSE", "true").run().code(124).says("waiting for [");
-    wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_LOG_FORMAT", "json").run().code(124).says("\"event\":\"gave_up\"");
+    wait()
+        .env("PODGATE_TIMEOUT", "50ms")
+        .env("PODGATE_LOG_FORMAT", "json")
+        .run()
+        .code(124)
+        .says("\"event\":\"gave_up\"");
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
     podgate(["wait", "--failure-threshold", "1", &hang.url("/")])
         .env("PODGATE_ATTEMPT_TIMEOUT", "50ms")
@@ -167,7 +204,11 @@ fn every_option_is_a_variable_too() {
         .code(1)
         .says("within 50ms");
     // A flag goes before its variable.
-    podgate(["wait", "-t", "100ms", &closed.tcp()]).env("PODGATE_TIMEOUT", "20s").run().code(124).within(Duration::from_secs(10));
+    podgate(["wait", "-t", "100ms", &closed.tcp()])
+        .env("PODGATE_TIMEOUT", "20s")
+        .run()
+        .code(124)
+        .within(Duration::from_secs(10));
     // An empty variable is one that is not set.
     wait().env("PODGATE_TIMEOUT", "").env("PODGATE_HTTP_STATUS", "503").run().code(0);
 }

@@ -18,72 +18,120 @@ fn pour(stream: &mut TcpStream, bytes: &[u8]) {
 fn attacks() -> Vec<(&'static str, Server, &'static str)> {
     let raw = |serve: fn(TcpStream)| Server::raw(serve);
     vec![
-        ("hangs before it answers", raw(|mut stream| {
-            head(&mut stream);
-            thread::sleep(Duration::from_secs(10));
-        }), "no complete answer"),
-        ("drips its headers", raw(|mut stream| {
-            head(&mut stream);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-            for _ in 0..1000 {
-                if stream.write_all(b"X").is_err() {
-                    return;
+        (
+            "hangs before it answers",
+            raw(|mut stream| {
+                head(&mut stream);
+                thread::sleep(Duration::from_secs(10));
+            }),
+            "no complete answer",
+        ),
+        (
+            "drips its headers",
+            raw(|mut stream| {
+                head(&mut stream);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+                for _ in 0..1000 {
+                    if stream.write_all(b"X").is_err() {
+                        return;
+                    }
+                    thread::sleep(Duration::from_millis(10));
                 }
-                thread::sleep(Duration::from_millis(10));
-            }
-        }), "no complete answer"),
-        ("drips its body", raw(|mut stream| {
-            head(&mut stream);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n");
-            for _ in 0..1000 {
-                if stream.write_all(b"X").is_err() {
-                    return;
+            }),
+            "no complete answer",
+        ),
+        (
+            "drips its body",
+            raw(|mut stream| {
+                head(&mut stream);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n");
+                for _ in 0..1000 {
+                    if stream.write_all(b"X").is_err() {
+                        return;
+                    }
+                    thread::sleep(Duration::from_millis(10));
                 }
-                thread::sleep(Duration::from_millis(10));
-            }
-        }), "the body did not end"),
-        ("sends endless headers", raw(|mut stream| {
-            head(&mut stream);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX-Filler: ");
-            pour(&mut stream, &[b'x'; 65536]);
-        }), "headers are longer"),
-        ("sends endless header lines", raw(|mut stream| {
-            head(&mut stream);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-            pour(&mut stream, "A: b\r\n".repeat(1000).as_bytes());
-        }), ""),
-        ("sends endless informational answers", raw(|mut stream| {
-            head(&mut stream);
-            pour(&mut stream, "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n".repeat(100).as_bytes());
-        }), "no complete answer"),
-        ("sends garbage", raw(|mut stream| {
-            head(&mut stream);
-            pour(&mut stream, &[0, 159, 146, 150, 13, 10, 27]);
-        }), "no HTTP answer"),
-        ("speaks another protocol", raw(|mut stream| {
-            let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
-            thread::sleep(Duration::from_secs(2));
-        }), "no HTTP answer"),
-        ("closes at once", raw(|stream| drop(stream)), "closed the connection"),
-        ("closes after the request", raw(|mut stream| {
-            head(&mut stream);
-        }), "closed the connection"),
-        ("resets", raw(|mut stream| {
-            let mut byte = [0];
-            let _ = stream.read(&mut byte);
-            // Closing with unread data makes the kernel send a reset.
-            drop(stream);
-        }), "closed the connection"),
-        ("never reads", raw(|stream| {
-            let _ = stream.shutdown(Shutdown::Write);
-            thread::sleep(Duration::from_secs(2));
-        }), "closed the connection"),
-        ("lies about chunks", Server::http(|_| {
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\nabc".to_vec()
-        }), "no HTTP answer"),
-        ("has two lengths", Server::http(|_| {
-            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde".to_vec()
-        }), ""),
+            }),
+            "the body did not end",
+        ),
+        (
+            "sends endless headers",
+            raw(|mut stream| {
+                head(&mut stream);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX-Filler: ");
+                pour(&mut stream, &[b'x'; 65536]);
+            }),
+            "headers are longer",
+        ),
+        (
+            "sends endless header lines",
+            raw(|mut stream| {
+                head(&mut stream);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+                pour(&mut stream, "A: b\r\n".repeat(1000).as_bytes());
+            }),
+            "",
+        ),
+        (
+            "sends endless informational answers",
+            raw(|mut stream| {
+                head(&mut stream);
+                pour(&mut stream, "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n".repeat(100).as_bytes());
+            }),
+            "no complete answer",
+        ),
+        (
+            "sends garbage",
+            raw(|mut stream| {
+                head(&mut stream);
+                pour(&mut stream, &[0, 159, 146, 150, 13, 10, 27]);
+            }),
+            "no HTTP answer",
+        ),
+        (
+            "speaks another protocol",
+            raw(|mut stream| {
+                let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+                thread::sleep(Duration::from_secs(2));
+            }),
+            "no HTTP answer",
+        ),
+        ("closes at once", raw(drop), "closed the connection"),
+        (
+            "closes after the request",
+            raw(|mut stream| {
+                head(&mut stream);
+            }),
+            "closed the connection",
+        ),
+        (
+            "resets",
+            raw(|mut stream| {
+                let mut byte = [0];
+                let _ = stream.read(&mut byte);
+                // Closing with unread data makes the kernel send a reset.
+                drop(stream);
+            }),
+            "closed the connection",
+        ),
+        (
+            "never reads",
+            raw(|stream| {
+                let _ = stream.shutdown(Shutdown::Write);
+                thread::sleep(Duration::from_secs(2));
+            }),
+            "closed the connection",
+        ),
+        (
+            "lies about chunks",
+            Server::http(|_| b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\nabc".to_vec()),
+            "no HTTP answer",
+        ),
+        (
+            "has two lengths",
+            Server::http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde".to_vec()),
+            "",
+        ),
         ("has a status that is none", Server::http(|_| b"HTTP/1.1 abc OK\r\n\r\n".to_vec()), "no HTTP answer"),
         ("redirects to nonsense", Server::http(|_| crate::support::server::redirect(302, "http://[::1")), "no URL"),
     ]
@@ -136,7 +184,10 @@ fn a_wait_goes_on_after_each_of_them() {
             }
         }
     });
-    podgate(["wait", "--attempt-timeout", "300ms", "--timeout", "20s", &server.url("/")]).run().code(0).says("5 attempts");
+    podgate(["wait", "--attempt-timeout", "300ms", "--timeout", "20s", &server.url("/")])
+        .run()
+        .code(0)
+        .says("5 attempts");
 }
 
 /// Peak memory in KiB of a process that still runs (proc(5), VmHWM).
@@ -153,7 +204,9 @@ fn memory_and_threads_stay_bounded_over_many_bad_answers() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
         pour(&mut stream, &[b'x'; 65536]);
     });
-    let running = podgate(["wait", "--timeout", "none", "--interval", "1ms", "--attempt-timeout", "2s", &server.url("/")]).start();
+    let running =
+        podgate(["wait", "--timeout", "none", "--interval", "1ms", "--attempt-timeout", "2s", &server.url("/")])
+            .start();
     eventually("20 attempts", || (server.connections() >= 20).then_some(()));
     let early = peak_kib(running.pid());
     eventually("400 attempts", || (server.connections() >= 400).then_some(()));
@@ -168,7 +221,9 @@ fn memory_and_threads_stay_bounded_over_many_bad_answers() {
 #[test]
 fn attempts_that_hang_leave_nothing_behind() {
     let server = Server::raw(|_stream| thread::sleep(Duration::from_secs(20)));
-    let running = podgate(["wait", "--timeout", "none", "--interval", "1ms", "--attempt-timeout", "20ms", &server.url("/")]).start();
+    let running =
+        podgate(["wait", "--timeout", "none", "--interval", "1ms", "--attempt-timeout", "20ms", &server.url("/")])
+            .start();
     eventually("50 attempts", || (server.connections() >= 50).then_some(()));
     let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().count();
     let files = fs::read_dir(format!("/proc/{}/fd", running.pid())).unwrap().count();

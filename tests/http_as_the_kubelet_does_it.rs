@@ -81,7 +81,8 @@ fn the_default_port_is_not_in_the_host_header_and_addresses_have_brackets() {
 #[test]
 fn headers_are_sent_as_given() {
     let server = Server::status(200);
-    let options = ["-H", "Host: app.example", "-H", "X-A: 1", "--http-header", "X-A: 2", "-H", "User-Agent: me", "-H", "Accept:"];
+    let options =
+        ["-H", "Host: app.example", "-H", "X-A: 1", "--http-header", "X-A: 2", "-H", "User-Agent: me", "-H", "Accept:"];
     check(&server, &options).code(0);
     let request = server.requests()[0].to_ascii_lowercase();
     for line in ["host: app.example", "x-a: 1", "x-a: 2", "user-agent: me"] {
@@ -122,7 +123,11 @@ fn user_info_becomes_basic_authorization_and_is_never_shown() {
         answer(if fine { 200 } else { 401 }, &[], "")
     });
     let address = server.address;
-    podgate(["check", "-v", &format!("http://Aladdin:open%20sesame@{address}/")]).run().code(0).says("http://***@").says_not("sesame");
+    podgate(["check", "-v", &format!("http://Aladdin:open%20sesame@{address}/")])
+        .run()
+        .code(0)
+        .says("http://***@")
+        .says_not("sesame");
     let wrong = podgate(["wait", "-t", "50ms", &format!("http://Aladdin:wr0ng@{address}/x")]).run();
     wrong.code(124).says("answered 401").says_not("wr0ng");
     assert!(server.requests().iter().all(|it| !it.contains('@')));
@@ -206,7 +211,9 @@ fn ten_kibibytes_of_a_body_are_read_and_no_more() {
 
 #[test]
 fn chunked_and_unmarked_bodies_are_read() {
-    let chunked = Server::http(|_| b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nREA\r\n2\r\nDY\r\n0\r\n\r\n".to_vec());
+    let chunked = Server::http(|_| {
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nREA\r\n2\r\nDY\r\n0\r\n\r\n".to_vec()
+    });
     check(&chunked, &["--http-body-contains", "READY"]).code(0);
     let until_closed = Server::http(|_| b"HTTP/1.0 200 OK\r\n\r\nREADY".to_vec());
     check(&until_closed, &["--http-body-contains", "READY"]).code(0);
@@ -221,7 +228,10 @@ fn http_goes_over_unix_sockets() {
     let path = folder.text("app.sock").replace('/', "%2F");
     podgate(["check", &format!("http+unix://{path}/health?x")]).run().code(0);
     let request = requests.lock().unwrap()[0].to_ascii_lowercase();
-    assert!(request.starts_with("get /health?x http/1.1\r\n") && request.contains("\r\nhost: localhost\r\n"), "{request}");
+    assert!(
+        request.starts_with("get /health?x http/1.1\r\n") && request.contains("\r\nhost: localhost\r\n"),
+        "{request}"
+    );
     let missing = folder.text("none.sock").replace('/', "%2F");
     podgate(["check", &format!("http+unix://{missing}/")]).run().code(1).says("does not exist");
 }
@@ -233,7 +243,11 @@ fn the_attempt_timeout_covers_everything() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab");
         thread::sleep(Duration::from_secs(20));
     });
-    check(&server, &["--attempt-timeout", "200ms"]).code(1).within(Duration::from_secs(5)).says("within 200ms").says("body");
+    check(&server, &["--attempt-timeout", "200ms"])
+        .code(1)
+        .within(Duration::from_secs(5))
+        .says("within 200ms")
+        .says("body");
 }
 
 #[test]

@@ -43,7 +43,10 @@ fn the_app_starts_when_envoy_is_ready() {
     let folder = Folder::new();
     let Some(_envoy) = start(&folder, "4s") else { return };
     let admin = eventually("Envoy's admin address", || {
-        fs::read_to_string(folder.join("admin")).ok().filter(|text| text.contains(':')).map(|text| text.trim().to_owned())
+        fs::read_to_string(folder.join("admin"))
+            .ok()
+            .filter(|text| text.contains(':'))
+            .map(|text| text.trim().to_owned())
     });
     let ready = format!("http://{admin}/ready");
     let check = podgate(["check", &ready]).run();

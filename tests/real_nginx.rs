@@ -26,7 +26,9 @@ fn certificates(folder: &Folder) {
     openssl(&format!("req -x509 {key} -keyout ca.key -out ca.crt -days 2 -subj /CN=ca"));
     openssl(&format!("req {key} -keyout tls.key -out tls.csr -subj /CN=localhost"));
     openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile names");
-    openssl(&format!("req -x509 {key} -keyout own.key -out own.crt -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"));
+    openssl(&format!(
+        "req -x509 {key} -keyout own.key -out own.crt -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    ));
     openssl(&format!("req -x509 {key} -keyout stranger.key -out stranger.crt -days 2 -subj /CN=stranger"));
 }
 
@@ -56,7 +58,9 @@ impl Nginx {
                  location = /host {{ if ($http_host = app.example) {{ return 200; }} return 404; }} }} }}\n"
             ),
         );
-        let process = Program::start(Command::new(nginx?).args(["-c", &config, "-p", folder.path().to_str()?]).stderr(Stdio::null()));
+        let process = Program::start(
+            Command::new(nginx?).args(["-c", &config, "-p", folder.path().to_str()?]).stderr(Stdio::null()),
+        );
         let ready = || std::net::TcpStream::connect(("127.0.0.1", https)).ok();
         eventually("nginx", ready);
         Some(Self { _process: process, folder, http, https })
@@ -106,7 +110,9 @@ fn a_reload_is_waited_for() {
     let waiting = podgate(["wait", &url, "--", "echo", "started"]).start();
     waiting.says("answered 404");
     let config = std::fs::read_to_string(nginx.folder.join("nginx.conf")).unwrap();
-    nginx.folder.file("nginx.conf", &config.replace("location = /ok", "location = /none { return 200; } location = /ok"));
+    nginx
+        .folder
+        .file("nginx.conf", &config.replace("location = /ok", "location = /none { return 200; } location = /ok"));
     nix::sys::signal::kill(nginx._process.pid(), nix::sys::signal::Signal::SIGHUP).unwrap();
     waiting.finish().code(0).prints("started\n");
 }
@@ -118,7 +124,12 @@ fn certificates_are_verified() {
     let (ca, stranger) = (nginx.folder.text("ca.crt"), nginx.folder.text("stranger.crt"));
     nginx.secure("/ok", &["--tls-ca", &ca]).code(0);
     nginx.secure("/503", &["--tls-ca", &ca]).code(1).says("answered 503");
-    nginx.secure("/ok", &["--tls-ca", &stranger]).code(1).says("no trusted CA has signed").says("--tls-ca FILE").says("--tls-insecure");
+    nginx
+        .secure("/ok", &["--tls-ca", &stranger])
+        .code(1)
+        .says("no trusted CA has signed")
+        .says("--tls-ca FILE")
+        .says("--tls-insecure");
     nginx.secure("/ok", &["--tls-insecure"]).code(0);
     let url = format!("https://localhost:{}/ok", nginx.https);
     podgate(["check", &url]).env("SSL_CERT_FILE", &ca).run().code(0);
@@ -130,7 +141,10 @@ fn certificates_are_verified() {
     let by_address = format!("https://127.0.0.1:{}/ok", nginx.https);
     podgate(["check", "--tls-ca", &ca, &by_address]).run().code(1).says("for another name").says("--tls-server-name");
     podgate(["check", "--tls-ca", &ca, "--tls-server-name", "other.example", &by_address]).run().code(0);
-    podgate(["check", "--tls-ca", &ca, "--tls-server-name", "third.example", &url]).run().code(1).says("for another name");
+    podgate(["check", "--tls-ca", &ca, "--tls-server-name", "third.example", &url])
+        .run()
+        .code(1)
+        .says("for another name");
     // A plain port that is asked for TLS.
     podgate(["check", "--tls-insecure", &format!("https://localhost:{}/ok", nginx.http)]).run().code(1).says("TLS");
 }
@@ -162,7 +176,8 @@ fn an_image_without_a_bundle_is_told_which_flags_help() {
     if !crate::support::namespaces() {
         return;
     }
-    let script = "for folder in /etc/ssl /etc/pki; do test ! -d $folder || mount -t tmpfs none $folder; done; exec \"$@\"";
+    let script =
+        "for folder in /etc/ssl /etc/pki; do test ! -d $folder || mount -t tmpfs none $folder; done; exec \"$@\"";
     let starter = ["unshare", "--mount", "sh", "-c", script, "sh"];
     let done = crate::support::inside(&starter, ["check", "https://localhost:1/"]).run();
     done.code(2).says("no CA bundle").says("--tls-ca").says("--tls-insecure");

@@ -28,7 +28,9 @@ impl Postgres {
         bins.sort();
         let bins: Vec<&str> = bins.iter().rev().map(String::as_str).collect();
         let initdb = program("initdb", &bins).and_then(|path| fs::canonicalize(path).ok());
-        if !needs("PostgreSQL", initdb.is_some()) || !needs("root, to run PostgreSQL as nobody", nix::unistd::geteuid().is_root()) {
+        if !needs("PostgreSQL", initdb.is_some())
+            || !needs("root, to run PostgreSQL as nobody", nix::unistd::geteuid().is_root())
+        {
             return None;
         }
         let bin = initdb?.parent()?.to_owned();
@@ -37,20 +39,38 @@ impl Postgres {
         chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let postgres = Self { bin, folder, port };
-        output(postgres.as_nobody("initdb").args(["-D", &postgres.folder.text("data"), "-A", "trust", "-U", "me", "--no-sync"]));
+        output(postgres.as_nobody("initdb").args([
+            "-D",
+            &postgres.folder.text("data"),
+            "-A",
+            "trust",
+            "-U",
+            "me",
+            "--no-sync",
+        ]));
         Some(postgres)
     }
 
     fn as_nobody(&self, name: &str) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(self.bin.join(name)).current_dir(self.folder.path());
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(self.bin.join(name))
+            .current_dir(self.folder.path());
         command
     }
 
     fn start(&self) -> Program {
         let log = fs::File::create(self.folder.join("log")).unwrap();
         let mut command = self.as_nobody("postgres");
-        command.args(["-D", &self.folder.text("data"), "-k", self.folder.path().to_str().unwrap(), "-p", &self.port.to_string()]);
+        command.args([
+            "-D",
+            &self.folder.text("data"),
+            "-k",
+            self.folder.path().to_str().unwrap(),
+            "-p",
+            &self.port.to_string(),
+        ]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "log_connections=on", "-c", "fsync=off"]);
         Program::start(command.stdout(Stdio::null()).stderr(log))
     }
@@ -63,12 +83,18 @@ impl Postgres {
 #[test]
 fn it_is_waited_for_in_every_way() {
     let Some(postgres) = Postgres::new() else { return };
-    let isready = format!("exec:{}/pg_isready -h {} -p {}", postgres.bin.display(), postgres.folder.path().display(), postgres.port);
+    let isready = format!(
+        "exec:{}/pg_isready -h {} -p {}",
+        postgres.bin.display(),
+        postgres.folder.path().display(),
+        postgres.port
+    );
     let socket = format!("unix://{}/.s.PGSQL.{}", postgres.folder.path().display(), postgres.port);
     let listen = format!("listen://:{}", postgres.port);
     let tcp = format!("tcp://127.0.0.1:{}", postgres.port);
     podgate(["check", &isready]).run().code(1).says("exited 2").says("no response");
-    let waiting = podgate(["wait", "--attempt-timeout", "5s", &isready, &socket, &listen, &tcp, "--", "echo", "started"]).start();
+    let waiting =
+        podgate(["wait", "--attempt-timeout", "5s", &isready, &socket, &listen, &tcp, "--", "echo", "started"]).start();
     waiting.says("no response");
     waiting.says("does not exist");
     waiting.says("has no listener");

@@ -34,7 +34,13 @@ fn the_last_line_of_a_failure_says_what_how_long_why_and_what_to_do() {
     let closed = ClosedPort::new();
     let done = podgate(["wait", "-t", "300ms", &closed.tcp()]).run();
     let last = done.last_line();
-    for part in ["gave up after 300ms", &closed.tcp(), "refused the connection", "attempts, the last", "raise --timeout, or see"] {
+    for part in [
+        "gave up after 300ms",
+        &closed.tcp(),
+        "refused the connection",
+        "attempts, the last",
+        "raise --timeout, or see",
+    ] {
         assert!(last.contains(part), "no {part:?} in {last:?}");
     }
 }
@@ -99,7 +105,8 @@ fn the_containers_log_gets_what_a_hook_says() {
     let (log, hook) = (folder.text("container.log"), folder.text("hook.log"));
     let podgate = crate::support::PODGATE;
     // In a shell of its own: dash redirects for a command that it vforks, for a moment, its own stderr.
-    let script = format!("exec 2>>{log}; sh -c '{podgate} wait --log-to container exec:true 2>>{hook}; :'; echo done >&2");
+    let script =
+        format!("exec 2>>{log}; sh -c '{podgate} wait --log-to container exec:true 2>>{hook}; :'; echo done >&2");
     output(Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sh", "-c", &script]));
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.contains("podgate: \"exec:true\" passed") && text.ends_with("done\n"), "{text}");
@@ -108,7 +115,10 @@ fn the_containers_log_gets_what_a_hook_says() {
     let script = format!("mount -t tmpfs none /proc && {podgate} wait --log-to container file:///");
     let done = Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sh", "-c", &script]).output().unwrap();
     let text = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success() && text.contains("cannot write to the container's log") && text.contains("passed"), "{text}");
+    assert!(
+        done.status.success() && text.contains("cannot write to the container's log") && text.contains("passed"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -140,13 +150,16 @@ fn the_usual_termination_log_is_written_where_the_kubelet_has_made_it() {
     }
     let folder = Folder::new();
     let log = folder.file("log", "");
-    let script = format!("mount -t tmpfs none /dev && touch /dev/termination-log && \"$@\"; code=$?; cat /dev/termination-log > {log}; exit $code");
+    let script = format!(
+        "mount -t tmpfs none /dev && touch /dev/termination-log && \"$@\"; code=$?; cat /dev/termination-log > {log}; exit $code"
+    );
     let starter = ["unshare", "--mount", "sh", "-c", &script, "sh"];
     inside(&starter, ["wait", "-t", "50ms", "file:///none"]).run().code(124);
     assert!(fs::read_to_string(&log).unwrap().contains("gave up"));
     inside(&starter, ["wait", "nonsense"]).run().code(2);
     assert!(fs::read_to_string(&log).unwrap().contains("nonsense"));
-    let bare = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev && \"$@\"; test ! -e /dev/termination-log", "sh"];
+    let bare =
+        ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev && \"$@\"; test ! -e /dev/termination-log", "sh"];
     inside(&bare, ["wait", "-t", "50ms", "file:///none"]).run().code(0);
 }
 
@@ -158,7 +171,11 @@ fn one_live_line_on_a_terminal() {
     }
     let closed = ClosedPort::new();
     let command = format!("{} wait -t 1500ms {}", crate::support::PODGATE, closed.tcp());
-    let done = Command::new("script").args(["-qec", &command, "/dev/null"]).stdin(std::process::Stdio::null()).output().unwrap();
+    let done = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&done.stdout);
     assert_eq!(done.status.code(), Some(124), "{text}");
     assert!(text.matches("\r\u{1b}[Kpodgate: ").count() >= 4, "{text:?}");
@@ -193,7 +210,15 @@ fn no_secret_is_ever_printed() {
     let calls: Vec<Vec<String>> = vec![
         vec!["check".into(), "-v".into(), url.clone()],
         vec!["wait".into(), "-v".into(), "-t".into(), "100ms".into(), url.clone()],
-        vec!["wait".into(), "--log-format".into(), "json".into(), "-v".into(), "-t".into(), "100ms".into(), url.clone()],
+        vec![
+            "wait".into(),
+            "--log-format".into(),
+            "json".into(),
+            "-v".into(),
+            "-t".into(),
+            "100ms".into(),
+            url.clone(),
+        ],
         vec!["check".into(), "-v".into(), "-H".into(), format!("Authorization: Bearer {secret}"), server.url("/")],
         vec!["check".into(), "-H".into(), secret.to_owned(), server.url("/")],
         vec!["check".into(), "-H".into(), format!("Bad Name: {secret}"), server.url("/")],
@@ -212,7 +237,9 @@ fn no_secret_is_ever_printed() {
         assert!(!done.stderr.is_empty(), "{done}");
         done.says_not(secret);
     }
-    let done = podgate(["wait", "-v", "-t", "50ms", &server.url("/")]).env("PODGATE_HTTP_HEADER", format!("A: {secret}")).run();
+    let done = podgate(["wait", "-v", "-t", "50ms", &server.url("/")])
+        .env("PODGATE_HTTP_HEADER", format!("A: {secret}"))
+        .run();
     done.code(124).says_not(secret);
 }
 

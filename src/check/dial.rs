@@ -10,8 +10,8 @@ use crate::event_loop::Interest;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect, getpeername, getsockname, getsockopt, socket,
-    sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect, getpeername, getsockname,
+    getsockopt, socket, sockopt,
 };
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -149,13 +149,15 @@ fn is_another(socket: &OwnedFd) -> Result<(), Errno> {
 
 /// Why a connection failed, in a person's words.
 fn refusal(error: Errno) -> Reason {
-    match error {
-        Errno::ECONNREFUSED => Reason::Refused,
-        Errno::ENOENT | Errno::ENOTDIR => Reason::NoFile,
-        // unix(7): the listener's backlog is full.
-        Errno::EAGAIN => Reason::System("connected to", "its backlog is full".to_owned()),
-        error => Reason::System("connected to", error.desc().to_lowercase()),
+    if error == Errno::ECONNREFUSED {
+        return Reason::Refused;
     }
+    if error == Errno::ENOENT || error == Errno::ENOTDIR {
+        return Reason::NoFile;
+    }
+    // unix(7): a listener whose backlog is full.
+    let cause = if error == Errno::EAGAIN { "its backlog is full".to_owned() } else { error.desc().to_lowercase() };
+    Reason::System("connected to", cause)
 }
 
 /// Waits until one of these places accepts, in a thread that may block.

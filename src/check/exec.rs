@@ -67,7 +67,9 @@ impl Leaf for Exec {
                     Outcome::NotYet(Reason::System("started", error.to_string()))
                 }
                 Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::Never(Reason::NoCommand(self.name().to_owned())),
-                Some(error) => Outcome::Never(Reason::NotExecutable(self.name().to_owned(), error.desc().to_lowercase())),
+                Some(error) => {
+                    Outcome::Never(Reason::NotExecutable(self.name().to_owned(), error.desc().to_lowercase()))
+                }
                 None => Outcome::NotYet(Reason::System("started", error.to_string())),
             }),
         }
@@ -96,7 +98,8 @@ impl Leaf for Exec {
     }
 
     fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(self.under_way.as_ref().filter(|it| !it.closed).map(|it| (it.output.as_fd(), PollFlags::POLLIN)));
+        interests
+            .extend(self.under_way.as_ref().filter(|it| !it.closed).map(|it| (it.output.as_fd(), PollFlags::POLLIN)));
     }
 
     fn waits_for_child(&self) -> bool {

@@ -69,7 +69,10 @@ impl Doing {
 
     fn phase(&self) -> Phase {
         let now = self.0.load(Ordering::Relaxed);
-        [Phase::Connecting, Phase::Handshaking, Phase::Body].into_iter().find(|phase| *phase as u8 == now).unwrap_or(Phase::Answer)
+        [Phase::Connecting, Phase::Handshaking, Phase::Body]
+            .into_iter()
+            .find(|phase| *phase as u8 == now)
+            .unwrap_or(Phase::Answer)
     }
 }
 
@@ -180,7 +183,8 @@ impl Exchange {
             self.doing.set(Phase::Answer);
             let mut response = self.call(wire, &url, &method, followed)?;
             let status = response.status().as_u16();
-            let location = response.headers().get(header::LOCATION).map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
+            let location =
+                response.headers().get(header::LOCATION).map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
             match rules::answer(&url, status, location.as_deref(), &self.ask.request.pass, followed) {
                 Answer::Fails(reason) => return Err(reason),
                 Answer::Decides if !self.ask.request.pass.contain(status) => return Err(Reason::Status(status)),
@@ -296,7 +300,11 @@ impl Exchange {
             return Reason::TimedOut { phase, after: self.until.saturating_duration_since(self.began) };
         }
         if [Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::UnexpectedEof].contains(&kind) {
-            return if phase == Phase::Body { Reason::NotHttp("the body broke off".to_owned()) } else { Reason::Closed };
+            return if phase == Phase::Body {
+                Reason::NotHttp("the body broke off".to_owned())
+            } else {
+                Reason::Closed
+            };
         }
         Reason::NotHttp(one_line(&error.to_string(), 120))
     }
@@ -359,7 +367,11 @@ struct Once(Mutex<Option<Wire>>);
 impl Connector<()> for Once {
     type Out = Connected;
 
-    fn connect(&self, _details: &ConnectionDetails<'_>, _chained: Option<()>) -> Result<Option<Connected>, ureq::Error> {
+    fn connect(
+        &self,
+        _details: &ConnectionDetails<'_>,
+        _chained: Option<()>,
+    ) -> Result<Option<Connected>, ureq::Error> {
         let wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(wire.map(|wire| Connected { wire, buffers: Growing::new() }))
     }

@@ -31,7 +31,8 @@ impl Trust {
     /// # Errors
     /// Always.
     pub(crate) fn new(_roots: &Roots, _server_name: Option<&str>) -> Result<Self, String> {
-        Err("this podgate was built without TLS and has no https checks; use the full build, or ask over http".to_owned())
+        Err("this podgate was built without TLS and has no https checks; use the full build, or ask over http"
+            .to_owned())
     }
 }
 

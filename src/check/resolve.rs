@@ -56,7 +56,9 @@ impl Resolver {
                 let name = (self.host.to_string(), self.port);
                 match Mail::from(move || name.to_socket_addrs().map(|found| found.take(MOST_ADDRESSES).collect())) {
                     Ok(pending) => pending,
-                    Err(error) => return Resolved::Failed(Outcome::NotYet(Reason::System("resolved", error.to_string()))),
+                    Err(error) => {
+                        return Resolved::Failed(Outcome::NotYet(Reason::System("resolved", error.to_string())));
+                    }
                 }
             }
         };

@@ -4,13 +4,16 @@
 use super::stream::Stream;
 use crate::core::check::Host;
 use crate::core::outcome::{Reason, one_line};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, StreamOwned};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    StreamOwned,
+};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,12 +85,15 @@ fn no_bundle() -> String {
 
 /// Reads the value of `--tls-server-name`.
 fn server_name_of(name: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(name.to_owned()).map_err(|_| format!("--tls-server-name {name:?} is no host name; say db.example.com"))
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| format!("--tls-server-name {name:?} is no host name; say db.example.com"))
 }
 
 fn verify_by(provider: &Arc<CryptoProvider>, path: &Path, option: &str) -> Result<Arc<TrustListed>, String> {
     let failed = |cause: &dyn std::fmt::Display| {
-        format!("{option} {path:?}: {cause}; name a PEM file with CA certificates by --tls-ca /etc/ca/ca.crt, or say --tls-insecure")
+        format!(
+            "{option} {path:?}: {cause}; name a PEM file with CA certificates by --tls-ca /etc/ca/ca.crt, or say --tls-insecure"
+        )
     };
     let mut roots = RootCertStore::empty();
     let mut listed = Vec::new();
@@ -177,9 +183,8 @@ pub(super) fn shake_hands(mut stream: Stream, host: &Host, trust: &Trust) -> Res
     };
     let name = match (&trust.server_name, host) {
         (Some(name), Host::Name(_) | Host::Address(_)) => name.clone(),
-        (None, Host::Name(name)) => {
-            ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| failed("the host is no DNS name"))?
-        }
+        (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned())
+            .map_err(|_| failed("the host is no DNS name"))?,
         (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
     };
     let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(|error| failed(&error.to_string()))?;

@@ -23,7 +23,11 @@ pub(super) fn run(settings: Settings, report: &mut Report, signals: &Signals) ->
             }
         }
         Err(error) => {
-            report.line(&Line::new(Severity::Error, "failed", format!("cannot wait for events: {error}; this is not about the checks")));
+            report.line(&Line::new(
+                Severity::Error,
+                "failed",
+                format!("cannot wait for events: {error}; this is not about the checks"),
+            ));
             Exit::Own
         }
     }

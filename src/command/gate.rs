@@ -134,7 +134,9 @@ impl<'a> Driver<'a> {
         let mut child_ended = false;
         while let Some(arrived) = has_signal.then(|| self.signals.next()).flatten() {
             match arrived {
-                Arrived::Ending(signal) => events.push_back(Event::Signal(u8::try_from(signal as i32).unwrap_or(u8::MAX))),
+                Arrived::Ending(signal) => {
+                    events.push_back(Event::Signal(u8::try_from(signal as i32).unwrap_or(u8::MAX)))
+                }
                 Arrived::Child => child_ended = true,
             }
         }
@@ -144,7 +146,8 @@ impl<'a> Driver<'a> {
         if let Some(watcher) = self.watcher.as_ref().filter(|_| has_change) {
             events.extend(watcher.borrow_mut().woken().into_iter().map(|check| Event::Woken { check }));
         }
-        let ready: Vec<usize> = owners.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(owner, _)| owner).collect();
+        let ready: Vec<usize> =
+            owners.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(owner, _)| owner).collect();
         let now = Instant::now();
         for (index, entry) in self.leaves.iter_mut().enumerate().filter(|(_, entry)| entry.runs) {
             let due = entry.leaf.wake_at().is_some_and(|at| at <= now) || (child_ended && entry.leaf.waits_for_child());
@@ -219,7 +222,8 @@ impl<'a> Driver<'a> {
         if self.tells && self.report.is_live() {
             let waited = self.gate.waited(self.now());
             let passed = self.gate.progress().iter().filter(|progress| progress.has_passed()).count();
-            let of = if self.checks.len() > 1 { format!(" [{passed}/{} passed]", self.checks.len()) } else { String::new() };
+            let of =
+                if self.checks.len() > 1 { format!(" [{passed}/{} passed]", self.checks.len()) } else { String::new() };
             let seconds = waited.as_secs();
             let tenths = waited.subsec_millis() / 100;
             self.report.live(&format!("podgate: {seconds}.{tenths}s{of} waiting: {}", self.summary()));
@@ -230,21 +234,39 @@ impl<'a> Driver<'a> {
     pub(super) fn failure(&self, verdict: Verdict, waited: Duration) -> Line {
         let now = self.now();
         let failed = match verdict {
-            Verdict::Failed(index) if self.need == Need::All => self.checks.get(index).zip(self.gate.progress().get(index)),
+            Verdict::Failed(index) if self.need == Need::All => {
+                self.checks.get(index).zip(self.gate.progress().get(index))
+            }
             Verdict::Opened | Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => None,
         };
         let first = failed.or_else(|| self.open().next());
-        let remedy = first.and_then(|(_, progress)| progress.last.as_ref()).map_or("see its log", |(reason, _)| reason.remedy());
+        let remedy =
+            first.and_then(|(_, progress)| progress.last.as_ref()).map_or("see its log", |(reason, _)| reason.remedy());
         let last = |progress: &Progress| {
-            let ago = progress.last.as_ref().map(|(_, at)| format!(", the last {} ago", show(now.since(*at)))).unwrap_or_default();
+            let ago = progress
+                .last
+                .as_ref()
+                .map(|(_, at)| format!(", the last {} ago", show(now.since(*at))))
+                .unwrap_or_default();
             format!("{}{ago}", attempts(progress.attempts))
         };
         let text = match failed {
             Some((check, progress)) if progress.can_never_pass() => {
-                format!("gave up after {}: {:?} can never pass: it {}; {remedy}", show(waited), check.name, why(progress))
+                format!(
+                    "gave up after {}: {:?} can never pass: it {}; {remedy}",
+                    show(waited),
+                    check.name,
+                    why(progress)
+                )
             }
             Some((check, progress)) => {
-                format!("gave up after {}: {:?} {} ({}, as many as --failure-threshold allows); {remedy}", show(waited), check.name, why(progress), last(progress))
+                format!(
+                    "gave up after {}: {:?} {} ({}, as many as --failure-threshold allows); {remedy}",
+                    show(waited),
+                    check.name,
+                    why(progress),
+                    last(progress)
+                )
             }
             None => {
                 let open = self.open().count();

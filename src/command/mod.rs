@@ -50,7 +50,9 @@ fn open(typed: &Typed, report: &mut Report) -> Result<(), Stop> {
     let logging = settings::logging(typed)?;
     let mut opened = Report::open(logging.format, logging.level, &logging.to).map_err(|cause| {
         let name = logging.path();
-        Stop::Wrong(format!("--log-to {name:?}: cannot be written: {cause}; say --log-to stderr, or name a file that can be written"))
+        Stop::Wrong(format!(
+            "--log-to {name:?}: cannot be written: {cause}; say --log-to stderr, or name a file that can be written"
+        ))
     })?;
     if typed.command == Command::Check {
         opened.without_termination_log();

@@ -21,7 +21,11 @@ pub(super) fn run(settings: Settings, cmd: &[OsString], report: &mut Report, sig
         return go_on(cmd, report, signals);
     }
     if checks.is_empty() {
-        report.line(&Line::new(Severity::Info, "nothing", "nothing to wait for: no CHECK is given and PODGATE_CHECKS is empty"));
+        report.line(&Line::new(
+            Severity::Info,
+            "nothing",
+            "nothing to wait for: no CHECK is given and PODGATE_CHECKS is empty",
+        ));
         return go_on(cmd, report, signals);
     }
     let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
@@ -40,7 +44,11 @@ pub(super) fn run(settings: Settings, cmd: &[OsString], report: &mut Report, sig
         Verdict::Opened => return go_on(cmd, report, signals),
         Verdict::Stopped(number) => {
             let not_started = if cmd.is_empty() { "" } else { "; the command was not started" };
-            let text = format!("stopped by signal {number} after {}: {}{not_started}", show(answer.waited), driver.waited_for());
+            let text = format!(
+                "stopped by signal {number} after {}: {}{not_started}",
+                show(answer.waited),
+                driver.waited_for()
+            );
             report.line(&Line::new(Severity::Warning, "stopped", text));
             return Exit::Signal(number);
         }
@@ -74,12 +82,22 @@ fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
     let error = become_command(name, arguments, signals.original());
     let shown = name.to_string_lossy();
     let (exit, cause) = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT) if shown.contains('/') && Path::new(name).exists() => {
-            (Exit::NotExecutable, "it is there, but the interpreter of its #! line, or its dynamic loader, is not in this image".to_owned())
-        }
-        Some(Errno::ENOENT | Errno::ENOTDIR) => (Exit::NotFound, "there is no such command; give its full path, and see that it is in this image".to_owned()),
-        Some(Errno::EACCES) => (Exit::NotExecutable, "it cannot be executed; see its mode, and that its volume is not mounted noexec".to_owned()),
-        Some(Errno::ENOEXEC) => (Exit::NotExecutable, "it is no program for this machine; see its architecture, and that a script begins with #!".to_owned()),
+        Some(Errno::ENOENT) if shown.contains('/') && Path::new(name).exists() => (
+            Exit::NotExecutable,
+            "it is there, but the interpreter of its #! line, or its dynamic loader, is not in this image".to_owned(),
+        ),
+        Some(Errno::ENOENT | Errno::ENOTDIR) => (
+            Exit::NotFound,
+            "there is no such command; give its full path, and see that it is in this image".to_owned(),
+        ),
+        Some(Errno::EACCES) => (
+            Exit::NotExecutable,
+            "it cannot be executed; see its mode, and that its volume is not mounted noexec".to_owned(),
+        ),
+        Some(Errno::ENOEXEC) => (
+            Exit::NotExecutable,
+            "it is no program for this machine; see its architecture, and that a script begins with #!".to_owned(),
+        ),
         Some(_) | None => (Exit::NotExecutable, error.to_string()),
     };
     report.failure(&Line::new(Severity::Error, "exec", format!("cannot run {shown:?}: {cause}")));

@@ -264,7 +264,9 @@ fn kind(text: &str) -> Result<Kind, String> {
         "listen" => listen(rest),
         "file" => absolute(rest, "file:///run/ready").map(Kind::File),
         "grpc" => Err("grpc:// is reserved and not there yet; say http://localhost:8080/healthz or exec:…".to_owned()),
-        "https+unix" => Err("there is no TLS over a unix socket here; say http+unix://%2Frun%2Fapp.sock/ready".to_owned()),
+        "https+unix" => {
+            Err("there is no TLS over a unix socket here; say http+unix://%2Frun%2Fapp.sock/ready".to_owned())
+        }
         "http+tcp" | "tcp4" | "tcp6" => Err("is no kind of check; say tcp://localhost:5432".to_owned()),
         _ => Err(format!("is no kind of check; a check starts with {KINDS}")),
     }
@@ -276,8 +278,12 @@ fn hint(text: &str) -> String {
     if text.trim().is_empty() {
         return format!("is empty; {example}");
     }
-    if let Some((kind, _)) = text.split_once(':').filter(|(kind, _)| matches!(*kind, "started" | "ready" | "gone" | "succeeded")) {
-        return format!("{kind}: checks are about the members of a pod, and this version of podgate knows none yet; {example}");
+    if let Some((kind, _)) =
+        text.split_once(':').filter(|(kind, _)| matches!(*kind, "started" | "ready" | "gone" | "succeeded"))
+    {
+        return format!(
+            "{kind}: checks are about the members of a pod, and this version of podgate knows none yet; {example}"
+        );
     }
     if text.contains('@') {
         return format!("is no check; {example}");
@@ -308,7 +314,8 @@ fn exec(command: &str) -> Result<Kind, String> {
     if command.starts_with("//") {
         return Err("exec takes no //; say exec:pg_isready -h localhost".to_owned());
     }
-    let words = shell_words::split(command).map_err(|_| "has a quote that is not closed; say exec:test -f '/a b'".to_owned())?;
+    let words = shell_words::split(command)
+        .map_err(|_| "has a quote that is not closed; say exec:test -f '/a b'".to_owned())?;
     if words.iter().any(|word| word.contains('\0')) {
         return Err("has a NUL character; say exec:pg_isready -h localhost".to_owned());
     }
@@ -329,7 +336,9 @@ fn absolute(path: &str, example: &str) -> Result<String, String> {
 
 fn socket_path(path: &str) -> Result<String, String> {
     if path.len() > LONGEST_SOCKET_PATH {
-        return Err(format!("is longer than a socket's path can be ({LONGEST_SOCKET_PATH} bytes); say unix:///run/app.sock"));
+        return Err(format!(
+            "is longer than a socket's path can be ({LONGEST_SOCKET_PATH} bytes); say unix:///run/app.sock"
+        ));
     }
     if path.ends_with('/') || path.contains('\0') {
         return Err("names no socket; say unix:///run/app.sock".to_owned());
@@ -360,7 +369,9 @@ fn listen(rest: &str) -> Result<Kind, String> {
     match host_and_port(rest, EXAMPLE)? {
         (_, None) => Err(format!("needs a port; {EXAMPLE}")),
         (Host::Address(address), Some(port)) => Ok(Kind::Listen(Some(address), port)),
-        (Host::Name(name), Some(_)) => Err(format!("looks at sockets on this machine and takes an address, not the name {name:?}; {EXAMPLE}")),
+        (Host::Name(name), Some(_)) => {
+            Err(format!("looks at sockets on this machine and takes an address, not the name {name:?}; {EXAMPLE}"))
+        }
     }
 }
 
@@ -372,7 +383,8 @@ fn http_unix(rest: &str) -> Result<Url, String> {
         return Err(format!("has no socket: the slashes of its path must be written %2F; {EXAMPLE}"));
     }
     let (user_info, socket) = user_info(authority)?;
-    let socket = percent_decoded(socket).ok_or_else(|| format!("has a socket path that is not percent-encoded; {EXAMPLE}"))?;
+    let socket =
+        percent_decoded(socket).ok_or_else(|| format!("has a socket path that is not percent-encoded; {EXAMPLE}"))?;
     let socket = absolute(&socket, "http+unix://%2Frun%2Fapp.sock/ready").and_then(|path| socket_path(&path))?;
     Ok(Url { scheme: Scheme::Plain, user_info, server: Server::Socket(socket), path: path_and_query(path)? })
 }
@@ -393,7 +405,8 @@ fn user_info(authority: &str) -> Result<(Option<String>, &str), String> {
         Some((user_info, rest)) => {
             let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%".contains(&byte);
             if user_info.is_empty() || !user_info.bytes().all(fine) || percent_decoded(user_info).is_none() {
-                return Err("has a user or password with characters that must be percent-encoded (/ as %2F, @ as %40)".to_owned());
+                return Err("has a user or password with characters that must be percent-encoded (/ as %2F, @ as %40)"
+                    .to_owned());
             }
             Ok((Some(user_info.to_owned()), rest))
         }
@@ -403,7 +416,8 @@ fn user_info(authority: &str) -> Result<(Option<String>, &str), String> {
 fn host_and_port(authority: &str, example: &str) -> Result<(Host, Option<u16>), String> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (address, rest) = rest.split_once(']').ok_or_else(|| format!("has a [ without ]; {example}"))?;
-        let address: Ipv6Addr = address.parse().map_err(|_| format!("has no IPv6 address between [ and ]; {example}"))?;
+        let address: Ipv6Addr =
+            address.parse().map_err(|_| format!("has no IPv6 address between [ and ]; {example}"))?;
         let host = Host::Address(IpAddr::V6(address));
         return match rest.strip_prefix(':') {
             None if rest.is_empty() => Ok((host, None)),
@@ -412,7 +426,9 @@ fn host_and_port(authority: &str, example: &str) -> Result<(Host, Option<u16>), 
         };
     }
     if authority.parse::<Ipv6Addr>().is_ok() || authority.matches(':').count() > 1 {
-        return Err(format!("has a host with several colons; an IPv6 address stands in brackets, as in [::1]:8080; {example}"));
+        return Err(format!(
+            "has a host with several colons; an IPv6 address stands in brackets, as in [::1]:8080; {example}"
+        ));
     }
     let (name, number) = match authority.split_once(':') {
         None => (authority, None),
@@ -437,7 +453,8 @@ fn host(name: &str, example: &str) -> Result<Host, String> {
         return Err(format!("has a host that is no name; {example}"));
     }
     // 1.2.3 and 0x7f.1 are addresses to inet_aton(3) and names to nobody.
-    if name.rsplit('.').next().is_some_and(|label| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit())) {
+    if name.rsplit('.').next().is_some_and(|label| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()))
+    {
         return Err(format!("has a host that is neither an address nor a name; {example}"));
     }
     Ok(Host::Name(name.to_ascii_lowercase()))
@@ -611,7 +628,8 @@ mod tests {
     fn nearly_a_check() -> impl Strategy<Value = String> {
         let path = "(/[a-zA-Z0-9%._~!$&'()*+,;=:@-]{0,8}){0,3}(\\?[a-z=&]{0,5})?";
         prop_oneof![
-            ("https?", "([a-z%40:]{1,8}@)?", some_host(), "(:[0-9]{1,6})?", path).prop_map(|(a, b, c, d, e)| format!("{a}://{b}{c}{d}{e}")),
+            ("https?", "([a-z%40:]{1,8}@)?", some_host(), "(:[0-9]{1,6})?", path)
+                .prop_map(|(a, b, c, d, e)| format!("{a}://{b}{c}{d}{e}")),
             (some_host(), "[0-9]{0,6}").prop_map(|(host, port)| format!("tcp://{host}:{port}")),
             (some_host(), "[0-9]{0,6}").prop_map(|(host, port)| format!("listen://{host}:{port}")),
             "(unix|file)://(/[ -~]{0,20}){0,3}",

@@ -206,8 +206,14 @@ impl Gate {
     /// A gate that starts to wait now.
     pub(crate) fn new(spec: Spec, now: Time) -> Self {
         let first = now.plus(spec.initial_delay);
-        let progress =
-            |floor: &Duration| Progress { floor: *floor, state: State::Due(first), passes: 0, failures: 0, attempts: 0, last: None };
+        let progress = |floor: &Duration| Progress {
+            floor: *floor,
+            state: State::Due(first),
+            passes: 0,
+            failures: 0,
+            attempts: 0,
+            last: None,
+        };
         let checks = spec.floors.iter().map(progress).collect();
         Self {
             start: now,
@@ -371,7 +377,9 @@ impl Gate {
             Need::All if all(Progress::has_passed) => Some(Verdict::Opened),
             // A probe tells all that it found, not only what failed first.
             Need::All if self.spec.pace == Pace::Once && any(Progress::is_open) => None,
-            Need::All if any(has_failed) => Some(Verdict::Failed(self.checks.iter().position(has_failed).unwrap_or(index))),
+            Need::All if any(has_failed) => {
+                Some(Verdict::Failed(self.checks.iter().position(has_failed).unwrap_or(index)))
+            }
             Need::Any if any(Progress::has_passed) => Some(Verdict::Opened),
             Need::Any if all(has_failed) => Some(Verdict::Failed(index)),
             Need::All | Need::Any => None,
@@ -380,7 +388,7 @@ impl Gate {
 
     /// May one more change of a reason be told?
     fn may_tell(&mut self, now: Time) -> bool {
-        let refill = now.since(self.credited).as_nanos() / CHANGE_EVERY.as_nanos();
+        let refill = now.since(self.credited).as_secs().checked_div(CHANGE_EVERY.as_secs()).unwrap_or(0);
         if refill > 0 {
             self.credited = now;
             self.credit = self.credit.saturating_add(u32::try_from(refill).unwrap_or(u32::MAX)).min(CHANGES_AT_ONCE);
@@ -444,7 +452,11 @@ mod tests {
         assert_eq!(gate.handle(at(0), Event::Tick).len(), 2, "both are tried at once");
         assert_eq!(verdict(&gate.handle(at(1), pass(0))), None);
         assert_eq!(verdict(&gate.handle(at(2), refused(1))), None);
-        assert_eq!(gate.handle(at(500), Event::Tick), [Action::Attempt { check: 1, until: at(1500) }], "what passed stays passed");
+        assert_eq!(
+            gate.handle(at(500), Event::Tick),
+            [Action::Attempt { check: 1, until: at(1500) }],
+            "what passed stays passed"
+        );
         assert_eq!(verdict(&gate.handle(at(501), pass(1))), Some(Verdict::Opened));
         assert_eq!(gate.deadline(), None);
     }
@@ -466,7 +478,8 @@ mod tests {
     #[test]
     fn thresholds_count_in_a_row() {
         let every = Pace::Every(Duration::from_millis(100));
-        let mut gate = Gate::new(Spec { pace: every, success_threshold: 3, failure_threshold: Some(3), ..spec(1) }, at(0));
+        let mut gate =
+            Gate::new(Spec { pace: every, success_threshold: 3, failure_threshold: Some(3), ..spec(1) }, at(0));
         let mut now = 0;
         let mut step = |event: Event| {
             gate.handle(at(now), Event::Tick);
@@ -589,7 +602,11 @@ mod tests {
         (
             1_usize..5,
             any::<bool>(),
-            prop_oneof![Just(Pace::Proportional), (1_u64..2000).prop_map(|ms| Pace::Every(Duration::from_millis(ms))), Just(Pace::Once)],
+            prop_oneof![
+                Just(Pace::Proportional),
+                (1_u64..2000).prop_map(|ms| Pace::Every(Duration::from_millis(ms))),
+                Just(Pace::Once)
+            ],
             1_u32..4,
             proptest::option::of(1_u32..6),
             0_u64..500,
@@ -628,6 +645,7 @@ mod tests {
                 let deadline = gate.deadline().expect("a gate that has not finished has a deadline");
                 now = deadline.min(natural.unwrap_or(deadline)).max(now);
                 let mut queue = Vec::new();
+                #[expect(clippy::needless_range_loop, reason = "several lists go by the number of the check")]
                 for check in 0..count {
                     if let Some((Some(end), outcome, _)) = flying[check].clone()
                         && end <= now

@@ -63,7 +63,9 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
     }
     for hop in ["Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Expect", "TE", "Trailer"] {
         if name.eq_ignore_ascii_case(hop) {
-            return Err(format!("{name:?} is podgate's own to set: an attempt has no body and one connection; leave it out"));
+            return Err(format!(
+                "{name:?} is podgate's own to set: an attempt has no body and one connection; leave it out"
+            ));
         }
     }
     if name.eq_ignore_ascii_case("Host") && (value.is_empty() || value.contains([' ', '/', '@', '?', '#', ','])) {
@@ -149,7 +151,11 @@ pub(crate) fn statuses(text: &str) -> Result<Statuses, String> {
         None => status(text).map(|it| (it, it)),
         Some((first, last)) => {
             let (first, last) = (status(first)?, status(last)?);
-            if first > last { Err(format!("a range goes from the lower to the higher; {EXAMPLE}")) } else { Ok((first, last)) }
+            if first > last {
+                Err(format!("a range goes from the lower to the higher; {EXAMPLE}"))
+            } else {
+                Ok((first, last))
+            }
         }
     };
     text.split(',').map(range).collect::<Result<_, _>>().map(Statuses::Ranges)
@@ -169,7 +175,9 @@ pub(crate) enum Answer {
 /// Is this answer a redirect to follow? Only while the host name stays the same; one to another host counts by its own status, as
 /// the kubelet's `RedirectChecker` has it. `followed`: how many were.
 pub(crate) fn answer(at: &Url, status: u16, location: Option<&str>, pass: &Statuses, followed: u32) -> Answer {
-    let Some(location) = location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) else { return Answer::Decides };
+    let Some(location) = location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) else {
+        return Answer::Decides;
+    };
     if pass.name(status) {
         return Answer::Decides;
     }
@@ -274,7 +282,8 @@ fn resolved(base: &str, reference: &str) -> String {
         kept.push("");
     }
     // An empty reference keeps the base's query.
-    let query = query.or_else(|| if reference.is_empty() { base.split_once('?').map(|(_, query)| query) } else { None });
+    let query =
+        query.or_else(|| if reference.is_empty() { base.split_once('?').map(|(_, query)| query) } else { None });
     let path = format!("/{}", kept.join("/"));
     query.map_or(path.clone(), |query| format!("{path}?{query}"))
 }
@@ -338,7 +347,11 @@ mod tests {
         assert_eq!(answer(&at, 200, Some("/x"), &Statuses::Kubelet, 0), Answer::Decides);
         assert_eq!(answer(&at, 304, Some("/x"), &Statuses::Kubelet, 0), Answer::Decides);
         assert_eq!(answer(&at, 302, None, &Statuses::Kubelet, 0), Answer::Decides);
-        assert_eq!(answer(&at, 302, Some("/x"), &statuses("302").unwrap(), 0), Answer::Decides, "asked for by its number");
+        assert_eq!(
+            answer(&at, 302, Some("/x"), &statuses("302").unwrap(), 0),
+            Answer::Decides,
+            "asked for by its number"
+        );
         assert!(matches!(answer(&at, 302, Some("/x"), &statuses("200-399").unwrap(), 0), Answer::Follow(_)));
     }
 
@@ -356,7 +369,9 @@ mod tests {
         for text in ["", "2xx", "99", "600", "300-200", "200,", "-200", "+20", "200-"] {
             assert!(statuses(text).is_err(), "{text:?}");
         }
-        for text in ["no colon", ": v", "a b: v", "a: b\nc: d", "a\r: b", "ü: x", "Content-Length: 3", "Host: a b", "Host:"] {
+        for text in
+            ["no colon", ": v", "a b: v", "a: b\nc: d", "a\r: b", "ü: x", "Content-Length: 3", "Host: a b", "Host:"]
+        {
             assert!(header(text).is_err(), "{text:?}");
         }
         assert!(method("get").unwrap_err().contains("GET"));
@@ -366,7 +381,9 @@ mod tests {
 
     #[test]
     fn methods_change_as_rfc_9110_says() {
-        for (status, before, after) in [(303, "POST", "GET"), (302, "POST", "GET"), (307, "POST", "POST"), (303, "HEAD", "HEAD")] {
+        for (status, before, after) in
+            [(303, "POST", "GET"), (302, "POST", "GET"), (307, "POST", "POST"), (303, "HEAD", "HEAD")]
+        {
             assert_eq!(next_method(status, before), after);
         }
     }

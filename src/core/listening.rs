@@ -59,7 +59,8 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 fn hex(text: &str, digits: usize) -> Option<u32> {
-    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| u32::from_str_radix(text, 16).ok())?
+    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .then(|| u32::from_str_radix(text, 16).ok())?
 }
 
 #[cfg(test)]
@@ -77,7 +78,9 @@ mod tests {
                 address.octets().chunks(4).map(word).collect()
             }
         };
-        format!("   0: {hex}:{port:04X} 00000000:0000 {state:02X} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0")
+        format!(
+            "   0: {hex}:{port:04X} 00000000:0000 {state:02X} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0"
+        )
     }
 
     #[cfg(target_endian = "little")]

@@ -45,7 +45,9 @@ pub(crate) fn pause(pace: Pace, wake: Wake, floor: Duration, waited: Duration, t
         (Pace::Once, Wake::Asked | Wake::Watched) => None,
         (Pace::Every(interval), Wake::Asked | Wake::Watched) => Some(interval.saturating_sub(took)),
         (Pace::Proportional, Wake::Watched) => Some(WATCHED),
-        (Pace::Proportional, Wake::Asked) => Some((waited / PARTS).clamp(floor.min(CEILING), CEILING)),
+        (Pace::Proportional, Wake::Asked) => {
+            Some(waited.checked_div(PARTS).unwrap_or(CEILING).clamp(floor.min(CEILING), CEILING))
+        }
     }
 }
 

@@ -60,11 +60,6 @@ impl Podgate {
         self
     }
 
-    pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
-        change(&mut self.command);
-        self
-    }
-
     /// Starts it.
     pub fn start(mut self) -> Running {
         let started = Instant::now();
@@ -150,14 +145,12 @@ impl Running {
         self.stderr.text()
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
     /// Waits until it has said this on stderr.
     pub fn says(&self, text: &str) {
         let said = || self.stderr().contains(text).then_some(());
-        eventually_or(&format!("{text:?} on stderr"), said, || format!("$ {}\n{}", self.words.join(" "), self.stderr()));
+        eventually_or(&format!("{text:?} on stderr"), said, || {
+            format!("$ {}\n{}", self.words.join(" "), self.stderr())
+        });
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -166,7 +159,8 @@ impl Running {
 
     /// Waits for its end.
     pub fn finish(mut self) -> Done {
-        let status = eventually_or("its end", || self.child.try_wait().unwrap(), || format!("$ {}", self.words.join(" ")));
+        let status =
+            eventually_or("its end", || self.child.try_wait().unwrap(), || format!("$ {}", self.words.join(" ")));
         let took = self.started.elapsed();
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
         Done { words: std::mem::take(&mut self.words), status, stdout, stderr, took }
@@ -314,7 +308,13 @@ pub struct Program(Child);
 impl Program {
     pub fn start(command: &mut Command) -> Self {
         use std::os::unix::process::CommandExt;
-        Self(command.process_group(0).stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+        Self(
+            command
+                .process_group(0)
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        )
     }
 
     pub fn pid(&self) -> Pid {
@@ -338,7 +338,12 @@ impl Drop for Program {
 pub fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     text
 }
 
@@ -363,8 +368,12 @@ pub fn program(name: &str, also_in: &[&str]) -> Option<PathBuf> {
 
 /// Can this user make namespaces?
 pub fn namespaces() -> bool {
-    let status = Command::new("unshare").args(["--pid", "--fork", "--mount", "--net", "true"]).stderr(Stdio::null()).status();
-    needs("the right to make namespaces (root, and unshare from util-linux)", status.is_ok_and(|status| status.success()))
+    let status =
+        Command::new("unshare").args(["--pid", "--fork", "--mount", "--net", "true"]).stderr(Stdio::null()).status();
+    needs(
+        "the right to make namespaces (root, and unshare from util-linux)",
+        status.is_ok_and(|status| status.success()),
+    )
 }
 
 /// Starts podgate as PID 1 of a PID namespace of its own.

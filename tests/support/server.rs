@@ -156,7 +156,9 @@ pub struct ClosedPort(nix::sys::socket::SockaddrIn, std::os::fd::OwnedFd);
 
 impl ClosedPort {
     pub fn new() -> Self {
-        use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt};
+        use nix::sys::socket::{
+            AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
+        };
         use std::os::fd::AsRawFd;
         let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
         setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
@@ -171,10 +173,6 @@ impl ClosedPort {
 
     pub fn tcp(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.port())
-    }
-
-    pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port())
     }
 
     /// Begins to listen, and answers requests with 200.
