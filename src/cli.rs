@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches};
 use std::env;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// The commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     Wait,
     /// One attempt each.
     Check,
+    /// Copy this binary.
+    Install,
 }
 
 impl Command {
@@ -26,6 +29,7 @@ impl Command {
         match self {
             Self::Wait => "wait",
             Self::Check => "check",
+            Self::Install => "install",
         }
     }
 }
@@ -54,6 +58,9 @@ struct Opt {
 
 const WAIT: &[Command] = &[Command::Wait];
 const BOTH: &[Command] = &[Command::Wait, Command::Check];
+const ALL: &[Command] = &[Command::Wait, Command::Check, Command::Install];
+/// Those whose failure ends a container.
+const ENDING: &[Command] = &[Command::Wait, Command::Install];
 const GATE: &str = "When the gate opens";
 const HTTP: &str = "HTTP checks";
 const OUTPUT: &str = "Output";
@@ -158,7 +165,7 @@ const OPTIONS: &[Opt] = &[
         "log-to",
         None,
         Shape::Value("WHERE"),
-        BOTH,
+        ALL,
         OUTPUT,
         "stderr, container (the log of this container, from a hook), or a file [default: stderr]",
     ),
@@ -166,17 +173,17 @@ const OPTIONS: &[Opt] = &[
         "log-format",
         None,
         Shape::Value("text|json"),
-        BOTH,
+        ALL,
         OUTPUT,
         "One line, or one JSON object, for each event [default: text]",
     ),
-    opt("quiet", Some('q'), Shape::Switch, BOTH, OUTPUT, "Print failures and warnings only"),
-    opt("verbose", Some('v'), Shape::Switch, BOTH, OUTPUT, "Print what is going to be done, too"),
+    opt("quiet", Some('q'), Shape::Switch, ALL, OUTPUT, "Print failures and warnings only"),
+    opt("verbose", Some('v'), Shape::Switch, ALL, OUTPUT, "Print what is going to be done, too"),
     opt(
         "termination-log",
         None,
         Shape::Value("FILE"),
-        WAIT,
+        ENDING,
         OUTPUT,
         "Where the pod's terminationMessagePath is [default: /dev/termination-log]",
     ),
@@ -239,8 +246,10 @@ pub(crate) struct Typed {
     pub(crate) command: Command,
     /// The checks, and where they were given.
     pub(crate) checks: Option<Given>,
-    /// CMD and its arguments, as they are. `None` without `--`.
+    /// CMD and its arguments, as they are; empty without `--`.
     pub(crate) cmd: Vec<OsString>,
+    /// DEST of `install`.
+    pub(crate) dest: Option<PathBuf>,
     matches: ArgMatches,
 }
 
@@ -263,7 +272,7 @@ podgate starts a container when its sidecars are ready. Begin with one of these:
   podgate wait http://localhost:15021/healthz/ready         until it is ready, for postStart
   podgate wait http://localhost:15021/healthz/ready -- app  then become app, as an entrypoint
 
-More: podgate wait --help, podgate check --help
+More: podgate wait --help, podgate check --help, podgate install --help
 ";
 
 const CHECKS_HELP: &str = "\
@@ -309,6 +318,18 @@ Examples:
   podgate check --any http+unix://%2Frun%2Fapp.sock/health http://127.0.0.1:8080/health
 ";
 
+const INSTALL_EXAMPLES: &str = "\
+The copy is there at once and whole (mode 0755), also where an older one runs.
+Exit codes: 0 copied · 2 usage · 125 it could not be copied
+
+Examples:
+  # init container, with the volume mounted at /podgate-bin; the other containers mount it read-only
+  podgate install /podgate-bin/podgate
+
+  # into a directory, under its own name
+  podgate install /podgate-bin
+";
+
 /// Reads the command line and the environment.
 ///
 /// # Errors
@@ -321,6 +342,16 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
     let (command, matches) = match matches.subcommand() {
         Some(("wait", matches)) => (Command::Wait, matches.clone()),
         Some(("check", matches)) => (Command::Check, matches.clone()),
+        Some(("install", matches)) => {
+            let dest = matches.get_one::<OsString>("DEST").map(PathBuf::from);
+            return Ok(Typed {
+                command: Command::Install,
+                checks: None,
+                cmd: Vec::new(),
+                dest,
+                matches: matches.clone(),
+            });
+        }
         Some(_) | None => return Err(Stop::Begin(BEGIN.to_owned())),
     };
     let cmd: Vec<OsString> = matches.get_many("CMD").into_iter().flatten().cloned().collect();
@@ -334,7 +365,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
         }),
         None => variable("PODGATE_CHECKS", Shape::List(""))?,
     };
-    Ok(Typed { command, checks, cmd, matches })
+    Ok(Typed { command, checks, cmd, dest: None, matches })
 }
 
 impl Typed {
@@ -412,7 +443,19 @@ fn app() -> clap::Command {
         .after_help(format!("{CHECKS_HELP}\n{CHECK_EXAMPLES}"))
         .arg(checks())
         .arg(cmd().hide(true));
-    top.subcommand(with_options(wait, Command::Wait)).subcommand(with_options(check, Command::Check))
+    let install = clap::Command::new("install")
+        .about("Copy this binary to DEST, for init containers without cp")
+        .override_usage("podgate install DEST")
+        .after_help(INSTALL_EXAMPLES)
+        .arg(
+            Arg::new("DEST")
+                .required(true)
+                .value_parser(OsStringValueParser::new())
+                .help("A file, or a directory that is there"),
+        );
+    top.subcommand(with_options(wait, Command::Wait))
+        .subcommand(with_options(check, Command::Check))
+        .subcommand(with_options(install, Command::Install))
 }
 
 fn checks() -> Arg {
@@ -492,6 +535,9 @@ fn stop(error: clap::Error) -> Stop {
     let option = given.split_once(' ').map_or(given.as_str(), |(option, _)| option);
     if kind == ErrorKind::ArgumentConflict {
         return Stop::Wrong(format!("{option} is given twice; say it once"));
+    }
+    if kind == ErrorKind::MissingRequiredArgument {
+        return Stop::Wrong("install needs a destination; say podgate install /podgate-bin/podgate".to_owned());
     }
     if kind == ErrorKind::InvalidValue || kind == ErrorKind::WrongNumberOfValues || kind == ErrorKind::TooFewValues {
         return Stop::Wrong(format!("{option} needs a value; see podgate wait --help"));

@@ -182,7 +182,7 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
 fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     let attempt = match typed.command {
         Command::Wait => ATTEMPT_TIMEOUT,
-        Command::Check => CHECK_ATTEMPT_TIMEOUT,
+        Command::Check | Command::Install => CHECK_ATTEMPT_TIMEOUT,
     };
     let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?.map_or(attempt, |(_, it)| it);
     let need = if switch(typed, "any")?.is_some() { Need::Any } else { Need::All };

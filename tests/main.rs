@@ -14,6 +14,7 @@ mod ends_on_signals;
 mod gate_over_many_checks;
 mod hostile_servers;
 mod http_as_the_kubelet_does_it;
+mod installs_itself;
 mod layers;
 mod real_envoy;
 mod real_nginx;

@@ -71,6 +71,7 @@ impl Nginx {
         podgate(["check"].iter().chain(options).chain(&[url.as_str()]).copied()).run()
     }
 
+    #[cfg(feature = "tls")]
     fn secure(&self, path: &str, options: &[&str]) -> Done {
         let url = format!("https://localhost:{}{path}", self.https);
         podgate(["check"].iter().chain(options).chain(&[url.as_str()]).copied()).run()

@@ -2,6 +2,7 @@
 
 mod check;
 mod gate;
+mod install;
 mod wait;
 
 use crate::cli::{Command, Stop, Typed};
@@ -18,10 +19,11 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
     let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
     let run = |typed: &Typed, report: &mut Report| -> Result<Exit, Stop> {
         open(typed, report)?;
-        let settings = settings::read(typed)?;
-        Ok(match typed.command {
-            Command::Wait => wait::run(settings, &typed.cmd, report, signals),
-            Command::Check => check::run(settings, report, signals),
+        Ok(match (typed.command, &typed.dest) {
+            (Command::Wait, _) => wait::run(settings::read(typed)?, &typed.cmd, report, signals),
+            (Command::Check, _) => check::run(settings::read(typed)?, report, signals),
+            (Command::Install, Some(dest)) => install::run(dest, report),
+            (Command::Install, None) => return Err(Stop::Wrong("install needs a destination".to_owned())),
         })
     };
     match typed.and_then(|typed| run(&typed, &mut report)) {

@@ -49,6 +49,7 @@ impl fmt::Display for Phase {
 
 /// Why an attempt did not pass. Prints as the end of a sentence whose subject is the check: `"tcp://db:5432" refused the connection`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "some are about TLS"))]
 pub(crate) enum Reason {
     /// Nobody listens there.
     Refused,

@@ -422,7 +422,7 @@ def cost(bench: Bench) -> None:
 
 
 def oneshot(bench: Bench) -> None:
-    """One successful HTTP check, from spawn to exit; every round runs all tools, in an order of its own. "floor" is one
+    """One successful HTTP check, from spawn to exit; each round runs all tools, in an order of its own. "floor" is one
     bare GET, "true" no check at all. A peak under about 650 KiB is the launcher's."""
     chance = random.Random(SEED)
     with HttpTarget() as target:

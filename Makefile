@@ -1,0 +1,40 @@
+# The two commands of README: `make demo` and `make test`. Both see to the Rust target by themselves: rustup adds the targets of
+# rust-toolchain.toml only where it installs the toolchain, or is asked to by `rustup toolchain install`.
+TARGET := $(shell uname -m)-unknown-linux-musl
+CARGO := cargo
+
+.PHONY: demo test build lint size image bench target
+
+demo: build
+	$(CARGO) build --release --locked --target $(TARGET) --example demo
+	target/$(TARGET)/release/examples/demo
+
+test: target
+	tests/setup
+	$(CARGO) test --locked --target $(TARGET)
+	$(CARGO) test --locked --target $(TARGET) --no-default-features --target-dir target/no-tls
+
+build: target
+	$(CARGO) build --release --locked --target $(TARGET)
+
+lint: target
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --target $(TARGET) --all-targets -- -D warnings
+	$(CARGO) clippy --locked --target $(TARGET) --all-targets --no-default-features --target-dir target/no-tls -- -D warnings
+
+# Both builds, and whether they are within their limits.
+size: build
+	$(CARGO) build --release --locked --target $(TARGET) --no-default-features --target-dir target/no-tls
+	tests/size target/$(TARGET)/release/podgate 2000000
+	tests/size target/no-tls/$(TARGET)/release/podgate 1000000
+
+# Builds the Dockerfile with a base image made of this machine's toolchain, and runs the final image.
+image: build
+	tests/image
+
+bench: size
+	python3 tests/bench/measure.py --podgate target/$(TARGET)/release/podgate \
+	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
+
+target:
+	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || rustup toolchain install
