@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,8 @@ const CONTAINER_LOG: &str = "/proc/1/fd/2";
 const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The most that the kubelet reads of it.
 const LONGEST_TERMINATION: usize = 4096;
+/// What a pipe takes whole, once it is ready (pipe(7)).
+const PIPE_BUF: usize = 4096;
 /// How long a line may wait until somebody takes it.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The live line is cut here, so that it stays one line.
@@ -113,6 +115,10 @@ pub(crate) struct Report {
     level: Level,
     terminal: bool,
     live_is_shown: bool,
+    /// Nobody takes what is printed: do not wait for every line.
+    stalled: bool,
+    /// A line was cut off.
+    torn: bool,
     /// Where the termination message goes: `None` for probes, which do not end the container.
     termination: Option<(PathBuf, Origin)>,
 }
@@ -127,7 +133,7 @@ impl Report {
     /// On stderr, with the usual termination message, before anything is known.
     pub(crate) fn plain(format: Format) -> Self {
         let termination = Some((PathBuf::from(TERMINATION_LOG), Origin::Default));
-        Self { sink: None, format, level: Level::Normal, terminal: false, live_is_shown: false, termination }
+        Self { sink: None, format, level: Level::Normal, terminal: false, live_is_shown: false, stalled: false, torn: false, termination }
     }
 
     /// As the options say. A container log that cannot be opened is a warning: a hook must not fail because its lines are lost.
@@ -206,7 +212,12 @@ impl Report {
 
     /// Prints why podgate fails, and writes it to the termination message.
     pub(crate) fn failure(&mut self, line: &Line) {
+        // First what the kubelet reads: the log may be broken.
+        self.terminate(line);
         self.line(line);
+    }
+
+    fn terminate(&mut self, line: &Line) {
         let Some((path, origin)) = &self.termination else { return };
         let mut options = OpenOptions::new();
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
@@ -228,19 +239,21 @@ impl Report {
         }
     }
 
-    fn put(&self, bytes: &[u8]) {
-        match &self.sink {
-            Some(file) => put(file.as_fd(), bytes),
-            None => put(io::stderr().as_fd(), bytes),
+    /// Writes without ever waiting for long: a pipe that nobody reads must not keep a container from its end. What is not taken within
+    /// the first line's patience is dropped. Pieces of PIPE_BUF, because a pipe that is ready promises no more (pipe(7)); lines that
+    /// are shorter do not mix with those of other processes.
+    fn put(&mut self, bytes: &[u8]) {
+        let stderr = io::stderr();
+        let fd = self.sink.as_ref().map_or_else(|| stderr.as_fd(), |file| file.as_fd());
+        let start: &[u8] = if self.torn { b"\n" } else { b"" };
+        for piece in [start].into_iter().chain(bytes.chunks(PIPE_BUF)).filter(|piece| !piece.is_empty()) {
+            let patience = if self.stalled { Duration::ZERO } else { PATIENCE };
+            self.stalled = !is_ready(fd, PollFlags::POLLOUT, patience);
+            self.torn = self.stalled || nix::unistd::write(fd, piece) != Ok(piece.len());
+            if self.torn {
+                return;
+            }
         }
-    }
-}
-
-/// Writes without ever waiting for long: a pipe that nobody reads must not keep a container from its end. One write for a whole line,
-/// so that the lines of several processes do not mix.
-fn put(fd: BorrowedFd<'_>, bytes: &[u8]) {
-    if is_ready(fd, PollFlags::POLLOUT, PATIENCE) {
-        let _ = nix::unistd::write(fd, bytes);
     }
 }
 

@@ -129,7 +129,7 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
     let checks = checks(typed)?;
     let gate = gate(typed, &checks)?;
     let request = request(typed, &checks)?;
-    let trust = trust(typed, &checks)?;
+    let trust = trust(typed, &checks, if typed.command == Command::Wait { gates } else { Gates::On })?;
     let on_timeout = match word(typed, "on-timeout")? {
         None => OnTimeout::Fail,
         Some((_, value)) if value == "fail" => OnTimeout::Fail,
@@ -174,8 +174,19 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
         }
         return Ok(Vec::new());
     };
-    let one =
-        |text: &String| check::parse(text).map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause));
+    // `-H X-Token: secret` without quotes makes the secret a CHECK.
+    let is_unquoted = match typed.get("http-header")? {
+        Some(headers) => headers.values.iter().any(|header| header.ends_with(':')),
+        None => false,
+    };
+    let one = |text: &String| {
+        check::parse(text).map_err(|cause| {
+            if is_unquoted {
+                return Stop::Wrong(format!("{} (not shown): is no check; quote a header: -H 'NAME: VALUE'", given.source));
+            }
+            bad(&given.source, &check::redacted_refusal(text), &cause)
+        })
+    };
     given.values.iter().map(one).collect()
 }
 
@@ -270,10 +281,14 @@ fn headers(typed: &Typed, hosts: &usize) -> Result<Vec<Header>, Stop> {
         return Err(Stop::Wrong(format!("{} {cause}", given.source)));
     }
     let one = |text: &String| http::header(text).map_err(|cause| Stop::Wrong(format!("{} {cause}", given.source)));
-    given.values.iter().map(one).collect()
+    let headers: Vec<Header> = given.values.iter().map(one).collect::<Result<_, _>>()?;
+    if headers.iter().filter(|header| header.is("Host")).count() > 1 {
+        return Err(Stop::Wrong(format!("{} names two hosts; a request has one Host", given.source)));
+    }
+    Ok(headers)
 }
 
-fn trust(typed: &Typed, checks: &[Check]) -> Result<Trust, Stop> {
+fn trust(typed: &Typed, checks: &[Check], gates: Gates) -> Result<Trust, Stop> {
     let urls = || checks.iter().filter_map(|check| check.kind.url());
     let has_http = urls().next().is_some();
     for option in ["tls-ca", "tls-insecure", "tls-server-name"] {
@@ -299,18 +314,12 @@ fn trust(typed: &Typed, checks: &[Check]) -> Result<Trust, Stop> {
             None => Roots::System,
         },
     };
-    // A plain check may be redirected to https: then these say whom to trust, and nobody is trusted without them.
-    let is_named = roots != Roots::System && cfg!(feature = "tls");
-    if urls().any(|url| url.scheme == Scheme::Tls) || (is_named && has_http && typed_tls(typed)?) {
-        Trust::new(&roots, server_name.as_ref().map(|(_, name)| name.as_str())).map_err(Stop::Wrong)
-    } else {
-        Ok(Trust::nobody())
+    let trust = Trust::new(roots, server_name.as_ref().map(|(_, name)| name.as_str())).map_err(Stop::Wrong)?;
+    // A gate that is disabled needs no CA: its image may be without the mesh that has it.
+    if gates == Gates::On && urls().any(|url| url.scheme == Scheme::Tls) {
+        trust.ready().map_err(Stop::Wrong)?;
     }
-}
-
-/// Was one of the TLS options given, by flag or variable?
-fn typed_tls(typed: &Typed) -> Result<bool, Stop> {
-    Ok(word(typed, "tls-ca")?.is_some() || switch(typed, "tls-insecure")?.is_some())
+    Ok(trust)
 }
 
 /// Refuses a flag that has nothing to act on. A variable may be meant for another call of the same container.

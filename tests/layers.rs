@@ -11,7 +11,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("cli", &["core"]),
     ("check", &["core", "event_loop", "process"]),
     ("report", &["event_loop"]),
-    ("process", &[]),
+    ("process", &["event_loop"]),
     ("event_loop", &[]),
     ("core", &[]),
 ];

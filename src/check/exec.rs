@@ -13,6 +13,7 @@ use nix::unistd::{self, Pid};
 use std::cell::RefCell;
 use std::io::{self, PipeReader};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Instant;
@@ -20,11 +21,15 @@ use std::time::Instant;
 /// How much of a line is kept as a reason.
 const LONGEST_LINE: usize = 200;
 
+/// How much of a line is remembered.
+const KEPT: usize = 400;
+
 /// The check.
 pub(super) struct Exec {
     words: Vec<String>,
     children: Rc<RefCell<Children>>,
     under_way: Option<UnderWay>,
+    said: String,
 }
 
 struct UnderWay {
@@ -37,7 +42,7 @@ struct UnderWay {
 
 impl Exec {
     pub(super) fn new(words: &[String], children: Rc<RefCell<Children>>) -> Self {
-        Self { words: words.to_vec(), children, under_way: None }
+        Self { words: words.to_vec(), children, under_way: None, said: String::new() }
     }
 
     fn spawn(&self) -> io::Result<UnderWay> {
@@ -66,6 +71,10 @@ impl Leaf for Exec {
                 Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ETXTBSY) => {
                     Outcome::NotYet(Reason::System("started", error.to_string()))
                 }
+                Some(Errno::ENOENT) if self.name().contains('/') && Path::new(self.name()).exists() => {
+                    let cause = "its interpreter or dynamic loader is not in this image".to_owned();
+                    Outcome::Never(Reason::NotExecutable(self.name().to_owned(), cause))
+                }
                 Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::Never(Reason::NoCommand(self.name().to_owned())),
                 Some(error) => {
                     Outcome::Never(Reason::NotExecutable(self.name().to_owned(), error.desc().to_lowercase()))
@@ -91,10 +100,16 @@ impl Leaf for Exec {
     }
 
     fn cancel(&mut self) -> Phase {
-        if let Some(under_way) = self.under_way.take() {
+        if let Some(mut under_way) = self.under_way.take() {
+            under_way.read();
+            self.said = under_way.last.text();
             self.children.borrow_mut().kill(under_way.pid);
         }
         Phase::Command
+    }
+
+    fn said(&self) -> String {
+        self.said.clone()
     }
 
     fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
@@ -142,7 +157,7 @@ impl LastLine {
                     self.line.clear();
                     self.complete = false;
                 }
-                if !self.complete && self.line.len() < LONGEST_LINE.saturating_mul(2) {
+                if !self.complete && self.line.len() < KEPT {
                     self.line.push(*byte);
                 }
             }
@@ -150,13 +165,30 @@ impl LastLine {
     }
 
     fn text(&self) -> String {
-        one_line(&redacted(&String::from_utf8_lossy(&self.line)), LONGEST_LINE)
+        let line = String::from_utf8_lossy(&self.line);
+        let line = if self.line.len() < KEPT { line.into_owned() } else { without_cut_authority(&line) };
+        one_line(&redacted(&line), LONGEST_LINE)
+    }
+}
+
+/// A line that was cut off, without a URL's authority that reaches the cut: its user info may be what was cut.
+fn without_cut_authority(line: &str) -> String {
+    match line.rsplit_once("://") {
+        Some((before, after)) if !after.contains(|letter: char| letter == '/' || letter.is_whitespace()) => format!("{before}://***"),
+        Some(_) | None => line.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::LastLine;
+
+    #[test]
+    fn a_secret_that_is_cut_off_is_not_shown() {
+        let mut last = LastLine::default();
+        last.take(format!("error: postgres://app:{}@db/x", "s3cr3t".repeat(200)).as_bytes());
+        assert_eq!(last.text(), "error: postgres://***");
+    }
 
     #[test]
     fn the_last_line_that_is_not_blank_is_kept() {

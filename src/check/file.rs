@@ -1,14 +1,19 @@
 //! `file://`: does the path exist? Woken by inotify(7) where that can tell, else asked by the schedule.
 //!
-//! No wake-up is lost: first watch, then look, then wait. inotify tells nothing where another machine makes the file (NFS, 9p, FUSE),
+//! A look may hang for ever, where the server of a network or FUSE file system is gone; so it happens in a thread, which the next attempt
+//! waits for too.
+//!
+//! No wake-up is lost: first watch, then look, then wait. A watch counts only once a look was begun while its owner knew of it. inotify tells nothing where another machine makes the file (NFS, 9p, FUSE),
 //! where the path goes over a symbolic link that may change elsewhere, or where no instance can be had (EMFILE: the limit is per user
 //! of the whole node); then the schedule asks. Where it does tell, a slow poll stays on all the same.
 
+use super::mail::Mail;
 use super::{Leaf, Step};
 use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
 use nix::errno::Errno;
+use nix::poll::PollFlags;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::statfs::{self, BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC};
 use std::cell::RefCell;
@@ -18,6 +23,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The check.
@@ -25,24 +31,63 @@ pub(super) struct Exists {
     path: PathBuf,
     index: usize,
     watcher: Option<Rc<RefCell<Watcher>>>,
+    under_way: Option<Mail<Look>>,
     wake: Wake,
+}
+
+/// What a look has found.
+struct Look {
+    outcome: Outcome,
+    /// The directory that is watched now, and the name that is waited for in it.
+    watch: Option<(WatchDescriptor, OsString)>,
 }
 
 impl Exists {
     pub(super) fn new(path: &str, index: usize, watcher: Option<Rc<RefCell<Watcher>>>) -> Self {
-        Self { path: PathBuf::from(path), index, watcher, wake: Wake::Asked }
+        Self { path: PathBuf::from(path), index, watcher, under_way: None, wake: Wake::Asked }
     }
+}
 
-    fn look(&self) -> Outcome {
-        match fs::metadata(&self.path) {
-            Ok(_) => Outcome::Pass,
-            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::NotYet(Reason::NoFile),
-                Some(errno) => Outcome::NotYet(Reason::System("looked up", errno.desc().to_lowercase())),
-                None => Outcome::NotYet(Reason::System("looked up", error.to_string())),
-            },
+/// Looks, and sees to it that the next change is told.
+fn look(path: &Path, inotify: Option<&Inotify>) -> Look {
+    // Mostly it is there already, and nothing has to be watched.
+    let outcome = exists(path);
+    match inotify {
+        Some(inotify) if outcome != Outcome::Pass => {
+            let watch = watch(inotify, path);
+            Look { outcome: exists(path), watch }
         }
+        Some(_) | None => Look { outcome, watch: None },
     }
+}
+
+fn exists(path: &Path) -> Outcome {
+    match fs::metadata(path) {
+        Ok(_) => Outcome::Pass,
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::NotYet(Reason::NoFile),
+            Some(errno) => Outcome::NotYet(Reason::System("looked up", errno.desc().to_lowercase())),
+            None => Outcome::NotYet(Reason::System("looked up", error.to_string())),
+        },
+    }
+}
+
+/// Watches for the first part of `path` that is not there. `None`: it cannot be watched.
+fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> {
+    let (folder, name) = missing(path)?;
+    // Something is there by that name, a dangling link or no folder: inotify tells nothing of what it may lead to.
+    let is_there = || fs::symlink_metadata(folder.join(&name)).is_ok();
+    if is_there() || !is_plain(&folder) || !tells(&folder) {
+        return None;
+    }
+    let flags = AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_ATTRIB
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_ONLYDIR;
+    let descriptor = inotify.add_watch(&folder, flags).ok()?;
+    if is_there() { None } else { Some((descriptor, name)) }
 }
 
 impl Leaf for Exists {
@@ -51,19 +96,33 @@ impl Leaf for Exists {
     }
 
     fn proceed(&mut self) -> Step {
-        // Mostly it is there already, or not at all: look before an inotify instance is asked for.
-        let first = self.look();
-        let Some(watcher) = self.watcher.as_ref().filter(|_| first != Outcome::Pass) else { return Step::Done(first) };
-        let watched = watcher.borrow_mut().watch(&self.path, self.index);
-        self.wake = if watched { Wake::Watched } else { Wake::Asked };
-        Step::Done(self.look())
+        let under_way = match self.under_way.take() {
+            Some(under_way) => under_way,
+            None => {
+                let path = self.path.clone();
+                let inotify = self.watcher.as_ref().map(|watcher| Arc::clone(&watcher.borrow().inotify));
+                match Mail::from(move || look(&path, inotify.as_deref())) {
+                    Ok(mail) => mail,
+                    Err(error) => return Step::Done(Outcome::NotYet(Reason::System("looked up", error.to_string()))),
+                }
+            }
+        };
+        let Some(look) = under_way.take() else {
+            self.under_way = Some(under_way);
+            return Step::Wait;
+        };
+        let known = self.watcher.as_ref().is_some_and(|watcher| watcher.borrow_mut().keep(self.index, look.watch));
+        self.wake = if known { Wake::Watched } else { Wake::Asked };
+        Step::Done(look.outcome)
     }
 
     fn cancel(&mut self) -> Phase {
-        Phase::Answer
+        Phase::Path
     }
 
-    fn interests<'a>(&'a self, _interests: &mut Vec<Interest<'a>>) {}
+    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+        interests.extend(self.under_way.as_ref().map(|mail| (mail.as_fd(), PollFlags::POLLIN)));
+    }
 
     fn wake(&self) -> Wake {
         self.wake
@@ -73,7 +132,7 @@ impl Leaf for Exists {
 /// One inotify instance for all the files of a call.
 #[derive(Debug)]
 pub(crate) struct Watcher {
-    inotify: Inotify,
+    inotify: Arc<Inotify>,
     watches: Vec<Watch>,
 }
 
@@ -91,44 +150,24 @@ impl Watcher {
     /// # Errors
     /// Those of inotify_init1(2): EMFILE and ENOMEM.
     pub(crate) fn new() -> Result<Self, Errno> {
-        Ok(Self { inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?, watches: Vec::new() })
+        let inotify = Arc::new(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?);
+        Ok(Self { inotify, watches: Vec::new() })
     }
 
-    /// Watches for the first part of `path` that is not there, and calls it `index`. `false`: it cannot be watched.
-    fn watch(&mut self, path: &Path, index: usize) -> bool {
-        // Each round, the deepest folder may have got the part that was missing before it was watched.
-        for _ in 0..64 {
-            let Some((folder, name)) = missing(path) else { return true };
-            if !is_plain(&folder) || !tells(&folder) {
-                break;
-            }
-            let flags = AddWatchFlags::IN_CREATE
-                | AddWatchFlags::IN_MOVED_TO
-                | AddWatchFlags::IN_ATTRIB
-                | AddWatchFlags::IN_DELETE_SELF
-                | AddWatchFlags::IN_MOVE_SELF
-                | AddWatchFlags::IN_ONLYDIR;
-            let Ok(descriptor) = self.inotify.add_watch(&folder, flags) else { break };
-            let is_new = !self.watches.iter().any(|it| it.index == index && it.folder == descriptor && it.name == name);
-            if is_new {
-                self.forget(index);
-                self.watches.push(Watch { index, folder: descriptor, name: name.clone() });
-            }
-            if fs::symlink_metadata(folder.join(&name)).is_err() {
-                return true;
-            }
-        }
-        self.forget(index);
-        false
-    }
-
-    fn forget(&mut self, index: usize) {
-        let Some(at) = self.watches.iter().position(|it| it.index == index) else { return };
-        let folder = self.watches.swap_remove(at).folder;
-        if !self.watches.iter().any(|it| it.folder == folder) {
+    /// Keeps what a look has found for the check `index`. `true`: it was known before the look, so nothing can have been missed.
+    fn keep(&mut self, index: usize, found: Option<(WatchDescriptor, OsString)>) -> bool {
+        let at = self.watches.iter().position(|it| it.index == index);
+        let before = at.map(|at| self.watches.swap_remove(at));
+        let known = match (&before, &found) {
+            (Some(before), Some((folder, name))) => before.folder == *folder && before.name == *name,
+            (Some(_), None) | (None, Some(_) | None) => false,
+        };
+        self.watches.extend(found.map(|(folder, name)| Watch { index, folder, name }));
+        if let Some(before) = before.filter(|before| !self.watches.iter().any(|it| it.folder == before.folder)) {
             // EINVAL: the folder is gone, and its watch with it.
-            let _ = self.inotify.rm_watch(folder);
+            let _ = self.inotify.rm_watch(before.folder);
         }
+        known
     }
 
     /// Which checks may pass now.
@@ -184,7 +223,8 @@ fn tells(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Watcher, is_plain, missing};
+    use super::{Watcher, is_plain, look, missing, watch};
+    use crate::core::outcome::Outcome;
     use std::fs;
     use std::path::Path;
 
@@ -218,11 +258,17 @@ mod tests {
     fn a_file_wakes_its_check_and_a_neighbour_does_not() {
         let folder = Folder::new("wakes");
         let mut watcher = Watcher::new().expect("an inotify instance");
-        assert!(watcher.watch(&folder.0.join("ready"), 7));
+        let path = folder.0.join("ready");
+        let found = || look(&path, Some(&watcher.inotify)).watch;
+        let (first, second) = (found(), found());
+        assert!(first.is_some() && first == second);
+        assert!(!watcher.keep(7, first), "a look before it was known may have missed something");
+        assert!(watcher.keep(7, second));
         fs::write(folder.0.join("other"), "").expect("a file");
         assert!(watcher.woken().is_empty());
-        fs::write(folder.0.join("ready"), "").expect("a file");
+        fs::write(&path, "").expect("a file");
         assert_eq!(watcher.woken(), [7]);
+        assert_eq!(look(&path, Some(&watcher.inotify)).outcome, Outcome::Pass);
     }
 
     #[test]
@@ -231,9 +277,10 @@ mod tests {
         fs::create_dir(folder.0.join("real")).expect("a folder");
         std::os::unix::fs::symlink(folder.0.join("real"), folder.0.join("link")).expect("a link");
         assert!(is_plain(&folder.0.join("real")) && !is_plain(&folder.0.join("link")));
-        let mut watcher = Watcher::new().expect("an inotify instance");
-        assert!(!watcher.watch(&folder.0.join("link/ready"), 0));
+        let watcher = Watcher::new().expect("an inotify instance");
         std::os::unix::fs::symlink(folder.0.join("gone"), folder.0.join("dangling")).expect("a link");
-        assert!(!watcher.watch(&folder.0.join("dangling"), 0));
+        for path in ["link/ready", "dangling"] {
+            assert!(watch(&watcher.inotify, &folder.0.join(path)).is_none(), "{path}");
+        }
     }
 }

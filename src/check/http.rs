@@ -28,8 +28,8 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 
 /// How we call ourselves, as the kubelet calls itself `kube-probe/1.32`.
 const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
-/// The size of the output buffer: a request with long headers goes out in pieces.
-const OUTPUT: usize = 8 * 1024;
+/// What the output buffer has room for besides what was given: the request line and our own headers.
+const OUTPUT: usize = 4 * 1024;
 /// How much longer an exchange lives than its attempt: the gate ends the attempt and says what it was doing; this ends the thread.
 const LINGER: Duration = Duration::from_millis(50);
 /// What the input buffer begins with; it grows to [`rules::MOST_HEADERS`].
@@ -175,21 +175,24 @@ impl Exchange {
         let mut method = self.ask.request.method.clone();
         let mut wire = Some(self.wrap(socket, &url)?);
         let mut followed = 0;
+        let mut is_given_host = true;
         loop {
             let wire = match wire.take() {
                 Some(wire) => wire,
                 None => self.connect(&url)?,
             };
             self.doing.set(Phase::Answer);
-            let mut response = self.call(wire, &url, &method, followed)?;
+            let mut response = self.call(wire, &url, &method, is_given_host)?;
             let status = response.status().as_u16();
             let location =
                 response.headers().get(header::LOCATION).map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
             match rules::answer(&url, status, location.as_deref(), &self.ask.request.pass, followed) {
                 Answer::Fails(reason) => return Err(reason),
-                Answer::Decides if !self.ask.request.pass.contain(status) => return Err(Reason::Status(status)),
                 Answer::Decides => return self.body(&mut response, status),
-                Answer::Follow(next) => {
+                Answer::Follow { next, is_relative } => {
+                    // A server whose answer is not read sees a reset, and says so in its log.
+                    let _ = self.read(&mut response);
+                    is_given_host = is_given_host && is_relative;
                     followed = followed.saturating_add(1);
                     method = rules::next_method(status, &method).to_owned();
                     url = *next;
@@ -200,14 +203,22 @@ impl Exchange {
 
     /// The body is part of the answer: one that hangs or breaks off does not pass, whatever the status said.
     fn body(&self, response: &mut http::Response<ureq::Body>, status: u16) -> Result<Outcome, Reason> {
-        self.doing.set(Phase::Body);
-        let mut body = Vec::new();
-        let read = response.body_mut().as_reader().take(rules::MOST_BODY).read_to_end(&mut body);
-        read.map_err(|error| self.io_reason(&error, Phase::Body))?;
+        let read = self.read(response);
+        if !self.ask.request.pass.contain(status) {
+            return Err(Reason::Status(status));
+        }
+        let body = read.map_err(|error| self.io_reason(&error, Phase::Body))?;
         match &self.ask.request.body_contains {
             Some(text) if !contains(&body, text.as_bytes()) => Err(Reason::BodyLacks(status)),
             Some(_) | None => Ok(Outcome::Pass),
         }
+    }
+
+    fn read(&self, response: &mut http::Response<ureq::Body>) -> io::Result<Vec<u8>> {
+        self.doing.set(Phase::Body);
+        let mut body = Vec::new();
+        response.body_mut().as_reader().take(rules::MOST_BODY).read_to_end(&mut body)?;
+        Ok(body)
     }
 
     fn connect(&self, url: &Url) -> Result<Wire, Reason> {
@@ -236,7 +247,7 @@ impl Exchange {
         })
     }
 
-    fn call(&self, wire: Wire, url: &Url, method: &str, followed: u32) -> Result<http::Response<ureq::Body>, Reason> {
+    fn call(&self, wire: Wire, url: &Url, method: &str, is_given_host: bool) -> Result<http::Response<ureq::Body>, Reason> {
         let ask = &self.ask.request;
         let given = |name: &str| ask.headers.iter().find(|it| it.is(name));
         // A header that is given replaces ours; an empty one takes it away (the kubelet's rule for Accept).
@@ -265,7 +276,7 @@ impl Exchange {
             .header(header::CONNECTION, "close");
         for it in &ask.headers {
             // `Host` is about the first request, and about relative redirects from it; net/http has it so, too.
-            let elsewhere = it.is("Host") && followed > 0 && url.authority() != it.value;
+            let elsewhere = it.is("Host") && !is_given_host;
             let takes_away = it.value.is_empty() && (it.is("Accept") || it.is("User-Agent"));
             if !elsewhere && !takes_away {
                 request = request.header(it.name.as_str(), it.value.as_bytes());
@@ -274,7 +285,10 @@ impl Exchange {
         if let Some(value) = url.user_info.as_deref().filter(|_| given("Authorization").is_none()).and_then(basic) {
             request = request.header(header::AUTHORIZATION, value);
         }
-        let agent = ureq::Agent::with_parts(config, Once(Mutex::new(Some(wire))), Nowhere);
+        let given: usize = ask.headers.iter().map(|it| it.name.len().saturating_add(it.value.len())).sum();
+        let user_info = url.user_info.as_ref().map_or(0, |it| it.len().saturating_mul(2));
+        let output = OUTPUT.saturating_add(given).saturating_add(user_info).saturating_add(url.path.len());
+        let agent = ureq::Agent::with_parts(config, Once { wire: Mutex::new(Some(wire)), output }, Nowhere);
         let sent = match method {
             "POST" | "PUT" | "PATCH" => request.body("").map(|request| agent.run(request)),
             _ => request.body(()).map(|request| agent.run(request)),
@@ -297,7 +311,7 @@ impl Exchange {
         use io::ErrorKind as Kind;
         let kind = error.kind();
         if kind == Kind::TimedOut {
-            return Reason::TimedOut { phase, after: self.until.saturating_duration_since(self.began) };
+            return Reason::TimedOut { phase, after: self.until.saturating_duration_since(self.began), said: String::new() };
         }
         if [Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::UnexpectedEof].contains(&kind) {
             return if phase == Phase::Body {
@@ -362,7 +376,11 @@ impl fmt::Debug for Wire {
 
 /// Gives ureq the connection that is there already, once.
 #[derive(Debug)]
-struct Once(Mutex<Option<Wire>>);
+struct Once {
+    wire: Mutex<Option<Wire>>,
+    /// How long the request may be.
+    output: usize,
+}
 
 impl Connector<()> for Once {
     type Out = Connected;
@@ -372,8 +390,8 @@ impl Connector<()> for Once {
         _details: &ConnectionDetails<'_>,
         _chained: Option<()>,
     ) -> Result<Option<Connected>, ureq::Error> {
-        let wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(wire.map(|wire| Connected { wire, buffers: Growing::new() }))
+        let wire = self.wire.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(wire.map(|wire| Connected { wire, buffers: Growing::new(self.output) }))
     }
 }
 
@@ -446,8 +464,8 @@ struct Growing {
 }
 
 impl Growing {
-    fn new() -> Self {
-        Self { output: vec![0; OUTPUT], input: vec![0; INPUT], filled: 0..0, made_progress: false }
+    fn new(output: usize) -> Self {
+        Self { output: vec![0; output], input: vec![0; INPUT], filled: 0..0, made_progress: false }
     }
 }
 
@@ -516,7 +534,7 @@ mod tests {
 
     #[test]
     fn the_input_grows_to_its_limit_and_no_further() {
-        let mut buffers = Growing::new();
+        let mut buffers = Growing::new(super::OUTPUT);
         let mut taken = 0;
         loop {
             let room = buffers.input_append_buf().len();

@@ -49,6 +49,11 @@ pub(crate) trait Leaf {
     /// Ends the attempt, and tells what it was doing.
     fn cancel(&mut self) -> Phase;
 
+    /// What the attempt that was cancelled last has said, if it says anything.
+    fn said(&self) -> String {
+        String::new()
+    }
+
     /// Which descriptors the attempt under way waits for.
     fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>);
 

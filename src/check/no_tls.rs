@@ -21,18 +21,22 @@ pub(crate) enum Roots {
 pub(crate) struct Trust(());
 
 impl Trust {
-    /// Nobody.
-    pub(crate) const fn nobody() -> Self {
-        Self(())
+    /// Takes what was said.
+    ///
+    /// # Errors
+    /// None; the server name is not looked at.
+    #[expect(clippy::unnecessary_wraps, reason = "the same shape as with TLS")]
+    pub(crate) fn new(_roots: Roots, _server_name: Option<&str>) -> Result<Self, String> {
+        Ok(Self(()))
     }
 
     /// There is no TLS.
     ///
     /// # Errors
     /// Always.
-    pub(crate) fn new(_roots: &Roots, _server_name: Option<&str>) -> Result<Self, String> {
-        Err("this podgate was built without TLS and has no https checks; use the full build, or ask over http"
-            .to_owned())
+    #[expect(clippy::unused_self, reason = "the same shape as with TLS")]
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        Err("this podgate was built without TLS and has no https checks; use the full build, or ask over http".to_owned())
     }
 }
 

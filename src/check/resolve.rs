@@ -11,9 +11,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::event_loop::Interest;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 /// The most addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 8;
+
+/// How long an answer is used: as long as the longest pause between two attempts. So a name that is asked for with every attempt does
+/// not cost a thread and a search through all domains of resolv.conf each time.
+const FRESH: Duration = Duration::from_millis(250);
 
 /// The addresses of one host.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub(super) struct Resolver {
     host: Host,
     port: u16,
     known: Vec<SocketAddr>,
+    /// Until when they are known; for good if `None`.
+    until: Option<Instant>,
     pending: Option<Mail<io::Result<Vec<SocketAddr>>>>,
 }
 
@@ -42,12 +49,12 @@ impl Resolver {
             Host::Name(name) if name == "localhost" => localhost(port),
             Host::Name(_) => Vec::new(),
         };
-        Self { host: host.clone(), port, known, pending: None }
+        Self { host: host.clone(), port, known, until: None, pending: None }
     }
 
     /// Asks, or asks again.
     pub(super) fn resolve(&mut self) -> Resolved {
-        if !self.known.is_empty() {
+        if !self.known.is_empty() && self.until.is_none_or(|until| Instant::now() < until) {
             return Resolved::Addresses(self.known.clone());
         }
         let pending = match self.pending.take() {
@@ -67,7 +74,11 @@ impl Resolver {
                 self.pending = Some(pending);
                 Resolved::Wait
             }
-            Some(Ok(addresses)) if !addresses.is_empty() => Resolved::Addresses(addresses),
+            Some(Ok(addresses)) if !addresses.is_empty() => {
+                self.known.clone_from(&addresses);
+                self.until = Instant::now().checked_add(FRESH);
+                Resolved::Addresses(addresses)
+            }
             Some(Ok(_)) => Resolved::Failed(Outcome::NotYet(Reason::Unresolved("it has no address".to_owned()))),
             Some(Err(error)) => {
                 let cause = error.to_string();

@@ -16,7 +16,7 @@ use rustls::{
 };
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Where distributions keep their bundle (the list of Go's `crypto/x509`).
 const BUNDLES: [&str; 6] = [
@@ -27,6 +27,9 @@ const BUNDLES: [&str; 6] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// What webpki says of a server whose certificate is that of a CA; rustls hands it on as text only.
+const OWN_CA: &str = "CaUsedAsEndEntity";
 
 /// Whom to trust, as it was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,40 +44,53 @@ pub(crate) enum Roots {
 
 /// Whom TLS trusts, and what the server is called.
 pub(crate) struct Trust {
-    config: Option<Arc<ClientConfig>>,
+    roots: Roots,
     /// `--tls-server-name`.
     server_name: Option<ServerName<'static>>,
+    /// Made when the first server is to be verified: reading a bundle takes a while, and a plain check may never be redirected to https.
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Trust {
-    /// Nobody: for calls without an https check. A redirect to https fails with a reason.
-    pub(crate) const fn nobody() -> Self {
-        Self { config: None, server_name: None }
+    /// Takes what was said, and reads no file yet.
+    ///
+    /// # Errors
+    /// The server name is none.
+    pub(crate) fn new(roots: Roots, server_name: Option<&str>) -> Result<Self, String> {
+        let server_name = server_name.map(server_name_of).transpose()?;
+        Ok(Self { roots, server_name, config: OnceLock::new() })
     }
 
-    /// Reads the roots.
+    /// Reads the roots, unless they are read already.
     ///
     /// # Errors
     /// What is wrong, and which flag helps.
-    pub(crate) fn new(roots: &Roots, server_name: Option<&str>) -> Result<Self, String> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match roots {
-            Roots::Anyone => Arc::new(TrustAnyone(Arc::clone(&provider))),
-            Roots::File(path, option) => verify_by(&provider, path, option)?,
-            Roots::System => {
-                let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file()).ok_or_else(no_bundle)?;
-                verify_by(&provider, bundle, "the system's CA bundle")?
-            }
-        };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        let server_name = server_name.map(server_name_of).transpose()?;
-        Ok(Self { config: Some(Arc::new(config)), server_name })
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        self.config().map(|_| ())
     }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        self.config.get_or_init(|| config(&self.roots)).clone()
+    }
+}
+
+fn config(roots: &Roots) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match roots {
+        Roots::Anyone => Arc::new(TrustAnyone(Arc::clone(&provider))),
+        Roots::File(path, option) => verify_by(&provider, path, option)?,
+        Roots::System => {
+            let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file()).ok_or_else(no_bundle)?;
+            verify_by(&provider, bundle, "the system's CA bundle")?
+        }
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 fn no_bundle() -> String {
@@ -132,7 +148,7 @@ impl ServerCertVerifier for TrustListed {
         match &verified {
             // webpki looks at this after it has looked at the validity; what is left to see is the name.
             Err(Error::InvalidCertificate(CertificateError::Other(error)))
-                if error.to_string().contains("CaUsedAsEndEntity") && self.listed.iter().any(|it| it == end_entity) =>
+                if error.to_string().contains(OWN_CA) && self.listed.iter().any(|it| it == end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -178,16 +194,15 @@ pub(super) struct Session(Box<StreamOwned<ClientConnection, Stream>>);
 /// Shakes hands with `host`, or with the name that was given instead.
 pub(super) fn shake_hands(mut stream: Stream, host: &Host, trust: &Trust) -> Result<Session, Failure> {
     let failed = |text: &str| Failure::Reason(Reason::Tls(text.to_owned()));
-    let Some(config) = &trust.config else {
-        return Err(Failure::Reason(Reason::BadRedirect("to https, but no CA is named; see --tls-ca".to_owned())));
-    };
+    // At the start this is read for https checks; here it may fail for a plain one that is redirected.
+    let config = trust.config().map_err(|cause| Failure::Reason(Reason::BadRedirect(format!("to https: {cause}"))))?;
     let name = match (&trust.server_name, host) {
         (Some(name), Host::Name(_) | Host::Address(_)) => name.clone(),
         (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned())
             .map_err(|_| failed("the host is no DNS name"))?,
         (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
     };
-    let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(|error| failed(&error.to_string()))?;
+    let mut connection = ClientConnection::new(config, name).map_err(|error| failed(&error.to_string()))?;
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut stream) {
             return Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
@@ -206,6 +221,14 @@ fn reason(error: &Error) -> Reason {
         }
         if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
             return Reason::WrongName;
+        }
+        let is_late = matches!(error, CertificateError::Expired | CertificateError::ExpiredContext { .. });
+        if is_late || matches!(error, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) {
+            return Reason::WrongTime;
+        }
+        // Its own CA, and not a listed one: see TrustListed.
+        if error.to_string().contains(OWN_CA) {
+            return Reason::UnknownIssuer;
         }
     }
     if matches!(error, Error::InvalidMessage(_)) {

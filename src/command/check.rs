@@ -1,6 +1,7 @@
 //! `podgate check`: one attempt of each check, for probes. One line a check; exit 0 or 1.
 
 use super::gate::Driver;
+use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::process::Signals;
@@ -14,7 +15,11 @@ pub(super) fn run(settings: Settings, report: &mut Report, signals: &Signals) ->
     let answer = driver.run();
     let lines = driver.ends(answer.waited);
     match answer.verdict {
-        Ok(Verdict::Stopped(number)) => Exit::Signal(number),
+        Ok(Verdict::Stopped(number)) => {
+            let text = format!("stopped by signal {number} after {}", show(answer.waited));
+            report.line(&Line::new(Severity::Warning, "stopped", text));
+            Exit::Signal(number)
+        }
         Ok(verdict) => {
             lines.iter().for_each(|line| report.line(line));
             match verdict {

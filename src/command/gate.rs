@@ -5,12 +5,14 @@ use crate::check::http::Ask;
 use crate::check::{Leaf, Shared, Step, leaf};
 use crate::core::check::Check;
 use crate::core::duration::show;
+use crate::core::exit::Exit;
 use crate::core::gate::{Action, Event, Gate, Need, Notice, Progress, Spec, Verdict};
 use crate::core::schedule::Pace;
 use crate::core::time::Time;
 use crate::event_loop::{self, Interest};
+use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
-use crate::report::{Field, Line, Report, Severity};
+use crate::report::{Field, Format, Line, Report, Severity};
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -35,6 +37,9 @@ pub(super) struct Driver<'a> {
     start: Instant,
     signals: &'a Signals,
     report: &'a mut Report,
+    drawn: Option<Instant>,
+    /// When all must be over, after the start.
+    end: Option<Duration>,
     /// Is each end of a check told? Probes tell theirs at the end.
     tells: bool,
 }
@@ -63,12 +68,17 @@ impl<'a> Driver<'a> {
         let entry = |(index, check)| Entry { leaf: leaf(check, index, &shared), runs: false };
         let leaves = checks.iter().enumerate().map(entry).collect();
         let tells = spec.pace != Pace::Once;
+        // A probe's one attempt is all there is.
+        let end = if tells { spec.timeout } else { Some(spec.attempt_timeout) };
         let (need, gate) = (spec.need, Gate::new(spec, Time::at(Duration::ZERO)));
-        Self { checks, need, gate, leaves, children, watcher, start: Instant::now(), signals, report, tells }
+        Self { checks, need, gate, leaves, children, watcher, start: Instant::now(), signals, report, drawn: None, end, tells }
     }
 
     /// Waits for the answer. Afterwards no command of a check is left.
     pub(super) fn run(&mut self) -> Answer {
+        let may_hang = self.checks.iter().any(|check| check.kind.goes_by_path());
+        let end = self.end.and_then(|end| self.start.checked_add(end));
+        let _watchdog = may_hang.then(|| Watchdog::start(self.signals, end, bite));
         let verdict = self.wait();
         self.leaves.clear();
         self.children.borrow_mut().clear();
@@ -105,7 +115,8 @@ impl<'a> Driver<'a> {
     fn cancel(&mut self, check: usize) -> Option<Event> {
         let entry = self.leaves.get_mut(check)?;
         entry.runs = false;
-        Some(Event::Cut { check, phase: entry.leaf.cancel() })
+        let phase = entry.leaf.cancel();
+        Some(Event::Cut { check, phase, said: entry.leaf.said() })
     }
 
     /// Sleeps until something happens.
@@ -134,9 +145,7 @@ impl<'a> Driver<'a> {
         let mut child_ended = false;
         while let Some(arrived) = has_signal.then(|| self.signals.next()).flatten() {
             match arrived {
-                Arrived::Ending(signal) => {
-                    events.push_back(Event::Signal(u8::try_from(signal as i32).unwrap_or(u8::MAX)))
-                }
+                Arrived::Ending(number) => events.push_back(Event::Signal(number)),
                 Arrived::Child => child_ended = true,
             }
         }
@@ -219,7 +228,9 @@ impl<'a> Driver<'a> {
     }
 
     fn draw(&mut self) {
-        if self.tells && self.report.is_live() {
+        let is_due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);
+        if self.tells && is_due && self.report.is_live() {
+            self.drawn = Some(Instant::now());
             let waited = self.gate.waited(self.now());
             let passed = self.gate.progress().iter().filter(|progress| progress.has_passed()).count();
             let of =
@@ -289,6 +300,7 @@ impl<'a> Driver<'a> {
     /// For a probe: how each check ended.
     pub(super) fn ends(&self, waited: Duration) -> Vec<Line> {
         let one = |(check, progress): (&Check, &Progress)| {
+            let waited = progress.ended.map_or(waited, |ended| self.gate.waited(ended));
             let line = if progress.has_passed() {
                 Line::new(Severity::Info, "passed", format!("{:?} passed in {}", check.name, show(waited)))
             } else if self.need == Need::Any && self.gate.progress().iter().any(Progress::has_passed) {
@@ -326,6 +338,17 @@ impl Entry {
     }
 }
 
+/// Ends a podgate that hangs in the kernel.
+fn bite(signal: Option<u8>) {
+    let text = "the kernel does not come back from a path: the server of its file system may be gone; the command was not started";
+    let (what, exit) = match signal {
+        Some(number) => (format!("stopped by signal {number}: {text}"), Exit::Signal(number)),
+        None => (format!("gave up: {text}"), Exit::TimedOut),
+    };
+    Report::plain(Format::Text).failure(&Line::new(Severity::Error, "hangs", what));
+    std::process::exit(exit.code().into());
+}
+
 fn about(line: Line, check: &Check, progress: &Progress, waited: Duration) -> Line {
     about_check(line, check, progress).with("waited_ms", Field::Number(waited.as_millis()))
 }
@@ -342,6 +365,7 @@ fn about_check(line: Line, check: &Check, progress: &Progress) -> Line {
 /// Why a check does not pass, as far as is known.
 fn why(progress: &Progress) -> String {
     match &progress.last {
+        _ if progress.passes_in_a_row() > 0 => format!("passed {} in a row, not enough yet", progress.passes_in_a_row()),
         Some((reason, _)) => reason.to_string(),
         None if progress.attempts == 0 => "was not tried yet".to_owned(),
         None => "has not answered yet".to_owned(),

@@ -4,7 +4,7 @@ use super::gate::Driver;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
-use crate::process::{Arrived, Signals, become_command};
+use crate::process::{Arrived, Children, Signals, become_command};
 use crate::report::{Line, Report, Severity};
 use crate::settings::{Gates, OnTimeout, Settings};
 use nix::errno::Errno;
@@ -73,6 +73,8 @@ pub(super) fn run(settings: Settings, cmd: &[OsString], report: &mut Report, sig
 /// Becomes CMD; without one, this was all.
 fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
     let Some((name, arguments)) = cmd.split_first() else { return Exit::Passed };
+    // CMD gets no zombie from us.
+    Children::new(signals.original()).reap();
     // A signal that came while the gate opened must not be lost: PID 1 drops it between here and CMD's own handler.
     if let Some(number) = ending(signals) {
         let text = format!("stopped by signal {number}; the command was not started");
@@ -107,7 +109,7 @@ fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
 fn ending(signals: &Signals) -> Option<u8> {
     loop {
         match signals.next()? {
-            Arrived::Ending(signal) => return u8::try_from(signal as i32).ok(),
+            Arrived::Ending(number) => return Some(number),
             Arrived::Child => {}
         }
     }

@@ -188,6 +188,16 @@ impl Kind {
         if near { schedule::NEAR } else { schedule::FAR }
     }
 
+    /// May an attempt hang in the kernel, because it goes by a path whose file system may not answer?
+    pub(crate) const fn goes_by_path(&self) -> bool {
+        match self {
+            Self::Unix(_) | Self::Exec(_) => true,
+            Self::Http(url) => matches!(url.server, Server::Socket(_)),
+            // Looked up in a thread of its own.
+            Self::File(_) | Self::Tcp(..) | Self::Listen(..) => false,
+        }
+    }
+
     /// Is it about a path, so that the kernel can tell of a change?
     pub(crate) const fn is_file(&self) -> bool {
         match self {
@@ -218,7 +228,7 @@ pub(crate) fn redacted(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
-        let end = after.find(|letter: char| "/?#'\"".contains(letter) || letter.is_whitespace()).unwrap_or(after.len());
+        let end = after.find(|letter: char| "/?#".contains(letter) || letter.is_whitespace()).unwrap_or(after.len());
         let (authority, tail) = after.split_at_checked(end).unwrap_or((after, ""));
         shown.push_str(before);
         shown.push_str("://");
@@ -588,6 +598,7 @@ mod tests {
             ("http://user:se@cret@host/p", "http://***@host/p"),
             ("http://host/@scope/p", "http://host/@scope/p"),
             ("exec:curl 'http://a:b@c/' https://d:e@f", "exec:curl 'http://***@c/' https://***@f"),
+            ("exec:curl \"http://u:p'w@h/\" 'http://x' a@b", "exec:curl \"http://***@h/\" 'http://x' a@b"),
         ] {
             assert_eq!(redacted(text), shown);
         }

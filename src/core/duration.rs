@@ -37,6 +37,9 @@ pub(crate) fn delay(text: &str) -> Result<Duration, String> {
         return Err("a delay cannot be none; say 0s".to_owned());
     }
     // humantime takes fractions since 2.4. One grammar for all podgates of a pod: none of them does.
+    if text.contains('M') {
+        return Err(format!("has months (M), and nobody waits so long; say {} for minutes", text.replace('M', "m")));
+    }
     if text.contains('.') {
         let fixed = whole_units(text).unwrap_or_else(|| "1s500ms".to_owned());
         return Err(format!("durations have no fractions; say {fixed}"));
@@ -157,6 +160,7 @@ mod tests {
             ("5 apples", "30s"),
             ("99999999999999999999s", "too long"),
             ("2000 days", "1000 days"),
+            ("5M", "5m for minutes"),
         ] {
             let error = delay(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");

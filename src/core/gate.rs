@@ -78,6 +78,8 @@ pub(crate) enum Event {
         check: usize,
         /// What it was doing.
         phase: Phase,
+        /// What it said last, if it says anything.
+        said: String,
     },
     /// What a check looks at has changed: it may pass now.
     Woken {
@@ -150,6 +152,8 @@ pub(crate) struct Progress {
     pub(crate) attempts: u32,
     /// Why the last attempt did not pass, and when it ended.
     pub(crate) last: Option<(Reason, Time)>,
+    /// When the last attempt ended.
+    pub(crate) ended: Option<Time>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +169,11 @@ impl Progress {
     /// Has it passed for good?
     pub(crate) fn has_passed(&self) -> bool {
         self.state == State::Passed
+    }
+
+    /// How many attempts in a row have passed, though not enough of them.
+    pub(crate) const fn passes_in_a_row(&self) -> u32 {
+        self.passes
     }
 
     /// Is it known that it can never pass?
@@ -213,6 +222,7 @@ impl Gate {
             failures: 0,
             attempts: 0,
             last: None,
+            ended: None,
         };
         let checks = spec.floors.iter().map(progress).collect();
         Self {
@@ -261,9 +271,9 @@ impl Gate {
         match event {
             Event::Tick => self.tick(now, &mut actions),
             Event::Ended { check, outcome, wake } => self.ended(now, check, outcome, wake, &mut actions),
-            Event::Cut { check, phase } => {
+            Event::Cut { check, phase, said } => {
                 if let Some(State::Cut { since, until }) = self.checks.get(check).map(|it| it.state) {
-                    let reason = Reason::TimedOut { phase, after: until.since(since) };
+                    let reason = Reason::TimedOut { phase, after: until.since(since), said };
                     self.ended(now, check, Outcome::NotYet(reason), Wake::Asked, &mut actions);
                 }
             }
@@ -314,6 +324,7 @@ impl Gate {
         let closing = self.closing;
         let Some(check) = self.checks.get_mut(index) else { return };
         let (State::Running { since, .. } | State::Cut { since, .. }) = check.state else { return };
+        check.ended = Some(now);
         let next = pause(self.spec.pace, wake, check.floor, waited, now.since(since)).map(|pause| now.plus(pause));
         let changed = match outcome {
             Outcome::Pass => {
@@ -503,9 +514,9 @@ mod tests {
         assert_eq!(gate.deadline(), Some(at(1000)));
         let actions = gate.handle(at(1000), Event::Tick);
         assert!(actions.contains(&Action::Cancel { check: 0 }), "{actions:?}");
-        gate.handle(at(1001), Event::Cut { check: 0, phase: Phase::Answer });
+        gate.handle(at(1001), Event::Cut { check: 0, phase: Phase::Answer, said: String::new() });
         let (reason, _) = gate.progress()[0].last.clone().expect("a reason");
-        assert_eq!(reason, Reason::TimedOut { phase: Phase::Answer, after: SECOND });
+        assert_eq!(reason, Reason::TimedOut { phase: Phase::Answer, after: SECOND, said: String::new() });
     }
 
     #[test]
@@ -515,7 +526,7 @@ mod tests {
         gate.handle(at(1), refused(0));
         assert_eq!(gate.handle(at(400), Event::Tick), [Action::Attempt { check: 0, until: at(500) }]);
         assert_eq!(gate.handle(at(500), Event::Tick), [Action::Cancel { check: 0 }]);
-        let actions = gate.handle(at(500), Event::Cut { check: 0, phase: Phase::Connecting });
+        let actions = gate.handle(at(500), Event::Cut { check: 0, phase: Phase::Connecting, said: String::new() });
         assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
         assert_eq!(gate.progress()[0].last.clone().expect("a reason").0, Reason::Refused);
     }
@@ -700,7 +711,7 @@ mod tests {
                                 let (_, _, until) = flying[check].take().expect("only what runs is cancelled");
                                 let over = spec.timeout.is_some_and(|timeout| now >= Time::at(timeout));
                                 prop_assert!(now >= until || over, "not before its time");
-                                queue.push(Event::Cut { check, phase: Phase::Answer });
+                                queue.push(Event::Cut { check, phase: Phase::Answer, said: String::new() });
                             }
                             Action::Notice(Notice::Passed { check }) => prop_assert!(passed[check]),
                             Action::Notice(Notice::Waiting { .. } | Notice::Heartbeat) => {}

@@ -167,7 +167,12 @@ pub(crate) enum Answer {
     /// Its own status decides.
     Decides,
     /// Ask there instead.
-    Follow(Box<Url>),
+    Follow {
+        /// Where.
+        next: Box<Url>,
+        /// Did the `Location` name no host? Then a `Host` header that was given goes along, as net/http has it.
+        is_relative: bool,
+    },
     /// A redirect that can be neither followed nor counted.
     Fails(Reason),
 }
@@ -184,8 +189,8 @@ pub(crate) fn answer(at: &Url, status: u16, location: Option<&str>, pass: &Statu
     match next(at, location) {
         Next::Elsewhere => Answer::Decides,
         Next::Bad => Answer::Fails(Reason::BadRedirect(format!("({status}) to what is no URL"))),
-        Next::Same(_) if followed >= MOST_REDIRECTS => Answer::Fails(Reason::TooManyRedirects),
-        Next::Same(url) => Answer::Follow(url),
+        Next::Same(..) if followed >= MOST_REDIRECTS => Answer::Fails(Reason::TooManyRedirects),
+        Next::Same(next, is_relative) => Answer::Follow { next, is_relative },
     }
 }
 
@@ -200,7 +205,8 @@ pub(crate) fn next_method(status: u16, method: &str) -> &str {
 
 /// Where a `Location` leads.
 enum Next {
-    Same(Box<Url>),
+    /// To the same host; did the `Location` name it?
+    Same(Box<Url>, bool),
     Elsewhere,
     Bad,
 }
@@ -214,9 +220,23 @@ fn next(at: &Url, location: &str) -> Next {
         (None, Scheme::Plain, Some(rest)) => format!("http://{rest}"),
         (None, Scheme::Tls, Some(rest)) => format!("https://{rest}"),
         (None, Scheme::Plain | Scheme::Tls, None) => {
-            return Next::Same(Box::new(Url { path: resolved(&at.path, location), ..at.clone() }));
+            return Next::Same(Box::new(Url { path: resolved(&at.path, location), ..at.clone() }), true);
         }
     };
+    // The rule asks for the host's name alone: another host's URL need not be one that we could ask.
+    let (scheme, rest) = absolute.split_once("://").unwrap_or((absolute.as_str(), ""));
+    let (authority, path) = rest.find(['/', '?']).and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    let own = at.host().to_string();
+    if !name.is_empty() && !name.starts_with('[') && !name.eq_ignore_ascii_case(&own) {
+        return Next::Elsewhere;
+    }
+    // `host:` has the default port (RFC 3986, 3.2.3).
+    let absolute = format!("{scheme}://{}{path}", authority.strip_suffix(':').unwrap_or(authority));
     match parse(&encoded(&absolute)).map(|check| check.kind) {
         Ok(Kind::Http(url)) if matches!(url.server, Server::Socket(_)) => Next::Bad,
         Ok(Kind::Http(url)) if url.host() != at.host() => Next::Elsewhere,
@@ -227,7 +247,7 @@ fn next(at: &Url, location: &str) -> Next {
                 Server::Host(..) => url.server,
             };
             let user_info = url.user_info.or_else(|| at.user_info.clone());
-            Next::Same(Box::new(Url { scheme: url.scheme, user_info, server, path: url.path }))
+            Next::Same(Box::new(Url { scheme: url.scheme, user_info, server, path: url.path }), false)
         }
         Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_)) | Err(_) => Next::Bad,
     }
@@ -304,7 +324,7 @@ mod tests {
 
     fn follow(at: &str, location: &str) -> String {
         match answer(&url(at), 302, Some(location), &Statuses::Kubelet, 0) {
-            Answer::Follow(url) => url.to_string(),
+            Answer::Follow { next, .. } => next.to_string(),
             Answer::Decides => "own status".to_owned(),
             Answer::Fails(reason) => reason.to_string(),
         }
@@ -325,6 +345,10 @@ mod tests {
             ("/ä b", "http://h:1/%C3%A4%20b"),
             ("http://other/b", "own status"),
             ("//other/b", "own status"),
+            ("http://h:/b", "http://h/b"),
+            ("http://-bad_/b", "own status"),
+            ("http://other:99999/b", "own status"),
+            ("myapp://login", "own status"),
             ("ftp://h/b", "redirected (302) to what is no URL"),
             ("http://", "redirected (302) to what is no URL"),
         ] {
@@ -337,7 +361,7 @@ mod tests {
     #[test]
     fn an_eleventh_redirect_is_one_too_many() {
         let ask = |followed| answer(&url("http://h/"), 301, Some("/x"), &Statuses::Kubelet, followed);
-        assert!(matches!(ask(MOST_REDIRECTS - 1), Answer::Follow(_)));
+        assert!(matches!(ask(MOST_REDIRECTS - 1), Answer::Follow { is_relative: true, .. }));
         assert_eq!(ask(MOST_REDIRECTS), Answer::Fails(Reason::TooManyRedirects));
     }
 
@@ -352,7 +376,7 @@ mod tests {
             Answer::Decides,
             "asked for by its number"
         );
-        assert!(matches!(answer(&at, 302, Some("/x"), &statuses("200-399").unwrap(), 0), Answer::Follow(_)));
+        assert!(matches!(answer(&at, 302, Some("/x"), &statuses("200-399").unwrap(), 0), Answer::Follow { .. }));
     }
 
     #[test]
@@ -422,7 +446,7 @@ mod tests {
 
         #[test]
         fn no_location_makes_it_panic_and_what_is_followed_can_be_asked(location in "\\PC{0,40}", status in 300_u16..310) {
-            if let Answer::Follow(next) = answer(&url("http://h:1/a/b?c"), status, Some(&location), &Statuses::Kubelet, 0) {
+            if let Answer::Follow { next, .. } = answer(&url("http://h:1/a/b?c"), status, Some(&location), &Statuses::Kubelet, 0) {
                 prop_assert_eq!(url(&next.to_string()).host(), url("http://h/").host());
             }
         }

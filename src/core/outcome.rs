@@ -32,6 +32,8 @@ pub(crate) enum Phase {
     Body,
     /// Waiting for a command to end.
     Command,
+    /// Looking at a path.
+    Path,
 }
 
 impl fmt::Display for Phase {
@@ -43,6 +45,7 @@ impl fmt::Display for Phase {
             Self::Answer => "no complete answer",
             Self::Body => "the body did not end",
             Self::Command => "the command did not end",
+            Self::Path => "its file system did not answer",
         })
     }
 }
@@ -63,6 +66,8 @@ pub(crate) enum Reason {
         phase: Phase,
         /// How long it had.
         after: Duration,
+        /// What it said last, if it says anything.
+        said: String,
     },
     /// An HTTP answer with a status that does not pass.
     Status(u16),
@@ -78,6 +83,8 @@ pub(crate) enum Reason {
     UnknownIssuer,
     /// The server's certificate is for other names.
     WrongName,
+    /// The server's certificate has expired, or is not valid yet.
+    WrongTime,
     /// The TLS handshake failed otherwise.
     Tls(String),
     /// No process listens on the port.
@@ -102,8 +109,8 @@ impl fmt::Display for Reason {
             Self::Refused => f.write_str("refused the connection"),
             Self::Closed => f.write_str("closed the connection before it answered"),
             Self::Unresolved(cause) => write!(f, "cannot be resolved: {cause}"),
-            Self::TimedOut { phase, after } => {
-                write!(f, "did not pass within {}: {phase}", duration::show(*after))
+            Self::TimedOut { phase, after, said } => {
+                write!(f, "did not pass within {}: {phase}{}", duration::show(*after), Said(said))
             }
             Self::Status(status) => write!(f, "answered {status}"),
             Self::TooManyRedirects => f.write_str("redirected more than 10 times"),
@@ -114,6 +121,7 @@ impl fmt::Display for Reason {
             Self::NotHttp(how) => write!(f, "gave no HTTP answer: {how}"),
             Self::UnknownIssuer => f.write_str("has a certificate that no trusted CA has signed"),
             Self::WrongName => f.write_str("has a certificate for another name"),
+            Self::WrongTime => f.write_str("has a certificate that has expired or is not valid yet"),
             Self::Tls(cause) => write!(f, "failed the TLS handshake: {cause}"),
             Self::NotListening => f.write_str("has no listener"),
             Self::NoFile => f.write_str("does not exist"),
@@ -141,6 +149,7 @@ impl Reason {
             Self::TooManyRedirects | Self::BadRedirect(_) => "name the URL that answers by itself",
             Self::UnknownIssuer => "name its CA with --tls-ca FILE, or accept any certificate with --tls-insecure",
             Self::WrongName => "name the host that the certificate is for with --tls-server-name",
+            Self::WrongTime => "renew it, or see the clocks",
             Self::Tls(_) => "see whether this is a TLS port, and the server's log",
             Self::NoFile => "see the log of what should make it",
             Self::ExitCode(..) | Self::Killed(..) => "run the command by hand",
@@ -185,7 +194,7 @@ mod tests {
 
     #[test]
     fn reasons_end_a_sentence_about_the_check() {
-        let timed_out = Reason::TimedOut { phase: Phase::Resolving, after: Duration::from_secs(1) };
+        let timed_out = Reason::TimedOut { phase: Phase::Resolving, after: Duration::from_secs(1), said: String::new() };
         assert_eq!(timed_out.to_string(), "did not pass within 1s: its name was not resolved");
         assert_eq!(Reason::ExitCode(2, String::new()).to_string(), "exited 2");
         assert_eq!(Reason::ExitCode(2, "no response".to_owned()).to_string(), "exited 2: no response");

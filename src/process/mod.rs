@@ -5,16 +5,18 @@
 //! installed, so no disposition needs to be put back (but SIGCHLD's, see `sys`).
 
 pub(crate) mod sys;
+pub(crate) mod watchdog;
 
 use crate::process::sys::{Death, Original, as_we_were};
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use std::ffi::OsString;
-use std::io;
+use std::fs;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -22,8 +24,17 @@ use std::time::{Duration, Instant};
 
 /// The signals that end podgate: those that a container is stopped with (an image's STOPSIGNAL may be QUIT, USR1, …), and those
 /// of a terminal. Their default action would end it as well, but PID 1 has none.
-const ENDING: [Signal; 6] =
-    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTERM];
+const ENDING: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTERM,
+    Signal::SIGPWR,
+];
+/// The STOPSIGNAL of images with systemd in them: SIGRTMIN+3 as the kernel and glibc count.
+const SYSTEMD_STOP: i32 = 37;
 
 /// How long killed children may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
@@ -32,14 +43,15 @@ const GONE_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Signals {
     stream: SignalFd,
+    ending: SigSet,
     original: Original,
 }
 
 /// What arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrived {
-    /// A signal that ends podgate.
-    Ending(Signal),
+    /// A signal that ends podgate: its number.
+    Ending(u8),
     /// A child changed its state.
     Child,
 }
@@ -50,26 +62,33 @@ impl Signals {
     /// # Errors
     /// Those of signalfd(2): no descriptor is left (EMFILE, ENFILE), or memory.
     pub(crate) fn take() -> Result<Self, Errno> {
-        let mut taken = SigSet::empty();
-        ENDING.iter().for_each(|signal| taken.add(*signal));
+        let mut taken: Vec<i32> = ENDING.iter().map(|signal| *signal as i32).collect();
+        if is_pid_1() {
+            taken.push(SYSTEMD_STOP);
+            // The STOPSIGNAL of Apache's images. On a terminal it tells of another size.
+            if !io::stdin().is_terminal() {
+                taken.push(Signal::SIGWINCH as i32);
+            }
+        }
+        let ending = sys::signal_set(&taken);
+        let mut taken = ending;
         taken.add(Signal::SIGCHLD);
         let mask = taken.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let ignores_child = sys::mind_children()?;
         let stream = SignalFd::with_flags(&taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { stream, original: Original { mask, ignores_child } })
+        Ok(Self { stream, ending, original: Original { mask, ignores_child } })
     }
 
     /// The next signal that has arrived, if any. Never blocks.
     pub(crate) fn next(&self) -> Option<Arrived> {
-        loop {
-            let info = self.stream.read_signal().ok()??;
-            let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
-            match signal {
-                Some(Signal::SIGCHLD) => return Some(Arrived::Child),
-                Some(signal) => return Some(Arrived::Ending(signal)),
-                None => {}
-            }
-        }
+        let number = self.stream.read_signal().ok()??.ssi_signo;
+        let is_child = i32::try_from(number) == Ok(Signal::SIGCHLD as i32);
+        Some(if is_child { Arrived::Child } else { Arrived::Ending(u8::try_from(number).unwrap_or(u8::MAX)) })
+    }
+
+    /// Another descriptor, for the signals that end podgate alone.
+    fn ending(&self) -> Result<SignalFd, Errno> {
+        SignalFd::with_flags(&self.ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
     }
 
     /// How they were before.
@@ -90,7 +109,14 @@ pub(crate) fn become_command(name: &OsString, arguments: &[OsString], original: 
     let mut command = Command::new(name);
     command.args(arguments);
     as_we_were(&mut command, original, Death::Survives);
-    command.exec()
+    let error = command.exec();
+    sys::ignore_pipe();
+    error
+}
+
+/// Has this process the duties of an init?
+fn is_pid_1() -> bool {
+    Pid::this().as_raw() == 1
 }
 
 /// How a child ended.
@@ -109,14 +135,32 @@ pub(crate) struct Children {
     original: Original,
     living: Vec<Pid>,
     ended: Vec<(Pid, End)>,
+    /// Those of `living` that were killed: nobody asks how they ended, and their number may be another's then.
+    abandoned: Vec<Pid>,
     /// Groups that were killed and may not be gone yet.
     killed: Vec<Pid>,
+    /// How it was before the first command was started.
+    before: Option<Before>,
+}
+
+/// What a process has from before its exec, and keeps.
+#[derive(Debug)]
+struct Before {
+    is_subreaper: bool,
+    children: Vec<Pid>,
 }
 
 impl Children {
     /// None yet.
     pub(crate) const fn new(original: Original) -> Self {
-        Self { original, living: Vec::new(), ended: Vec::new(), killed: Vec::new() }
+        Self {
+            original,
+            living: Vec::new(),
+            ended: Vec::new(),
+            abandoned: Vec::new(),
+            killed: Vec::new(),
+            before: None,
+        }
     }
 
     /// Starts a command in a process group of its own, with nothing to read.
@@ -124,8 +168,12 @@ impl Children {
     /// # Errors
     /// Those of fork(2), execve(2) and pipe(2).
     pub(crate) fn spawn(&mut self, command: &mut Command) -> io::Result<Pid> {
-        // What a killed command leaves behind comes to us, so that it can be reaped (prctl(2)). CMD must not inherit that: `clear`.
-        let _ = prctl::set_child_subreaper(true);
+        if self.before.is_none() {
+            let is_subreaper = prctl::get_child_subreaper().unwrap_or(false);
+            self.before = Some(Before { is_subreaper, children: own_children() });
+            // What a killed command leaves behind comes to us, so that it can be reaped (prctl(2)). CMD must not inherit that: `clear`.
+            let _ = prctl::set_child_subreaper(true);
+        }
         command.stdin(Stdio::null()).process_group(0);
         as_we_were(command, self.original, Death::Dies);
         let child = command.spawn()?;
@@ -134,10 +182,11 @@ impl Children {
         Ok(pid)
     }
 
-    /// Reaps all that has ended. What is left of an ended command's group is killed while its leader, not yet reaped, keeps the
+    /// Reaps all that has ended; as PID 1, also what others left behind. What is left of an ended command's group is killed while its leader, not yet reaped, keeps the
     /// group's number from being used again.
     pub(crate) fn reap(&mut self) {
-        if self.living.is_empty() && self.killed.is_empty() {
+        // Children from before an exec are their next program's to wait for.
+        if self.before.is_none() && !is_pid_1() {
             return;
         }
         let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -153,7 +202,10 @@ impl Children {
             };
             if let Some(index) = ours {
                 self.living.swap_remove(index);
-                self.ended.push((pid, end));
+                match self.abandoned.iter().position(|it| *it == pid) {
+                    Some(index) => drop(self.abandoned.swap_remove(index)),
+                    None => self.ended.push((pid, end)),
+                }
             }
         }
         self.killed.retain(|group| killpg(*group, None).is_ok());
@@ -167,10 +219,11 @@ impl Children {
 
     /// Kills this one and its group. It is reaped when it is dead.
     pub(crate) fn kill(&mut self, pid: Pid) {
+        self.ended.retain(|(it, _)| *it != pid);
         if self.living.contains(&pid) {
             self.kill_group(pid);
+            self.abandoned.push(pid);
             self.reap();
-            self.ended.retain(|(it, _)| *it != pid);
         }
     }
 
@@ -179,12 +232,27 @@ impl Children {
         self.living.clone().into_iter().for_each(|pid| self.kill_group(pid));
         let patience = Instant::now();
         self.reap();
-        while !(self.living.is_empty() && self.killed.is_empty()) && patience.elapsed() < GONE_WITHIN {
+        while (self.kill_strays() || !self.living.is_empty() || !self.killed.is_empty()) && patience.elapsed() < GONE_WITHIN {
             std::thread::sleep(Duration::from_millis(1));
             self.reap();
         }
         self.ended.clear();
-        let _ = prctl::set_child_subreaper(false);
+        if let Some(before) = self.before.take() {
+            let _ = prctl::set_child_subreaper(before.is_subreaper);
+        }
+    }
+
+    /// Kills what commands put into sessions of their own (setsid(2)) and left behind; CMD would find it among its children. PID 1 cannot
+    /// tell it from the orphans of others, and leaves it. `false`: there is none.
+    fn kill_strays(&self) -> bool {
+        let Some(before) = self.before.as_ref().filter(|_| !is_pid_1()) else { return false };
+        let is_stray = |pid: &Pid| !before.children.contains(pid) && !self.living.contains(pid);
+        let strays: Vec<Pid> = own_children().into_iter().filter(is_stray).collect();
+        for pid in &strays {
+            // ESRCH: it has ended meanwhile.
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        !strays.is_empty()
     }
 
     fn kill_group(&mut self, leader: Pid) {
@@ -193,4 +261,11 @@ impl Children {
             self.killed.push(leader);
         }
     }
+}
+
+/// The children of this process (proc(5)); none where the kernel does not tell.
+fn own_children() -> Vec<Pid> {
+    let me = Pid::this();
+    let text = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
 }

@@ -4,7 +4,7 @@
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, signal, sigprocmask};
 use nix::unistd::{Pid, getppid};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -37,6 +37,24 @@ pub(super) fn mind_children() -> Result<bool, Errno> {
     // SAFETY: SIG_DFL runs no code of ours, and nothing else in this process has set a handler for SIGCHLD.
     let before = unsafe { sigaction(Signal::SIGCHLD, &default) }?;
     Ok(matches!(before.handler(), SigHandler::SigIgn))
+}
+
+/// Ignores SIGPIPE, as Rust's runtime does at the start: an exec that failed has given it its default action back, and the next line
+/// that nobody reads would kill us instead of telling why.
+pub(super) fn ignore_pipe() {
+    // SAFETY: SIG_IGN runs no code of ours.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+}
+
+/// These signals, by number: nix has no names for the real-time ones.
+pub(super) fn signal_set(numbers: &[i32]) -> SigSet {
+    let mut set = *SigSet::empty().as_ref();
+    for number in numbers {
+        // SAFETY: `set` is an initialised sigset_t of our own; sigaddset(3) refuses numbers that are no signals.
+        unsafe { libc::sigaddset(&raw mut set, *number) };
+    }
+    // SAFETY: `set` was made by sigemptyset(3) and sigaddset(3) alone.
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 /// Makes `command`, when it is executed or spawned, start with the original signal mask and dispositions. SIGPIPE, which Rust's

@@ -1,0 +1,52 @@
+//! Ends podgate where it cannot end itself: a path on a network or FUSE file system whose server is gone makes connect(2) and execve(2)
+//! hang for ever. A hang of that kind is killable, so ending the process from another thread works.
+
+use super::Signals;
+use crate::event_loop::is_ready;
+use nix::poll::PollFlags;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long after a signal, or after the end of all, the main thread has had its chance.
+const CHANCE: Duration = Duration::from_secs(1);
+/// It does nothing that needs a deep stack, but print one line.
+const STACK: usize = 128 * 1024;
+/// Longer than any wait.
+const FOR_EVER: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    over: Arc<AtomicBool>,
+}
+
+impl Watchdog {
+    /// Calls `bite` in a thread of its own if a signal that ends podgate, or `end`, has come, and a second later the watchdog is still
+    /// there. It gets the signal's number, if it was a signal. Without a thread or a descriptor to be had, nobody watches.
+    pub(crate) fn start(signals: &Signals, end: Option<Instant>, bite: impl FnOnce(Option<u8>) + Send + 'static) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        if let Ok(ending) = signals.ending() {
+            let watch = move || {
+                let left = end.map_or(FOR_EVER, |end| end.saturating_duration_since(Instant::now()));
+                is_ready(ending.as_fd(), PollFlags::POLLIN, left);
+                // The main thread reads the signal meanwhile, if it can.
+                thread::sleep(CHANCE);
+                if !is_over.load(Ordering::SeqCst) {
+                    bite(ending.read_signal().ok().flatten().and_then(|info| u8::try_from(info.ssi_signo).ok()));
+                }
+            };
+            let _ = thread::Builder::new().stack_size(STACK).spawn(watch);
+        }
+        Self { over }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
