@@ -3,6 +3,9 @@
 //! Three real processes: this program as the sidecar (an HTTP server that answers 503 until it is ready), `podgate wait`, and this
 //! program as the app, which podgate becomes. Each says when it began, on the clock that they share; the timeline is made from that.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a demo shows something")]
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "of a few numbers of its own")]
+
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -62,7 +65,9 @@ fn sidecar() -> Result<()> {
     std::thread::sleep(SLOW);
     ready.store(true, std::sync::atomic::Ordering::SeqCst);
     tell("ready")?;
-    Ok(drop(std::io::stdin().read(&mut [0])))
+    // Until the demo is over, which closes our stdin.
+    let _ = std::io::stdin().read(&mut [0])?;
+    Ok(())
 }
 
 /// Begins, and works for a moment.
@@ -99,8 +104,7 @@ fn podgate_binary(me: &Path) -> Result<PathBuf> {
 fn demo() -> Result<()> {
     let me = env::current_exe()?;
     let podgate = podgate_binary(&me)?;
-    let mut sidecar =
-        Process(Command::new(&me).arg("sidecar").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+    let mut sidecar = Process(Command::new(&me).arg("sidecar").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
     let mut from_sidecar = BufReader::new(sidecar.0.stdout.take().ok_or("the sidecar has no output")?);
     let port = hear(&mut from_sidecar, "port")?;
     let sidecar_started = hear(&mut from_sidecar, "started")?;

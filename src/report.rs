@@ -133,7 +133,16 @@ impl Report {
     /// On stderr, with the usual termination message, before anything is known.
     pub(crate) fn plain(format: Format) -> Self {
         let termination = Some((PathBuf::from(TERMINATION_LOG), Origin::Default));
-        Self { sink: None, format, level: Level::Normal, terminal: false, live_is_shown: false, stalled: false, torn: false, termination }
+        Self {
+            sink: None,
+            format,
+            level: Level::Normal,
+            terminal: false,
+            live_is_shown: false,
+            stalled: false,
+            torn: false,
+            termination,
+        }
     }
 
     /// As the options say. A container log that cannot be opened is a warning: a hook must not fail because its lines are lost.

@@ -182,7 +182,10 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
     let one = |text: &String| {
         check::parse(text).map_err(|cause| {
             if is_unquoted {
-                return Stop::Wrong(format!("{} (not shown): is no check; quote a header: -H 'NAME: VALUE'", given.source));
+                return Stop::Wrong(format!(
+                    "{} (not shown): is no check; quote a header: -H 'NAME: VALUE'",
+                    given.source
+                ));
             }
             bad(&given.source, &check::redacted_refusal(text), &cause)
         })

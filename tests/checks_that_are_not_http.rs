@@ -174,6 +174,103 @@ fn exec_splits_words_as_a_shell_but_runs_none() {
 }
 
 #[test]
+fn exec_with_an_operator_of_the_shell_is_warned_about() {
+    let folder = Folder::new();
+    let file = folder.text("file");
+    podgate(["check", &format!("exec:echo a > {file}")]).run().code(0).says("no shell is run").says("exec:sh -c");
+    assert!(!Path::new(&file).exists());
+    podgate(["check", "exec:sh -c 'true && true'"]).run().code(0).says_not("no shell is run");
+}
+
+#[test]
+fn exec_leaves_nothing_to_cmd() {
+    // What a check's command puts into a session of its own would be CMD's child, and later its zombie.
+    let show = "sleep 0.2; ps -o comm= --ppid $$ | grep -c sleep || true";
+    podgate(["wait", "exec:setsid -f sleep 301", "--", "sh", "-c", show]).run().code(0).prints("0\n");
+}
+
+#[test]
+fn a_child_from_before_is_left_alone() {
+    let starter = ["sh", "-c", "sleep 302 & echo $! ; exec \"$@\"", "sh"];
+    let done = crate::support::inside(&starter, ["wait", "-t", "300ms", "exec:false"]).run();
+    done.code(124);
+    let pid = nix::unistd::Pid::from_raw(done.stdout.trim().parse().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it lives");
+}
+
+#[test]
+fn an_old_end_is_never_taken_for_a_new_commands() {
+    // The pid of a command that was killed comes back at once: in a PID namespace one can ask for it.
+    if !crate::support::namespaces() {
+        return;
+    }
+    let folder = Folder::new();
+    let pids = folder.text("pids");
+    let script = folder.script("hang", &format!("echo $$ >> {pids}; exec sleep 100"));
+    let again = format!(
+        "\"$@\" & while ! test -s {pids}; do sleep 0.01; done; pid=$(head -n 1 {pids}); while kill -0 $pid 2>/dev/null; do :; done; \
+         for try in 1 2 3 4 5; do echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 0.3; done; wait"
+    );
+    let starter: Vec<&str> = crate::support::AS_PID_1.iter().copied().chain(["sh", "-c", &again, "sh"]).collect();
+    let options = ["wait", "-t", "2s", "--attempt-timeout", "200ms", "--interval", "400ms"];
+    let check = format!("exec:{script}");
+    let done = crate::support::inside(&starter, options.into_iter().chain([check.as_str()])).run();
+    done.says_not("killed by signal").says("the command did not end");
+    let text = fs::read_to_string(&pids).unwrap();
+    let mut seen: Vec<&str> = text.lines().collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert!(seen.len() < text.lines().count(), "no pid came back: the test shows nothing\n{text}{done}");
+}
+
+#[test]
+fn exec_that_is_cut_off_tells_what_it_said_last() {
+    let done = podgate(["check", "--attempt-timeout", "500ms", "exec:sh -c 'echo step 3 of 7; sleep 20'"]).run();
+    done.code(1).says("did not pass within 500ms: the command did not end: step 3 of 7");
+}
+
+/// Runs what comes after where /tmp/podgate-dead is a FUSE file system whose server never answers.
+const DEAD: &[&str] = &[
+    "unshare",
+    "--mount",
+    "python3",
+    "-c",
+    "import ctypes,os,subprocess,sys\n\
+     libc=ctypes.CDLL(None,use_errno=True)\n\
+     fuse=os.open('/dev/fuse',os.O_RDWR)\n\
+     at=sys.argv[1].encode();os.makedirs(at,exist_ok=True)\n\
+     options=f'fd={fuse},rootmode=40000,user_id=0,group_id=0'.encode()\n\
+     assert libc.mount(b'x',at,b'fuse',0,options)==0\n\
+     sys.exit(subprocess.run(sys.argv[2:]).returncode)",
+];
+
+#[test]
+fn a_file_system_that_never_answers_holds_nothing_up() {
+    if !crate::support::namespaces() || !crate::support::needs("/dev/fuse", Path::new("/dev/fuse").exists()) {
+        return;
+    }
+    let folder = Folder::new();
+    let dead = folder.text("dead");
+    let starter: Vec<&str> = DEAD.iter().copied().chain([dead.as_str()]).collect();
+    let inside = |arguments: &[&str]| crate::support::inside(&starter, arguments.iter().copied());
+    for kind in ["file://", "unix://", "exec:"] {
+        let check = format!("{kind}{dead}/ready");
+        inside(&["wait", "-t", "500ms", &check]).run().code(124).within(Duration::from_secs(10)).says("gave up");
+        inside(&["check", &check]).run().code(1).within(Duration::from_secs(10));
+        let running = inside(&["wait", "-t", "20s", &check, "--", "echo", "no"]).start();
+        let pid = running.podgate_pid();
+        std::thread::sleep(Duration::from_millis(200));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        running.finish().code(143).within(Duration::from_secs(10)).prints("");
+    }
+    // A neighbour that can be looked at is not held up.
+    inside(&["wait", "--any", &format!("file://{dead}/ready"), "file:///"])
+        .run()
+        .code(0)
+        .within(Duration::from_secs(10));
+}
+
+#[test]
 fn exec_of_what_does_not_exist_is_never_at_once() {
     for (check, reason) in [
         ("exec:podgate-has-no-such-command", "does not exist"),

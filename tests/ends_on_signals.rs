@@ -137,6 +137,32 @@ fn signals_that_images_name_as_stopsignal_end_it_too() {
         let pid = running.pid();
         ends(running, pid, signal, "a stop signal");
     }
+    if !namespaces() {
+        return;
+    }
+    // Apache has WINCH, images with systemd RTMIN+3.
+    for number in ["WINCH", "37"] {
+        let running = inside(AS_PID_1, ["wait", &closed.tcp(), "--", "echo", "no"]).start();
+        running.says("refused");
+        let pid = running.podgate_pid();
+        crate::support::output(Command::new("kill").args(["-s", number, &pid.to_string()]));
+        let done = running.finish();
+        done.within(Duration::from_secs(10)).prints("");
+        assert!(matches!(done.status.code(), Some(156 | 165)), "{done}");
+    }
+}
+
+#[test]
+fn pid_1_reaps_what_others_leave_behind() {
+    if !namespaces() {
+        return;
+    }
+    // `sh` leaves an orphan to PID 1, which podgate has become; CMD then finds no zombie among its children.
+    let script = "(sleep 0.2 &) ; exec \"$@\"";
+    let starter: Vec<&str> = AS_PID_1.iter().copied().chain(["sh", "-c", script, "sh"]).collect();
+    let show = "ps -o stat=,args= --ppid 1 | grep -c ^Z";
+    let done = inside(&starter, ["wait", "--initial-delay", "600ms", "file:///", "--", "sh", "-c", show]).run();
+    done.prints("0\n");
 }
 
 #[test]

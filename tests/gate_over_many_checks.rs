@@ -246,6 +246,11 @@ fn disable_beats_everything_and_says_what_was_skipped() {
     podgate(["wait", &tcp]).env("PODGATE_DISABLE", "gates").run().code(0);
     podgate(["wait", &tcp]).env("PODGATE_DISABLE", "gate").run().code(2).says("PODGATE_DISABLE \"gate\"");
     podgate(["check", &tcp]).env("PODGATE_DISABLE", "all").run().code(1);
+    // The mesh's CA is mounted where there is a mesh.
+    if cfg!(feature = "tls") {
+        let call = ["wait", "--tls-ca", "/no/such/ca", "https://localhost:1/", "--", "echo", "ran"];
+        podgate(call).env("PODGATE_DISABLE", "1").run().code(0).prints("ran\n");
+    }
     podgate(["wait", "db:1"]).env("PODGATE_DISABLE", "all").run().code(2);
 }
 

@@ -174,6 +174,51 @@ fn redirects_are_followed_while_the_host_name_stays_the_same() {
 }
 
 #[test]
+fn a_host_header_goes_along_with_relative_redirects_only() {
+    let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(0));
+    let own = std::sync::Arc::clone(&port);
+    let server = Server::http(move |head| match head.split(' ').nth(1).unwrap_or_default() {
+        "/" => redirect(302, "/relative"),
+        "/relative" => {
+            redirect(302, &format!("http://127.0.0.1:{}/absolute", own.load(std::sync::atomic::Ordering::SeqCst)))
+        }
+        _ => answer(200, &[], ""),
+    });
+    port.store(server.port(), std::sync::atomic::Ordering::SeqCst);
+    check(&server, &["-H", "Host: app.example"]).code(0);
+    let hosts: Vec<bool> =
+        server.requests().iter().map(|it| it.to_ascii_lowercase().contains("host: app.example")).collect();
+    assert_eq!(hosts, [true, true, false]);
+}
+
+#[test]
+fn an_answer_that_fails_is_read_all_the_same() {
+    // A server that sees a reset says "broken pipe" in its log, with every attempt.
+    let (send, written) = std::sync::mpsc::channel();
+    let send = std::sync::Mutex::new(send);
+    let server = Server::raw(move |mut stream| {
+        crate::support::server::head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 503 No\r\nContent-Length: 4000\r\n\r\n");
+        thread::sleep(Duration::from_millis(30));
+        let mut fine = stream.write_all(&[b'x'; 2000]);
+        thread::sleep(Duration::from_millis(30));
+        fine = fine.and_then(|()| stream.write_all(&[b'x'; 2000]));
+        let _ = send.lock().unwrap().send(fine.is_ok());
+    });
+    check(&server, &[]).code(1).says("answered 503");
+    assert!(written.recv_timeout(Duration::from_secs(5)).unwrap());
+}
+
+#[test]
+fn long_requests_are_sent_whole() {
+    let server = Server::status(200);
+    let long = "x".repeat(20_000);
+    podgate(["check", "-H", &format!("Cookie: {long}"), &server.url(&format!("/{long}"))]).run().code(0);
+    assert!(server.requests()[0].len() > 40_000);
+    check(&server, &["-H", "Host: a", "-H", "Host: b"]).code(2).says("one Host");
+}
+
+#[test]
 fn no_proxy_is_taken_from_the_environment() {
     let (server, proxy) = (Server::status(200), Server::status(502));
     let mut call = podgate(["check", &server.url("/")]);

@@ -158,7 +158,15 @@ fn a_redirect_to_https_is_verified_too() {
     nginx.check("/secure", &["--tls-ca", &ca]).code(0);
     nginx.check("/secure", &["--tls-insecure"]).code(0);
     nginx.check("/secure", &["--tls-ca", &nginx.folder.text("stranger.crt")]).code(1).says("no trusted CA has signed");
-    nginx.check("/secure", &[]).code(1).says("redirected to https");
+    nginx.check("/secure", &[]).code(1).says("no trusted CA has signed");
+    let url = format!("http://localhost:{}/secure", nginx.http);
+    podgate(["check", &url]).env("SSL_CERT_FILE", &ca).run().code(0);
+    podgate(["check", &url])
+        .env("SSL_CERT_FILE", "/no/such/bundle")
+        .run()
+        .code(1)
+        .says("redirected to https")
+        .says("SSL_CERT_FILE");
 }
 
 #[cfg(feature = "tls")]

@@ -194,6 +194,74 @@ fn a_reader_who_does_not_read_holds_nothing_up() {
     done.code(124).within(Duration::from_secs(10));
 }
 
+/// Runs what comes after with its stderr on a pipe that nobody reads and that has so many bytes left.
+const NEARLY_FULL: &str = "import fcntl,os,subprocess,sys\n\
+    r,w=os.pipe()\nos.set_blocking(w,False)\n\
+    try:\n  while True: os.write(w,b'x'*4096)\n\
+    except BlockingIOError: pass\n\
+    os.read(r,int(sys.argv[1]))\nos.set_blocking(w,True)\n\
+    sys.exit(subprocess.run(sys.argv[2:],stderr=w).returncode)";
+
+#[test]
+fn a_long_line_and_many_lines_hold_nothing_up_either() {
+    let closed = ClosedPort::new();
+    let page = ["python3", "-c", NEARLY_FULL, "4096"];
+    let long = format!("http://127.0.0.1:{}/{}", closed.port(), "a".repeat(6000));
+    inside(&page, ["wait", "-t", "300ms", &long]).run().code(124).within(Duration::from_secs(10));
+    let none = ["python3", "-c", NEARLY_FULL, "0"];
+    let folder = Folder::new();
+    let files: Vec<String> = (0..60).map(|index| format!("file://{}", folder.file(&index.to_string(), ""))).collect();
+    let done =
+        inside(&none, ["wait"].into_iter().chain(files.iter().map(String::as_str)).chain(["--", "echo", "ran"])).run();
+    done.code(0).prints("ran\n").within(Duration::from_secs(4));
+}
+
+#[test]
+fn a_log_that_is_gone_hides_no_exit_code_and_no_termination_message() {
+    let folder = Folder::new();
+    let path = folder.text("termination");
+    let closing = "import os,subprocess,sys\nr,w=os.pipe()\nos.close(r)\nsys.exit(subprocess.run(sys.argv[1:],stderr=w).returncode)";
+    inside(&["python3", "-c", closing], ["wait", "--termination-log", &path, "file:///", "--", "/nonexistent"])
+        .run()
+        .code(127);
+    assert!(fs::read_to_string(&path).unwrap().contains("/nonexistent"));
+}
+
+#[test]
+fn a_probe_that_is_typed_wrongly_ends_no_container_either() {
+    let folder = Folder::new();
+    let path = folder.file("termination", "before");
+    for call in [&["check", "--bogus"][..], &["check", "nonsense"], &["check"]] {
+        podgate(call).env("PODGATE_TERMINATION_LOG", &path).run().code(2);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before");
+    }
+}
+
+#[test]
+fn the_live_line_is_not_drawn_at_every_attempt() {
+    if !crate::support::needs("script(1)", crate::support::program("script", &[]).is_some()) {
+        return;
+    }
+    let closed = ClosedPort::new();
+    let command = format!("{} wait -t 1s {}", crate::support::PODGATE, closed.tcp());
+    let done = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert!(done.stdout.len() < 3000, "{}", String::from_utf8_lossy(&done.stdout));
+}
+
+#[test]
+fn each_check_of_a_probe_tells_its_own_time() {
+    let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
+    let done = podgate(["check", "--log-format", "json", "file:///", &hang.url("/")]).run();
+    done.code(1);
+    let file = done.stderr.lines().find(|line| line.contains("file:///")).expect("a line");
+    let waited: u32 = file.split_once("\"waited_ms\":").expect("a time").1.trim_end_matches('}').parse().unwrap();
+    assert!(waited < 700, "{done}");
+}
+
 #[test]
 fn what_others_write_cannot_drive_the_terminal() {
     let done = podgate(["check", "exec:sh -c 'printf \"\\033]0;title\\007\\033[2Jtext\"; exit 1'"]).run();
@@ -221,6 +289,8 @@ fn no_secret_is_ever_printed() {
         ],
         vec!["check".into(), "-v".into(), "-H".into(), format!("Authorization: Bearer {secret}"), server.url("/")],
         vec!["check".into(), "-H".into(), secret.to_owned(), server.url("/")],
+        vec!["check".into(), "-H".into(), "X-Token:".into(), secret.to_owned(), server.url("/")],
+        vec!["check".into(), format!("exec:sh -c \"echo 'http://u:it'{secret}@h/' >&2; exit 1\"")],
         vec!["check".into(), "-H".into(), format!("Bad Name: {secret}"), server.url("/")],
         vec!["check".into(), "-H".into(), format!("X: {secret}\u{7}"), server.url("/")],
         vec!["check".into(), format!("--http-haeder=Authorization: {secret}"), server.url("/")],

@@ -174,7 +174,9 @@ impl LastLine {
 /// A line that was cut off, without a URL's authority that reaches the cut: its user info may be what was cut.
 fn without_cut_authority(line: &str) -> String {
     match line.rsplit_once("://") {
-        Some((before, after)) if !after.contains(|letter: char| letter == '/' || letter.is_whitespace()) => format!("{before}://***"),
+        Some((before, after)) if !after.contains(|letter: char| letter == '/' || letter.is_whitespace()) => {
+            format!("{before}://***")
+        }
         Some(_) | None => line.to_owned(),
     }
 }

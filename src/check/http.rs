@@ -247,7 +247,13 @@ impl Exchange {
         })
     }
 
-    fn call(&self, wire: Wire, url: &Url, method: &str, is_given_host: bool) -> Result<http::Response<ureq::Body>, Reason> {
+    fn call(
+        &self,
+        wire: Wire,
+        url: &Url,
+        method: &str,
+        is_given_host: bool,
+    ) -> Result<http::Response<ureq::Body>, Reason> {
         let ask = &self.ask.request;
         let given = |name: &str| ask.headers.iter().find(|it| it.is(name));
         // A header that is given replaces ours; an empty one takes it away (the kubelet's rule for Accept).
@@ -311,7 +317,11 @@ impl Exchange {
         use io::ErrorKind as Kind;
         let kind = error.kind();
         if kind == Kind::TimedOut {
-            return Reason::TimedOut { phase, after: self.until.saturating_duration_since(self.began), said: String::new() };
+            return Reason::TimedOut {
+                phase,
+                after: self.until.saturating_duration_since(self.began),
+                said: String::new(),
+            };
         }
         if [Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::UnexpectedEof].contains(&kind) {
             return if phase == Phase::Body {

@@ -36,7 +36,8 @@ impl Trust {
     /// Always.
     #[expect(clippy::unused_self, reason = "the same shape as with TLS")]
     pub(crate) fn ready(&self) -> Result<(), String> {
-        Err("this podgate was built without TLS and has no https checks; use the full build, or ask over http".to_owned())
+        Err("this podgate was built without TLS and has no https checks; use the full build, or ask over http"
+            .to_owned())
     }
 }
 

@@ -60,6 +60,15 @@ pub(super) struct Answer {
 impl<'a> Driver<'a> {
     /// A gate that starts to wait now.
     pub(super) fn new(checks: &'a [Check], spec: Spec, ask: Ask, signals: &'a Signals, report: &'a mut Report) -> Self {
+        for check in checks {
+            if let Some(word) = check.kind.shell_word(&check.name) {
+                let text = format!(
+                    "{:?}: no shell is run, so {word:?} is an argument like others; say exec:sh -c '…' for a shell",
+                    check.name
+                );
+                report.line(&Line::new(Severity::Warning, "no_shell", text));
+            }
+        }
         let children = Rc::new(RefCell::new(Children::new(signals.original())));
         // With a fixed interval nobody is to be woken. EMFILE: then files are asked for by the schedule.
         let watches = spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_file());
@@ -71,14 +80,28 @@ impl<'a> Driver<'a> {
         // A probe's one attempt is all there is.
         let end = if tells { spec.timeout } else { Some(spec.attempt_timeout) };
         let (need, gate) = (spec.need, Gate::new(spec, Time::at(Duration::ZERO)));
-        Self { checks, need, gate, leaves, children, watcher, start: Instant::now(), signals, report, drawn: None, end, tells }
+        Self {
+            checks,
+            need,
+            gate,
+            leaves,
+            children,
+            watcher,
+            start: Instant::now(),
+            signals,
+            report,
+            drawn: None,
+            end,
+            tells,
+        }
     }
 
     /// Waits for the answer. Afterwards no command of a check is left.
     pub(super) fn run(&mut self) -> Answer {
         let may_hang = self.checks.iter().any(|check| check.kind.goes_by_path());
         let end = self.end.and_then(|end| self.start.checked_add(end));
-        let _watchdog = may_hang.then(|| Watchdog::start(self.signals, end, bite));
+        let late = if self.tells { Exit::TimedOut } else { Exit::NotPassed };
+        let _watchdog = may_hang.then(|| Watchdog::start(self.signals, end, move |signal| bite(signal, late)));
         let verdict = self.wait();
         self.leaves.clear();
         self.children.borrow_mut().clear();
@@ -339,11 +362,11 @@ impl Entry {
 }
 
 /// Ends a podgate that hangs in the kernel.
-fn bite(signal: Option<u8>) {
-    let text = "the kernel does not come back from a path: the server of its file system may be gone; the command was not started";
+fn bite(signal: Option<u8>, late: Exit) {
+    let text = "the kernel does not come back from a path; see whether the server of its file system is gone";
     let (what, exit) = match signal {
         Some(number) => (format!("stopped by signal {number}: {text}"), Exit::Signal(number)),
-        None => (format!("gave up: {text}"), Exit::TimedOut),
+        None => (format!("gave up: {text}"), late),
     };
     Report::plain(Format::Text).failure(&Line::new(Severity::Error, "hangs", what));
     std::process::exit(exit.code().into());
@@ -365,7 +388,9 @@ fn about_check(line: Line, check: &Check, progress: &Progress) -> Line {
 /// Why a check does not pass, as far as is known.
 fn why(progress: &Progress) -> String {
     match &progress.last {
-        _ if progress.passes_in_a_row() > 0 => format!("passed {} in a row, not enough yet", progress.passes_in_a_row()),
+        _ if progress.passes_in_a_row() > 0 => {
+            format!("passed {} in a row, not enough yet", progress.passes_in_a_row())
+        }
         Some((reason, _)) => reason.to_string(),
         None if progress.attempts == 0 => "was not tried yet".to_owned(),
         None => "has not answered yet".to_owned(),

@@ -17,6 +17,10 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
     // Until the options are read, the variable alone tells how lines are to look.
     let is_json = std::env::var_os("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
     let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
+    // A probe that is typed wrongly must not overwrite why the app ended.
+    if std::env::args_os().nth(1).is_some_and(|command| command == Command::Check.name()) {
+        report.without_termination_log();
+    }
     let run = |typed: &Typed, report: &mut Report| -> Result<Exit, Stop> {
         open(typed, report)?;
         Ok(match (typed.command, &typed.dest) {

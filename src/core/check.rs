@@ -188,6 +188,16 @@ impl Kind {
         if near { schedule::NEAR } else { schedule::FAR }
     }
 
+    /// A word of an `exec:` check that a shell would have read as an operator: it stands by itself, and was not quoted.
+    pub(crate) fn shell_word(&self, typed: &str) -> Option<&'static str> {
+        const OPERATORS: [&str; 11] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "2>/dev/null"];
+        let Self::Exec(words) = self else { return None };
+        let is_bare = |operator: &&&str| {
+            words.iter().any(|word| word == **operator) && typed.split_ascii_whitespace().any(|word| word == **operator)
+        };
+        OPERATORS.iter().find(is_bare).copied()
+    }
+
     /// May an attempt hang in the kernel, because it goes by a path whose file system may not answer?
     pub(crate) const fn goes_by_path(&self) -> bool {
         match self {
@@ -609,6 +619,20 @@ mod tests {
             ("http://host/p p", "http://host/p p"),
         ] {
             assert_eq!(redacted_refusal(text), shown);
+        }
+    }
+
+    #[test]
+    fn an_operator_of_the_shell_is_seen_where_it_is_not_quoted() {
+        for (text, word) in [
+            ("exec:true && false", Some("&&")),
+            ("exec:echo a > b", Some(">")),
+            ("exec:sh -c 'true && false'", None),
+            ("exec:echo '|'", None),
+            ("exec:echo a>b", None),
+            ("tcp://localhost:80", None),
+        ] {
+            assert_eq!(kind(text).shell_word(text), word, "{text}");
         }
     }
 

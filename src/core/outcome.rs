@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn reasons_end_a_sentence_about_the_check() {
-        let timed_out = Reason::TimedOut { phase: Phase::Resolving, after: Duration::from_secs(1), said: String::new() };
+        let timed_out =
+            Reason::TimedOut { phase: Phase::Resolving, after: Duration::from_secs(1), said: String::new() };
         assert_eq!(timed_out.to_string(), "did not pass within 1s: its name was not resolved");
         assert_eq!(Reason::ExitCode(2, String::new()).to_string(), "exited 2");
         assert_eq!(Reason::ExitCode(2, "no response".to_owned()).to_string(), "exited 2: no response");

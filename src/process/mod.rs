@@ -232,7 +232,9 @@ impl Children {
         self.living.clone().into_iter().for_each(|pid| self.kill_group(pid));
         let patience = Instant::now();
         self.reap();
-        while (self.kill_strays() || !self.living.is_empty() || !self.killed.is_empty()) && patience.elapsed() < GONE_WITHIN {
+        while (self.kill_strays() || !self.living.is_empty() || !self.killed.is_empty())
+            && patience.elapsed() < GONE_WITHIN
+        {
             std::thread::sleep(Duration::from_millis(1));
             self.reap();
         }

@@ -26,7 +26,11 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     /// Calls `bite` in a thread of its own if a signal that ends podgate, or `end`, has come, and a second later the watchdog is still
     /// there. It gets the signal's number, if it was a signal. Without a thread or a descriptor to be had, nobody watches.
-    pub(crate) fn start(signals: &Signals, end: Option<Instant>, bite: impl FnOnce(Option<u8>) + Send + 'static) -> Self {
+    pub(crate) fn start(
+        signals: &Signals,
+        end: Option<Instant>,
+        bite: impl FnOnce(Option<u8>) + Send + 'static,
+    ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
         if let Ok(ending) = signals.ending() {
