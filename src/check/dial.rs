@@ -115,36 +115,31 @@ fn begin(place: &Place) -> Result<(OwnedFd, bool), Errno> {
 fn begin_with(family: AddressFamily, address: &dyn SockaddrLike) -> Result<(OwnedFd, bool), Errno> {
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
     match connect(socket.as_raw_fd(), address) {
-        Ok(()) => is_another(&socket).map(|()| (socket, true)),
+        // Not connected any more: it was accepted and is closed again. That was an answer.
+        Ok(()) => finished(&socket).map(|_| (socket, true)),
         // On this machine the answer is there already; asking for it costs less than waiting for it.
         Err(Errno::EINPROGRESS) => finished(&socket).map(|done| (socket, done)),
         Err(error) => Err(error),
     }
 }
 
-/// Is it connected?
+/// Is it connected, and to another socket? A loopback port from which outgoing connections get their numbers can be connected to itself:
+/// nobody listens, yet TCP's simultaneous open succeeds. A tool that asks often enough meets it.
 fn finished(socket: &OwnedFd) -> Result<bool, Errno> {
     match getsockopt(socket, sockopt::SocketError)? {
         0 => {}
         error => return Err(Errno::from_raw(error)),
     }
-    match getpeername::<SockaddrStorage>(socket.as_raw_fd()) {
-        Ok(_) => is_another(socket).map(|()| true),
-        Err(Errno::ENOTCONN) => Ok(false),
-        Err(error) => Err(error),
+    let peer = match getpeername::<SockaddrStorage>(socket.as_raw_fd()) {
+        Ok(peer) => peer,
+        Err(Errno::ENOTCONN) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_net = peer.as_sockaddr_in().is_some() || peer.as_sockaddr_in6().is_some();
+    if is_net && getsockname::<SockaddrStorage>(socket.as_raw_fd())? == peer {
+        return Err(Errno::ECONNREFUSED);
     }
-}
-
-/// Is the other end another socket? A loopback port from which outgoing connections get their numbers can be connected to itself:
-/// nobody listens, yet TCP's simultaneous open succeeds. A tool that asks often enough meets it.
-fn is_another(socket: &OwnedFd) -> Result<(), Errno> {
-    let own = getsockname::<SockaddrStorage>(socket.as_raw_fd())?;
-    let is_net = own.as_sockaddr_in().is_some() || own.as_sockaddr_in6().is_some();
-    // ENOTCONN: it was accepted and is closed again. That was an answer.
-    match getpeername::<SockaddrStorage>(socket.as_raw_fd()) {
-        Ok(peer) if is_net && peer == own => Err(Errno::ECONNREFUSED),
-        Ok(_) | Err(_) => Ok(()),
-    }
+    Ok(true)
 }
 
 /// Why a connection failed, in a person's words.

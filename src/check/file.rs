@@ -7,7 +7,7 @@
 //! where the path goes over a symbolic link that may change elsewhere, or where no instance can be had (EMFILE: the limit is per user
 //! of the whole node); then the schedule asks. Where it does tell, a slow poll stays on all the same.
 
-use super::mail::Mail;
+use super::mail::Desk;
 use super::{Leaf, Step};
 use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::schedule::Wake;
@@ -31,7 +31,7 @@ pub(super) struct Exists {
     path: PathBuf,
     index: usize,
     watcher: Option<Rc<RefCell<Watcher>>>,
-    under_way: Option<Mail<Look>>,
+    desk: Desk<Look>,
     wake: Wake,
 }
 
@@ -44,7 +44,7 @@ struct Look {
 
 impl Exists {
     pub(super) fn new(path: &str, index: usize, watcher: Option<Rc<RefCell<Watcher>>>) -> Self {
-        Self { path: PathBuf::from(path), index, watcher, under_way: None, wake: Wake::Asked }
+        Self { path: PathBuf::from(path), index, watcher, desk: Desk::new(), wake: Wake::Asked }
     }
 }
 
@@ -96,21 +96,15 @@ impl Leaf for Exists {
     }
 
     fn proceed(&mut self) -> Step {
-        let under_way = match self.under_way.take() {
-            Some(under_way) => under_way,
-            None => {
-                let path = self.path.clone();
-                let inotify = self.watcher.as_ref().map(|watcher| Arc::clone(&watcher.borrow().inotify));
-                match Mail::from(move || look(&path, inotify.as_deref())) {
-                    Ok(mail) => mail,
-                    Err(error) => return Step::Done(Outcome::NotYet(Reason::System("looked up", error.to_string()))),
-                }
+        // One that hangs since an earlier attempt is waited for.
+        if !self.desk.is_busy() {
+            let path = self.path.clone();
+            let inotify = self.watcher.as_ref().map(|watcher| Arc::clone(&watcher.borrow().inotify));
+            if let Err(error) = self.desk.ask(move || look(&path, inotify.as_deref())) {
+                return Step::Done(Outcome::NotYet(Reason::System("looked up", error.to_string())));
             }
-        };
-        let Some(look) = under_way.take() else {
-            self.under_way = Some(under_way);
-            return Step::Wait;
-        };
+        }
+        let Some(look) = self.desk.take() else { return Step::Wait };
         let known = self.watcher.as_ref().is_some_and(|watcher| watcher.borrow_mut().keep(self.index, look.watch));
         self.wake = if known { Wake::Watched } else { Wake::Asked };
         Step::Done(look.outcome)
@@ -121,7 +115,7 @@ impl Leaf for Exists {
     }
 
     fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(self.under_way.as_ref().map(|mail| (mail.as_fd(), PollFlags::POLLIN)));
+        interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN)));
     }
 
     fn wake(&self) -> Wake {

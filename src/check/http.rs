@@ -5,7 +5,7 @@
 //! is decided here: redirects, proxies, keep-alive, headers, limits.
 
 use super::dial::{Dial, Dialled, Place, To, dial_blocking};
-use super::mail::Mail;
+use super::mail::Desk;
 use super::resolve::Resolver;
 use super::stream::Stream;
 use super::tls::{self, Trust};
@@ -17,7 +17,7 @@ use crate::event_loop::Interest;
 use nix::poll::PollFlags;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,12 +51,13 @@ pub(super) struct Http {
     until: Instant,
     began: Instant,
     state: State,
+    desk: Desk<Outcome>,
 }
 
 enum State {
     Resolving,
     Dialling(Dial, Vec<Place>),
-    Exchanging(Mail<Outcome>, Arc<Doing>),
+    Exchanging(Arc<Doing>),
 }
 
 /// What an exchange is doing, told to who cancels it.
@@ -83,7 +84,7 @@ impl Http {
             Server::Socket(path) => To::Socket(path.clone()),
         };
         let now = Instant::now();
-        Self { url, ask, to, until: now, began: now, state: State::Resolving }
+        Self { url, ask, to, until: now, began: now, state: State::Resolving, desk: Desk::new() }
     }
 
     fn exchange(&mut self, socket: OwnedFd, places: Vec<Place>) -> Step {
@@ -96,9 +97,9 @@ impl Http {
             doing: Arc::clone(&doing),
         };
         let url = self.url.clone();
-        match Mail::from(move || exchange.run(socket, url).unwrap_or_else(Outcome::NotYet)) {
-            Ok(mail) => {
-                self.state = State::Exchanging(mail, doing);
+        match self.desk.ask(move || exchange.run(socket, url).unwrap_or_else(Outcome::NotYet)) {
+            Ok(()) => {
+                self.state = State::Exchanging(doing);
                 Step::Wait
             }
             Err(error) => Step::Done(Outcome::NotYet(Reason::System("asked", error.to_string()))),
@@ -124,7 +125,7 @@ impl Leaf for Http {
         }
         match &mut self.state {
             State::Resolving => Step::Wait,
-            State::Exchanging(mail, _) => mail.take().map_or(Step::Wait, Step::Done),
+            State::Exchanging(_) => self.desk.take().map_or(Step::Wait, Step::Done),
             State::Dialling(dial, places) => match dial.proceed() {
                 Dialled::Wait => Step::Wait,
                 Dialled::Failed(reason) => Step::Done(Outcome::NotYet(reason)),
@@ -140,7 +141,10 @@ impl Leaf for Http {
         match std::mem::replace(&mut self.state, State::Resolving) {
             State::Resolving => Phase::Resolving,
             State::Dialling(..) => Phase::Connecting,
-            State::Exchanging(_, doing) => doing.phase(),
+            State::Exchanging(doing) => {
+                self.desk.give_up();
+                doing.phase()
+            }
         }
     }
 
@@ -148,14 +152,14 @@ impl Leaf for Http {
         match &self.state {
             State::Resolving => self.to.interests(interests),
             State::Dialling(dial, _) => dial.interests(interests),
-            State::Exchanging(mail, _) => interests.push((mail.as_fd(), PollFlags::POLLIN)),
+            State::Exchanging(_) => interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN))),
         }
     }
 
     fn wake_at(&self) -> Option<Instant> {
         match &self.state {
             State::Dialling(dial, _) => dial.wake_at(),
-            State::Resolving | State::Exchanging(..) => None,
+            State::Resolving | State::Exchanging(_) => None,
         }
     }
 }

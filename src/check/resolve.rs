@@ -1,7 +1,7 @@
 //! From a host to its addresses. The resolver of musl blocks for seconds and cannot be cancelled, so it runs in a thread; one that
 //! does not come back is waited for by the next attempt too, so there is never more than one a check.
 
-use super::mail::Mail;
+use super::mail::Desk;
 use crate::core::check::Host;
 use crate::core::outcome::{Outcome, Reason, one_line};
 use nix::poll::PollFlags;
@@ -10,7 +10,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::event_loop::Interest;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// The most addresses of one name that are tried.
@@ -28,7 +27,7 @@ pub(super) struct Resolver {
     known: Vec<SocketAddr>,
     /// Until when they are known; for good if `None`.
     until: Option<Instant>,
-    pending: Option<Mail<io::Result<Vec<SocketAddr>>>>,
+    desk: Desk<io::Result<Vec<SocketAddr>>>,
 }
 
 /// What the resolver says.
@@ -49,7 +48,7 @@ impl Resolver {
             Host::Name(name) if name == "localhost" => localhost(port),
             Host::Name(_) => Vec::new(),
         };
-        Self { host: host.clone(), port, known, until: None, pending: None }
+        Self { host: host.clone(), port, known, until: None, desk: Desk::new() }
     }
 
     /// Asks, or asks again.
@@ -57,23 +56,15 @@ impl Resolver {
         if !self.known.is_empty() && self.until.is_none_or(|until| Instant::now() < until) {
             return Resolved::Addresses(self.known.clone());
         }
-        let pending = match self.pending.take() {
-            Some(pending) => pending,
-            None => {
-                let name = (self.host.to_string(), self.port);
-                match Mail::from(move || name.to_socket_addrs().map(|found| found.take(MOST_ADDRESSES).collect())) {
-                    Ok(pending) => pending,
-                    Err(error) => {
-                        return Resolved::Failed(Outcome::NotYet(Reason::System("resolved", error.to_string())));
-                    }
-                }
+        if !self.desk.is_busy() {
+            let name = (self.host.to_string(), self.port);
+            let ask = move || name.to_socket_addrs().map(|found| found.take(MOST_ADDRESSES).collect());
+            if let Err(error) = self.desk.ask(ask) {
+                return Resolved::Failed(Outcome::NotYet(Reason::System("resolved", error.to_string())));
             }
-        };
-        match pending.take() {
-            None => {
-                self.pending = Some(pending);
-                Resolved::Wait
-            }
+        }
+        match self.desk.take() {
+            None => Resolved::Wait,
             Some(Ok(addresses)) if !addresses.is_empty() => {
                 self.known.clone_from(&addresses);
                 self.until = Instant::now().checked_add(FRESH);
@@ -90,7 +81,7 @@ impl Resolver {
 
     /// What an answer can be waited for with.
     pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(self.pending.as_ref().map(|pending| (pending.as_fd(), PollFlags::POLLIN)));
+        interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN)));
     }
 }
 
