@@ -15,7 +15,7 @@ COPY src src
 COPY examples examples
 COPY tests tests
 # rustup adds the targets of rust-toolchain.toml only when it is asked to.
-RUN rustup toolchain install \
+RUN rustup toolchain install --no-self-update \
     && cargo build --release --locked --bin podgate --target "$(uname -m)-unknown-linux-musl" \
     && cp "target/$(uname -m)-unknown-linux-musl/release/podgate" /podgate
 
