@@ -190,13 +190,22 @@ fn every_option_is_a_variable_too() {
         .run();
     done.code(0).says("2 attempts");
     wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_QUIET", "1").run().code(124).says_not("waiting:");
-    wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_VERBOSE", "true").run().code(124).says("waiting for [");
+    wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_VERBOSE", "true").run().code(124).says("waiting for all of [");
     wait()
         .env("PODGATE_TIMEOUT", "50ms")
         .env("PODGATE_LOG_FORMAT", "json")
         .run()
         .code(124)
         .says("\"event\":\"gave_up\"");
+    let folder = Folder::new();
+    let (log, termination) = (folder.text("log"), folder.text("termination"));
+    let call =
+        wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_LOG_TO", &log).env("PODGATE_TERMINATION_LOG", &termination);
+    call.run().code(124).says_not("gave up");
+    assert!(
+        fs::read_to_string(&log).unwrap().contains("gave up")
+            && fs::read_to_string(&termination).unwrap().contains("gave up")
+    );
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
     podgate(["wait", "--failure-threshold", "1", &hang.url("/")])
         .env("PODGATE_ATTEMPT_TIMEOUT", "50ms")

@@ -52,7 +52,11 @@ fn quiet_says_failures_only_and_verbose_says_the_plan() {
     assert_eq!(done.stderr, "", "{done}");
     let done = podgate(["wait", "-q", "-t", "100ms", &closed.tcp()]).run();
     assert_eq!(done.stderr.lines().count(), 1, "{done}");
-    podgate(["wait", "-v", &server.url("/")]).run().code(0).says("waiting for [");
+    podgate(["wait", "-v", &server.url("/")])
+        .run()
+        .code(0)
+        .says("waiting for all of [")
+        .says("timeout 1m, attempt timeout 1s");
     let done = podgate(["check", "-q", &server.url("/")]).run();
     assert_eq!(done.stderr, "", "{done}");
 }

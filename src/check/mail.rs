@@ -79,7 +79,7 @@ impl<T: Send + 'static> Desk<T> {
                 let _ = writer.come.read();
                 Some(letter)
             }
-            other => {
+            other @ (State::Idle | State::Asked(_) | State::Writing | State::Closed) => {
                 *state = other;
                 None
             }
@@ -147,7 +147,7 @@ impl<T: Send + 'static> Writer<T> {
                     let _ = self.come.write(1);
                 }
                 State::Closed => return,
-                other => {
+                other @ (State::Idle | State::Writing | State::Come(_)) => {
                     *state = other;
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }

@@ -1,9 +1,11 @@
 //! `podgate wait`: blocks until the gate opens; then becomes CMD, if one is given.
 
 use super::gate::Driver;
+use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
-use crate::core::gate::Verdict;
+use crate::core::gate::{Need, Spec, Verdict};
+use crate::core::schedule::Pace;
 use crate::process::{Arrived, Children, Signals, become_command};
 use crate::report::{Line, Report, Severity};
 use crate::settings::{Gates, OnTimeout, Settings};
@@ -28,8 +30,7 @@ pub(super) fn run(settings: Settings, cmd: &[OsString], report: &mut Report, sig
         ));
         return go_on(cmd, report, signals);
     }
-    let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
-    report.line(&Line::new(Severity::Debug, "start", format!("waiting for {names:?}, as {gate:?}")));
+    report.line(&Line::new(Severity::Debug, "start", plan(&checks, &gate)));
     let mut driver = Driver::new(&checks, gate, ask, signals, report);
     let answer = driver.run();
     let verdict = match answer.verdict {
@@ -68,6 +69,29 @@ pub(super) fn run(settings: Settings, cmd: &[OsString], report: &mut Report, sig
             go_on(cmd, report, signals)
         }
     }
+}
+
+/// What is going to be done, for `--verbose`.
+fn plan(checks: &[Check], gate: &Spec) -> String {
+    let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+    let need = match gate.need {
+        Need::All => "all",
+        Need::Any => "any",
+    };
+    let pace = match gate.pace {
+        Pace::Proportional => "2% of the wait between attempts".to_owned(),
+        Pace::Every(interval) => format!("an attempt every {}", show(interval)),
+        Pace::Once => "one attempt".to_owned(),
+    };
+    let timeout = gate.timeout.map_or("none".to_owned(), show);
+    let failures = gate.failure_threshold.map_or("none".to_owned(), |most| most.to_string());
+    format!(
+        "waiting for {need} of {names:?}: {pace}, timeout {timeout}, attempt timeout {}, initial delay {}, success threshold {}, \
+         failure threshold {failures}",
+        show(gate.attempt_timeout),
+        show(gate.initial_delay),
+        gate.success_threshold
+    )
 }
 
 /// Becomes CMD; without one, this was all.

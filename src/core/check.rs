@@ -305,6 +305,12 @@ fn hint(text: &str) -> String {
             "{kind}: checks are about the members of a pod, and this version of podgate knows none yet; {example}"
         );
     }
+    let preset = text.split_once(':').map_or(text, |(name, _)| name);
+    if ["istio", "envoy", "linkerd", "cloud-sql-proxy", "dapr", "vault-agent", "consul-dataplane"].contains(&preset) {
+        return format!(
+            "is the name of a sidecar, and this version of podgate has no presets yet; say its readiness URL; {example}"
+        );
+    }
     if text.contains('@') {
         return format!("is no check; {example}");
     }

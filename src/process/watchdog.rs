@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long after a signal, or after the end of all, the main thread has had its chance.
-const CHANCE: Duration = Duration::from_secs(1);
+const CHANCE: Duration = Duration::from_secs(2);
 /// It does nothing that needs a deep stack, but print one line.
 const STACK: usize = 128 * 1024;
 /// Longer than any wait.
@@ -24,7 +24,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Calls `bite` in a thread of its own if a signal that ends podgate, or `end`, has come, and a second later the watchdog is still
+    /// Calls `bite` in a thread of its own if a signal that ends podgate, or `end`, has come, and two seconds later the watchdog is still
     /// there. It gets the signal's number, if it was a signal. Without a thread or a descriptor to be had, nobody watches.
     pub(crate) fn start(
         signals: &Signals,
