@@ -162,9 +162,12 @@ fn an_address_that_never_answers_costs_the_attempt_its_timeout_and_the_next_addr
     let folder = Folder::new();
     let hosts = folder.file("hosts", "127.0.0.9 twice\n127.0.0.1 twice localhost\n");
     let server = "import socket,subprocess,sys\n\
-                  full,fine=socket.socket(),socket.socket()\n\
-                  full.bind((\"127.0.0.9\",0));port=full.getsockname()[1];full.listen(0)\n\
-                  fine.bind((\"127.0.0.1\",port));fine.listen()\n\
+                  while True:\n\
+                  \x20 full,fine=socket.socket(),socket.socket()\n\
+                  \x20 full.bind((\"127.0.0.9\",0));port=full.getsockname()[1]\n\
+                  \x20 try: fine.bind((\"127.0.0.1\",port));break\n\
+                  \x20 except OSError: pass\n\
+                  full.listen(0);fine.listen()\n\
                   clients=[socket.socket() for _ in range(4)]\n\
                   [(it.setblocking(False),it.connect_ex((\"127.0.0.9\",port))) for it in clients]\n\
                   sys.exit(subprocess.run([word.replace(\"PORT\",str(port)) for word in sys.argv[1:]]).returncode)";
