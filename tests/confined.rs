@@ -80,6 +80,19 @@ fn localhost_is_every_address_that_it_resolves_to() {
     inside(&with_hosts(&only6), ["check", &format!("tcp://localhost:{}", four.port())]).run().code(1).says("refused");
 }
 
+#[test]
+fn a_machine_without_ipv6_is_told_of_the_refusal() {
+    if !namespaces() {
+        return;
+    }
+    let folder = Folder::new();
+    let hosts = folder.file("hosts", "127.0.0.1 localhost\n::1 localhost\n");
+    let script = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up; mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    let starter = ["unshare", "--net", "--mount", "sh", "-c", script, &hosts];
+    inside(&starter, ["check", "tcp://localhost:9"]).run().code(1).says("refused the connection");
+    inside(&starter, ["check", "tcp://[::1]:9"]).run().code(1).says("cannot be connected to");
+}
+
 /// Runs what comes after in a network of its own, where a name server is asked and says nothing: a socket takes the questions. The
 /// second form has nobody at all at the name server's port.
 const SILENT_DNS: &[&str] = &[

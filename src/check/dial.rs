@@ -33,7 +33,7 @@ pub(super) struct Dial {
     places: Vec<Place>,
     under_way: Option<(OwnedFd, Instant)>,
     until: Instant,
-    last: Reason,
+    last: Option<Reason>,
 }
 
 /// How far it is.
@@ -50,7 +50,7 @@ impl Dial {
     /// To one of these, before `until`.
     pub(super) fn new(mut places: Vec<Place>, until: Instant) -> Self {
         places.reverse();
-        Self { places, under_way: None, until, last: Reason::Refused }
+        Self { places, under_way: None, until, last: None }
     }
 
     /// Goes on as far as it can without waiting.
@@ -63,8 +63,8 @@ impl Dial {
                     self.under_way = Some((socket, give_up));
                     return Dialled::Wait;
                 }
-                Ok(false) => self.last = Reason::System("connected to", "no answer".to_owned()),
-                Err(error) => self.last = refusal(error),
+                Ok(false) => self.last = Some(Reason::System("connected to", "no answer".to_owned())),
+                Err(error) => self.last = Some(refusal(error)),
             }
         }
         while let Some(place) = self.places.pop() {
@@ -74,12 +74,14 @@ impl Dial {
                     self.under_way = Some((socket, self.share()));
                     return Dialled::Wait;
                 }
-                // A wrong address family on this machine says less than a refusal.
-                Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::ENETUNREACH) if !self.places.is_empty() => {}
-                Err(error) => self.last = refusal(error),
+                // An address family that this machine has not says less than a refusal: `localhost` often has ::1, too.
+                Err(error @ (Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::ENETUNREACH)) => {
+                    self.last.get_or_insert_with(|| refusal(error));
+                }
+                Err(error) => self.last = Some(refusal(error)),
             }
         }
-        Dialled::Failed(self.last.clone())
+        Dialled::Failed(self.last.take().unwrap_or(Reason::Refused))
     }
 
     /// What the answer can be waited for with.
