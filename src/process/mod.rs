@@ -182,8 +182,8 @@ impl Children {
         Ok(pid)
     }
 
-    /// Reaps all that has ended; as PID 1, also what others left behind. What is left of an ended command's group is killed while its leader, not yet reaped, keeps the
-    /// group's number from being used again.
+    /// Reaps all that has ended; as PID 1, also what others left behind. What is left of an ended command's group is killed while
+    /// its leader, not yet reaped, keeps the group's number from being used again.
     pub(crate) fn reap(&mut self) {
         // Children from before an exec are their next program's to wait for.
         if self.before.is_none() && !is_pid_1() {
