@@ -37,4 +37,4 @@ bench: size
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
 
 target:
-	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || rustup toolchain install --no-self-update
+	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || { rustup toolchain install --no-self-update && rustup target add $(TARGET); }

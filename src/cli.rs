@@ -284,6 +284,7 @@ Checks:
   listen://:PORT, listen://ADDR:PORT   something in this pod listens (the server sees no connection)
   file:///PATH                         the path exists
   exec:CMD ARG 'ARG 2'                 the command exits 0 (no shell is run)
+A check is printed as it was given, but for the user and password of a URL: put no secret into arguments or a query.
 ";
 
 const WAIT_EXAMPLES: &str = "\
@@ -304,7 +305,7 @@ Examples:
 ";
 
 const CHECK_EXAMPLES: &str = "\
-Exit codes: 0 passed · 1 did not pass · 2 usage
+Exit codes: 0 passed · 1 did not pass · 2 usage · 125 podgate failed · 128+n ended by signal n
 Variables: as for wait (PODGATE_HTTP_HEADER, …), but --attempt-timeout has none, and schedule and thresholds do not reach a probe.
 
 Examples:

@@ -16,7 +16,7 @@ mod report;
 mod settings;
 
 use crate::core::exit::Exit;
-use crate::report::{Format, Line, Report, Severity};
+use crate::report::{Line, Severity};
 use std::panic;
 use std::process::{ExitCode, exit};
 
@@ -38,5 +38,5 @@ fn main() -> ExitCode {
 
 /// Tells of a failure before, or outside of, what the options say about telling.
 fn fail(text: &str) {
-    Report::plain(Format::Text).failure(&Line::new(Severity::Error, "failed", text));
+    command::early_report().failure(&Line::new(Severity::Error, "failed", text));
 }

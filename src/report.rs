@@ -168,6 +168,12 @@ impl Report {
         Ok(report)
     }
 
+    /// Another one that writes to the same places, for another thread.
+    pub(crate) fn twin(&self) -> Self {
+        let sink = self.sink.as_ref().and_then(|file| file.try_clone().ok());
+        Self { sink, termination: self.termination.clone(), ..*self }
+    }
+
     /// Writes the termination message there instead.
     pub(crate) fn set_termination_log(&mut self, path: PathBuf) {
         self.termination = Some((path, Origin::Named));

@@ -199,6 +199,28 @@ fn a_child_from_before_is_left_alone() {
 }
 
 #[test]
+fn a_daemon_that_such_a_child_leaves_behind_is_left_alone_too() {
+    let folder = Folder::new();
+    let pids = folder.text("pids");
+    // The daemon's parent is podgate's child from before its exec, and ends while podgate waits.
+    let script = format!("(sleep 100 & echo $! > {pids}; sleep 0.3) & exec \"$@\"");
+    let starter = ["sh", "-c", &script, "sh"];
+    crate::support::inside(&starter, ["wait", "--attempt-timeout", "5s", "exec:sleep 0.8"]).run().code(0);
+    let pid = nix::unistd::Pid::from_raw(fs::read_to_string(&pids).unwrap().trim().parse().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it lives");
+}
+
+#[test]
+fn a_child_from_before_is_cmds_to_wait_for() {
+    let wait = "import os;print(os.waitpid(-1,0)[1])";
+    for check in ["file:///", "exec:sleep 0.5"] {
+        let starter = ["sh", "-c", "(sleep 0.2; exit 7) & exec \"$@\"", "sh"];
+        let call = ["wait", "--attempt-timeout", "5s", check, "--", "python3", "-c", wait];
+        crate::support::inside(&starter, call).run().code(0).prints("1792\n");
+    }
+}
+
+#[test]
 fn an_old_end_is_never_taken_for_a_new_commands() {
     // The pid of a command that was killed comes back at once: in a PID namespace one can ask for it.
     if !crate::support::namespaces() {
@@ -256,7 +278,12 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
     for kind in ["file://", "unix://", "exec:"] {
         let check = format!("{kind}{dead}/ready");
         inside(&["wait", "-t", "500ms", &check]).run().code(124).within(Duration::from_secs(10)).says("gave up");
-        inside(&["check", &check]).run().code(1).within(Duration::from_secs(10));
+        let termination = folder.file("termination", "before");
+        let probe = crate::support::inside(&starter, ["check", &check]).env("PODGATE_TERMINATION_LOG", &termination);
+        probe.run().code(1).within(Duration::from_secs(10)).says("ready");
+        assert_eq!(fs::read_to_string(&termination).unwrap(), "before");
+        inside(&["wait", "-t", "300ms", "--termination-log", &termination, &check]).run().code(124);
+        assert!(fs::read_to_string(&termination).unwrap().contains("gave up"));
         let running = inside(&["wait", "-t", "20s", &check, "--", "echo", "no"]).start();
         let pid = running.podgate_pid();
         std::thread::sleep(Duration::from_millis(200));

@@ -203,6 +203,14 @@ impl To {
         }
     }
 
+    /// Gives back the resolver's thread.
+    pub(super) fn rest(&mut self) {
+        match self {
+            Self::Host(resolver) => resolver.rest(),
+            Self::Socket(_) => {}
+        }
+    }
+
     pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
         match self {
             Self::Host(resolver) => resolver.interests(interests),
@@ -247,6 +255,10 @@ impl Leaf for Accepts {
                 Step::Wait
             }
         }
+    }
+
+    fn rest(&mut self) {
+        self.to.rest();
     }
 
     fn cancel(&mut self) -> Phase {

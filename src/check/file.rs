@@ -92,7 +92,13 @@ fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> 
 
 impl Leaf for Exists {
     fn start(&mut self, _until: Instant) -> Step {
+        // What an earlier attempt that was cancelled has found is old.
+        drop(self.desk.take());
         self.proceed()
+    }
+
+    fn rest(&mut self) {
+        self.desk.give_up();
     }
 
     fn proceed(&mut self) -> Step {

@@ -137,6 +137,11 @@ impl Leaf for Http {
         }
     }
 
+    fn rest(&mut self) {
+        self.desk.give_up();
+        self.to.rest();
+    }
+
     fn cancel(&mut self) -> Phase {
         match std::mem::replace(&mut self.state, State::Resolving) {
             State::Resolving => Phase::Resolving,

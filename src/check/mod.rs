@@ -54,6 +54,9 @@ pub(crate) trait Leaf {
         String::new()
     }
 
+    /// Gives back what it holds between attempts: it has passed, and there will hardly be another.
+    fn rest(&mut self) {}
+
     /// Which descriptors the attempt under way waits for.
     fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>);
 

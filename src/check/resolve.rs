@@ -79,6 +79,11 @@ impl Resolver {
         }
     }
 
+    /// Gives back the thread.
+    pub(super) fn rest(&mut self) {
+        self.desk.give_up();
+    }
+
     /// What an answer can be waited for with.
     pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
         interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN)));

@@ -12,7 +12,7 @@ use crate::core::time::Time;
 use crate::event_loop::{self, Interest};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
-use crate::report::{Field, Format, Line, Report, Severity};
+use crate::report::{Field, Line, Report, Severity};
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,6 +23,10 @@ use std::time::{Duration, Instant};
 
 /// How often the live line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
+/// How long after the end a wait, …
+const PATIENCE: Duration = Duration::from_secs(2);
+/// … or a probe, that has not ended by itself is taken to hang.
+const SHORT_PATIENCE: Duration = Duration::from_millis(100);
 /// How many checks a heartbeat names.
 const NAMED: usize = 3;
 
@@ -98,10 +102,7 @@ impl<'a> Driver<'a> {
 
     /// Waits for the answer. Afterwards no command of a check is left.
     pub(super) fn run(&mut self) -> Answer {
-        let may_hang = self.checks.iter().any(|check| check.kind.goes_by_path());
-        let end = self.end.and_then(|end| self.start.checked_add(end));
-        let late = if self.tells { Exit::TimedOut } else { Exit::NotPassed };
-        let _watchdog = may_hang.then(|| Watchdog::start(self.signals, end, move |signal| bite(signal, late)));
+        let _watchdog = self.watchdog();
         let verdict = self.wait();
         self.leaves.clear();
         self.children.borrow_mut().clear();
@@ -112,6 +113,31 @@ impl<'a> Driver<'a> {
         Answer { verdict, waited: limit.unwrap_or(waited) }
     }
 
+    /// Watches over checks that may hang in the kernel.
+    fn watchdog(&self) -> Option<Watchdog> {
+        let names: Vec<String> =
+            self.checks.iter().filter(|check| check.kind.goes_by_path()).map(|check| check.name.clone()).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let end = self.end.and_then(|end| self.start.checked_add(end));
+        // A probe has a second for all of it.
+        let (late, chance) = if self.tells { (Exit::TimedOut, PATIENCE) } else { (Exit::NotPassed, SHORT_PATIENCE) };
+        let (mut report, start) = (self.report.twin(), self.start);
+        Some(Watchdog::start(self.signals, end, chance, move |signal| {
+            let (what, exit) = match signal {
+                Some(number) => (format!("stopped by signal {number}"), Exit::Signal(number)),
+                None => ("gave up".to_owned(), late),
+            };
+            let text = format!(
+                "{what} after {}: the kernel does not come back from one of {names:?}; see whether the server of its file system is gone",
+                show(start.elapsed())
+            );
+            report.failure(&Line::new(Severity::Error, "hangs", text));
+            std::process::exit(exit.code().into());
+        }))
+    }
+
     fn wait(&mut self) -> Result<Verdict, nix::Error> {
         let mut events = VecDeque::from([Event::Tick]);
         loop {
@@ -120,7 +146,14 @@ impl<'a> Driver<'a> {
                     match action {
                         Action::Attempt { check, until } => events.extend(self.attempt(check, until)),
                         Action::Cancel { check } => events.extend(self.cancel(check)),
-                        Action::Notice(notice) => self.tell(&notice),
+                        Action::Notice(notice) => {
+                            if let Notice::Passed { check } = notice
+                                && let Some(entry) = self.leaves.get_mut(check)
+                            {
+                                entry.leaf.rest();
+                            }
+                            self.tell(&notice);
+                        }
                         Action::Finish(verdict) => return Ok(verdict),
                     }
                 }
@@ -362,17 +395,6 @@ impl Entry {
             }
         }
     }
-}
-
-/// Ends a podgate that hangs in the kernel.
-fn bite(signal: Option<u8>, late: Exit) {
-    let text = "the kernel does not come back from a path; see whether the server of its file system is gone";
-    let (what, exit) = match signal {
-        Some(number) => (format!("stopped by signal {number}: {text}"), Exit::Signal(number)),
-        None => (format!("gave up: {text}"), late),
-    };
-    Report::plain(Format::Text).failure(&Line::new(Severity::Error, "hangs", what));
-    std::process::exit(exit.code().into());
 }
 
 fn about(line: Line, check: &Check, progress: &Progress, waited: Duration) -> Line {

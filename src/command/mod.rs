@@ -12,15 +12,20 @@ use crate::report::{Format, Line, Report, Severity};
 use crate::settings;
 use std::io::Write;
 
-/// Runs what was typed.
-pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
-    // Until the options are read, the variable alone tells how lines are to look.
+/// A report for what happens before the options are read, or outside of what they say.
+pub(crate) fn early_report() -> Report {
     let is_json = std::env::var_os("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
     let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
-    // A probe that is typed wrongly must not overwrite why the app ended.
+    // A probe that fails, or is typed wrongly, must not overwrite why the app ended.
     if std::env::args_os().nth(1).is_some_and(|command| command == Command::Check.name()) {
         report.without_termination_log();
     }
+    report
+}
+
+/// Runs what was typed.
+pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
+    let mut report = early_report();
     let run = |typed: &Typed, report: &mut Report| -> Result<Exit, Stop> {
         open(typed, report)?;
         Ok(match (typed.command, &typed.dest) {

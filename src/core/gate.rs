@@ -7,8 +7,8 @@
 //! | state | Tick | Ended(pass) | Ended(not yet) | Ended(never) | Cut | Woken |
 //! | --- | --- | --- | --- | --- | --- | --- |
 //! | Due(t) | t ≤ now: **Attempt** → Running | — | — | — | — | due now, at the floor's earliest |
-//! | Running | time over: **Cancel** → Cut | Passed, or Due below the threshold | Due, or Failed at the threshold | Failed | as not yet | — |
-//! | Cut | — | as Running | as Running | Failed | as not yet: timed out | — |
+//! | Running | time over: **Cancel** → Cut | Passed, or Due below the threshold | Due, or Failed at the threshold | Failed | as not yet | remembered: nobody is relied on for the next one |
+//! | Cut | — | as Running | as Running | Failed | as not yet: timed out | as Running |
 //! | Passed, Failed | — | — | — | — | — | — |
 //!
 //! A signal finishes the gate in every state; so does the end of `--timeout`, once the attempts that it cuts have said what they
@@ -148,6 +148,8 @@ pub(crate) struct Progress {
     state: State,
     passes: u32,
     failures: u32,
+    /// Did what it looks at change while an attempt was under way? It may have looked before that.
+    woken: bool,
     /// Attempts begun.
     pub(crate) attempts: u32,
     /// Why the last attempt did not pass, and when it ended.
@@ -220,6 +222,7 @@ impl Gate {
             state: State::Due(first),
             passes: 0,
             failures: 0,
+            woken: false,
             attempts: 0,
             last: None,
             ended: None,
@@ -325,6 +328,7 @@ impl Gate {
         let Some(check) = self.checks.get_mut(index) else { return };
         let (State::Running { since, .. } | State::Cut { since, .. }) = check.state else { return };
         check.ended = Some(now);
+        let wake = if std::mem::take(&mut check.woken) { Wake::Asked } else { wake };
         let next = pause(self.spec.pace, wake, check.floor, waited, now.since(since)).map(|pause| now.plus(pause));
         let changed = match outcome {
             Outcome::Pass => {
@@ -373,9 +377,13 @@ impl Gate {
             return;
         }
         let Some(check) = self.checks.get_mut(index) else { return };
-        if let State::Due(at) = check.state {
-            let earliest = check.last.as_ref().map_or(at, |(_, ended)| ended.plus(check.floor)).max(now);
-            check.state = State::Due(at.min(earliest));
+        match check.state {
+            State::Due(at) => {
+                let earliest = check.last.as_ref().map_or(at, |(_, ended)| ended.plus(check.floor)).max(now);
+                check.state = State::Due(at.min(earliest));
+            }
+            State::Running { .. } | State::Cut { .. } => check.woken = true,
+            State::Passed | State::Failed { .. } => {}
         }
     }
 
@@ -560,6 +568,19 @@ mod tests {
         gate.handle(at(11), Event::Ended { check: 0, outcome: Outcome::NotYet(Reason::NoFile), wake: Wake::Watched });
         gate.handle(at(500), Event::Woken { check: 0 });
         assert_eq!(gate.deadline(), Some(at(500)));
+    }
+
+    #[test]
+    fn a_change_during_an_attempt_is_not_lost() {
+        let mut gate = Gate::new(spec(1), at(0));
+        gate.handle(at(0), Event::Tick);
+        gate.handle(at(5), Event::Woken { check: 0 });
+        let not_there = || Event::Ended { check: 0, outcome: Outcome::NotYet(Reason::NoFile), wake: Wake::Watched };
+        gate.handle(at(10), not_there());
+        assert_eq!(gate.deadline(), Some(at(11)), "it may have looked before the change");
+        gate.handle(at(11), Event::Tick);
+        gate.handle(at(12), not_there());
+        assert!(gate.deadline() > Some(at(900)), "from then on the kernel is relied on");
     }
 
     #[test]

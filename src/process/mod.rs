@@ -143,11 +143,13 @@ pub(crate) struct Children {
     before: Option<Before>,
 }
 
-/// What a process has from before its exec, and keeps.
+/// How a process was before its first command.
 #[derive(Debug)]
 struct Before {
     is_subreaper: bool,
-    children: Vec<Pid>,
+    /// Had it no children? Then all that it gets are a command's. Else it has them from before an exec (`daemon & exec podgate …`): they
+    /// and what they leave behind are its next program's business.
+    had_none: bool,
 }
 
 impl Children {
@@ -170,9 +172,12 @@ impl Children {
     pub(crate) fn spawn(&mut self, command: &mut Command) -> io::Result<Pid> {
         if self.before.is_none() {
             let is_subreaper = prctl::get_child_subreaper().unwrap_or(false);
-            self.before = Some(Before { is_subreaper, children: own_children() });
+            let had_none = own_children().is_empty();
+            self.before = Some(Before { is_subreaper, had_none });
             // What a killed command leaves behind comes to us, so that it can be reaped (prctl(2)). CMD must not inherit that: `clear`.
-            let _ = prctl::set_child_subreaper(true);
+            if had_none {
+                let _ = prctl::set_child_subreaper(true);
+            }
         }
         command.stdin(Stdio::null()).process_group(0);
         as_we_were(command, self.original, Death::Dies);
@@ -185,30 +190,36 @@ impl Children {
     /// Reaps all that has ended; as PID 1, also what others left behind. What is left of an ended command's group is killed while
     /// its leader, not yet reaped, keeps the group's number from being used again.
     pub(crate) fn reap(&mut self) {
-        // Children from before an exec are their next program's to wait for.
-        if self.before.is_none() && !is_pid_1() {
-            return;
-        }
-        let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while let Some(pid) = waitid(Id::All, peek).ok().and_then(|status| status.pid()) {
-            let ours = self.living.iter().position(|it| *it == pid);
-            if ours.is_some() {
+        for pid in self.living.clone() {
+            if has_ended(Id::Pid(pid)) == Some(pid) {
                 self.kill_group(pid);
+                self.bury(pid);
             }
-            let end = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
-                Ok(WaitStatus::Signaled(_, signal, _)) => End::Killed(signal as i32),
-                Ok(_) | Err(_) => break,
-            };
-            if let Some(index) = ours {
-                self.living.swap_remove(index);
-                match self.abandoned.iter().position(|it| *it == pid) {
-                    Some(index) => drop(self.abandoned.swap_remove(index)),
-                    None => self.ended.push((pid, end)),
+        }
+        if is_pid_1() || self.before.as_ref().is_some_and(|before| before.had_none) {
+            while let Some(pid) = has_ended(Id::All) {
+                // One of the living that has ended just now: the next signal tells of it again.
+                if self.living.contains(&pid) || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
+                    break;
                 }
             }
         }
         self.killed.retain(|group| killpg(*group, None).is_ok());
+    }
+
+    /// Takes the end of one of the living.
+    fn bury(&mut self, pid: Pid) {
+        let end = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
+            Ok(WaitStatus::Signaled(_, signal, _)) => End::Killed(signal as i32),
+            // By a real-time signal, which nix has no name for.
+            Ok(_) | Err(_) => End::Killed(0),
+        };
+        self.living.retain(|it| *it != pid);
+        match self.abandoned.iter().position(|it| *it == pid) {
+            Some(index) => drop(self.abandoned.swap_remove(index)),
+            None => self.ended.push((pid, end)),
+        }
     }
 
     /// How this one ended, once.
@@ -247,9 +258,10 @@ impl Children {
     /// Kills what commands put into sessions of their own (setsid(2)) and left behind; CMD would find it among its children. PID 1 cannot
     /// tell it from the orphans of others, and leaves it. `false`: there is none.
     fn kill_strays(&self) -> bool {
-        let Some(before) = self.before.as_ref().filter(|_| !is_pid_1()) else { return false };
-        let is_stray = |pid: &Pid| !before.children.contains(pid) && !self.living.contains(pid);
-        let strays: Vec<Pid> = own_children().into_iter().filter(is_stray).collect();
+        if is_pid_1() || self.before.as_ref().is_none_or(|before| !before.had_none) {
+            return false;
+        }
+        let strays: Vec<Pid> = own_children().into_iter().filter(|pid| !self.living.contains(pid)).collect();
         for pid in &strays {
             // ESRCH: it has ended meanwhile.
             let _ = kill(*pid, Signal::SIGKILL);
@@ -263,6 +275,12 @@ impl Children {
             self.killed.push(leader);
         }
     }
+}
+
+/// A child that has ended, which is left to be waited for.
+fn has_ended(which: Id<'_>) -> Option<Pid> {
+    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(which, peek).ok().and_then(|status| status.pid())
 }
 
 /// The children of this process (proc(5)); none where the kernel does not tell.

@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long after a signal, or after the end of all, the main thread has had its chance.
-const CHANCE: Duration = Duration::from_secs(2);
 /// It does nothing that needs a deep stack, but print one line.
 const STACK: usize = 128 * 1024;
 /// Longer than any wait.
@@ -24,11 +22,12 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Calls `bite` in a thread of its own if a signal that ends podgate, or `end`, has come, and two seconds later the watchdog is still
+    /// Calls `bite` in a thread of its own if a signal that ends podgate, or `end`, has come, and `chance` later the watchdog is still
     /// there. It gets the signal's number, if it was a signal. Without a thread or a descriptor to be had, nobody watches.
     pub(crate) fn start(
         signals: &Signals,
         end: Option<Instant>,
+        chance: Duration,
         bite: impl FnOnce(Option<u8>) + Send + 'static,
     ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
@@ -38,7 +37,7 @@ impl Watchdog {
                 let left = end.map_or(FOR_EVER, |end| end.saturating_duration_since(Instant::now()));
                 is_ready(ending.as_fd(), PollFlags::POLLIN, left);
                 // The main thread reads the signal meanwhile, if it can.
-                thread::sleep(CHANCE);
+                thread::sleep(chance);
                 if !is_over.load(Ordering::SeqCst) {
                     bite(ending.read_signal().ok().flatten().and_then(|info| u8::try_from(info.ssi_signo).ok()));
                 }
