@@ -290,6 +290,13 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         running.finish().code(143).within(Duration::from_secs(10)).prints("");
     }
+    // A file that an option names: nothing can be done but end when told to.
+    let log = format!("{dead}/log");
+    let running = inside(&["wait", "--log-to", &log, "file:///none"]).start();
+    let pid = running.podgate_pid();
+    std::thread::sleep(Duration::from_millis(200));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    running.finish().code(143).within(Duration::from_secs(10)).says("cannot be opened");
     // A neighbour that can be looked at is not held up.
     inside(&["wait", "--any", &format!("file://{dead}/ready"), "file:///"])
         .run()

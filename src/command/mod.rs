@@ -8,9 +8,11 @@ mod wait;
 use crate::cli::{Command, Stop, Typed};
 use crate::core::exit::Exit;
 use crate::process::Signals;
+use crate::process::watchdog::Watchdog;
 use crate::report::{Format, Line, Report, Severity};
 use crate::settings;
 use std::io::Write;
+use std::time::Duration;
 
 /// A report for what happens before the options are read, or outside of what they say.
 pub(crate) fn early_report() -> Report {
@@ -27,12 +29,18 @@ pub(crate) fn early_report() -> Report {
 pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
     let mut report = early_report();
     let run = |typed: &Typed, report: &mut Report| -> Result<Exit, Stop> {
+        let watchdog = watchdog(typed, signals)?;
         open(typed, report)?;
-        Ok(match (typed.command, &typed.dest) {
-            (Command::Wait, _) => wait::run(settings::read(typed)?, &typed.cmd, report, signals),
-            (Command::Check, _) => check::run(settings::read(typed)?, report, signals),
-            (Command::Install, Some(dest)) => install::run(dest, report),
-            (Command::Install, None) => return Err(Stop::Wrong("install needs a destination".to_owned())),
+        if let Some(dest) = &typed.dest {
+            return Ok(install::run(dest, report));
+        }
+        let settings = settings::read(typed)?;
+        // From here on the gate has one of its own, where it needs one.
+        drop(watchdog);
+        Ok(match typed.command {
+            Command::Wait => wait::run(settings, &typed.cmd, report, signals),
+            Command::Check => check::run(settings, report, signals),
+            Command::Install => return Err(Stop::Wrong("install needs a destination".to_owned())),
         })
     };
     match typed.and_then(|typed| run(&typed, &mut report)) {
@@ -51,6 +59,24 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             Exit::Usage
         }
     }
+}
+
+/// Watches while files are opened that options name: on a file system that does not answer, a signal could not end podgate.
+fn watchdog(typed: &Typed, signals: &Signals) -> Result<Option<Watchdog>, Stop> {
+    const CHANCE: Duration = Duration::from_secs(1);
+    let names = ["log-to", "tls-ca"].into_iter().map(|option| typed.get(option));
+    let given = names.collect::<Result<Vec<_>, _>>()?.iter().any(Option::is_some);
+    if !given && typed.dest.is_none() && std::env::var_os("SSL_CERT_FILE").is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Watchdog::start(signals, None, CHANCE, |signal| {
+        let number = signal.unwrap_or_default();
+        let text = format!(
+            "stopped by signal {number}: a file that an option names cannot be opened; see whether its server is gone"
+        );
+        early_report().failure(&Line::new(Severity::Error, "hangs", text));
+        std::process::exit(Exit::Signal(number).code().into());
+    })))
 }
 
 /// Opens the report as the options say.

@@ -34,8 +34,13 @@ impl Watchdog {
         let is_over = Arc::clone(&over);
         if let Ok(ending) = signals.ending() {
             let watch = move || {
-                let left = end.map_or(FOR_EVER, |end| end.saturating_duration_since(Instant::now()));
-                is_ready(ending.as_fd(), PollFlags::POLLIN, left);
+                // A wake-up without a cause is possible.
+                loop {
+                    let left = end.map_or(FOR_EVER, |end| end.saturating_duration_since(Instant::now()));
+                    if left.is_zero() || is_ready(ending.as_fd(), PollFlags::POLLIN, left) {
+                        break;
+                    }
+                }
                 // The main thread reads the signal meanwhile, if it can.
                 thread::sleep(chance);
                 if !is_over.load(Ordering::SeqCst) {
