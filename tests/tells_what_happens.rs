@@ -192,10 +192,8 @@ fn one_live_line_on_a_terminal() {
 #[test]
 fn a_reader_who_does_not_read_holds_nothing_up() {
     let closed = ClosedPort::new();
-    // A pipe that nobody reads, filled beforehand.
-    let full = "import fcntl,os,subprocess,sys\nr,w=os.pipe()\nos.set_blocking(w,False)\ntry:\n  while True: os.write(w,b'x'*4096)\nexcept BlockingIOError: pass\nos.set_blocking(w,True)\nsys.exit(subprocess.run(sys.argv[1:],stderr=w).returncode)";
-    let done = inside(&["python3", "-c", full], ["wait", "-t", "1s", &closed.tcp()]).run();
-    done.code(124).within(Duration::from_secs(10));
+    let full = ["python3", "-c", NEARLY_FULL, "0"];
+    inside(&full, ["wait", "-t", "1s", &closed.tcp()]).run().code(124).within(Duration::from_secs(10));
 }
 
 /// Runs what comes after with its stderr on a pipe that nobody reads and that has so many bytes left.
