@@ -21,15 +21,23 @@
 //! | [`listening`] | which line of `/proc/net/tcp` is the socket we wait for |
 //! | [`duration`] | what a duration on the command line means |
 //! | [`exit`] | every exit code |
+//! | [`member`] | who takes part, and what an observer sees of a member |
+//! | [`record`] | a member's record: bytes and meaning |
+//! | [`done`] | whether a member that is waited for is done |
+//! | [`life`] | when CMD is started, held, stopped and killed, and with which code all ends |
 
 #![forbid(unsafe_code)]
 
 pub(crate) mod check;
+pub(crate) mod done;
 pub(crate) mod duration;
 pub(crate) mod exit;
 pub(crate) mod gate;
 pub(crate) mod http;
+pub(crate) mod life;
 pub(crate) mod listening;
+pub(crate) mod member;
 pub(crate) mod outcome;
+pub(crate) mod record;
 pub(crate) mod schedule;
 pub(crate) mod time;

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub(crate) struct Time(Duration);
 
 impl Time {
+    /// The start of the process.
+    pub(crate) const ZERO: Self = Self(Duration::ZERO);
+
     /// The moment `since_start` after the process started.
     pub(crate) const fn at(since_start: Duration) -> Self {
         Self(since_start)

@@ -1,0 +1,897 @@
+//! One member's life: when CMD is started, held, stopped and killed, and with which code all ends (DESIGN 7).
+//!
+//! The first cause that begins a stop decides the exit code; what comes later does not change it. What only the shell knows comes as
+//! events: the gate's answer, CMD's end, what is seen of other members.
+//!
+//! States × events (`—`: nothing is done; members that are seen are remembered in every state):
+//!
+//! | state | Opened | NotOpened(c) | Started | NotStarted(c) | Ready | Ended(c) | Stop | Quit | Seen, Tick |
+//! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | Gate: CMD not started | **Start** → Starting | **Finish**(c) | — | — | — | — | **Finish**(143) | **Finish**(0 or 143) | all done: **Finish** |
+//! | Starting | — | — | Publish → Running | **Finish**(c) | — | — | as in Running, once started | as in Running, once started | — |
+//! | Running | — | — | — | — | Publish | **Finish** | somebody to outlive: → Holding, else **StopCmd** → Stopping | **StopCmd** → Stopping | all done, a need lost, one never came: **StopCmd** → Stopping |
+//! | Holding | — | — | — | — | Publish | **Finish** | **StopCmd** → Stopping | **StopCmd** → Stopping | nobody lives, or grace − margin is spent: **StopCmd** → Stopping |
+//! | Stopping | — | — | — | — | — | **Finish** | **StopCmd** again, and the grace counts from now at the latest | — | grace is spent: **Kill**, once |
+//! | Over | — | — | — | — | — | — | — | — | — |
+//!
+//! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and it dies with the container.
+
+use super::done::{self, Answer, Completion, Watched};
+use super::member::{Policy, Sighting, Stage};
+use super::time::Time;
+use std::time::Duration;
+
+/// 128 + SIGTERM: ended because it was told to.
+const TERMINATED: u8 = 143;
+/// EX_UNAVAILABLE of sysexits(3): a need was lost.
+const NEED_LOST: u8 = 69;
+/// As timeout(1): a member never came.
+const TIMED_OUT: u8 = 124;
+/// The distance from the start to the first heartbeat, and the longest one.
+const FIRST_BEAT: Duration = Duration::from_secs(1);
+const LONGEST_BEAT: Duration = Duration::from_secs(60);
+
+/// What another member is to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Relation {
+    /// `--until`: CMD ends when it is done. Implies `outlives`.
+    pub(crate) until: bool,
+    /// `--outlive`: CMD is not stopped while it lives.
+    pub(crate) outlives: bool,
+    /// `--needs`: CMD is stopped when it ends.
+    pub(crate) needs: bool,
+}
+
+/// What a life is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spec {
+    /// The members that this one has to do with, in the order in which they were named.
+    pub(crate) relations: Vec<Relation>,
+    /// What ends mean, where a member does not state it.
+    pub(crate) policy: Policy,
+    /// How long a failed member may take to come back under `on-failure`.
+    pub(crate) linger: Duration,
+    /// The pod's terminationGracePeriodSeconds.
+    pub(crate) grace: Duration,
+    /// What of it is kept back for CMD's own stop. Shorter than `grace`.
+    pub(crate) margin: Duration,
+    /// How long after CMD's start a member of `--until` may take to come.
+    pub(crate) absent_timeout: Option<Duration>,
+    /// Are there `--ready` checks?
+    pub(crate) has_ready: bool,
+    /// Is CMD a server that others end, so that a quit is a success (`--until`, `--outlive` or `--listen`)?
+    pub(crate) serves: bool,
+    /// Has the gate seen every need ready?
+    pub(crate) gate_proves_needs: bool,
+    /// Is this `join`, whose CMD is PID 1?
+    pub(crate) is_joined: bool,
+    /// The failures that an earlier incarnation has acted on.
+    pub(crate) acted: Vec<u64>,
+}
+
+/// What happened. Members are named by their index in [`Spec::relations`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Time passed: [`Life::deadline`] is reached, or nothing in particular.
+    Tick,
+    /// The `--after` gate opened, or there is none.
+    Opened,
+    /// It did not, and CMD is not to be started: with this exit code.
+    NotOpened(u8),
+    /// CMD was started.
+    Started,
+    /// CMD could not be started: with this exit code.
+    NotStarted(u8),
+    /// The `--ready` gate opened.
+    Ready,
+    /// CMD ended by itself or by a signal: its exit code, 128+n for signal n.
+    Ended(u8),
+    /// SIGTERM, or the stop signal.
+    Stop,
+    /// Somebody who may asked CMD to end.
+    Quit,
+    /// What is seen of a member.
+    Seen {
+        /// Which.
+        member: usize,
+        /// What.
+        sighting: Sighting,
+    },
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Start CMD, and answer with [`Event::Started`] or [`Event::NotStarted`].
+    Start,
+    /// Publish how far CMD is.
+    Publish(Stage),
+    /// Remember on the volume that these failures are acted on; if that fails, go on.
+    Remember(Vec<u64>),
+    /// Send CMD its stop signal.
+    StopCmd,
+    /// Kill CMD.
+    Kill,
+    /// Tell people.
+    Notice(Notice),
+    /// Publish this exit code and end with it. Nothing comes after it.
+    Finish(u8),
+}
+
+/// What people are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A stop begins, for this cause.
+    Stopping(Cause),
+    /// The stop is held back until nobody lives who is to be outlived.
+    Holding,
+    /// The hold ends because the grace period does, and somebody still lives.
+    OutOfGrace,
+    /// CMD did not heed its stop signal.
+    Heedless,
+    /// Members of `--until` have not come yet.
+    Absent,
+}
+
+/// Why a life ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// CMD ended by itself.
+    Own,
+    /// All `--until` are done.
+    Done(Completion),
+    /// It was asked to quit.
+    Quit,
+    /// SIGTERM or the stop signal.
+    Signal {
+        /// Was it ready by then, or is there nothing to be ready?
+        was_ready: bool,
+    },
+    /// This need ended.
+    NeedLost(usize),
+    /// This member of `--until` never came.
+    NeverCame(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Gate,
+    Starting,
+    Running,
+    Holding { until: Time },
+    Stopping { kill: Option<Time> },
+    Over,
+}
+
+/// The machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    spec: Spec,
+    members: Vec<Watched>,
+    state: State,
+    cause: Option<Cause>,
+    is_ready: bool,
+    started: Option<Time>,
+    /// When the first stop signal came.
+    signalled: Option<Time>,
+    /// Which needs were seen alive, and as which incarnation.
+    needed: Vec<Option<u64>>,
+    next_beat: Time,
+    beat: Duration,
+}
+
+impl Life {
+    /// A life that begins now, with CMD not started.
+    pub(crate) fn new(spec: Spec, now: Time) -> Self {
+        let count = spec.relations.len();
+        Self {
+            members: vec![Watched::new(); count],
+            needed: vec![None; count],
+            spec,
+            state: State::Gate,
+            cause: None,
+            is_ready: false,
+            started: None,
+            signalled: None,
+            next_beat: now.plus(FIRST_BEAT),
+            beat: FIRST_BEAT,
+        }
+    }
+
+    /// What is known of each member.
+    pub(crate) fn members(&self) -> &[Watched] {
+        &self.members
+    }
+
+    /// Which members of `--until` have never been seen.
+    pub(crate) fn absent(&self) -> impl Iterator<Item = usize> {
+        let each = self.spec.relations.iter().zip(&self.members).enumerate();
+        each.filter(|(_, (relation, member))| relation.until && !member.has_come()).map(|(index, _)| index)
+    }
+
+    /// Which members keep a stop back.
+    pub(crate) fn to_outlive(&self) -> impl Iterator<Item = usize> {
+        let each = self.spec.relations.iter().zip(&self.members).enumerate();
+        each.filter(|(_, (relation, member))| (relation.until || relation.outlives) && member.sighting().is_alive())
+            .map(|(index, _)| index)
+    }
+
+    /// Has CMD been ready?
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Why it ends, once that is decided.
+    pub(crate) const fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref()
+    }
+
+    /// When [`Event::Tick`] is due next, if ever.
+    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
+        match self.state {
+            State::Over | State::Starting => None,
+            State::Stopping { kill } => kill,
+            State::Holding { until } => Some(until),
+            State::Gate | State::Running => {
+                let linger = self.answers(now).filter_map(|answer| match answer {
+                    Answer::NotDone(at) => at,
+                    Answer::Succeeded | Answer::Failed(_) => None,
+                });
+                let is_absent = self.state == State::Running && self.absent().next().is_some();
+                let beat = is_absent.then_some(self.next_beat);
+                let absent = self.absent_end().filter(|_| is_absent);
+                linger.chain(beat).chain(absent).min()
+            }
+        }
+    }
+
+    /// Takes an event and says what is to be done.
+    pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Event::Seen { member, sighting } = event
+            && let Some(watched) = self.members.get_mut(member)
+        {
+            watched.see(now, sighting);
+        }
+        match self.state {
+            State::Gate => self.at_the_gate(now, event, &mut actions),
+            State::Starting => self.starting(now, event, &mut actions),
+            State::Running | State::Holding { .. } => self.running(now, event, &mut actions),
+            State::Stopping { kill } => self.stopping(now, event, kill, &mut actions),
+            State::Over => {}
+        }
+        actions
+    }
+
+    fn at_the_gate(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Opened => {
+                self.state = State::Starting;
+                actions.push(Action::Start);
+            }
+            Event::NotOpened(code) => self.finish(code, actions),
+            Event::Stop => {
+                self.cause = Some(Cause::Signal { was_ready: false });
+                self.finish(TERMINATED, actions);
+            }
+            Event::Quit => {
+                self.cause = Some(Cause::Quit);
+                self.finish(if self.spec.serves { 0 } else { TERMINATED }, actions);
+            }
+            Event::Seen { .. } | Event::Tick => {
+                if let Some(completion) = self.completion(now) {
+                    let code = completion.code();
+                    self.done(completion, actions);
+                    self.finish(code, actions);
+                }
+            }
+            Event::Started | Event::NotStarted(_) | Event::Ready | Event::Ended(_) => {}
+        }
+    }
+
+    fn starting(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Started => {
+                self.started = Some(now);
+                self.next_beat = now.plus(self.beat);
+                self.state = State::Running;
+                self.is_ready = !self.spec.has_ready;
+                actions.push(Action::Publish(if self.is_ready { Stage::Ready } else { Stage::Running }));
+                match self.cause {
+                    // What came meanwhile is told now, when there is somebody to stop.
+                    Some(Cause::Signal { .. }) => self.hold(now, actions),
+                    Some(_) => self.stop(now, actions),
+                    None => self.look(now, actions),
+                }
+            }
+            Event::NotStarted(code) => self.finish(code, actions),
+            Event::Stop => self.signal(now),
+            Event::Quit => {
+                self.cause.get_or_insert(Cause::Quit);
+            }
+            Event::Tick | Event::Opened | Event::NotOpened(_) | Event::Ready | Event::Ended(_) | Event::Seen { .. } => {
+            }
+        }
+    }
+
+    fn running(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Ready => {
+                if !self.is_ready {
+                    self.is_ready = true;
+                    actions.push(Action::Publish(Stage::Ready));
+                }
+            }
+            Event::Ended(code) => self.ended(code, actions),
+            Event::Stop if matches!(self.state, State::Holding { .. }) => self.stop(now, actions),
+            Event::Stop => {
+                self.signal(now);
+                self.hold(now, actions);
+            }
+            Event::Quit => {
+                if self.cause.is_none() {
+                    self.begin(Cause::Quit, actions);
+                }
+                self.stop(now, actions);
+            }
+            Event::Tick | Event::Seen { .. } => self.look(now, actions),
+            Event::Opened | Event::NotOpened(_) | Event::Started | Event::NotStarted(_) => {}
+        }
+    }
+
+    fn stopping(&mut self, now: Time, event: Event, kill: Option<Time>, actions: &mut Vec<Action>) {
+        match event {
+            Event::Ended(code) => self.ended(code, actions),
+            Event::Stop => {
+                let at = now.plus(self.spec.grace);
+                self.state = State::Stopping { kill: kill.map(|kill| kill.min(at)) };
+                actions.push(Action::StopCmd);
+            }
+            Event::Tick if kill.is_some_and(|kill| kill <= now) => {
+                self.state = State::Stopping { kill: None };
+                actions.push(Action::Notice(Notice::Heedless));
+                if !self.spec.is_joined {
+                    actions.push(Action::Kill);
+                }
+            }
+            Event::Tick
+            | Event::Opened
+            | Event::NotOpened(_)
+            | Event::Started
+            | Event::NotStarted(_)
+            | Event::Ready
+            | Event::Quit
+            | Event::Seen { .. } => {}
+        }
+    }
+
+    /// Looks at the others, and at the clock.
+    fn look(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if let State::Holding { until } = self.state {
+            let is_alone = self.to_outlive().next().is_none();
+            if is_alone || until <= now {
+                if !is_alone {
+                    actions.push(Action::Notice(Notice::OutOfGrace));
+                }
+                self.stop(now, actions);
+            }
+            return;
+        }
+        if let Some(need) = self.lost_need() {
+            self.begin(Cause::NeedLost(need), actions);
+            self.stop(now, actions);
+        } else if let Some(completion) = self.completion(now) {
+            self.done(completion, actions);
+            self.stop(now, actions);
+        } else if let Some(member) = self.absent_end().filter(|end| *end <= now).and_then(|_| self.absent().next()) {
+            self.begin(Cause::NeverCame(member), actions);
+            self.stop(now, actions);
+        } else if self.next_beat <= now && self.absent().next().is_some() {
+            self.beat = self.beat.saturating_mul(2).min(LONGEST_BEAT);
+            self.next_beat = now.plus(self.beat);
+            actions.push(Action::Notice(Notice::Absent));
+        }
+    }
+
+    /// A need that is not the living incarnation that it was. One that restarted between two looks was lost, too.
+    fn lost_need(&mut self) -> Option<usize> {
+        let proves = self.spec.gate_proves_needs;
+        let each = self.spec.relations.iter().zip(&self.members).zip(&mut self.needed).enumerate();
+        for (index, ((_, member), needed)) in each.filter(|(_, ((relation, _), _))| relation.needs) {
+            match (member.sighting(), *needed) {
+                (Sighting::Alive { id: None, .. }, _) => {}
+                (Sighting::Alive { id: Some(id), .. }, None) => *needed = Some(id),
+                (Sighting::Alive { id: Some(id), .. }, Some(before)) if id == before => {}
+                (Sighting::Alive { .. }, Some(_)) => return Some(index),
+                (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, before)
+                    if proves || before.is_some() =>
+                {
+                    return Some(index);
+                }
+                (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, _) => {}
+            }
+        }
+        None
+    }
+
+    fn answers(&self, now: Time) -> impl Iterator<Item = Answer> {
+        let until = self.spec.relations.iter().zip(&self.members).filter(|(relation, _)| relation.until);
+        until.map(move |(_, member)| member.answer(now, self.spec.policy, self.spec.linger))
+    }
+
+    fn completion(&self, now: Time) -> Option<Completion> {
+        done::completion(self.answers(now), &self.spec.acted)
+    }
+
+    fn absent_end(&self) -> Option<Time> {
+        self.spec.absent_timeout.zip(self.started).map(|(timeout, started)| started.plus(timeout))
+    }
+
+    fn done(&mut self, completion: Completion, actions: &mut Vec<Action>) {
+        let ids: Vec<u64> = completion.failures.iter().map(|failure| failure.id).collect();
+        if !ids.is_empty() {
+            actions.push(Action::Remember(ids));
+        }
+        self.begin(Cause::Done(completion), actions);
+    }
+
+    fn begin(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        if self.cause.is_none() {
+            actions.push(Action::Notice(Notice::Stopping(cause.clone())));
+            self.cause = Some(cause);
+        }
+    }
+
+    fn signal(&mut self, now: Time) {
+        let was_ready = self.is_ready || !self.spec.has_ready;
+        self.cause.get_or_insert(Cause::Signal { was_ready });
+        self.signalled.get_or_insert(now);
+    }
+
+    /// Holds the stop back while there is somebody to outlive.
+    fn hold(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.to_outlive().next().is_none() {
+            self.stop(now, actions);
+            return;
+        }
+        let hold = self.spec.grace.saturating_sub(self.spec.margin);
+        self.state = State::Holding { until: self.signalled.unwrap_or(now).plus(hold) };
+        actions.push(Action::Notice(Notice::Holding));
+    }
+
+    fn stop(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.state = State::Stopping { kill: Some(self.signalled.unwrap_or(now).plus(self.spec.grace)) };
+        actions.push(Action::StopCmd);
+    }
+
+    /// CMD is dead: the one place that knows the table of DESIGN 7.
+    fn ended(&mut self, cmd: u8, actions: &mut Vec<Action>) {
+        let code = match self.cause.get_or_insert(Cause::Own) {
+            Cause::Own => cmd,
+            Cause::Done(completion) => completion.code(),
+            Cause::Quit if self.spec.serves => 0,
+            Cause::Quit => cmd,
+            Cause::Signal { was_ready: false } if cmd == 0 => TERMINATED,
+            Cause::Signal { .. } => cmd,
+            Cause::NeedLost(_) => NEED_LOST,
+            Cause::NeverCame(_) => TIMED_OUT,
+        };
+        self.finish(code, actions);
+    }
+
+    fn finish(&mut self, code: u8, actions: &mut Vec<Action>) {
+        self.state = State::Over;
+        actions.push(Action::Finish(code));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Cause, Event, Life, Notice, Relation, Spec};
+    use crate::core::member::{End, Policy, Sighting, Stage};
+    use crate::core::time::Time;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const UNTIL: Relation = Relation { until: true, outlives: true, needs: false };
+    const OUTLIVE: Relation = Relation { until: false, outlives: true, needs: false };
+    const NEED: Relation = Relation { until: false, outlives: false, needs: true };
+
+    fn at(secs: u64) -> Time {
+        Time::at(Duration::from_secs(secs))
+    }
+
+    fn spec(relations: &[Relation]) -> Spec {
+        Spec {
+            relations: relations.to_vec(),
+            policy: Policy::Auto,
+            linger: Duration::from_secs(360),
+            grace: Duration::from_secs(30),
+            margin: Duration::from_secs(5),
+            absent_timeout: None,
+            has_ready: false,
+            serves: relations.iter().any(|it| it.until || it.outlives),
+            gate_proves_needs: true,
+            is_joined: false,
+            acted: Vec::new(),
+        }
+    }
+
+    fn alive(id: u64) -> Event {
+        Event::Seen { member: 0, sighting: Sighting::Alive { id: Some(id), stage: Some(Stage::Ready) } }
+    }
+
+    fn ended(id: u64, end: End) -> Event {
+        Event::Seen { member: 0, sighting: Sighting::Ended { id, end, policy: None } }
+    }
+
+    /// A life whose CMD runs since second 0.
+    fn running(spec: Spec) -> Life {
+        let mut life = Life::new(spec, at(0));
+        assert_eq!(life.handle(at(0), Event::Opened), [Action::Start]);
+        life.handle(at(0), Event::Started);
+        life
+    }
+
+    /// Sends the events a second apart, and tells what was done.
+    fn play(life: &mut Life, events: &[Event]) -> Vec<Action> {
+        let mut done = Vec::new();
+        for (second, event) in (1..).zip(events) {
+            let actions = life.handle(at(second), *event);
+            done.extend(actions.into_iter().filter(|action| !matches!(action, Action::Notice(_))));
+        }
+        done
+    }
+
+    #[test]
+    fn every_row_of_the_table_of_exit_codes() {
+        let lost = End::Lost;
+        let ready = |mut spec: Spec| {
+            spec.has_ready = true;
+            spec
+        };
+        let policy = |mut spec: Spec, policy| {
+            spec.policy = policy;
+            spec
+        };
+        for (what, spec, events, code) in [
+            ("CMD's own", spec(&[]), vec![Event::Ended(7)], 7),
+            ("done", spec(&[UNTIL]), vec![alive(1), ended(1, End::Code(0)), Event::Ended(143)], 0),
+            ("failed, auto", spec(&[UNTIL]), vec![ended(1, End::Code(3)), Event::Ended(0)], 3),
+            ("lost, auto", spec(&[UNTIL]), vec![ended(1, lost), Event::Ended(0)], 137),
+            ("failed, never", policy(spec(&[UNTIL]), Policy::Never), vec![ended(1, lost), Event::Ended(9)], 0),
+            ("quit, serves", spec(&[UNTIL]), vec![Event::Quit, Event::Ended(143)], 0),
+            ("quit, alone", spec(&[]), vec![Event::Quit, Event::Ended(143)], 143),
+            ("SIGTERM", spec(&[]), vec![Event::Stop, Event::Ended(0)], 0),
+            ("SIGTERM after ready", ready(spec(&[])), vec![Event::Ready, Event::Stop, Event::Ended(0)], 0),
+            ("SIGTERM before ready", ready(spec(&[])), vec![Event::Stop, Event::Ended(0)], 143),
+            ("the same, CMD's", ready(spec(&[])), vec![Event::Stop, Event::Ended(5)], 5),
+            ("ready too late", ready(spec(&[])), vec![Event::Stop, Event::Ready, Event::Ended(0)], 143),
+            ("a need lost", spec(&[NEED]), vec![alive(1), ended(1, lost), Event::Ended(0)], 69),
+            ("a need restarted", spec(&[NEED]), vec![alive(1), alive(2), Event::Ended(0)], 69),
+            ("a need lost before it was looked at", spec(&[NEED]), vec![ended(1, lost), Event::Ended(0)], 69),
+        ] {
+            let mut life = running(spec);
+            let done = play(&mut life, &events);
+            assert_eq!(done.last(), Some(&Action::Finish(code)), "{what}: {done:?}");
+        }
+    }
+
+    #[test]
+    fn a_life_that_ends_at_the_gate_never_starts_cmd() {
+        for (what, relations, event, code) in [
+            ("SIGTERM", &[][..], Event::Stop, 143),
+            ("timed out", &[], Event::NotOpened(124), 124),
+            ("asked to quit", &[], Event::Quit, 143),
+            ("asked to quit, serves", &[UNTIL], Event::Quit, 0),
+            ("all done already", &[UNTIL], ended(1, End::Code(0)), 0),
+            ("failed already", &[UNTIL], ended(1, End::Code(3)), 3),
+        ] {
+            let mut life = Life::new(spec(relations), at(0));
+            let done = play(&mut life, &[event, Event::Opened, Event::Started]);
+            assert_eq!(done.last(), Some(&Action::Finish(code)), "{what}: {done:?}");
+            assert!(!done.contains(&Action::Start), "{what}: {done:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_acted_on_once_and_a_success_again() {
+        let mut again = spec(&[UNTIL]);
+        again.acted = vec![1];
+        let mut life = running(again.clone());
+        assert_eq!(play(&mut life, &[ended(1, End::Code(3))]), [], "its restart is waited for");
+        let done = play(&mut life, &[alive(2), ended(2, End::Code(3))]);
+        assert_eq!(done, [Action::Remember(vec![2]), Action::StopCmd]);
+        let mut life = Life::new(again, at(0));
+        assert_eq!(play(&mut life, &[ended(1, End::Code(0))]), [Action::Finish(0)], "a success is final");
+    }
+
+    #[test]
+    fn the_hold_ends_with_the_last_one_or_with_the_grace_or_with_a_second_signal() {
+        let holding = || {
+            let mut life = running(spec(&[OUTLIVE]));
+            life.handle(at(1), alive(1));
+            assert_eq!(life.handle(at(10), Event::Stop), [Action::Notice(Notice::Holding)]);
+            assert_eq!(life.deadline(at(10)), Some(at(35)), "grace minus margin after the signal");
+            life
+        };
+        assert_eq!(holding().handle(at(11), ended(1, End::Code(0))), [Action::StopCmd]);
+        assert_eq!(holding().handle(at(11), Event::Stop), [Action::StopCmd]);
+        assert_eq!(holding().handle(at(11), Event::Quit), [Action::StopCmd]);
+        let mut life = holding();
+        assert_eq!(life.handle(at(34), Event::Tick), []);
+        assert_eq!(life.handle(at(35), Event::Tick), [Action::Notice(Notice::OutOfGrace), Action::StopCmd]);
+        assert_eq!(life.deadline(at(35)), Some(at(40)), "the grace counts from the signal");
+        assert_eq!(life.handle(at(40), Event::Tick), [Action::Notice(Notice::Heedless), Action::Kill]);
+        assert_eq!(life.deadline(at(40)), None);
+        assert_eq!(life.handle(at(41), Event::Ended(137)), [Action::Finish(137)]);
+    }
+
+    #[test]
+    fn what_never_came_or_has_gone_is_not_outlived() {
+        for event in [Event::Tick, ended(1, End::Lost), Event::Seen { member: 0, sighting: Sighting::Unreadable }] {
+            let mut life = running(spec(&[OUTLIVE]));
+            life.handle(at(1), event);
+            assert_eq!(life.handle(at(2), Event::Stop), [Action::StopCmd], "{event:?}");
+        }
+    }
+
+    #[test]
+    fn who_never_comes_is_given_up_when_the_time_is_over() {
+        let mut life = running(Spec { absent_timeout: Some(Duration::from_secs(10)), ..spec(&[UNTIL, UNTIL]) });
+        life.handle(at(1), alive(1));
+        life.handle(at(9), Event::Tick);
+        let done = life.handle(at(10), Event::Tick);
+        assert_eq!(done, [Action::Notice(super::Notice::Stopping(Cause::NeverCame(1))), Action::StopCmd]);
+        assert_eq!(life.handle(at(11), Event::Ended(0)), [Action::Finish(124)]);
+    }
+
+    #[test]
+    fn it_says_that_nobody_has_come_less_and_less_often() {
+        let mut life = running(spec(&[UNTIL]));
+        let mut beats = Vec::new();
+        for second in 0..300 {
+            if life.handle(at(second), Event::Tick).contains(&Action::Notice(Notice::Absent)) {
+                beats.push(second);
+            }
+        }
+        assert_eq!(beats, [1, 3, 7, 15, 31, 63, 123, 183, 243]);
+        life.handle(at(300), alive(1));
+        assert_eq!(life.deadline(at(300)), None, "and sleeps when all have come");
+    }
+
+    #[test]
+    fn a_joined_member_cannot_kill() {
+        let mut life = running(Spec { is_joined: true, ..spec(&[UNTIL]) });
+        play(&mut life, &[ended(1, End::Code(0))]);
+        assert_eq!(life.handle(at(31), Event::Tick), [Action::Notice(Notice::Heedless)]);
+        assert_eq!(life.handle(at(99), Event::Tick), []);
+    }
+
+    #[test]
+    fn signals_between_start_and_started_are_not_lost() {
+        for (event, expected) in [(Event::Stop, 143), (Event::Quit, 0)] {
+            let mut life = Life::new(spec(&[UNTIL]), at(0));
+            life.handle(at(0), Event::Opened);
+            life.handle(at(0), event);
+            assert!(life.handle(at(0), Event::Started).contains(&Action::StopCmd), "{event:?}");
+            assert_eq!(life.handle(at(1), Event::Ended(143)), [Action::Finish(expected)]);
+        }
+    }
+
+    /// What the world does next.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Pass(u64),
+        Start(usize),
+        End(usize, u8),
+        Lose(usize),
+        Plant(usize),
+        Stop,
+        Quit,
+        Ready,
+        CmdEnds(u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (1_u64..12_000).prop_map(Step::Pass),
+            1 => (1_u64..500_000).prop_map(Step::Pass),
+            6 => (0_usize..3).prop_map(Step::Start),
+            4 => (0_usize..3, prop_oneof![Just(0_u8), 1_u8..5]).prop_map(|(member, code)| Step::End(member, code)),
+            2 => (0_usize..3).prop_map(Step::Lose),
+            1 => (0_usize..3).prop_map(Step::Plant),
+            1 => Just(Step::Stop),
+            1 => Just(Step::Quit),
+            1 => Just(Step::Ready),
+            1 => prop_oneof![Just(0_u8), Just(143), 1_u8..5].prop_map(Step::CmdEnds),
+        ]
+    }
+
+    fn any_spec() -> impl Strategy<Value = Spec> {
+        let relation = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2))
+            .prop_map(|(until, outlives, needs)| Relation { until, outlives: until || outlives, needs });
+        (
+            proptest::collection::vec(relation, 0..4),
+            proptest::sample::select(vec![Policy::Never, Policy::OnFailure, Policy::Always, Policy::Auto]),
+            (0_u64..20, 1_u64..40, 0_u64..40),
+            proptest::option::of(1_u64..60),
+            any::<bool>(),
+        )
+            .prop_map(|(relations, policy, (linger, grace, margin), absent, has_ready)| Spec {
+                policy,
+                linger: Duration::from_secs(linger),
+                grace: Duration::from_secs(grace),
+                margin: Duration::from_secs(margin.min(grace - 1)),
+                absent_timeout: absent.map(Duration::from_secs),
+                has_ready,
+                gate_proves_needs: false,
+                ..spec(&relations)
+            })
+    }
+
+    /// The world, and what a fair judge of it remembers: written apart from the machine.
+    struct Judge {
+        spec: Spec,
+        members: Vec<Sighting>,
+        stops: u32,
+        first_stop: Option<Time>,
+        quit: bool,
+        ready: bool,
+        cause: Option<Why>,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Why {
+        Own,
+        Signal { ready: bool },
+        Quit,
+        Other,
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn the_life_keeps_its_promises(spec in any_spec(), steps in proptest::collection::vec(step(), 1..80)) {
+            let mut life = Life::new(spec.clone(), at(0));
+            let mut judge = Judge {
+                members: vec![Sighting::Absent; spec.relations.len()],
+                stops: 0, first_stop: None, quit: false, ready: !spec.has_ready, cause: None, spec: spec.clone(),
+            };
+            let (mut now, mut next_id, mut cmd_runs, mut is_over) = (at(0), 100_u64, false, false);
+            let mut stopped: Option<Time> = None;
+            let mut acted: Vec<u64> = Vec::new();
+            let mut queue = vec![Event::Opened];
+            let mut steps = steps.into_iter();
+            'world: loop {
+                for event in std::mem::take(&mut queue) {
+                    match event {
+                        Event::Stop => {
+                            judge.stops += 1;
+                            judge.first_stop.get_or_insert(now);
+                            if judge.cause.is_none() { judge.cause = Some(Why::Signal { ready: judge.ready }); }
+                        }
+                        Event::Quit => { judge.quit = true; judge.cause.get_or_insert(Why::Quit); }
+                        Event::Ended(_) => { judge.cause.get_or_insert(Why::Own); cmd_runs = false; }
+                        Event::Ready => judge.ready = true,
+                        Event::Seen { member, sighting } => judge.members[member] = sighting,
+                        Event::Tick | Event::Opened | Event::NotOpened(_) | Event::Started | Event::NotStarted(_) => {}
+                    }
+                    let cmd_code = if let Event::Ended(code) = event { Some(code) } else { None };
+                    for action in life.handle(now, event) {
+                        prop_assert!(!is_over, "nothing comes after Finish");
+                        match action {
+                            Action::Start => {
+                                prop_assert!(judge.stops == 0 && !judge.quit, "(e)");
+                                cmd_runs = true;
+                                for action in life.handle(now, Event::Started) {
+                                    if action == Action::StopCmd { stopped = Some(now); }
+                                }
+                            }
+                            Action::StopCmd | Action::Kill => {
+                                prop_assert!(cmd_runs);
+                                let begins = stopped.is_none();
+                                stopped.get_or_insert(now);
+                                if judge.cause.is_none() { judge.cause = Some(Why::Other); }
+                                let lives = judge.members.iter().zip(&spec.relations)
+                                    .any(|(member, relation)| relation.until && member.is_alive());
+                                let spent = judge.first_stop.is_some_and(|first| now >= first.plus(spec.grace - spec.margin));
+                                let gives_up = matches!(life.cause(), Some(Cause::NeedLost(_) | Cause::NeverCame(_)));
+                                prop_assert!(!begins || !lives || judge.quit || judge.stops > 1 || spent || gives_up, "(a)");
+                            }
+                            Action::Remember(ids) => {
+                                prop_assert!(ids.iter().any(|id| !acted.contains(id)), "(d)");
+                                acted.extend(ids);
+                            }
+                            Action::Publish(_) | Action::Notice(_) => {}
+                            Action::Finish(code) => {
+                                is_over = true;
+                                let expected = match (judge.cause, cmd_code) {
+                                    (Some(Why::Own), Some(cmd)) => Some(cmd),
+                                    (Some(Why::Quit), Some(cmd)) => Some(if spec.serves { 0 } else { cmd }),
+                                    (Some(Why::Signal { ready: false }), Some(0)) => Some(143),
+                                    (Some(Why::Signal { .. }), Some(cmd)) => Some(cmd),
+                                    (Some(Why::Other), _) => None,
+                                    (_, None) | (None, _) => None,
+                                };
+                                prop_assert!(expected.is_none_or(|it| it == code), "(c) {:?} {code}", judge.cause);
+                                if judge.cause == Some(Why::Other) {
+                                    let fine = match life.cause() {
+                                        Some(Cause::NeedLost(_)) => code == 69,
+                                        Some(Cause::NeverCame(_)) => code == 124,
+                                        Some(Cause::Done(it)) => code == it.code(),
+                                        Some(Cause::Own | Cause::Quit | Cause::Signal { .. }) | None => false,
+                                    };
+                                    prop_assert!(fine, "(c) {:?} {code}", life.cause());
+                                }
+                            }
+                        }
+                    }
+                    prop_assert!(is_over || cmd_runs, "(b) it ends with CMD");
+                }
+                if is_over {
+                    break 'world;
+                }
+                // Nothing is missed: as soon as all are done, the end has begun (unless only old failures are left).
+                let all_gone = spec.relations.iter().zip(&judge.members).filter(|(it, _)| it.until)
+                    .all(|(_, member)| matches!(member, Sighting::Ended { end: End::Code(0), .. }));
+                if all_gone && spec.relations.iter().any(|it| it.until) && spec.policy != Policy::Always {
+                    prop_assert!(stopped.is_some() || judge.cause.is_some(), "(d) an end was missed");
+                }
+                if let Some(stopped) = stopped {
+                    prop_assert!(life.deadline(now).is_none_or(|at| at <= stopped.plus(spec.grace)), "(b)");
+                }
+                let Some(step) = steps.next() else { break 'world };
+                let count = spec.relations.len();
+                let mut see = |member: usize, sighting| if member < count { queue.push(Event::Seen { member, sighting }) };
+                match step {
+                    Step::Pass(millis) => {
+                        let then = now.plus(Duration::from_millis(millis));
+                        // The shell wakes at every deadline on the way.
+                        if let Some(deadline) = life.deadline(now).filter(|deadline| *deadline <= then) {
+                            prop_assert!(deadline > now || matches!(life.cause(), None | Some(_)));
+                            now = deadline.max(now);
+                        } else {
+                            now = then;
+                        }
+                        queue.push(Event::Tick);
+                    }
+                    Step::Start(member) => {
+                        next_id += 1;
+                        see(member, Sighting::Alive { id: Some(next_id), stage: Some(Stage::Running) });
+                    }
+                    Step::End(member, code) => {
+                        if let Some(Sighting::Alive { id: Some(id), .. }) = judge.members.get(member) {
+                            see(member, Sighting::Ended { id: *id, end: End::Code(code), policy: None });
+                        }
+                    }
+                    Step::Lose(member) => {
+                        if let Some(Sighting::Alive { id: Some(id), .. }) = judge.members.get(member) {
+                            see(member, Sighting::Ended { id: *id, end: End::Lost, policy: None });
+                        }
+                    }
+                    Step::Plant(member) => {
+                        if judge.members.get(member) == Some(&Sighting::Absent) {
+                            see(member, Sighting::Unreadable);
+                        }
+                    }
+                    Step::Stop => queue.push(Event::Stop),
+                    Step::Quit => queue.push(Event::Quit),
+                    Step::Ready => queue.push(Event::Ready),
+                    Step::CmdEnds(code) => queue.push(Event::Ended(code)),
+                }
+            }
+            // However it went on: with nobody's help it ends within the grace after a stop.
+            if !is_over && stopped.is_some() {
+                let mut killed = false;
+                for _ in 0..3 {
+                    now = life.deadline(now).unwrap_or(now).max(now);
+                    killed = killed || life.handle(now, Event::Tick).contains(&Action::Kill);
+                }
+                let ended = life.handle(now, Event::Ended(137));
+                prop_assert!(matches!(ended.as_slice(), [Action::Finish(_)]), "{ended:?}");
+            }
+        }
+    }
+}

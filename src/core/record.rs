@@ -1,0 +1,365 @@
+//! A member's record: bytes <-> [`Record`]. Lines of `key: value`, so that `cat` tells a person the state, and any podgate can read
+//! what another version wrote: unknown keys are ignored, and the first line says the version. What it must not know: files.
+
+use super::member::{Name, Policy, Stage};
+use std::fmt::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The version that is written, and the newest that is read. A new key does not change it; a new meaning of an old key does.
+const VERSION: u32 = 1;
+/// The longest record that is read. What is written has a tenth of it.
+pub(crate) const LONGEST: usize = 4096;
+/// The longest host name (sethostname(2)).
+const LONGEST_HOST: usize = 64;
+
+/// A moment of the wall clock, for people and programs that draw; no decision rests on it. Milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp(pub(crate) u64);
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH);
+        write!(f, "{}", humantime::format_rfc3339_millis(time))
+    }
+}
+
+/// When a member's incarnation came into each of its states, as far as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Times {
+    /// It began.
+    pub(crate) waiting: Option<Stamp>,
+    /// CMD was started.
+    pub(crate) running: Option<Stamp>,
+    /// CMD was ready.
+    pub(crate) ready: Option<Stamp>,
+    /// CMD was sent its stop signal.
+    pub(crate) stopping: Option<Stamp>,
+    /// It ended.
+    pub(crate) exited: Option<Stamp>,
+}
+
+/// The lines of [`Times`].
+const MOMENTS: [&str; 5] = ["waiting", "running", "ready", "stopping", "exited"];
+
+impl Times {
+    const fn all(&self) -> [Option<Stamp>; 5] {
+        [self.waiting, self.running, self.ready, self.stopping, self.exited]
+    }
+}
+
+/// What a member says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Who.
+    pub(crate) name: Name,
+    /// How often it has started on this volume, this time included.
+    pub(crate) incarnation: u64,
+    /// This incarnation's own number: no other one of any member has it.
+    pub(crate) id: u64,
+    /// The pod's host name: a record with another one is from another pod.
+    pub(crate) host: String,
+    /// Which container: the inode of its mount namespace (namespaces(7)); 0 if it is not known.
+    pub(crate) container: u64,
+    /// The user that it runs as.
+    pub(crate) uid: u32,
+    /// The restart policy that it states.
+    pub(crate) policy: Option<Policy>,
+    /// Is it `join`'s, and cannot know how PID 1 ends?
+    pub(crate) is_joined: bool,
+    /// How far it is, or was when it ended.
+    pub(crate) stage: Stage,
+    /// Its exit code, once it has ended.
+    pub(crate) exit: Option<u8>,
+    /// When.
+    pub(crate) times: Times,
+}
+
+/// Why a record cannot be read. Prints as the end of a sentence about the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It was written by a podgate with a newer format, of this version.
+    Newer(u32),
+    /// It is no record; what is wrong with it.
+    Garbage(&'static str),
+    /// It could not be read: the system's words.
+    System(&'static str),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newer(version) => write!(
+                f,
+                "is of version {version}, newer than this podgate knows ({VERSION}); use the same podgate in all containers"
+            ),
+            Self::Garbage(what) => write!(f, "is no record: {what}; something else writes to the volume"),
+            Self::System(cause) => write!(f, "cannot be read: {}", cause.to_lowercase()),
+        }
+    }
+}
+
+impl Record {
+    /// What the state is called: DESIGN's words.
+    pub(crate) const fn state(&self) -> &'static str {
+        match (self.exit, self.stage) {
+            (Some(_), Stage::Waiting | Stage::Running | Stage::Ready) => "exited",
+            (None, Stage::Waiting) => "waiting",
+            (None, Stage::Running) => "running",
+            (None, Stage::Ready) => "ready",
+        }
+    }
+
+    /// When the state that [`Record::state`] names began.
+    pub(crate) const fn since(&self) -> Option<Stamp> {
+        match (self.exit, self.stage) {
+            (Some(_), Stage::Waiting | Stage::Running | Stage::Ready) => self.times.exited,
+            (None, Stage::Waiting) => self.times.waiting,
+            (None, Stage::Running) => self.times.running,
+            (None, Stage::Ready) => self.times.ready,
+        }
+    }
+
+    /// The bytes of the record.
+    pub(crate) fn encode(&self) -> String {
+        let mut text = format!("podgate: {VERSION}\nname: {}\nstate: {}\n", self.name, self.state());
+        let mut line = |key: &str, value: &dyn fmt::Display| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{key}: {value}");
+        };
+        if let Some(code) = &self.exit {
+            line("exit", code);
+            line("stage", &stage_word(self.stage));
+        }
+        line("incarnation", &self.incarnation);
+        line("id", &format_args!("{:016x}", self.id));
+        line("host", &self.host);
+        line("container", &self.container);
+        line("uid", &self.uid);
+        line("kind", &if self.is_joined { "join" } else { "run" });
+        if let Some(policy) = self.policy {
+            line("restart-policy", &policy.word());
+        }
+        for (key, time) in MOMENTS.into_iter().zip(self.times.all()) {
+            if let Some(time) = time {
+                line(key, &time);
+            }
+        }
+        text
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// It is another version's, or no record at all.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage("it is not text"))?;
+        let mut lines = text.lines();
+        let version = lines
+            .next()
+            .and_then(|line| line.strip_prefix("podgate: "))
+            .ok_or(Unreadable::Garbage("it does not begin with podgate: and a version"))?;
+        // A version may get parts: 2.1 is a 2.
+        let major = version.split('.').next().unwrap_or_default();
+        match number(major) {
+            Some(1) => {}
+            Some(version @ 2..) => return Err(Unreadable::Newer(version)),
+            Some(_) | None => return Err(Unreadable::Garbage("its version is no number")),
+        }
+        let lines: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
+        let get = |key: &str| lines.iter().find(|(it, _)| *it == key).map(|(_, value)| *value);
+        let lacks = Unreadable::Garbage("a line is missing or wrong");
+        let state = get("state").ok_or(lacks)?;
+        let exit = if state == "exited" { Some(get("exit").and_then(number).ok_or(lacks)?) } else { None };
+        let stage = if exit.is_some() { get("stage").unwrap_or("running") } else { state };
+        let policy = match get("restart-policy") {
+            None => None,
+            Some(word) => Some(Policy::parse(word).map_err(|_| lacks)?),
+        };
+        let [waiting, running, ready, stopping, exited] = MOMENTS.map(|key| get(key).and_then(stamp));
+        Ok(Self {
+            name: get("name").and_then(|name| Name::parse(name).ok()).ok_or(lacks)?,
+            incarnation: get("incarnation").and_then(number).ok_or(lacks)?,
+            id: get("id").and_then(id).ok_or(lacks)?,
+            host: get("host").filter(|host| host.len() <= LONGEST_HOST).ok_or(lacks)?.to_owned(),
+            container: get("container").and_then(number).unwrap_or(0),
+            uid: get("uid").and_then(number).unwrap_or(0),
+            policy,
+            is_joined: get("kind") == Some("join"),
+            stage: [Stage::Waiting, Stage::Running, Stage::Ready]
+                .into_iter()
+                .find(|it| stage_word(*it) == stage)
+                .ok_or(lacks)?,
+            exit,
+            times: Times { waiting, running, ready, stopping, exited },
+        })
+    }
+}
+
+/// Which failures a member has acted on: the ids, one a line.
+pub(crate) fn encode_acted(ids: &[u64]) -> String {
+    let mut text = format!("podgate: {VERSION}\n");
+    for id in ids {
+        let _ = writeln!(text, "{id:016x}");
+    }
+    text
+}
+
+/// Reads them back. What cannot be read is not remembered: to act twice is better than never.
+pub(crate) fn decode_acted(bytes: &[u8]) -> Vec<u64> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.lines().filter_map(id).collect()
+}
+
+const fn stage_word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Waiting => "waiting",
+        Stage::Running => "running",
+        Stage::Ready => "ready",
+    }
+}
+
+/// Digits only: `parse` would take a `+`, too.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn id(text: &str) -> Option<u64> {
+    let fine = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(text, 16).ok().filter(|_| fine)
+}
+
+fn stamp(text: &str) -> Option<Stamp> {
+    let time = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(time.as_millis()).ok().map(Stamp)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{LONGEST, Record, Stamp, Times, Unreadable, decode_acted, encode_acted};
+    use crate::core::member::{Name, Policy, Stage};
+    use proptest::prelude::*;
+
+    /// One for tests.
+    pub(crate) fn record(stage: Stage, exit: Option<u8>) -> Record {
+        Record {
+            name: Name::parse("main").expect("a name"),
+            incarnation: 2,
+            id: 0x0123_4567_89ab_cdef,
+            host: "pod".to_owned(),
+            container: 4_026_531_840,
+            uid: 65_532,
+            policy: None,
+            is_joined: false,
+            stage,
+            exit,
+            times: Times { waiting: Some(Stamp(1_700_000_000_123)), ..Times::default() },
+        }
+    }
+
+    #[test]
+    fn a_person_can_read_it() {
+        let record = Record { policy: Some(Policy::OnFailure), ..record(Stage::Ready, Some(3)) };
+        let expected = "podgate: 1\nname: main\nstate: exited\nexit: 3\nstage: ready\nincarnation: 2\nid: 0123456789abcdef\nhost: pod\n\
+             container: 4026531840\nuid: 65532\nkind: run\nrestart-policy: on-failure\nwaiting: 2023-11-14T22:13:20.123Z\n";
+        assert_eq!(record.encode(), expected);
+    }
+
+    #[test]
+    fn a_newer_version_is_named_and_unknown_keys_are_ignored() {
+        let text = record(Stage::Running, None).encode();
+        let newer = |version: &str| Record::decode(text.replacen("podgate: 1", version, 1).as_bytes());
+        assert_eq!(newer("podgate: 2"), Err(Unreadable::Newer(2)));
+        assert_eq!(newer("podgate: 3.7"), Err(Unreadable::Newer(3)));
+        assert_eq!(newer("podgate: 1.4"), Ok(record(Stage::Running, None)));
+        assert_eq!(
+            Record::decode(format!("{text}mood: fine\nno key at all\n").as_bytes()),
+            Ok(record(Stage::Running, None))
+        );
+    }
+
+    #[test]
+    fn garbage_is_no_record_and_no_exit_code() {
+        let text = record(Stage::Running, Some(0)).encode();
+        for (from, to) in [
+            ("podgate: 1", "podgate: x"),
+            ("podgate: 1", "podgate: 0"),
+            ("podgate", "bodgate"),
+            ("exit: 0", "exit: 256"),
+            ("exit: 0", "exit: -1"),
+            ("exit: 0", "exit: +1"),
+            ("exit: 0\n", ""),
+            ("state: exited", "state: happy"),
+            ("id: 0123", "id: +123"),
+            ("name: main", "name: ../main"),
+            ("incarnation: 2", "incarnation: two"),
+        ] {
+            let bad = text.replacen(from, to, 1);
+            assert_ne!(bad, text, "{from}");
+            assert!(matches!(Record::decode(bad.as_bytes()), Err(Unreadable::Garbage(_))), "{bad}");
+        }
+        assert!(Record::decode(&[0xff; 64]).is_err());
+        assert!(Record::decode(b"").is_err());
+    }
+
+    #[test]
+    fn acted_on_failures_come_back() {
+        let ids = vec![0, 1, u64::MAX];
+        assert_eq!(decode_acted(encode_acted(&ids).as_bytes()), ids);
+        assert!(decode_acted(b"\xff\xff garbage \n 12\n+123456789abcdef\n").is_empty());
+    }
+
+    fn times() -> impl Strategy<Value = Times> {
+        let one = || proptest::option::of((0_u64..4_000_000_000_000).prop_map(Stamp));
+        (one(), one(), one(), one(), one()).prop_map(|(waiting, running, ready, stopping, exited)| Times {
+            waiting,
+            running,
+            ready,
+            stopping,
+            exited,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            name in "[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?",
+            numbers in any::<(u64, u64, u64, u32)>(),
+            host in "[-a-zA-Z0-9.]{1,64}",
+            policy in proptest::option::of(proptest::sample::select(vec![Policy::Never, Policy::OnFailure, Policy::Always])),
+            stage in proptest::sample::select(vec![Stage::Waiting, Stage::Running, Stage::Ready]),
+            is_joined in any::<bool>(),
+            exit in proptest::option::of(any::<u8>()),
+            times in times(),
+        ) {
+            let (incarnation, id, container, uid) = numbers;
+            let name = Name::parse(&name).expect("a name");
+            let record = Record { name, incarnation, id, host, container, uid, policy, is_joined, stage, exit, times };
+            let bytes = record.encode();
+            prop_assert!(bytes.len() < LONGEST / 4);
+            prop_assert_eq!(Record::decode(bytes.as_bytes()), Ok(record));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Record::decode(&bytes);
+            let _ = decode_acted(&bytes);
+        }
+
+        #[test]
+        fn a_record_that_was_cut_or_damaged_is_never_another_exit_code(cut in 0_usize..400, at in 0_usize..400, byte in any::<u8>()) {
+            let whole = record(Stage::Running, Some(0)).encode();
+            let text = whole.as_bytes();
+            if let Ok(read) = Record::decode(&text[..cut.min(text.len())]) {
+                prop_assert_eq!(read.exit, Some(0));
+            }
+            let mut damaged = text.to_vec();
+            let at = at.min(damaged.len() - 1);
+            damaged[at] = byte;
+            let is_the_code = whole[..at].ends_with("exit: ");
+            if let Ok(read) = Record::decode(&damaged) && !is_the_code {
+                // A damaged state line may say another state; a code never comes from nowhere.
+                prop_assert!(read.exit.is_none_or(|code| code == 0 || byte.is_ascii_digit()));
+            }
+        }
+    }
+}
