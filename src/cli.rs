@@ -19,6 +19,14 @@ pub(crate) enum Command {
     Wait,
     /// One attempt each.
     Check,
+    /// Supervise CMD.
+    Run,
+    /// The same for a container whose entrypoint is not ours.
+    Join,
+    /// Who is in this pod.
+    Status,
+    /// Is this container set up right?
+    Doctor,
     /// Copy this binary.
     Install,
 }
@@ -29,6 +37,10 @@ impl Command {
         match self {
             Self::Wait => "wait",
             Self::Check => "check",
+            Self::Run => "run",
+            Self::Join => "join",
+            Self::Status => "status",
+            Self::Doctor => "doctor",
             Self::Install => "install",
         }
     }
@@ -57,26 +69,164 @@ struct Opt {
 }
 
 const WAIT: &[Command] = &[Command::Wait];
+const RUN: &[Command] = &[Command::Run];
+const JOIN: &[Command] = &[Command::Join];
 const BOTH: &[Command] = &[Command::Wait, Command::Check];
-const ALL: &[Command] = &[Command::Wait, Command::Check, Command::Install];
+/// Those that are members.
+const LIVES: &[Command] = &[Command::Run, Command::Join];
+/// Those with checks.
+const CHECKING: &[Command] = &[Command::Wait, Command::Check, Command::Run, Command::Join];
+/// Those that look at members.
+const MEETING: &[Command] =
+    &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Status, Command::Doctor];
+const ALL: &[Command] =
+    &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Status, Command::Doctor, Command::Install];
 /// Those whose failure ends a container.
-const ENDING: &[Command] = &[Command::Wait, Command::Install];
+const ENDING: &[Command] = &[Command::Wait, Command::Run, Command::Join, Command::Install];
+const MEMBER: &str = "Membership";
+const START: &str = "Start";
+const FINISH: &str = "Finish";
+const STOP: &str = "Stop";
 const GATE: &str = "When the gate opens";
 const HTTP: &str = "HTTP checks";
 const OUTPUT: &str = "Output";
 
 /// Every option of every command.
 const OPTIONS: &[Opt] = &[
+    opt(
+        "name",
+        None,
+        Shape::Value("NAME"),
+        LIVES,
+        MEMBER,
+        "Take part as this member: a DNS label, as a container's name",
+    ),
+    opt(
+        "dir",
+        None,
+        Shape::Value("PATH"),
+        MEETING,
+        MEMBER,
+        "Where members meet: a volume that all of them mount; none: no members [default: /run/podgate]",
+    ),
+    opt(
+        "allow-plain-dir",
+        None,
+        Shape::Switch,
+        MEETING,
+        MEMBER,
+        "Let --dir be a plain directory: for a laptop, where all run in one file system",
+    ),
+    opt(
+        "restart-policy",
+        None,
+        Shape::Value("POLICY"),
+        LIVES,
+        MEMBER,
+        "The pod's: never, on-failure, always; auto: not known [default: auto]",
+    ),
+    opt("after", None, Shape::List("CHECK"), RUN, START, "Start CMD when this passes (repeatable)"),
+    opt(
+        "after-timeout",
+        None,
+        Shape::Value("TIME"),
+        RUN,
+        START,
+        "Give up after this time, with exit code 124; none: never [default: 60s]",
+    ),
+    opt(
+        "needs",
+        None,
+        Shape::List("NAME"),
+        RUN,
+        START,
+        "Start CMD when this member is ready, and stop it with exit code 69 when the member ends (repeatable)",
+    ),
+    opt(
+        "ready",
+        None,
+        Shape::List("CHECK"),
+        LIVES,
+        START,
+        "Publish ready when this passes (repeatable) [default: ready is running]",
+    ),
+    opt("wait", None, Shape::Switch, JOIN, START, "Return when it is ready, and not before"),
+    opt(
+        "until",
+        None,
+        Shape::List("NAME"),
+        LIVES,
+        FINISH,
+        "End CMD when all of these members are done (repeatable); implies --outlive",
+    ),
+    opt(
+        "absent-timeout",
+        None,
+        Shape::Value("TIME"),
+        LIVES,
+        FINISH,
+        "Give up with exit code 124 when one of --until has not come in this time [default: none]",
+    ),
+    opt(
+        "linger",
+        None,
+        Shape::Value("TIME"),
+        LIVES,
+        FINISH,
+        "Under on-failure, how long a failed member may take to come back [default: 6m]",
+    ),
+    opt("ok-exit", None, Shape::List("CODE"), RUN, FINISH, "This exit code of CMD counts as 0 (repeatable)"),
+    opt(
+        "outlive",
+        None,
+        Shape::List("NAME"),
+        LIVES,
+        STOP,
+        "When told to stop, hold CMD's stop back while this member lives (repeatable)",
+    ),
+    opt(
+        "grace",
+        None,
+        Shape::Value("TIME"),
+        &[Command::Run, Command::Join, Command::Doctor],
+        STOP,
+        "The pod's terminationGracePeriodSeconds [default: 30s]",
+    ),
+    opt(
+        "stop-margin",
+        None,
+        Shape::Value("TIME"),
+        &[Command::Run, Command::Doctor],
+        STOP,
+        "How much of it is kept back for CMD's own stop [default: 5s]",
+    ),
+    opt("stop-signal", None, Shape::Value("SIGNAL"), LIVES, STOP, "What CMD is sent to stop [default: TERM]"),
+    opt(
+        "map-signal",
+        None,
+        Shape::List("FROM=TO"),
+        RUN,
+        STOP,
+        "Pass one signal on as another, as TERM=QUIT, or drop it, as HUP=none (repeatable)",
+    ),
+    opt("signal-group", None, Shape::Switch, RUN, STOP, "Pass signals on to CMD's whole process group"),
     opt("any", None, Shape::Switch, BOTH, GATE, "One check that passes is enough [default: all must]"),
     opt(
         "timeout",
         Some('t'),
         Shape::Value("TIME"),
-        WAIT,
+        &[Command::Wait, Command::Join],
         GATE,
         "Give up after this time, with exit code 124; none: never [default: 60s]",
     ),
-    opt("attempt-timeout", None, Shape::Value("TIME"), WAIT, GATE, "How long one attempt may take [default: 1s]"),
+    opt(
+        "attempt-timeout",
+        None,
+        Shape::Value("TIME"),
+        &[Command::Wait, Command::Run, Command::Join],
+        GATE,
+        "How long one attempt may take [default: 1s]",
+    ),
     // No variable: a probe must not inherit what was meant for the gate.
     opt(
         CHECK_ATTEMPT_TIMEOUT,
@@ -90,7 +240,7 @@ const OPTIONS: &[Opt] = &[
         "interval",
         Some('i'),
         Shape::Value("TIME"),
-        WAIT,
+        &[Command::Wait, Command::Run, Command::Join],
         GATE,
         "Start an attempt this long after the one before\n[default: 2% of the time waited so far, at least 1ms (20ms for exec: and\nother hosts), at most 250ms]",
     ),
@@ -122,45 +272,53 @@ const OPTIONS: &[Opt] = &[
         "on-timeout",
         None,
         Shape::Value("fail|run"),
-        WAIT,
+        &[Command::Wait, Command::Run],
         GATE,
-        "When the gate does not open: fail, or run CMD all the same\n(without CMD: exit 0) [default: fail]",
+        "When the gate does not open: fail, or run CMD all the same\n(wait without CMD: exit 0) [default: fail]",
     ),
     opt(
         "http-header",
         Some('H'),
         Shape::List("'NAME: VALUE'"),
-        BOTH,
+        CHECKING,
         HTTP,
         "Send this header (repeatable); Host sets the request's host",
     ),
-    opt("http-method", None, Shape::Value("METHOD"), BOTH, HTTP, "Ask with this method [default: GET]"),
+    opt("http-method", None, Shape::Value("METHOD"), CHECKING, HTTP, "Ask with this method [default: GET]"),
     opt(
         "http-status",
         None,
         Shape::Value("LIST"),
-        BOTH,
+        CHECKING,
         HTTP,
         "Which statuses pass, as 200-299,401 [default: 200-399]",
     ),
-    opt("http-body-contains", None, Shape::Value("TEXT"), BOTH, HTTP, "The first 10 KiB of the body must contain this"),
+    opt(
+        "http-body-contains",
+        None,
+        Shape::Value("TEXT"),
+        CHECKING,
+        HTTP,
+        "The first 10 KiB of the body must contain this",
+    ),
     opt(
         "tls-ca",
         None,
         Shape::Value("FILE"),
-        BOTH,
+        CHECKING,
         HTTP,
         "Trust the CAs in this PEM file [default: $SSL_CERT_FILE, else the image's bundle]",
     ),
-    opt("tls-insecure", None, Shape::Switch, BOTH, HTTP, "Accept any certificate, as the kubelet's probes do"),
+    opt("tls-insecure", None, Shape::Switch, CHECKING, HTTP, "Accept any certificate, as the kubelet's probes do"),
     opt(
         "tls-server-name",
         None,
         Shape::Value("NAME"),
-        BOTH,
+        CHECKING,
         HTTP,
         "The name that the certificate must be for [default: the URL's host]",
     ),
+    opt("json", None, Shape::Switch, &[Command::Status], OUTPUT, "Print JSON, for programs"),
     opt(
         "log-to",
         None,
@@ -343,6 +501,14 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
     let (command, matches) = match matches.subcommand() {
         Some(("wait", matches)) => (Command::Wait, matches.clone()),
         Some(("check", matches)) => (Command::Check, matches.clone()),
+        Some((name @ ("run" | "join" | "status" | "doctor"), matches)) => {
+            let commands = [Command::Run, Command::Join, Command::Status, Command::Doctor];
+            let command = commands.into_iter().find(|command| command.name() == name).unwrap_or(Command::Run);
+            let has_cmd = matches!(command, Command::Run | Command::Join);
+            let cmd =
+                if has_cmd { matches.get_many("CMD").into_iter().flatten().cloned().collect() } else { Vec::new() };
+            return Ok(Typed { command, checks: None, cmd, dest: None, matches: matches.clone() });
+        }
         Some(("install", matches)) => {
             let dest = matches.get_one::<OsString>("DEST").map(PathBuf::from);
             return Ok(Typed {
@@ -454,7 +620,17 @@ fn app() -> clap::Command {
                 .value_parser(OsStringValueParser::new())
                 .help("A file, or a directory that is there"),
         );
-    top.subcommand(with_options(wait, Command::Wait))
+    let run = clap::Command::new("run")
+        .about("Supervise CMD: gate its start, publish its state, end it with others")
+        .arg(cmd());
+    let join = clap::Command::new("join").about("The same from a postStart hook").arg(cmd());
+    let status = clap::Command::new("status").about("Who is in this pod, in what state");
+    let doctor = clap::Command::new("doctor").about("Is this container set up right for podgate?");
+    top.subcommand(with_options(run, Command::Run))
+        .subcommand(with_options(join, Command::Join))
+        .subcommand(with_options(status, Command::Status))
+        .subcommand(with_options(doctor, Command::Doctor))
+        .subcommand(with_options(wait, Command::Wait))
         .subcommand(with_options(check, Command::Check))
         .subcommand(with_options(install, Command::Install))
 }

@@ -14,6 +14,7 @@ mod event_loop;
 mod process;
 mod report;
 mod settings;
+mod volume;
 
 use crate::core::exit::Exit;
 use crate::report::{Line, Severity};
@@ -22,7 +23,8 @@ use std::process::{ExitCode, exit};
 
 fn main() -> ExitCode {
     // First of all: PID 1 has no default signal actions.
-    let signals = process::Signals::take();
+    let is_run = std::env::args_os().nth(1).is_some_and(|command| command == "run");
+    let signals = process::Signals::take(if is_run { process::Which::All } else { process::Which::Ending });
     panic::set_hook(Box::new(|info| {
         fail(&format!("a bug in podgate: {info}; please report it"));
         exit(Exit::Own.code().into());

@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -174,6 +174,11 @@ impl Report {
         Self { sink, termination: self.termination.clone(), ..*self }
     }
 
+    /// The descriptor that it writes to, where it has one of its own.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.sink.as_ref().map(AsFd::as_fd)
+    }
+
     /// Writes the termination message there instead.
     pub(crate) fn set_termination_log(&mut self, path: PathBuf) {
         self.termination = Some((path, Origin::Named));
@@ -308,7 +313,7 @@ fn json(line: &Line, now: SystemTime) -> String {
 }
 
 /// A JSON string (RFC 8259, 7).
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len().saturating_add(2));
     quoted.push('"');
     for letter in text.chars() {

@@ -1,19 +1,25 @@
 //! What was meant: typed text (`cli`) becomes values that need no more looking at. Every refusal names the option, the value and a
 //! right example, and exits 2; nothing that was given is ignored.
 
+pub(crate) mod life;
+
 use crate::check::http::Ask;
 use crate::check::tls::{Roots, Trust};
 use crate::cli::{Command, Given, Source, Stop, Typed};
 use crate::core::check::{self, Check, Scheme};
 use crate::core::duration::{self, Limit};
 use crate::core::gate::{Need, Spec};
-use crate::core::http::{self, Header, Request, Statuses};
+use crate::core::http as rules;
+use crate::core::http::{Header, Request, Statuses};
 use crate::core::schedule::Pace;
 use crate::report::{Format, Level, LogTo};
+use crate::volume::Plain;
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// `--dir`, unless it is given.
+const DIR: &str = "/run/podgate";
 /// `--timeout`, unless it is given.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// `--attempt-timeout` of `wait`: the kubelet's `timeoutSeconds`.
@@ -63,6 +69,26 @@ pub(crate) enum Gates {
     Disabled,
 }
 
+/// What `PODGATE_DISABLE` takes away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Disabled {
+    /// Waiting.
+    pub(crate) gates: bool,
+    /// Asking others to quit.
+    pub(crate) quits: bool,
+    /// Being a member, and looking at members.
+    pub(crate) members: bool,
+}
+
+/// Where members meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// `--dir`; `None`: nowhere.
+    pub(crate) dir: Option<PathBuf>,
+    /// `--allow-plain-dir`.
+    pub(crate) plain: Plain,
+}
+
 /// A whole call.
 pub(crate) struct Settings {
     /// What must be true.
@@ -75,6 +101,10 @@ pub(crate) struct Settings {
     pub(crate) on_timeout: OnTimeout,
     /// Whether to wait at all.
     pub(crate) gates: Gates,
+    /// Where members meet.
+    pub(crate) place: Place,
+    /// What `PODGATE_DISABLE` takes away besides, in words.
+    pub(crate) skipped: Option<String>,
 }
 
 /// Reads how lines are to be printed; first of all, so that the rest can be told.
@@ -125,32 +155,69 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
 /// # Errors
 /// A bad value, or values that contradict each other.
 pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
-    let gates = disabled()?;
-    let checks = checks(typed)?;
-    let gate = gate(typed, &checks)?;
-    let request = request(typed, &checks)?;
+    let off = disabled()?;
+    let gates = if off.gates { Gates::Disabled } else { Gates::On };
+    let mut checks = checks(typed)?;
+    let mut gate = gate(typed, &checks)?;
+    let request = http(typed, &checks)?;
     let trust = trust(typed, &checks, if typed.command == Command::Wait { gates } else { Gates::On })?;
-    let on_timeout = match word(typed, "on-timeout")? {
-        None => OnTimeout::Fail,
-        Some((_, value)) if value == "fail" => OnTimeout::Fail,
-        Some((_, value)) if value == "run" => OnTimeout::Run,
-        Some((source, value)) => return Err(bad(&source, &value, "is neither fail nor run; say fail or run")),
+    let on_timeout = value(typed, "on-timeout", on_timeout)?.map_or(OnTimeout::Fail, |(_, it)| it);
+    let place = place(typed)?;
+    let members: Vec<String> =
+        checks.iter().filter(|check| check.kind.member().is_some()).map(|check| check.name.clone()).collect();
+    let mut skipped = None;
+    if off.members && !members.is_empty() {
+        checks.retain(|check| check.kind.member().is_none());
+        gate.floors = checks.iter().map(|check| check.kind.floor()).collect();
+        skipped = Some(format!("PODGATE_DISABLE is set: not looking at {members:?}"));
+    } else if let (None, Some(member)) = (&place.dir, members.first()) {
+        return Err(Stop::Wrong(format!(
+            "{member:?} is about a member, and --dir none says that there are none; say --dir /run/podgate"
+        )));
+    }
+    Ok(Settings { checks, gate, ask: Ask { request, trust }, on_timeout, gates, place, skipped })
+}
+
+fn on_timeout(text: &str) -> Result<OnTimeout, String> {
+    match text {
+        "fail" => Ok(OnTimeout::Fail),
+        "run" => Ok(OnTimeout::Run),
+        _ => Err("is neither fail nor run; say fail or run".to_owned()),
+    }
+}
+
+/// Reads `--dir` and `--allow-plain-dir`.
+///
+/// # Errors
+/// A bad value.
+pub(crate) fn place(typed: &Typed) -> Result<Place, Stop> {
+    let dir = match word(typed, "dir")? {
+        None => Some(PathBuf::from(DIR)),
+        Some((_, text)) if text == "none" => None,
+        Some((_, text)) if text.starts_with('/') => Some(PathBuf::from(text)),
+        Some((source, text)) => {
+            return Err(bad(&source, &text, "is no absolute path; say /run/podgate, or none for no members"));
+        }
     };
-    Ok(Settings { checks, gate, ask: Ask { request, trust }, on_timeout, gates })
+    let plain = if switch(typed, "allow-plain-dir")?.is_some() { Plain::Allowed } else { Plain::Refused };
+    Ok(Place { dir, plain })
 }
 
 /// Reads `PODGATE_DISABLE`.
-fn disabled() -> Result<Gates, Stop> {
+pub(crate) fn disabled() -> Result<Disabled, Stop> {
     const NAME: &str = "PODGATE_DISABLE";
     let value = env::var_os(NAME).unwrap_or_default();
     let value = value
         .to_str()
         .ok_or_else(|| Stop::Wrong(format!("{NAME}: the value is not UTF-8; say all, or gates,quits,members")))?;
-    let mut gates = Gates::On;
+    let mut off = Disabled::default();
     for word in value.split([',', '\n']).map(str::trim) {
         match word {
-            "" | "0" | "false" | "quits" | "members" => {}
-            "1" | "all" | "gates" => gates = Gates::Disabled,
+            "" | "0" | "false" => {}
+            "1" | "all" => off = Disabled { gates: true, quits: true, members: true },
+            "gates" => off.gates = true,
+            "quits" => off.quits = true,
+            "members" => off.members = true,
             _ => {
                 let source = Source::Variable(NAME.to_owned());
                 return Err(bad(
@@ -161,7 +228,7 @@ fn disabled() -> Result<Gates, Stop> {
             }
         }
     }
-    Ok(gates)
+    Ok(off)
 }
 
 fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
@@ -196,7 +263,9 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
 fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     let attempt = match typed.command {
         Command::Wait => ATTEMPT_TIMEOUT,
-        Command::Check | Command::Install => CHECK_ATTEMPT_TIMEOUT,
+        Command::Check | Command::Install | Command::Run | Command::Join | Command::Status | Command::Doctor => {
+            CHECK_ATTEMPT_TIMEOUT
+        }
     };
     let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?.map_or(attempt, |(_, it)| it);
     let need = if switch(typed, "any")?.is_some() { Need::Any } else { Need::All };
@@ -248,7 +317,7 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     })
 }
 
-fn request(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
+fn http(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
     let mut origins: Vec<_> = checks.iter().filter_map(|check| check.kind.url()).map(|url| url.origin()).collect();
     origins.dedup();
     let has_http = !origins.is_empty();
@@ -262,7 +331,7 @@ fn request(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
         )?;
     }
     let body_contains = word(typed, "http-body-contains")?;
-    let method = value(typed, "http-method", http::method)?;
+    let method = value(typed, "http-method", rules::method)?;
     if let (Some((source, text)), Some((_, method))) = (&body_contains, &method)
         && method == "HEAD"
     {
@@ -271,7 +340,7 @@ fn request(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
     Ok(Request {
         method: method.map_or_else(|| "GET".to_owned(), |(_, it)| it),
         headers,
-        pass: value(typed, "http-status", http::statuses)?.map_or(Statuses::Kubelet, |(_, it)| it),
+        pass: value(typed, "http-status", rules::statuses)?.map_or(Statuses::Kubelet, |(_, it)| it),
         body_contains: body_contains.map(|(_, it)| it),
     })
 }
@@ -283,7 +352,7 @@ fn headers(typed: &Typed, hosts: &usize) -> Result<Vec<Header>, Stop> {
         let cause = "would go to every HTTP host of this call, and there are several; ask one host a call";
         return Err(Stop::Wrong(format!("{} {cause}", given.source)));
     }
-    let one = |text: &String| http::header(text).map_err(|cause| Stop::Wrong(format!("{} {cause}", given.source)));
+    let one = |text: &String| rules::header(text).map_err(|cause| Stop::Wrong(format!("{} {cause}", given.source)));
     let headers: Vec<Header> = given.values.iter().map(one).collect::<Result<_, _>>()?;
     if headers.iter().filter(|header| header.is("Host")).count() > 1 {
         return Err(Stop::Wrong(format!("{} names two hosts; a request has one Host", given.source)));
@@ -323,6 +392,24 @@ fn trust(typed: &Typed, checks: &[Check], gates: Gates) -> Result<Trust, Stop> {
         trust.ready().map_err(Stop::Wrong)?;
     }
     Ok(trust)
+}
+
+/// Is this switch on?
+///
+/// # Errors
+/// A bad value.
+pub(crate) fn is_on(typed: &Typed, option: &str) -> Result<bool, Stop> {
+    Ok(switch(typed, option)?.is_some())
+}
+
+/// Reads `--grace` and `--stop-margin` for `doctor`, which tells whether they add up.
+///
+/// # Errors
+/// A bad value.
+pub(crate) fn budget(typed: &Typed) -> Result<Result<(Duration, Duration), Stop>, Stop> {
+    let grace = value(typed, "grace", duration::positive)?;
+    let margin = value(typed, "stop-margin", duration::delay)?;
+    Ok(life::budget(grace, margin))
 }
 
 /// Refuses a flag that has nothing to act on. A variable may be meant for another call of the same container.

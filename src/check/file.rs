@@ -9,18 +9,17 @@
 
 use super::mail::Desk;
 use super::{Leaf, Step};
+use crate::core::member::Name;
 use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
+use crate::volume::watch::{CHANGES, CLOSING, MASK_ADD, tells};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use nix::sys::statfs::{self, BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -85,6 +84,8 @@ fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> 
         | AddWatchFlags::IN_ATTRIB
         | AddWatchFlags::IN_DELETE_SELF
         | AddWatchFlags::IN_MOVE_SELF
+        // The same directory may be watched for members.
+        | MASK_ADD
         | AddWatchFlags::IN_ONLYDIR;
     let descriptor = inotify.add_watch(&folder, flags).ok()?;
     if is_there() { None } else { Some((descriptor, name)) }
@@ -129,11 +130,22 @@ impl Leaf for Exists {
     }
 }
 
-/// One inotify instance for all the files of a call.
+/// One inotify instance for all the files and members of a call.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     inotify: Arc<Inotify>,
     watches: Vec<Watch>,
+    members: Option<Members>,
+}
+
+/// The members that are waited for on the volume.
+#[derive(Debug)]
+struct Members {
+    volume: WatchDescriptor,
+    /// The check, and how the names of its member's files begin.
+    prefixes: Vec<(usize, String)>,
+    /// When a lock was closed last.
+    closed: Option<Instant>,
 }
 
 /// A directory in which a name is waited for.
@@ -151,7 +163,32 @@ impl Watcher {
     /// Those of inotify_init1(2): EMFILE and ENOMEM.
     pub(crate) fn new() -> Result<Self, Errno> {
         let inotify = Arc::new(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?);
-        Ok(Self { inotify, watches: Vec::new() })
+        Ok(Self { inotify, watches: Vec::new(), members: None })
+    }
+
+    /// The instance, to be waited for.
+    pub(crate) fn inotify(&self) -> Arc<Inotify> {
+        Arc::clone(&self.inotify)
+    }
+
+    /// Watches a volume for members: checks by their index. Nobody watches where inotify cannot tell.
+    pub(crate) fn watch_members<'a>(&mut self, volume: &Path, members: impl Iterator<Item = (usize, &'a Name)>) {
+        let prefixes: Vec<_> = members.map(|(index, name)| (index, format!("{name}."))).collect();
+        if !prefixes.is_empty() && tells(volume) {
+            let watch = self.inotify.add_watch(volume, CHANGES | MASK_ADD);
+            self.members = watch.ok().map(|volume| Members { volume, prefixes, closed: None });
+        }
+    }
+
+    /// Are members watched for?
+    pub(super) const fn watches_members(&self) -> bool {
+        self.members.is_some()
+    }
+
+    /// Was a lock closed so lately that it may still seem to be held?
+    pub(super) fn is_closing(&self) -> bool {
+        let closed = self.members.as_ref().and_then(|members| members.closed);
+        closed.is_some_and(|closed| closed.elapsed() < CLOSING)
     }
 
     /// Keeps what a look has found for the check `index`. `true`: it was known before the look, so nothing can have been missed.
@@ -163,7 +200,9 @@ impl Watcher {
             (Some(_), None) | (None, Some(_) | None) => false,
         };
         self.watches.extend(found.map(|(folder, name)| Watch { index, folder, name }));
-        if let Some(before) = before.filter(|before| !self.watches.iter().any(|it| it.folder == before.folder)) {
+        let is_volume = |folder| self.members.as_ref().is_some_and(|members| members.volume == folder);
+        let is_used = |folder| is_volume(folder) || self.watches.iter().any(|it| it.folder == folder);
+        if let Some(before) = before.filter(|before| !is_used(before.folder)) {
             // EINVAL: the folder is gone, and its watch with it.
             let _ = self.inotify.rm_watch(before.folder);
         }
@@ -181,6 +220,9 @@ impl Watcher {
                     None => watch.folder == event.wd || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW),
                 };
                 woken.extend(self.watches.iter().filter(about).map(|watch| watch.index));
+                if let Some(members) = &mut self.members {
+                    members.changed(&event, &mut woken);
+                }
             }
         }
         woken.sort_unstable();
@@ -189,9 +231,19 @@ impl Watcher {
     }
 }
 
-impl AsFd for Watcher {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+impl Members {
+    fn changed(&mut self, event: &InotifyEvent, woken: &mut Vec<usize>) {
+        let about = |(_, prefix): &&(usize, String)| match &event.name {
+            Some(name) => {
+                event.wd == self.volume && name.to_str().is_some_and(|name| name.starts_with(prefix.as_str()))
+            }
+            None => event.wd == self.volume || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW),
+        };
+        let before = woken.len();
+        woken.extend(self.prefixes.iter().filter(about).map(|(index, _)| *index));
+        if woken.len() > before && event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE) {
+            self.closed = Some(Instant::now());
+        }
     }
 }
 
@@ -211,14 +263,6 @@ fn missing(path: &Path) -> Option<(PathBuf, OsString)> {
 /// Is it reached without a symbolic link?
 fn is_plain(folder: &Path) -> bool {
     fs::canonicalize(folder).is_ok_and(|real| real == folder)
-}
-
-/// Does inotify tell all there? It does on local file systems; on others, another machine or a server makes the files.
-fn tells(folder: &Path) -> bool {
-    /// nix has no name for it with musl (linux/magic.h).
-    const XFS: FsType = FsType(0x5846_5342);
-    let local = [BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS];
-    statfs::statfs(folder).map_err(io::Error::from).is_ok_and(|found| local.contains(&found.filesystem_type()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(crate) mod file;
 pub(crate) mod http;
 mod listen;
 mod mail;
+mod member;
 mod resolve;
 mod stream;
 #[cfg(feature = "tls")]
@@ -24,6 +25,7 @@ use crate::core::outcome::{Outcome, Phase};
 use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
 use crate::process::Children;
+use crate::volume::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,7 +51,7 @@ pub(crate) trait Leaf {
     /// Ends the attempt, and tells what it was doing.
     fn cancel(&mut self) -> Phase;
 
-    /// What the attempt that was cancelled last has said, if it says anything.
+    /// What the last attempt has to say besides its outcome, or what one that was cancelled has said, if anything.
     fn said(&self) -> String {
         String::new()
     }
@@ -84,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) watcher: Option<Rc<RefCell<Watcher>>>,
     /// What HTTP checks ask.
     pub(crate) ask: Arc<Ask>,
+    /// Where members meet.
+    pub(crate) volume: Option<Rc<Volume>>,
 }
 
 /// The leaf for a check. `index` is what the watcher calls it by.
@@ -94,6 +98,9 @@ pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf
         Kind::Unix(path) => Box::new(dial::Accepts::socket(path)),
         Kind::Listen(address, port) => Box::new(listen::Listen::new(*address, *port)),
         Kind::File(path) => Box::new(file::Exists::new(path, index, shared.watcher.clone())),
+        Kind::Member(fact, name) => {
+            Box::new(member::Member::new(*fact, name, shared.volume.clone(), shared.watcher.clone()))
+        }
         Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&shared.children))),
     }
 }

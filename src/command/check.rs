@@ -1,18 +1,23 @@
 //! `podgate check`: one attempt of each check, for probes. One line a check; exit 0 or 1.
 
-use super::gate::Driver;
+use super::gate::{Around, Driver, Tells};
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
-use crate::process::Signals;
+use crate::process::{Children, Signals};
 use crate::report::{Line, Report, Severity};
 use crate::settings::Settings;
+use crate::volume::Volume;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// Runs the command.
-pub(super) fn run(settings: Settings, report: &mut Report, signals: &Signals) -> Exit {
+pub(super) fn run(settings: Settings, volume: Option<Rc<Volume>>, report: &mut Report, signals: &Signals) -> Exit {
     let Settings { checks, gate, ask, .. } = settings;
-    let mut driver = Driver::new(&checks, gate, ask, signals, report);
-    let answer = driver.run();
+    let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
+    let mut driver = Driver::new(&checks, gate, &Arc::new(ask), Tells::Nothing, &around, report);
+    let answer = driver.run(signals, report);
     let lines = driver.ends(answer.waited);
     match answer.verdict {
         Ok(Verdict::Stopped(number)) => {

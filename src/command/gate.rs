@@ -13,7 +13,9 @@ use crate::event_loop::{self, Interest};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
 use crate::report::{Field, Line, Report, Severity};
+use crate::volume::Volume;
 use nix::poll::PollFlags;
+use nix::sys::inotify::Inotify;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -30,7 +32,8 @@ const SHORT_PATIENCE: Duration = Duration::from_millis(100);
 /// How many checks a heartbeat names.
 const NAMED: usize = 3;
 
-/// A gate with its checks.
+/// A gate with its checks. It is driven from outside, by a loop that may have other things to wait for: [`Driver::interests`],
+/// [`Driver::deadline`], [`Driver::proceed`]; or by [`Driver::run`].
 pub(super) struct Driver<'a> {
     checks: &'a [Check],
     need: Need,
@@ -38,14 +41,32 @@ pub(super) struct Driver<'a> {
     leaves: Vec<Entry>,
     children: Rc<RefCell<Children>>,
     watcher: Option<Rc<RefCell<Watcher>>>,
+    /// The watcher's, to be waited for.
+    inotify: Option<Arc<Inotify>>,
     start: Instant,
-    signals: &'a Signals,
-    report: &'a mut Report,
     drawn: Option<Instant>,
     /// When all must be over, after the start.
     end: Option<Duration>,
-    /// Is each end of a check told? Probes tell theirs at the end.
-    tells: bool,
+    tells: Tells,
+}
+
+/// What a gate tells while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Every change, and heartbeats.
+    All,
+    /// Changes: others tell that the program lives.
+    Changes,
+    /// Nothing: a probe tells its ends at the end.
+    Nothing,
+}
+
+/// What a gate shares with what goes on around it.
+pub(super) struct Around {
+    /// The one reaper.
+    pub(super) children: Rc<RefCell<Children>>,
+    /// Where members meet, if there is such a place.
+    pub(super) volume: Option<Rc<Volume>>,
 }
 
 struct Entry {
@@ -63,7 +84,14 @@ pub(super) struct Answer {
 
 impl<'a> Driver<'a> {
     /// A gate that starts to wait now.
-    pub(super) fn new(checks: &'a [Check], spec: Spec, ask: Ask, signals: &'a Signals, report: &'a mut Report) -> Self {
+    pub(super) fn new(
+        checks: &'a [Check],
+        spec: Spec,
+        ask: &Arc<Ask>,
+        tells: Tells,
+        shared: &Around,
+        report: &mut Report,
+    ) -> Self {
         for check in checks {
             if let Some(word) = check.kind.shell_word(&check.name) {
                 let text = format!(
@@ -73,48 +101,54 @@ impl<'a> Driver<'a> {
                 report.line(&Line::new(Severity::Warning, "no_shell", text));
             }
         }
-        let children = Rc::new(RefCell::new(Children::new(signals.original())));
+        let children = Rc::clone(&shared.children);
         // With a fixed interval nobody is to be woken. EMFILE: then files are asked for by the schedule.
-        let watches = spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_file());
+        let watches = spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_watched());
         let watcher = watches.then(Watcher::new).and_then(Result::ok).map(|watcher| Rc::new(RefCell::new(watcher)));
-        let shared = Shared { children: Rc::clone(&children), watcher: watcher.clone(), ask: Arc::new(ask) };
-        let entry = |(index, check)| Entry { leaf: leaf(check, index, &shared), runs: false };
-        let leaves = checks.iter().enumerate().map(entry).collect();
-        let tells = spec.pace != Pace::Once;
-        // A probe's one attempt is all there is.
-        let end = if tells { spec.timeout } else { Some(spec.attempt_timeout) };
-        let (need, gate) = (spec.need, Gate::new(spec, Time::at(Duration::ZERO)));
-        Self {
-            checks,
-            need,
-            gate,
-            leaves,
-            children,
-            watcher,
-            start: Instant::now(),
-            signals,
-            report,
-            drawn: None,
-            end,
-            tells,
+        if let (Some(watcher), Some(volume)) = (&watcher, &shared.volume) {
+            let members = checks.iter().enumerate().filter_map(|(index, check)| Some((index, check.kind.member()?.1)));
+            watcher.borrow_mut().watch_members(volume.path(), members);
         }
+        let inotify = watcher.as_ref().map(|watcher| watcher.borrow().inotify());
+        let leaf_shared = Shared {
+            children: Rc::clone(&children),
+            watcher: watcher.clone(),
+            ask: Arc::clone(ask),
+            volume: shared.volume.clone(),
+        };
+        let entry = |(index, check)| Entry { leaf: leaf(check, index, &leaf_shared), runs: false };
+        let leaves = checks.iter().enumerate().map(entry).collect();
+        // A probe's one attempt is all there is.
+        let end = if tells == Tells::Nothing { Some(spec.attempt_timeout) } else { spec.timeout };
+        let (need, gate) = (spec.need, Gate::new(spec, Time::ZERO));
+        Self { checks, need, gate, leaves, children, watcher, inotify, start: Instant::now(), drawn: None, end, tells }
     }
 
-    /// Waits for the answer. Afterwards no command of a check is left.
-    pub(super) fn run(&mut self) -> Answer {
-        let _watchdog = self.watchdog();
-        let verdict = self.wait();
-        self.leaves.clear();
-        self.children.borrow_mut().clear();
-        self.report.clear_live();
+    /// Waits for the answer, or for a signal that ends podgate. Afterwards no command of a check is left.
+    pub(super) fn run(&mut self, signals: &Signals, report: &mut Report) -> Answer {
+        let _watchdog = self.watchdog(signals, report);
+        let verdict = self.wait(signals, report);
+        self.leave(report);
         // What is told of a time limit is the limit, not how soon the machine came to it.
-        let waited = self.gate.waited(self.now());
+        let waited = self.waited();
         let limit = self.end.filter(|_| verdict == Ok(Verdict::TimedOut));
         Answer { verdict, waited: limit.unwrap_or(waited) }
     }
 
+    /// Ends what is under way.
+    pub(super) fn leave(&mut self, report: &mut Report) {
+        self.leaves.clear();
+        self.children.borrow_mut().clear();
+        report.clear_live();
+    }
+
+    /// How long it has waited.
+    pub(super) fn waited(&self) -> Duration {
+        self.gate.waited(self.now())
+    }
+
     /// Watches over checks that may hang in the kernel.
-    fn watchdog(&self) -> Option<Watchdog> {
+    pub(super) fn watchdog(&self, signals: &Signals, report: &Report) -> Option<Watchdog> {
         let names: Vec<String> =
             self.checks.iter().filter(|check| check.kind.goes_by_path()).map(|check| check.name.clone()).collect();
         if names.is_empty() {
@@ -122,9 +156,10 @@ impl<'a> Driver<'a> {
         }
         let end = self.end.and_then(|end| self.start.checked_add(end));
         // A probe has a second for all of it.
-        let (late, chance) = if self.tells { (Exit::TimedOut, PATIENCE) } else { (Exit::NotPassed, SHORT_PATIENCE) };
-        let (mut report, start) = (self.report.twin(), self.start);
-        Some(Watchdog::start(self.signals, end, chance, move |signal| {
+        let is_probe = self.tells == Tells::Nothing;
+        let (late, chance) = if is_probe { (Exit::NotPassed, SHORT_PATIENCE) } else { (Exit::TimedOut, PATIENCE) };
+        let (mut report, start) = (report.twin(), self.start);
+        Some(Watchdog::start(signals, end, chance, move |signal| {
             let (what, exit) = match signal {
                 Some(number) => (format!("stopped by signal {number}"), Exit::Signal(number)),
                 None => ("gave up".to_owned(), late),
@@ -138,29 +173,60 @@ impl<'a> Driver<'a> {
         }))
     }
 
-    fn wait(&mut self) -> Result<Verdict, nix::Error> {
-        let mut events = VecDeque::from([Event::Tick]);
-        loop {
-            while let Some(event) = events.pop_front() {
-                for action in self.gate.handle(self.now(), event) {
-                    match action {
-                        Action::Attempt { check, until } => events.extend(self.attempt(check, until)),
-                        Action::Cancel { check } => events.extend(self.cancel(check)),
-                        Action::Notice(notice) => {
-                            if let Notice::Passed { check } = notice
-                                && let Some(entry) = self.leaves.get_mut(check)
-                            {
-                                entry.leaf.rest();
-                            }
-                            self.tell(&notice);
-                        }
-                        Action::Finish(verdict) => return Ok(verdict),
-                    }
+    fn wait(&mut self, signals: &Signals, report: &mut Report) -> Result<Verdict, nix::Error> {
+        let mut verdict = self.handle([Event::Tick], report);
+        while verdict.is_none() {
+            let mut interests: Vec<Interest<'_>> = vec![(signals.as_fd(), PollFlags::POLLIN)];
+            self.interests(&mut interests);
+            let ready = event_loop::wait(&interests, self.deadline(report))?;
+            drop(interests);
+            let mut child_ended = false;
+            while let Some(arrived) = (ready.first() == Some(&true)).then(|| signals.next()).flatten() {
+                match arrived {
+                    Arrived::Ending(number) => return Ok(self.stop(number)),
+                    Arrived::Child => child_ended = true,
+                    Arrived::Other(_) => {}
                 }
             }
-            self.sleep(&mut events)?;
-            events.push_back(Event::Tick);
+            if child_ended {
+                self.children.borrow_mut().reap();
+            }
+            verdict = self.proceed(ready.get(1..).unwrap_or_default(), child_ended, report);
         }
+        verdict.ok_or(nix::Error::EINVAL)
+    }
+
+    /// A signal asks podgate to end.
+    pub(super) fn stop(&mut self, number: u8) -> Verdict {
+        let _ = self.gate.handle(self.now(), Event::Signal(number));
+        Verdict::Stopped(number)
+    }
+
+    /// Begins: a gate with nothing to wait for has its answer at once.
+    pub(super) fn begin(&mut self, report: &mut Report) -> Option<Verdict> {
+        self.handle([Event::Tick], report)
+    }
+
+    fn handle(&mut self, events: impl IntoIterator<Item = Event>, report: &mut Report) -> Option<Verdict> {
+        let mut events: VecDeque<Event> = events.into_iter().collect();
+        while let Some(event) = events.pop_front() {
+            for action in self.gate.handle(self.now(), event) {
+                match action {
+                    Action::Attempt { check, until } => events.extend(self.attempt(check, until)),
+                    Action::Cancel { check } => events.extend(self.cancel(check)),
+                    Action::Notice(notice) => {
+                        self.tell(&notice, report);
+                        if let Notice::Passed { check } = notice
+                            && let Some(entry) = self.leaves.get_mut(check)
+                        {
+                            entry.leaf.rest();
+                        }
+                    }
+                    Action::Finish(verdict) => return Some(verdict),
+                }
+            }
+        }
+        None
     }
 
     fn attempt(&mut self, check: usize, until: Time) -> Option<Event> {
@@ -178,54 +244,47 @@ impl<'a> Driver<'a> {
         Some(Event::Cut { check, phase, said: entry.leaf.said() })
     }
 
-    /// Sleeps until something happens.
-    fn sleep(&mut self, events: &mut VecDeque<Event>) -> Result<(), nix::Error> {
-        let watcher = self.watcher.as_ref().map(|watcher| watcher.borrow());
-        let mut interests: Vec<Interest<'_>> = vec![(self.signals.as_fd(), PollFlags::POLLIN)];
-        interests.extend(watcher.as_ref().map(|watcher| (watcher.as_fd(), PollFlags::POLLIN)));
-        let first = interests.len();
-        let mut owners = Vec::new();
-        let mut until = self.gate.deadline().and_then(|at| self.start.checked_add(at.since_start()));
-        for (index, entry) in self.leaves.iter().enumerate().filter(|(_, entry)| entry.runs) {
-            entry.leaf.interests(&mut interests);
-            owners.resize(interests.len().saturating_sub(first), index);
-            until = until.into_iter().chain(entry.leaf.wake_at()).min();
+    /// What it waits for.
+    pub(super) fn interests<'b>(&'b self, interests: &mut Vec<Interest<'b>>) {
+        interests.extend(self.inotify.as_ref().map(|inotify| (inotify.as_fd(), PollFlags::POLLIN)));
+        for entry in self.leaves.iter().filter(|entry| entry.runs) {
+            entry.leaf.interests(interests);
         }
-        if self.report.is_live() {
-            until = until.into_iter().chain(Instant::now().checked_add(REDRAW)).min();
-        }
-        let ready = event_loop::wait(&interests, until)?;
-        drop(interests);
-        drop(watcher);
+    }
 
-        let mut ready = ready.into_iter();
-        let has_signal = ready.next() == Some(true);
+    /// When it wants to go on at the latest.
+    pub(super) fn deadline(&self, report: &Report) -> Option<Instant> {
+        let gate = self.gate.deadline().and_then(|at| self.start.checked_add(at.since_start()));
+        let leaves = self.leaves.iter().filter(|entry| entry.runs).filter_map(|entry| entry.leaf.wake_at());
+        let redraw = if self.draws(report) { Instant::now().checked_add(REDRAW) } else { None };
+        gate.into_iter().chain(leaves).chain(redraw).min()
+    }
+
+    /// Goes on: `ready` tells for each of [`Driver::interests`] whether it is ready.
+    pub(super) fn proceed(&mut self, ready: &[bool], child_ended: bool, report: &mut Report) -> Option<Verdict> {
+        let mut ready = ready.iter().copied();
         let has_change = self.watcher.is_some() && ready.next() == Some(true);
-        let mut child_ended = false;
-        while let Some(arrived) = has_signal.then(|| self.signals.next()).flatten() {
-            match arrived {
-                Arrived::Ending(number) => events.push_back(Event::Signal(number)),
-                Arrived::Child => child_ended = true,
-            }
-        }
-        if child_ended {
-            self.children.borrow_mut().reap();
-        }
+        let mut events = Vec::new();
         if let Some(watcher) = self.watcher.as_ref().filter(|_| has_change) {
             events.extend(watcher.borrow_mut().woken().into_iter().map(|check| Event::Woken { check }));
         }
-        let ready: Vec<usize> =
-            owners.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(owner, _)| owner).collect();
         let now = Instant::now();
         for (index, entry) in self.leaves.iter_mut().enumerate().filter(|(_, entry)| entry.runs) {
+            let count = {
+                let mut interests = Vec::new();
+                entry.leaf.interests(&mut interests);
+                interests.len()
+            };
+            let is_ready = ready.by_ref().take(count).fold(false, |any, it| any || it);
             let due = entry.leaf.wake_at().is_some_and(|at| at <= now) || (child_ended && entry.leaf.waits_for_child());
-            if due || ready.contains(&index) {
+            if due || is_ready {
                 let step = entry.leaf.proceed();
                 events.extend(entry.ended(index, step));
             }
         }
-        self.draw();
-        Ok(())
+        self.draw(report);
+        events.push(Event::Tick);
+        self.handle(events, report)
     }
 
     fn now(&self) -> Time {
@@ -237,15 +296,21 @@ impl<'a> Driver<'a> {
         self.checks.iter().zip(self.gate.progress()).filter(|(_, progress)| !progress.has_passed())
     }
 
-    fn tell(&mut self, notice: &Notice) {
-        if !self.tells {
+    fn tell(&mut self, notice: &Notice, report: &mut Report) {
+        let is_beat = *notice == Notice::Heartbeat;
+        if self.tells == Tells::Nothing || (is_beat && self.tells == Tells::Changes) {
             return;
         }
         let waited = self.gate.waited(self.now());
         let of = |check: &usize| self.checks.get(*check).zip(self.gate.progress().get(*check));
         let line = match notice {
-            Notice::Passed { check } => of(check).map(|(check, progress)| {
-                let text = format!("{:?} passed after {} ({})", check.name, show(waited), attempts(progress.attempts));
+            Notice::Passed { check: index } => of(index).map(|(check, progress)| {
+                let mut text =
+                    format!("{:?} passed after {} ({})", check.name, show(waited), attempts(progress.attempts));
+                let said = self.leaves.get(*index).map(|entry| entry.leaf.said()).unwrap_or_default();
+                if !said.is_empty() && check.kind.member().is_some() {
+                    text.push_str(&format!(": {said}"));
+                }
                 about(Line::new(Severity::Info, "passed", text), check, progress, waited)
             }),
             Notice::Waiting { check } => of(check).map(|(check, progress)| {
@@ -255,8 +320,8 @@ impl<'a> Driver<'a> {
             Notice::Heartbeat => Some(self.heartbeat(waited)),
         };
         // The live line tells the same, more often.
-        if let Some(line) = line.filter(|_| *notice != Notice::Heartbeat || !self.report.is_live()) {
-            self.report.line(&line);
+        if let Some(line) = line.filter(|_| !is_beat || !report.is_live()) {
+            report.line(&line);
         }
     }
 
@@ -286,9 +351,14 @@ impl<'a> Driver<'a> {
         text
     }
 
-    fn draw(&mut self) {
+    /// Is there a live line to draw?
+    fn draws(&self, report: &Report) -> bool {
+        self.tells == Tells::All && report.is_live()
+    }
+
+    fn draw(&mut self, report: &mut Report) {
         let is_due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);
-        if self.tells && is_due && self.report.is_live() {
+        if is_due && self.draws(report) {
             self.drawn = Some(Instant::now());
             let waited = self.gate.waited(self.now());
             let passed = self.gate.progress().iter().filter(|progress| progress.has_passed()).count();
@@ -296,7 +366,7 @@ impl<'a> Driver<'a> {
                 if self.checks.len() > 1 { format!(" [{passed}/{} passed]", self.checks.len()) } else { String::new() };
             let seconds = waited.as_secs();
             let tenths = waited.subsec_millis() / 100;
-            self.report.live(&format!("podgate: {seconds}.{tenths}s{of} waiting: {}", self.summary()));
+            report.live(&format!("podgate: {seconds}.{tenths}s{of} waiting: {}", self.summary()));
         }
     }
 
@@ -377,11 +447,6 @@ impl<'a> Driver<'a> {
     /// What was waited for when a signal came.
     pub(super) fn waited_for(&self) -> String {
         self.summary()
-    }
-
-    /// Gives the report back.
-    pub(super) fn report(&mut self) -> &mut Report {
-        self.report
     }
 }
 

@@ -1,17 +1,28 @@
 //! The commands: here, and only here, the machines of `core` meet effects.
 
 mod check;
+mod doctor;
 mod gate;
 mod install;
+mod join;
+mod run;
+mod status;
 mod wait;
 
 use crate::cli::{Command, Stop, Typed};
 use crate::core::exit::Exit;
+use crate::core::member::Name;
 use crate::process::Signals;
 use crate::process::watchdog::Watchdog;
 use crate::report::{Format, Line, Report, Severity};
-use crate::settings;
-use std::io::Write;
+use crate::settings::life::Life;
+use crate::settings::{self, Gates, Place};
+use crate::volume::{Own, Refusal, Statement, Volume};
+use nix::errno::Errno;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A report for what happens before the options are read, or outside of what they say.
@@ -34,14 +45,55 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
         if let Some(dest) = &typed.dest {
             return Ok(install::run(dest, report));
         }
-        let settings = settings::read(typed)?;
         // From here on the gate has one of its own, where it needs one.
-        drop(watchdog);
-        Ok(match typed.command {
-            Command::Wait => wait::run(settings, &typed.cmd, report, signals),
-            Command::Check => check::run(settings, report, signals),
-            Command::Install => return Err(Stop::Wrong("install needs a destination".to_owned())),
-        })
+        let read = || -> Result<_, Stop> {
+            let settings = settings::read(typed)?;
+            drop(watchdog);
+            Ok(settings)
+        };
+        match typed.command {
+            Command::Wait | Command::Check => {
+                let settings = read()?;
+                if let Some(skipped) = &settings.skipped {
+                    report.line(&Line::new(Severity::Info, "disabled", skipped.clone()));
+                }
+                let is_skipped = typed.command == Command::Wait && settings.gates == Gates::Disabled;
+                let looks = settings.checks.iter().any(|check| check.kind.member().is_some()) && !is_skipped;
+                let volume = match looks.then(|| open_volume(&settings.place)).transpose() {
+                    Ok(volume) => volume,
+                    Err(Failed(text)) => {
+                        report.failure(&Line::new(Severity::Error, "volume", text));
+                        return Ok(Exit::Own);
+                    }
+                };
+                Ok(match typed.command {
+                    Command::Wait => wait::run(settings, volume, &typed.cmd, report, signals),
+                    Command::Check
+                    | Command::Install
+                    | Command::Run
+                    | Command::Join
+                    | Command::Status
+                    | Command::Doctor => check::run(settings, volume, report, signals),
+                })
+            }
+            Command::Run => match settings::life::life(typed) {
+                Ok(life) => Ok(run::run(&life, &typed.cmd, report, signals)),
+                Err(stop) => {
+                    run::publish_usage(typed, report);
+                    Err(stop)
+                }
+            },
+            Command::Join => {
+                let logging = settings::logging(typed)?;
+                Ok(join::run(&settings::life::life(typed)?, &logging, &typed.cmd, report, signals))
+            }
+            Command::Status => {
+                let is_json = settings::is_on(typed, "json")?;
+                Ok(status::run(&settings::place(typed)?, is_json, report))
+            }
+            Command::Doctor => Ok(doctor::run(&settings::place(typed)?, settings::budget(typed)?)),
+            Command::Install => Err(Stop::Wrong("install needs a destination".to_owned())),
+        }
     };
     match typed.and_then(|typed| run(&typed, &mut report)) {
         Ok(exit) => exit,
@@ -98,4 +150,82 @@ fn open(typed: &Typed, report: &mut Report) -> Result<(), Stop> {
     }
     *report = opened;
     Ok(())
+}
+
+/// Why a command cannot go on, for people: exit code 125.
+struct Failed(String);
+
+/// Opens the volume to look at.
+fn open_volume(place: &Place) -> Result<Rc<Volume>, Failed> {
+    let Some(dir) = &place.dir else {
+        return Err(Failed("there are no members: --dir is none; say --dir /run/podgate".to_owned()));
+    };
+    Volume::open(dir, place.plain).map(Rc::new).map_err(|cause| Failed(format!("cannot use --dir {dir:?}: {cause}")))
+}
+
+/// Takes a name on the volume.
+fn take_name(volume: &Rc<Volume>, name: &Name, life: &Life, report: &mut Report) -> Result<Own, Failed> {
+    let statement = Statement { name: name.clone(), policy: life.stated, is_joined: life.spec.is_joined };
+    warn_of_replaceable(volume, report);
+    Own::take(volume, statement).map_err(|refusal| {
+        Failed(match refusal {
+            Refusal::Volume(cause) => format!("cannot take part as {name}: {cause}"),
+            Refusal::Taken(record) => {
+                let who = record.map_or_else(String::new, |record| {
+                    let since = record.times.waiting.map(|since| format!(", since {since}")).unwrap_or_default();
+                    format!(" (uid {}{since})", record.uid)
+                });
+                format!(
+                    "cannot take part as {name}: another container of this pod is {name} and lives{who}; give each container its own --name"
+                )
+            }
+        })
+    })
+}
+
+/// Opens the volume, and takes the name, where a life has to do with members.
+fn take_part(life: &Life, report: &mut Report) -> Result<(Option<Rc<Volume>>, Option<Own>), Failed> {
+    if !life.uses_volume() {
+        return Ok((None, None));
+    }
+    let volume = open_volume(&life.place)?;
+    let own = match &life.name {
+        Some(name) => Some(take_name(&volume, name, life, report)?),
+        None => None,
+    };
+    Ok((Some(volume), own))
+}
+
+/// Warns where a neighbour can replace the very binary that runs here.
+fn warn_of_replaceable(volume: &Volume, report: &mut Report) {
+    if let Some(why) = doctor::replaceable(Some(volume.path())) {
+        report.line(&Line::new(Severity::Warning, "replaceable", why));
+    }
+}
+
+/// What a CMD that cannot be started means.
+fn exec_failure(name: &OsStr, error: &io::Error) -> (Exit, Line) {
+    let shown = name.to_string_lossy();
+    let (exit, cause) = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT) if shown.contains('/') && Path::new(name).exists() => (
+            Exit::NotExecutable,
+            "it is there, but the interpreter of its #! line, or its dynamic loader, is not in this image".to_owned(),
+        ),
+        Some(Errno::ENOENT | Errno::ENOTDIR) => (
+            Exit::NotFound,
+            "there is no such command; give its full path, and see that it is in this image".to_owned(),
+        ),
+        Some(Errno::EACCES) => (
+            Exit::NotExecutable,
+            "it cannot be executed; see its mode, and that its volume is not mounted noexec".to_owned(),
+        ),
+        Some(Errno::ENOEXEC) => (
+            Exit::NotExecutable,
+            "it is no program for this machine; see its architecture, and that a script begins with #!".to_owned(),
+        ),
+        // Not about CMD: no process, no descriptor or no memory is to be had.
+        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => (Exit::Own, error.to_string()),
+        Some(_) | None => (Exit::NotExecutable, error.to_string()),
+    };
+    (exit, Line::new(Severity::Error, "exec", format!("cannot run {shown:?}: {cause}")))
 }

@@ -1,6 +1,7 @@
 //! `podgate wait`: blocks until the gate opens; then becomes CMD, if one is given.
 
-use super::gate::Driver;
+use super::exec_failure;
+use super::gate::{Around, Driver, Tells};
 use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
@@ -9,13 +10,21 @@ use crate::core::schedule::Pace;
 use crate::process::{Arrived, Children, Signals, become_command};
 use crate::report::{Line, Report, Severity};
 use crate::settings::{Gates, OnTimeout, Settings};
-use nix::errno::Errno;
+use crate::volume::Volume;
+use std::cell::RefCell;
 use std::ffi::OsString;
-use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// Runs the command.
-pub(super) fn run(settings: Settings, cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
-    let Settings { checks, gate, ask, on_timeout, gates } = settings;
+pub(super) fn run(
+    settings: Settings,
+    volume: Option<Rc<Volume>>,
+    cmd: &[OsString],
+    report: &mut Report,
+    signals: &Signals,
+) -> Exit {
+    let Settings { checks, gate, ask, on_timeout, gates, .. } = settings;
     if gates == Gates::Disabled {
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         let text = format!("PODGATE_DISABLE is set: not waiting for {names:?}");
@@ -31,13 +40,14 @@ pub(super) fn run(settings: Settings, cmd: &[OsString], report: &mut Report, sig
         return go_on(cmd, report, signals);
     }
     report.line(&Line::new(Severity::Debug, "start", plan(&checks, &gate)));
-    let mut driver = Driver::new(&checks, gate, ask, signals, report);
-    let answer = driver.run();
+    let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
+    let mut driver = Driver::new(&checks, gate, &Arc::new(ask), Tells::All, &around, report);
+    let answer = driver.run(signals, report);
     let verdict = match answer.verdict {
         Ok(verdict) => verdict,
         Err(error) => {
             let text = format!("cannot wait for events: {error}; this is not about the checks");
-            driver.report().failure(&Line::new(Severity::Error, "failed", text));
+            report.failure(&Line::new(Severity::Error, "failed", text));
             return Exit::Own;
         }
     };
@@ -95,7 +105,7 @@ fn plan(checks: &[Check], gate: &Spec) -> String {
 }
 
 /// Becomes CMD; without one, this was all.
-fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
+pub(super) fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
     let Some((name, arguments)) = cmd.split_first() else { return Exit::Passed };
     // CMD gets no zombie from us.
     Children::new(signals.original()).reap();
@@ -106,27 +116,8 @@ fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
         return Exit::Signal(number);
     }
     let error = become_command(name, arguments, signals.original());
-    let shown = name.to_string_lossy();
-    let (exit, cause) = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT) if shown.contains('/') && Path::new(name).exists() => (
-            Exit::NotExecutable,
-            "it is there, but the interpreter of its #! line, or its dynamic loader, is not in this image".to_owned(),
-        ),
-        Some(Errno::ENOENT | Errno::ENOTDIR) => (
-            Exit::NotFound,
-            "there is no such command; give its full path, and see that it is in this image".to_owned(),
-        ),
-        Some(Errno::EACCES) => (
-            Exit::NotExecutable,
-            "it cannot be executed; see its mode, and that its volume is not mounted noexec".to_owned(),
-        ),
-        Some(Errno::ENOEXEC) => (
-            Exit::NotExecutable,
-            "it is no program for this machine; see its architecture, and that a script begins with #!".to_owned(),
-        ),
-        Some(_) | None => (Exit::NotExecutable, error.to_string()),
-    };
-    report.failure(&Line::new(Severity::Error, "exec", format!("cannot run {shown:?}: {cause}")));
+    let (exit, line) = exec_failure(name, &error);
+    report.failure(&line);
     exit
 }
 
@@ -134,7 +125,7 @@ fn ending(signals: &Signals) -> Option<u8> {
     loop {
         match signals.next()? {
             Arrived::Ending(number) => return Some(number),
-            Arrived::Child => {}
+            Arrived::Child | Arrived::Other(_) => {}
         }
     }
 }

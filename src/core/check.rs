@@ -3,6 +3,7 @@
 //! Pure text: nothing is resolved, opened or connected here. What is accepted prints back, by `Display` of [`Kind`], to a text that
 //! parses to the same check. What a person typed is kept in [`Check`] and printed with its user info hidden.
 
+use super::member::Name;
 use super::schedule;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,7 +13,7 @@ use std::time::Duration;
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// The kinds of checks, for messages.
-const KINDS: &str = "http://, https://, http+unix://, tcp://, unix://, listen://, file:// or exec:";
+const KINDS: &str = "http://, https://, http+unix://, tcp://, unix://, listen://, file://, exec: or ready:";
 
 /// A check: as it was typed, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,32 @@ pub(crate) enum Kind {
     File(String),
     /// The command exits 0. Never empty.
     Exec(Vec<String>),
+    /// This is true of the member.
+    Member(Fact, Name),
+}
+
+/// What may be true of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// It is alive, and its CMD runs.
+    Started,
+    /// It is alive and ready.
+    Ready,
+    /// It is not alive: it never came, has ended, or was lost.
+    Gone,
+    /// Its last incarnation ended with 0.
+    Succeeded,
+}
+
+/// The facts by their words.
+const FACTS: [(&str, Fact); 4] =
+    [("started", Fact::Started), ("ready", Fact::Ready), ("gone", Fact::Gone), ("succeeded", Fact::Succeeded)];
+
+impl Check {
+    /// One that was not typed, but follows from another option.
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self { name: kind.to_string(), kind }
+    }
 }
 
 /// Where an HTTP request goes.
@@ -169,6 +196,10 @@ impl fmt::Display for Kind {
             Self::Listen(Some(address), port) => write!(f, "listen://{}:{port}", Host::Address(*address)),
             Self::File(path) => write!(f, "file://{path}"),
             Self::Exec(words) => write!(f, "exec:{}", shell_words::join(words)),
+            Self::Member(fact, name) => {
+                let word = FACTS.iter().find(|(_, it)| it == fact).map_or("", |(word, _)| word);
+                write!(f, "{word}:{name}")
+            }
         }
     }
 }
@@ -182,7 +213,7 @@ impl Kind {
                 Server::Socket(_) => true,
             },
             Self::Tcp(host, _) => host.is_near(),
-            Self::Unix(_) | Self::Listen(..) | Self::File(_) => true,
+            Self::Unix(_) | Self::Listen(..) | Self::File(_) | Self::Member(..) => true,
             Self::Exec(_) => false,
         };
         if near { schedule::NEAR } else { schedule::FAR }
@@ -204,15 +235,23 @@ impl Kind {
             Self::Unix(_) | Self::Exec(_) => true,
             Self::Http(url) => matches!(url.server, Server::Socket(_)),
             // Looked up in a thread of its own.
-            Self::File(_) | Self::Tcp(..) | Self::Listen(..) => false,
+            Self::File(_) | Self::Tcp(..) | Self::Listen(..) | Self::Member(..) => false,
         }
     }
 
     /// Is it about a path, so that the kernel can tell of a change?
-    pub(crate) const fn is_file(&self) -> bool {
+    pub(crate) const fn is_watched(&self) -> bool {
         match self {
-            Self::File(_) => true,
+            Self::File(_) | Self::Member(..) => true,
             Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::Exec(_) => false,
+        }
+    }
+
+    /// The member that it is about, if it is about one.
+    pub(crate) const fn member(&self) -> Option<(Fact, &Name)> {
+        match self {
+            Self::Member(fact, name) => Some((*fact, name)),
+            Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::File(_) | Self::Exec(_) => None,
         }
     }
 
@@ -220,7 +259,7 @@ impl Kind {
     pub(crate) const fn url(&self) -> Option<&Url> {
         match self {
             Self::Http(url) => Some(url),
-            Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::File(_) | Self::Exec(_) => None,
+            Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::File(_) | Self::Exec(_) | Self::Member(..) => None,
         }
     }
 }
@@ -274,6 +313,11 @@ fn kind(text: &str) -> Result<Kind, String> {
     if text.chars().any(char::is_control) {
         return Err("has a control character; say http://localhost:8080/ready".to_owned());
     }
+    if let Some((word, name)) = text.split_once(':')
+        && let Some((_, fact)) = FACTS.iter().find(|(it, _)| *it == word)
+    {
+        return Name::parse(name).map(|name| Kind::Member(*fact, name));
+    }
     let Some((scheme, rest)) = text.split_once("://") else { return Err(hint(text)) };
     match scheme.to_ascii_lowercase().as_str() {
         "http" => url(Scheme::Plain, rest).map(Kind::Http),
@@ -297,13 +341,6 @@ fn hint(text: &str) -> String {
     let example = format!("a check starts with {KINDS}");
     if text.trim().is_empty() {
         return format!("is empty; {example}");
-    }
-    if let Some((kind, _)) =
-        text.split_once(':').filter(|(kind, _)| matches!(*kind, "started" | "ready" | "gone" | "succeeded"))
-    {
-        return format!(
-            "{kind}: checks are about the members of a pod, and this version of podgate knows none yet; {example}"
-        );
     }
     let preset = text.split_once(':').map_or(text, |(name, _)| name);
     if ["istio", "envoy", "linkerd", "cloud-sql-proxy", "dapr", "vault-agent", "consul-dataplane"].contains(&preset) {

@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     NotFound,
     /// 128+n: ended by signal n, as a shell reports it. PID 1 cannot die of a signal, so it is a code.
     Signal(u8),
+    /// The code of a life: CMD's own, or what `core::life` made of it.
+    Of(u8),
 }
 
 impl Exit {
@@ -36,6 +38,7 @@ impl Exit {
             Self::NotExecutable => 126,
             Self::NotFound => 127,
             Self::Signal(number) => 128_u8.saturating_add(number),
+            Self::Of(code) => code,
         }
     }
 }

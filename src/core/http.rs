@@ -249,7 +249,8 @@ fn next(at: &Url, location: &str) -> Next {
             let user_info = url.user_info.or_else(|| at.user_info.clone());
             Next::Same(Box::new(Url { scheme: url.scheme, user_info, server, path: url.path }), false)
         }
-        Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_)) | Err(_) => Next::Bad,
+        Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_) | Kind::Member(..))
+        | Err(_) => Next::Bad,
     }
 }
 

@@ -278,6 +278,8 @@ impl Life {
                 self.cause = Some(Cause::Quit);
                 self.finish(if self.spec.serves { 0 } else { TERMINATED }, actions);
             }
+            // PID 1 of a joined container has started long ago: it is stopped then.
+            Event::Seen { .. } | Event::Tick if self.spec.is_joined => {}
             Event::Seen { .. } | Event::Tick => {
                 if let Some(completion) = self.completion(now) {
                     let code = completion.code();
@@ -662,7 +664,12 @@ mod tests {
 
     #[test]
     fn a_joined_member_cannot_kill() {
-        let mut life = running(Spec { is_joined: true, ..spec(&[UNTIL]) });
+        let joined = || Spec { is_joined: true, ..spec(&[UNTIL]) };
+        let mut early = Life::new(joined(), at(0));
+        assert_eq!(early.handle(at(0), ended(1, End::Code(0))), []);
+        early.handle(at(0), Event::Opened);
+        assert!(early.handle(at(0), Event::Started).contains(&Action::StopCmd), "PID 1 has to be told, however early");
+        let mut life = running(joined());
         play(&mut life, &[ended(1, End::Code(0))]);
         assert_eq!(life.handle(at(31), Event::Tick), [Action::Notice(Notice::Heedless)]);
         assert_eq!(life.handle(at(99), Event::Tick), []);

@@ -21,6 +21,7 @@
 //! | [`listening`] | which line of `/proc/net/tcp` is the socket we wait for |
 //! | [`duration`] | what a duration on the command line means |
 //! | [`exit`] | every exit code |
+//! | [`signal`] | signals by name and number, and what they are passed on as |
 //! | [`member`] | who takes part, and what an observer sees of a member |
 //! | [`record`] | a member's record: bytes and meaning |
 //! | [`done`] | whether a member that is waited for is done |
@@ -40,4 +41,5 @@ pub(crate) mod member;
 pub(crate) mod outcome;
 pub(crate) mod record;
 pub(crate) mod schedule;
+pub(crate) mod signal;
 pub(crate) mod time;

@@ -99,6 +99,8 @@ pub(crate) enum Reason {
     NoCommand(String),
     /// The command cannot be executed: name and cause.
     NotExecutable(String, String),
+    /// A member of the pod is not as it should be; the text says how it is.
+    Member(String),
     /// A system call failed: what it was for, and the error.
     System(&'static str, String),
 }
@@ -131,6 +133,7 @@ impl fmt::Display for Reason {
             Self::NotExecutable(name, cause) => {
                 write!(f, "names a command that cannot be executed: {name:?}: {cause}")
             }
+            Self::Member(how) => f.write_str(how),
             Self::System(doing, cause) => write!(f, "cannot be {doing}: {cause}"),
         }
     }
@@ -155,6 +158,7 @@ impl Reason {
             Self::ExitCode(..) | Self::Killed(..) => "run the command by hand",
             Self::NoCommand(_) => "name a command that is in this image (not in the sidecar's)",
             Self::NotExecutable(..) => "see its mode, its #! line and its architecture",
+            Self::Member(_) => "see podgate status, and whether the name is the member's --name",
             Self::System(..) => "see to the cause",
         }
     }

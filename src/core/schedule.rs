@@ -12,6 +12,9 @@ const PARTS: u32 = 50;
 /// How often a check is asked that the kernel reports changes of (inotify): as a safety net only.
 const WATCHED: Duration = Duration::from_secs(1);
 
+/// How often at least where the kernel cannot.
+const UNWATCHED: Duration = Duration::from_millis(100);
+
 /// The least pause for what is on this machine: a loopback address, a unix socket, a file, a listening port.
 pub(crate) const NEAR: Duration = Duration::from_millis(1);
 /// The least pause for what costs a process or goes over the network: `exec:` and other hosts.
@@ -35,6 +38,8 @@ pub(crate) enum Wake {
     Asked,
     /// The kernel does; asking is a safety net.
     Watched,
+    /// Nobody, though the kernel should: asked at least every 100 ms (DESIGN 6.5).
+    Unwatched,
 }
 
 /// How long after the end of an attempt the next one begins. `None`: there is no next one.
@@ -42,11 +47,12 @@ pub(crate) enum Wake {
 /// `waited` is counted from the start of the wait to the end of the attempt, `took` is the attempt's own time.
 pub(crate) fn pause(pace: Pace, wake: Wake, floor: Duration, waited: Duration, took: Duration) -> Option<Duration> {
     match (pace, wake) {
-        (Pace::Once, Wake::Asked | Wake::Watched) => None,
-        (Pace::Every(interval), Wake::Asked | Wake::Watched) => Some(interval.saturating_sub(took)),
+        (Pace::Once, Wake::Asked | Wake::Watched | Wake::Unwatched) => None,
+        (Pace::Every(interval), Wake::Asked | Wake::Watched | Wake::Unwatched) => Some(interval.saturating_sub(took)),
         (Pace::Proportional, Wake::Watched) => Some(WATCHED),
-        (Pace::Proportional, Wake::Asked) => {
-            Some(waited.checked_div(PARTS).unwrap_or(CEILING).clamp(floor.min(CEILING), CEILING))
+        (Pace::Proportional, Wake::Asked | Wake::Unwatched) => {
+            let most = if wake == Wake::Unwatched { UNWATCHED } else { CEILING };
+            Some(waited.checked_div(PARTS).unwrap_or(most).clamp(floor.min(most), most))
         }
     }
 }

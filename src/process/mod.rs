@@ -12,8 +12,7 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid, tcgetpgrp};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -36,6 +35,9 @@ const ENDING: [Signal; 7] = [
 /// The STOPSIGNAL of images with systemd in them: SIGRTMIN+3 as the kernel and glibc count.
 const SYSTEMD_STOP: i32 = 37;
 
+/// The last real-time signal.
+const LAST_SIGNAL: i32 = 64;
+
 /// How long killed children may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -52,16 +54,27 @@ pub(crate) struct Signals {
 pub(crate) enum Arrived {
     /// A signal that ends podgate: its number.
     Ending(u8),
+    /// Another one, which `run` passes on: its number.
+    Other(u8),
     /// A child changed its state.
     Child,
 }
 
+/// Which signals are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that end podgate; the others keep their actions.
+    Ending,
+    /// All that can be: `run` passes them on.
+    All,
+}
+
 impl Signals {
-    /// Takes the signals over. To be called before anything else.
+    /// Takes the signals over: those that end podgate, or all. To be called before anything else.
     ///
     /// # Errors
     /// Those of signalfd(2): no descriptor is left (EMFILE, ENFILE), or memory.
-    pub(crate) fn take() -> Result<Self, Errno> {
+    pub(crate) fn take(which: Which) -> Result<Self, Errno> {
         let mut taken: Vec<i32> = ENDING.iter().map(|signal| *signal as i32).collect();
         if is_pid_1() {
             taken.push(SYSTEMD_STOP);
@@ -70,9 +83,11 @@ impl Signals {
                 taken.push(Signal::SIGWINCH as i32);
             }
         }
-        let ending = sys::signal_set(&taken);
-        let mut taken = ending;
-        taken.add(Signal::SIGCHLD);
+        let ending = sys::signal_set(taken.iter().copied());
+        let taken = match which {
+            Which::Ending => sys::signal_set(taken.into_iter().chain([Signal::SIGCHLD as i32])),
+            Which::All => sys::signal_set(1..=LAST_SIGNAL),
+        };
         let mask = taken.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let ignores_child = sys::mind_children()?;
         let stream = SignalFd::with_flags(&taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -81,9 +96,27 @@ impl Signals {
 
     /// The next signal that has arrived, if any. Never blocks.
     pub(crate) fn next(&self) -> Option<Arrived> {
-        let number = self.stream.read_signal().ok()??.ssi_signo;
-        let is_child = i32::try_from(number) == Ok(Signal::SIGCHLD as i32);
-        Some(if is_child { Arrived::Child } else { Arrived::Ending(u8::try_from(number).unwrap_or(u8::MAX)) })
+        loop {
+            let info = self.stream.read_signal().ok()??;
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            if number == Signal::SIGCHLD as i32 {
+                return Some(Arrived::Child);
+            }
+            // Our own write to a pipe that nobody reads sends us SIGPIPE: it is meant for nobody.
+            if i32::try_from(info.ssi_pid) != Ok(Pid::this().as_raw()) {
+                let number = u8::try_from(number).unwrap_or(u8::MAX);
+                return Some(if self.ends(number) { Arrived::Ending(number) } else { Arrived::Other(number) });
+            }
+        }
+    }
+
+    /// Is it one of those that end podgate?
+    fn ends(&self, number: u8) -> bool {
+        // Real-time ones are no `Signal`.
+        match Signal::try_from(i32::from(number)) {
+            Ok(signal) => self.ending.contains(signal),
+            Err(_) => is_pid_1() && i32::from(number) == SYSTEMD_STOP,
+        }
     }
 
     /// Another descriptor, for the signals that end podgate alone.
@@ -115,8 +148,48 @@ pub(crate) fn become_command(name: &OsString, arguments: &[OsString], original: 
 }
 
 /// Has this process the duties of an init?
-fn is_pid_1() -> bool {
+pub(crate) fn is_pid_1() -> bool {
     Pid::this().as_raw() == 1
+}
+
+/// Sends PID 1 of this container a signal, by number.
+///
+/// # Errors
+/// EPERM: it is another user's.
+pub(crate) fn signal_init(number: u8) -> Result<(), Errno> {
+    sys::send(Pid::from_raw(1), i32::from(number))
+}
+
+/// Is PID 1 another container's (shareProcessNamespace)? `None` where the kernel does not tell. By the mount that `/` is: containers of
+/// one pod may share everything but their mount namespaces (proc(5), mountinfo).
+pub(crate) fn shares_pid_namespace() -> Option<bool> {
+    let root = |process: &str| {
+        let text = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
+        let mut lines = text.lines().map(|line| line.split(' '));
+        let line = lines.find(|line| line.clone().nth(4) == Some("/"));
+        line.and_then(|mut words| words.next().map(str::to_owned))
+    };
+    Some(!is_pid_1() && root("1")? != root("self")?)
+}
+
+/// Leaves whoever started this process: a session of its own, nothing on stdin, stdout and stderr, and no descriptor but `kept`.
+pub(crate) fn leave_home(kept: &[BorrowedFd<'_>]) {
+    // Fails for the leader of a group only, which a forked process is not.
+    let _ = setsid();
+    let _ = std::env::set_current_dir("/");
+    if let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let _ = dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null));
+    }
+    sys::close_all_but(kept);
+}
+
+/// Who gets a signal that is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// CMD.
+    Child,
+    /// Its whole process group: `--signal-group`.
+    Group,
 }
 
 /// How a child ended.
@@ -128,8 +201,8 @@ pub(crate) enum End {
     Killed(i32),
 }
 
-/// The commands of checks, each the leader of a process group of its own. The only place that waits for children: a second one
-/// would steal the first one's statuses.
+/// The commands of checks, each the leader of a process group of its own, and `run`'s CMD. The only place that waits for children: a
+/// second one would steal the first one's statuses.
 #[derive(Debug)]
 pub(crate) struct Children {
     original: Original,
@@ -141,6 +214,10 @@ pub(crate) struct Children {
     killed: Vec<Pid>,
     /// How it was before the first command was started.
     before: Option<Before>,
+    /// Is it an init, which reaps all that it gets?
+    is_init: bool,
+    main: Option<Pid>,
+    main_end: Option<End>,
 }
 
 /// How a process was before its first command.
@@ -162,6 +239,52 @@ impl Children {
             abandoned: Vec::new(),
             killed: Vec::new(),
             before: None,
+            is_init: false,
+            main: None,
+            main_end: None,
+        }
+    }
+
+    /// Becomes an init: reaps every orphan from now on, as a subreaper where it is not PID 1 (prctl(2)).
+    pub(crate) fn be_init(&mut self) {
+        self.is_init = true;
+        if !is_pid_1() {
+            // Only a kernel before 3.4 refuses.
+            let _ = prctl::set_child_subreaper(true);
+        }
+    }
+
+    /// Starts CMD: with the signals, the descriptors and the environment that podgate got, in a process group of its own, which gets the
+    /// terminal if podgate has it. The kernel kills it when podgate dies, unless it changes its user (PR_SET_PDEATHSIG, prctl(2)).
+    ///
+    /// # Errors
+    /// Those of fork(2), execve(2) and pipe(2).
+    pub(crate) fn spawn_main(&mut self, name: &OsString, arguments: &[OsString]) -> io::Result<()> {
+        let mut command = Command::new(name);
+        command.args(arguments).process_group(0);
+        if tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp()) {
+            sys::hand_over_terminal(&mut command);
+        }
+        as_we_were(&mut command, self.original, Death::Dies);
+        let child = command.spawn()?;
+        self.main = Some(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?));
+        Ok(())
+    }
+
+    /// How CMD ended, once.
+    pub(crate) fn take_main_end(&mut self) -> Option<End> {
+        self.main_end.take()
+    }
+
+    /// Sends CMD a signal, by number; nothing if it has ended.
+    pub(crate) fn signal_main(&self, number: u8, reach: Reach) {
+        if let Some(pid) = self.main {
+            let to = match reach {
+                Reach::Child => pid,
+                Reach::Group => Pid::from_raw(pid.as_raw().saturating_neg()),
+            };
+            // ESRCH: it is dead and waits to be reaped. EPERM: it has changed its user; then the kubelet's SIGKILL is left.
+            let _ = sys::send(to, i32::from(number));
         }
     }
 
@@ -191,15 +314,21 @@ impl Children {
     /// its leader, not yet reaped, keeps the group's number from being used again.
     pub(crate) fn reap(&mut self) {
         for pid in self.living.clone() {
-            if has_ended(Id::Pid(pid)) == Some(pid) {
+            if sys::ended(Some(pid)) == Some(pid) {
                 self.kill_group(pid);
                 self.bury(pid);
             }
         }
-        if is_pid_1() || self.before.as_ref().is_some_and(|before| before.had_none) {
-            while let Some(pid) = has_ended(Id::All) {
-                // One of the living that has ended just now: the next signal tells of it again.
-                if self.living.contains(&pid) || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
+        if let Some(pid) = self.main
+            && let Some(end) = sys::reap(pid)
+        {
+            self.main = None;
+            self.main_end = Some(end);
+        }
+        if is_pid_1() || self.is_init || self.before.as_ref().is_some_and(|before| before.had_none) {
+            while let Some(pid) = sys::ended(None) {
+                // One that we know and that has ended just now: the next signal tells of it again.
+                if self.living.contains(&pid) || self.main == Some(pid) || sys::reap(pid).is_none() {
                     break;
                 }
             }
@@ -209,12 +338,8 @@ impl Children {
 
     /// Takes the end of one of the living.
     fn bury(&mut self, pid: Pid) {
-        let end = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
-            Ok(WaitStatus::Signaled(_, signal, _)) => End::Killed(signal as i32),
-            // By a real-time signal, which nix has no name for.
-            Ok(_) | Err(_) => End::Killed(0),
-        };
+        // Nobody else waits for it, so it is there.
+        let end = sys::reap(pid).unwrap_or(End::Killed(0));
         self.living.retain(|it| *it != pid);
         match self.abandoned.iter().position(|it| *it == pid) {
             Some(index) => drop(self.abandoned.swap_remove(index)),
@@ -258,7 +383,7 @@ impl Children {
     /// Kills what commands put into sessions of their own (setsid(2)) and left behind; CMD would find it among its children. PID 1 cannot
     /// tell it from the orphans of others, and leaves it. `false`: there is none.
     fn kill_strays(&self) -> bool {
-        if is_pid_1() || self.before.as_ref().is_none_or(|before| !before.had_none) {
+        if is_pid_1() || self.main.is_some() || self.before.as_ref().is_none_or(|before| !before.had_none) {
             return false;
         }
         let strays: Vec<Pid> = own_children().into_iter().filter(|pid| !self.living.contains(pid)).collect();
@@ -275,12 +400,6 @@ impl Children {
             self.killed.push(leader);
         }
     }
-}
-
-/// A child that has ended, which is left to be waited for.
-fn has_ended(which: Id<'_>) -> Option<Pid> {
-    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    waitid(which, peek).ok().and_then(|status| status.pid())
 }
 
 /// The children of this process (proc(5)); none where the kernel does not tell.

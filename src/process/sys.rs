@@ -2,11 +2,14 @@
 
 #![allow(unsafe_code)]
 
+use super::End;
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, signal, sigprocmask};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{ForkResult, Pid, getppid, tcsetpgrp};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -22,7 +25,7 @@ pub(crate) struct Original {
 pub(crate) enum Death {
     /// It goes on, as CMD does, which *is* podgate's process.
     Survives,
-    /// The kernel kills it, too (PR_SET_PDEATHSIG): the command of a check. Spawn it from the main thread: the signal is sent when
+    /// The kernel kills it, too (PR_SET_PDEATHSIG): the command of a check, and `run`'s CMD. Spawn it from the main thread: the signal is sent when
     /// the spawning *thread* dies (prctl(2)).
     Dies,
 }
@@ -46,15 +49,72 @@ pub(super) fn ignore_pipe() {
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
 }
 
-/// These signals, by number: nix has no names for the real-time ones.
-pub(super) fn signal_set(numbers: &[i32]) -> SigSet {
+/// These signals, by number: nix has no names for the real-time ones, and musl's sigaddset(3) refuses 32 to 34, which are its own
+/// among threads, but 34 is what the rest of the world calls RTMIN.
+pub(super) fn signal_set(numbers: impl IntoIterator<Item = i32>) -> SigSet {
+    let one = |number: i32| u32::try_from(number).ok()?.checked_sub(1).and_then(|shift| 1_u64.checked_shl(shift));
+    let bits = numbers.into_iter().filter_map(one).fold(0, |bits, bit| bits | bit);
     let mut set = *SigSet::empty().as_ref();
-    for number in numbers {
-        // SAFETY: `set` is an initialised sigset_t of our own; sigaddset(3) refuses numbers that are no signals.
-        unsafe { libc::sigaddset(&raw mut set, *number) };
-    }
-    // SAFETY: `set` was made by sigemptyset(3) and sigaddset(3) alone.
+    // SAFETY: the kernel's set is 64 bits, and libc's begins with them; it is larger and aligned as an unsigned long. `set` is our own
+    // and was initialised.
+    unsafe { (&raw mut set).cast::<u64>().write(bits) };
+    // SAFETY: any bits are a set of signals.
     unsafe { SigSet::from_sigset_t_unchecked(set) }
+}
+
+/// Sends a signal to a process, or to a group if `to` is negative (kill(2)); by number, as [`signal_set`].
+///
+/// # Errors
+/// ESRCH: it is gone. EPERM: it has changed its user. EINVAL: no such signal.
+pub(super) fn send(to: Pid, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill takes two numbers and touches no memory.
+    Errno::result(unsafe { libc::kill(to.as_raw(), signal) }).map(drop)
+}
+
+/// A child that has ended and is left to be waited for: this one, or any. nix's waitid fails for one that a real-time signal killed.
+pub(super) fn ended(which: Option<Pid>) -> Option<Pid> {
+    let (kind, id) = match which {
+        Some(pid) => (libc::P_PID, libc::id_t::try_from(pid.as_raw()).ok()?),
+        None => (libc::P_ALL, 0),
+    };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let mut found = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: `found` is ours, and large enough; zeroed, it is a siginfo_t that tells of no child.
+    let pid = unsafe {
+        if libc::waitid(kind, id, found.as_mut_ptr(), flags) != 0 {
+            return None;
+        }
+        found.assume_init().si_pid()
+    };
+    (pid != 0).then(|| Pid::from_raw(pid))
+}
+
+/// Reaps a child that has ended.
+pub(super) fn reap(pid: Pid) -> Option<End> {
+    let mut status = 0;
+    // SAFETY: `status` is ours.
+    let found = unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) };
+    if found != pid.as_raw() {
+        return None;
+    }
+    Some(if libc::WIFSIGNALED(status) {
+        End::Killed(libc::WTERMSIG(status))
+    } else {
+        End::Exited(libc::WEXITSTATUS(status))
+    })
+}
+
+/// Gives the terminal on stdin to `command`'s own process group when it is executed; the group is made before.
+pub(super) fn hand_over_terminal(command: &mut Command) {
+    let give = || -> io::Result<()> {
+        // SAFETY: descriptor 0 is a terminal, as the caller has seen, and stays open until the exec.
+        let stdin = unsafe { BorrowedFd::borrow_raw(0) };
+        // SIGTTOU is blocked here. Without the terminal it runs all the same.
+        let _ = tcsetpgrp(stdin, Pid::this());
+        Ok(())
+    };
+    // SAFETY: tcsetpgrp is one ioctl, and getpid one system call: both are async-signal-safe.
+    unsafe { command.pre_exec(give) };
 }
 
 /// Makes `command`, when it is executed or spawned, start with the original signal mask and dispositions. SIGPIPE, which Rust's
@@ -80,4 +140,41 @@ pub(crate) fn as_we_were(command: &mut Command, original: Original, death: Death
     // SAFETY: between fork and exec only async-signal-safe calls may be made (signal-safety(7)). prctl, getppid, sigaction and
     // sigprocmask are plain system calls; the closure does not allocate, lock or panic.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// Which of the two a process is after a fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fork {
+    /// The one that called.
+    Parent,
+    /// The new one.
+    Child,
+}
+
+/// Makes a second process of this one (fork(2)).
+///
+/// # Errors
+/// EAGAIN: a limit on processes. ENOMEM.
+pub(crate) fn fork() -> Result<Fork, Errno> {
+    // SAFETY: called by `join` alone, before it starts any thread but, at most, the watchdog's, which sleeps in ppoll and holds no lock;
+    // musl's own locks are taken by its fork. So the child may go on as any process does.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { .. } => Ok(Fork::Parent),
+        ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+/// Closes all descriptors from 3 on, but these: what a background process was left by who started it.
+pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    // Where there is no /proc: as many as a process has by default.
+    let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect::<Vec<i32>>()
+    });
+    for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
+        if fd > 2 && !kept.iter().any(|it| it.as_raw_fd() == fd) {
+            // SAFETY: no value of this process owns it: the caller names those that are, and the rest was inherited. EBADF (the listing's
+            // own) is no harm.
+            unsafe { libc::close(fd) };
+        }
+    }
 }

@@ -1,0 +1,140 @@
+//! `started:`, `ready:`, `gone:`, `succeeded:`: what is true of a member of the pod, seen on the volume. Woken by inotify where that tells.
+
+use super::file::Watcher;
+use super::{Leaf, Step};
+use crate::core::check::Fact;
+use crate::core::member::{End, Name, Policy, Sighting, Stage, sight};
+use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::core::schedule::{NEAR, Wake};
+use crate::event_loop::Interest;
+use crate::volume::Volume;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// How many names are listed.
+const NAMED: usize = 8;
+
+/// The check.
+pub(super) struct Member {
+    fact: Fact,
+    name: Name,
+    volume: Option<Rc<Volume>>,
+    watcher: Option<Rc<RefCell<Watcher>>>,
+    again: Option<Instant>,
+    said: String,
+}
+
+impl Member {
+    pub(super) fn new(
+        fact: Fact,
+        name: &Name,
+        volume: Option<Rc<Volume>>,
+        watcher: Option<Rc<RefCell<Watcher>>>,
+    ) -> Self {
+        Self { fact, name: name.clone(), volume, watcher, again: None, said: String::new() }
+    }
+
+    fn look(&mut self) -> Outcome {
+        let Some(volume) = &self.volume else {
+            return Outcome::Never(Reason::Member("cannot be seen: there is no --dir".to_owned()));
+        };
+        let found = volume.look(&self.name);
+        let sighting = sight(&found, volume.host());
+        let not_yet = |what: &str| Outcome::NotYet(Reason::Member(what.to_owned()));
+        match (self.fact, sighting) {
+            (Fact::Gone, Sighting::Alive { .. }) => not_yet("is alive"),
+            (Fact::Gone, Sighting::Absent) => {
+                self.said = absent(volume);
+                Outcome::Pass
+            }
+            (Fact::Gone, Sighting::Ended { .. } | Sighting::Unreadable)
+            | (Fact::Started, Sighting::Alive { stage: Some(Stage::Running | Stage::Ready), .. })
+            | (Fact::Ready, Sighting::Alive { stage: Some(Stage::Ready), .. })
+            | (Fact::Succeeded, Sighting::Ended { end: End::Code(0), .. }) => Outcome::Pass,
+            (_, Sighting::Absent) => match &found.record {
+                Some(Ok(record)) => Outcome::NotYet(Reason::Member(format!(
+                    "is absent: {:?} is from another host, {:?}",
+                    volume.record_path(&self.name),
+                    record.host
+                ))),
+                Some(Err(_)) | None => Outcome::NotYet(Reason::Member(absent(volume))),
+            },
+            (_, Sighting::Unreadable | Sighting::Alive { stage: None, .. }) => match &found.record {
+                Some(Err(error)) => Outcome::NotYet(Reason::Member(format!(
+                    "cannot be known: {:?} {error}",
+                    volume.record_path(&self.name)
+                ))),
+                Some(Ok(_)) | None => not_yet("is starting"),
+            },
+            (Fact::Succeeded, Sighting::Ended { end, policy, .. }) => {
+                let reason = Reason::Member(ended(end));
+                // Who knows no code will never tell one; who is not restarted will not do better.
+                let is_final = policy == Some(Policy::Never) || end == End::Unknown;
+                if is_final { Outcome::Never(reason) } else { Outcome::NotYet(reason) }
+            }
+            (_, Sighting::Ended { end, .. }) => Outcome::NotYet(Reason::Member(ended(end))),
+            (_, Sighting::Alive { stage: Some(Stage::Waiting), .. }) => not_yet("waits for others itself"),
+            (_, Sighting::Alive { stage: Some(Stage::Running), .. }) => not_yet("runs, and is not ready"),
+            (_, Sighting::Alive { stage: Some(Stage::Ready), .. }) => not_yet("still runs"),
+        }
+    }
+}
+
+fn ended(end: End) -> String {
+    match end {
+        End::Code(code) => format!("ended with exit code {code}"),
+        End::Lost => "was lost: it died without a word".to_owned(),
+        End::Unknown => "ended, and its exit code is not known (it joined)".to_owned(),
+    }
+}
+
+/// What to say of a name that was never seen: it may be a wrong one.
+fn absent(volume: &Volume) -> String {
+    let names = volume.names();
+    let seen: Vec<&str> = names.iter().take(NAMED).map(Name::as_str).collect();
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    match seen.as_slice() {
+        [] => "is absent, as is every other member".to_owned(),
+        seen => format!("is absent; seen here: {}{more}", seen.join(", ")),
+    }
+}
+
+impl Leaf for Member {
+    fn start(&mut self, _until: Instant) -> Step {
+        self.proceed()
+    }
+
+    fn proceed(&mut self) -> Step {
+        self.again = None;
+        self.said.clear();
+        let outcome = self.look();
+        // A lock that was just closed is free in a moment.
+        let is_closing = self.watcher.as_ref().is_some_and(|watcher| watcher.borrow().is_closing());
+        if is_closing && outcome != Outcome::Pass {
+            self.again = Instant::now().checked_add(NEAR);
+            return Step::Wait;
+        }
+        Step::Done(outcome)
+    }
+
+    fn cancel(&mut self) -> Phase {
+        self.again = None;
+        Phase::Path
+    }
+
+    fn said(&self) -> String {
+        self.said.clone()
+    }
+
+    fn interests<'a>(&'a self, _interests: &mut Vec<Interest<'a>>) {}
+
+    fn wake_at(&self) -> Option<Instant> {
+        self.again
+    }
+
+    fn wake(&self) -> Wake {
+        let is_watched = self.watcher.as_ref().is_some_and(|watcher| watcher.borrow().watches_members());
+        if is_watched { Wake::Watched } else { Wake::Unwatched }
+    }
+}

@@ -1,0 +1,173 @@
+//! `podgate join`: a member in a container whose entrypoint is not ours, from its postStart hook. It leaves a small process behind that
+//! holds the lock, and that dies with the container, because PID 1's death kills the whole PID namespace (pid_namespaces(7)).
+
+use super::gate::{Around, Driver, Tells};
+use super::run::{Body, Runner};
+use super::wait::go_on;
+use super::{Failed, open_volume, take_name};
+use crate::core::check::{Check, Fact, Kind};
+use crate::core::exit::Exit;
+use crate::core::gate::{Need, Spec, Verdict};
+use crate::core::member::{Name, Stage};
+use crate::core::schedule::{NEAR, Pace};
+use crate::process::sys::{Fork, fork};
+use crate::process::{self, Children, Signals, Which};
+use crate::report::{Line, LogTo, Report, Severity};
+use crate::settings::Logging;
+use crate::settings::life::Life as Settings;
+use crate::volume::{Own, Volume, container};
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Runs the command.
+pub(super) fn run(
+    settings: &Settings,
+    logging: &Logging,
+    hook: &[OsString],
+    report: &mut Report,
+    signals: &Signals,
+) -> Exit {
+    for skipped in &settings.skipped {
+        report.line(&Line::new(Severity::Info, "disabled", format!("PODGATE_DISABLE is set: {skipped}")));
+    }
+    let Some(name) = &settings.name else { return go_on(hook, report, signals) };
+    let joined = join(settings, logging, name, report, signals);
+    let volume = match joined {
+        Ok(volume) => volume,
+        Err(Failed(text)) => {
+            report.failure(&Line::new(Severity::Error, "join", text));
+            return Exit::Own;
+        }
+    };
+    match settings.wait {
+        Some(limit) => match wait(settings, name, limit.duration(), volume, report, signals) {
+            Ok(()) => go_on(hook, report, signals),
+            Err(exit) => exit,
+        },
+        None => go_on(hook, report, signals),
+    }
+}
+
+/// Registers, and leaves the process behind that stays so.
+fn join(
+    settings: &Settings,
+    logging: &Logging,
+    name: &Name,
+    report: &mut Report,
+    signals: &Signals,
+) -> Result<Rc<Volume>, Failed> {
+    let has_to_stop = settings.spec.relations.iter().any(|it| it.until || it.needs);
+    if has_to_stop && process::shares_pid_namespace() == Some(true) {
+        return Err(Failed(
+            "cannot join with --until: PID 1 is not this container's own (shareProcessNamespace), and its stop signal would end another \
+             one; give the pod no shared PID namespace, or wrap the command with podgate run"
+                .to_owned(),
+        ));
+    }
+    let volume = open_volume(&settings.place)?;
+    if is_joined_already(&volume, name) {
+        let text = format!("{name} has joined already, in an earlier run of this hook");
+        report.line(&Line::new(Severity::Info, "joined", text));
+        return Ok(volume);
+    }
+    let mut own = take_name(&volume, name, settings, report)?;
+    // Registered before the hook returns: its container runs, and others may see it.
+    let stage = if settings.ready.is_empty() { Stage::Ready } else { Stage::Running };
+    own.publish(stage).map_err(|error| Failed(format!("cannot publish {name} on the volume: {error}")))?;
+    match fork() {
+        Ok(Fork::Parent) => {
+            report.line(&Line::new(Severity::Info, "joined", format!("{name} has joined")));
+            Ok(volume)
+        }
+        Ok(Fork::Child) => stay(settings, logging, &volume, own, report, signals),
+        Err(error) => Err(Failed(format!("cannot leave a process behind: {error}; see the limits on processes"))),
+    }
+}
+
+/// Is the living member of that name this container's own?
+fn is_joined_already(volume: &Volume, name: &Name) -> bool {
+    let found = volume.look(name);
+    let is_ours = |record: &crate::core::record::Record| {
+        record.is_joined && record.exit.is_none() && record.container != 0 && record.container == container()
+    };
+    found.is_held && matches!(&found.record, Some(Ok(record)) if is_ours(record))
+}
+
+/// The process that is left behind. It never returns to what the hook was doing.
+fn stay(
+    settings: &Settings,
+    logging: &Logging,
+    volume: &Rc<Volume>,
+    own: Own,
+    report: &mut Report,
+    hooks: &Signals,
+) -> ! {
+    // Nobody reads what a hook prints; what its background process has to say belongs into the container's log.
+    if logging.to == LogTo::Stderr
+        && let Ok(opened) = Report::open(logging.format, logging.level, &LogTo::Container)
+    {
+        *report = opened;
+    }
+    // A container does not end with its hook, nor with this.
+    report.without_termination_log();
+    let kept: Vec<_> = [own.lock().as_fd(), hooks.as_fd()].into_iter().chain(report.fd()).collect();
+    process::leave_home(&kept);
+    drop(kept);
+    // Nothing that is sent to all (kill -1) may end the sign of life.
+    let exit = match Signals::take(Which::All) {
+        Ok(signals) => {
+            let around = Around {
+                children: Rc::new(RefCell::new(Children::new(hooks.original()))),
+                volume: Some(Rc::clone(volume)),
+            };
+            let mut runner = Runner::new(settings, &around, Some(own), Body::Init, report, &signals);
+            runner.live().map_or(Exit::Own, |_| Exit::Passed)
+        }
+        Err(_) => Exit::Own,
+    };
+    std::process::exit(exit.code().into())
+}
+
+/// `--wait`: until the process that was left behind has published ready.
+fn wait(
+    settings: &Settings,
+    name: &Name,
+    timeout: Option<Duration>,
+    volume: Rc<Volume>,
+    report: &mut Report,
+    signals: &Signals,
+) -> Result<(), Exit> {
+    let checks = [Check::of(Kind::Member(Fact::Ready, name.clone()))];
+    let spec = Spec {
+        floors: vec![NEAR],
+        need: Need::All,
+        pace: Pace::Proportional,
+        success_threshold: 1,
+        failure_threshold: None,
+        initial_delay: Duration::ZERO,
+        attempt_timeout: Duration::from_secs(1),
+        timeout,
+    };
+    let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume: Some(volume) };
+    let mut driver = Driver::new(&checks, spec, &settings.ask, Tells::All, &around, report);
+    let answer = driver.run(signals, report);
+    match answer.verdict {
+        Ok(Verdict::Opened) => Ok(()),
+        Ok(Verdict::Stopped(number)) => {
+            let text = format!("stopped by signal {number}: {}", driver.waited_for());
+            report.line(&Line::new(Severity::Warning, "stopped", text));
+            Err(Exit::Signal(number))
+        }
+        Ok(verdict @ (Verdict::TimedOut | Verdict::Failed(_))) => {
+            report.failure(&driver.failure(verdict, answer.waited));
+            Err(Exit::TimedOut)
+        }
+        Err(error) => {
+            report.failure(&Line::new(Severity::Error, "failed", format!("cannot wait for events: {error}")));
+            Err(Exit::Own)
+        }
+    }
+}

@@ -1,0 +1,654 @@
+//! `podgate run`: the container's entrypoint. Gates CMD's start, publishes its state, and ends it with others.
+//!
+//! The decisions are `core::life`'s. Here they meet the world: signals and children, the volume, the two gates, the quit endpoint.
+
+use super::gate::{Around, Driver, Tells};
+use super::{Failed, exec_failure};
+use crate::cli::Typed;
+use crate::core::check::Check;
+use crate::core::done::Watched;
+use crate::core::duration::show;
+use crate::core::exit::Exit;
+use crate::core::gate::Verdict;
+use crate::core::life::{Action, Cause, Event, Life, Notice};
+use crate::core::member::{End, Found, Name, Sighting, Stage, sight};
+use crate::core::signal;
+use crate::core::time::Time;
+use crate::event_loop::{self, Interest};
+use crate::process::{self, Arrived, Children, Signals};
+use crate::report::{Field, Line, Report, Severity};
+use crate::settings::OnTimeout;
+use crate::settings::life::{Life as Settings, identity};
+use crate::volume::watch::{CLOSING, Change, FAST, SLOW, Watch};
+use crate::volume::{Own, Statement, Volume};
+use nix::poll::PollFlags;
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How soon a lock that was just closed is looked at again; doubled each time.
+const AGAIN: Duration = Duration::from_millis(1);
+/// How many names a line lists.
+const NAMED: usize = 8;
+
+/// What CMD is.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    /// A child.
+    Child(&'a [OsString]),
+    /// PID 1 of this container, which podgate joined.
+    Init,
+}
+
+/// Runs the command.
+pub(super) fn run(settings: &Settings, cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
+    for skipped in &settings.skipped {
+        report.line(&Line::new(Severity::Info, "disabled", format!("PODGATE_DISABLE is set: {skipped}")));
+    }
+    let (volume, own) = match super::take_part(settings, report) {
+        Ok(taken) => taken,
+        Err(Failed(text)) => {
+            report.failure(&Line::new(Severity::Error, "volume", text));
+            return Exit::Own;
+        }
+    };
+    let mut around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
+    around.children.borrow_mut().be_init();
+    let mut runner = Runner::new(settings, &mut around, own, Body::Child(cmd), report, signals);
+    let code = match runner.live() {
+        Ok(code) => code,
+        Err(error) => {
+            let text = format!("cannot wait for events: {error}; the command is killed");
+            runner.report.failure(&Line::new(Severity::Error, "failed", text));
+            runner.publish_end(Exit::Own.code())
+        }
+    };
+    Exit::Of(code)
+}
+
+/// A call whose options are wrong is an end, too, where they tell whose: who waits for this member must not wait for ever.
+pub(super) fn publish_usage(typed: &Typed, report: &mut Report) {
+    let Some((name, place, policy)) = identity(typed) else { return };
+    let Ok(volume) = super::open_volume(&place) else { return };
+    let published =
+        Own::take(&volume, Statement { name, policy, is_joined: false }).map(|mut own| own.exit(Exit::Usage.code()));
+    if !matches!(published, Ok(Ok(()))) {
+        report.line(&Line::new(Severity::Warning, "volume", "cannot publish this end on the volume"));
+    }
+}
+
+/// One life, and what it holds.
+pub(super) struct Runner<'a> {
+    settings: &'a Settings,
+    life: Life,
+    body: Body<'a>,
+    around: &'a Around,
+    own: Option<Own>,
+    watch: Option<Watch>,
+    after: Option<Driver<'a>>,
+    ready: Option<Driver<'a>>,
+    ready_verdict: Option<Verdict>,
+    report: &'a mut Report,
+    signals: &'a Signals,
+    start: Instant,
+    poll: Option<Instant>,
+    /// When to look again at a lock that was just closed, and how long after that.
+    again: Option<(Instant, Duration)>,
+    /// What was complained of: a record that cannot be used is told once.
+    complaints: Vec<String>,
+    is_started: bool,
+    end: Option<u8>,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(
+        settings: &'a Settings,
+        around: &'a Around,
+        own: Option<Own>,
+        body: Body<'a>,
+        report: &'a mut Report,
+        signals: &'a Signals,
+    ) -> Self {
+        let mut spec = settings.spec.clone();
+        if let Some(own) = &own {
+            spec.acted = own.acted().to_vec();
+        }
+        // First watch, then look, then wait.
+        let watches = own.is_some() || !settings.members.is_empty();
+        let watch = around.volume.as_ref().filter(|_| watches).and_then(|volume| Watch::new(volume.path()).ok());
+        Self {
+            settings,
+            life: Life::new(spec, Time::ZERO),
+            body,
+            around,
+            own,
+            watch,
+            after: None,
+            ready: None,
+            ready_verdict: None,
+            report,
+            signals,
+            start: Instant::now(),
+            poll: None,
+            again: None,
+            complaints: Vec::new(),
+            is_started: false,
+            end: None,
+        }
+    }
+
+    /// Lives to the end: the exit code.
+    ///
+    /// # Errors
+    /// The kernel would not let us wait: ENOMEM.
+    pub(super) fn live(&mut self) -> Result<u8, nix::Error> {
+        self.look(|_| true);
+        self.plan_poll();
+        // A signal that came before CMD was started is for nobody else.
+        if self.end.is_none() {
+            self.drain_signals();
+        }
+        if self.end.is_none() {
+            self.begin();
+        }
+        loop {
+            if let Some(code) = self.end {
+                return Ok(code);
+            }
+            self.turn()?;
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::at(self.start.elapsed())
+    }
+
+    /// The gate before CMD.
+    fn begin(&mut self) {
+        if self.settings.after.is_empty() {
+            self.event(Event::Opened);
+            return;
+        }
+        let spec = self.settings.after_gate.clone();
+        let mut driver =
+            Driver::new(&self.settings.after, spec, &self.settings.ask, Tells::All, self.around, self.report);
+        let verdict = driver.begin(self.report);
+        self.after = Some(driver);
+        self.gate_answered(verdict);
+    }
+
+    fn gate_answered(&mut self, verdict: Option<Verdict>) {
+        let Some(verdict) = verdict else { return };
+        let Some(mut driver) = self.after.take() else { return };
+        let exit = match verdict {
+            Verdict::Opened => Exit::Passed,
+            Verdict::TimedOut => Exit::TimedOut,
+            Verdict::Failed(_) => Exit::NotPassed,
+            Verdict::Stopped(number) => Exit::Signal(number),
+        };
+        if let Verdict::Stopped(number) = verdict {
+            let text = format!(
+                "stopped by {} after {}: {}; the command was not started",
+                signal::name(number),
+                show(driver.waited()),
+                driver.waited_for()
+            );
+            self.report.line(&Line::new(Severity::Warning, "stopped", text));
+        }
+        let opens = match verdict {
+            Verdict::Opened => true,
+            Verdict::Stopped(_) => false,
+            Verdict::TimedOut | Verdict::Failed(_) => {
+                let limit = self.settings.after_gate.timeout.filter(|_| verdict == Verdict::TimedOut);
+                let mut line = driver.failure(verdict, limit.unwrap_or_else(|| driver.waited()));
+                match self.settings.on_timeout {
+                    OnTimeout::Fail => self.report.failure(&line),
+                    OnTimeout::Run => {
+                        line.severity = Severity::Warning;
+                        line.text.push_str("; going on all the same, as --on-timeout run says");
+                        self.report.line(&line);
+                    }
+                }
+                self.settings.on_timeout == OnTimeout::Run
+            }
+        };
+        driver.leave(self.report);
+        if opens {
+            // One that came while the gate opened: CMD is not started after a signal to end.
+            self.drain_signals();
+        }
+        self.event(if opens { Event::Opened } else { Event::NotOpened(exit.code()) });
+    }
+
+    /// Sleeps until something happens, and takes it in.
+    fn turn(&mut self) -> Result<(), nix::Error> {
+        let mut interests: Vec<Interest<'_>> = vec![(self.signals.as_fd(), PollFlags::POLLIN)];
+        interests.extend(self.watch.as_ref().map(|watch| (watch.as_fd(), PollFlags::POLLIN)));
+        let mut bounds = Vec::new();
+        for driver in [&self.after, &self.ready] {
+            driver.iter().for_each(|driver| driver.interests(&mut interests));
+            bounds.push(interests.len());
+        }
+        let ready = event_loop::wait(&interests, self.wake_at())?;
+        drop(interests);
+        let mut rest = ready.iter().copied();
+        let has_signal = rest.next() == Some(true);
+        let has_change = self.watch.is_some() && rest.next() == Some(true);
+        let first = 1_usize.saturating_add(usize::from(self.watch.is_some()));
+        let of_after = ready.get(first..bounds.first().copied().unwrap_or(first)).unwrap_or_default().to_vec();
+        let from = bounds.first().copied().unwrap_or(first);
+        let of_ready = ready.get(from..bounds.get(1).copied().unwrap_or(from)).unwrap_or_default().to_vec();
+
+        if has_change {
+            self.changed();
+        }
+        self.poll();
+        let child_ended = has_signal && self.drain_signals();
+        if self.end.is_some() {
+            return Ok(());
+        }
+        if let Some(driver) = &mut self.after {
+            let verdict = driver.proceed(&of_after, child_ended, self.report);
+            self.gate_answered(verdict);
+        }
+        if let Some(driver) = &mut self.ready {
+            let verdict = self.ready_verdict.take().or_else(|| driver.proceed(&of_ready, child_ended, self.report));
+            self.ready_answered(verdict);
+        }
+        self.event(Event::Tick);
+        Ok(())
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let life = self.life.deadline(self.now()).and_then(|at| self.start.checked_add(at.since_start()));
+        let drivers =
+            [&self.after, &self.ready].into_iter().flatten().filter_map(|driver| driver.deadline(self.report));
+        let again = self.again.map(|(at, _)| at);
+        let verdict = self.ready_verdict.map(|_| Instant::now());
+        life.into_iter().chain(drivers).chain(self.poll).chain(again).chain(verdict).min()
+    }
+
+    /// Takes in what has arrived; did a child end?
+    fn drain_signals(&mut self) -> bool {
+        let mut child_ended = false;
+        while let Some(arrived) = self.signals.next() {
+            match arrived {
+                Arrived::Child => child_ended = true,
+                Arrived::Ending(number) => self.signalled(number, true),
+                Arrived::Other(number) => self.signalled(number, false),
+            }
+            if self.end.is_some() {
+                return child_ended;
+            }
+        }
+        if child_ended {
+            let end = {
+                let mut children = self.around.children.borrow_mut();
+                children.reap();
+                children.take_main_end()
+            };
+            if let Some(end) = end {
+                let code = match end {
+                    process::End::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
+                    process::End::Killed(number) => Exit::Signal(u8::try_from(number).unwrap_or(u8::MAX)).code(),
+                };
+                self.report.line(&Line::new(
+                    Severity::Debug,
+                    "ended",
+                    format!("the command ended with exit code {code}"),
+                ));
+                let code = if self.settings.ok_exits.contains(&code) { 0 } else { code };
+                self.event(Event::Ended(code));
+            }
+        }
+        child_ended
+    }
+
+    fn signalled(&mut self, number: u8, ends: bool) {
+        let is_stop = number == signal::TERM || number == self.settings.stop_signal;
+        if matches!(self.body, Body::Init) {
+            // Whatever a broadcast sends (kill -1): who is asked to stop is PID 1.
+            return;
+        }
+        if !self.is_started {
+            if is_stop || ends {
+                // What nobody is there for ends the wait, as it ends `wait`.
+                let verdict = self.after.as_mut().map(|driver| driver.stop(number));
+                if is_stop {
+                    self.event(Event::Stop);
+                } else {
+                    self.event(Event::NotOpened(Exit::Signal(number).code()));
+                }
+                self.gate_answered(verdict);
+            }
+            return;
+        }
+        let Some(to) = signal::mapped(&self.settings.mappings, number) else {
+            let text = format!("{} is dropped, as --map-signal says", signal::name(number));
+            self.report.line(&Line::new(Severity::Debug, "dropped", text));
+            return;
+        };
+        if is_stop {
+            // Who lives is looked at now, not when it last changed.
+            self.look(|_| true);
+            self.event(Event::Stop);
+        } else {
+            self.around.children.borrow().signal_main(to, self.settings.reach);
+        }
+    }
+
+    /// The volume has changed: looks at the members whose files did.
+    fn changed(&mut self) {
+        let changes = self.watch.as_ref().map(Watch::changes).unwrap_or_default();
+        let anything = changes.contains(&Change::Anything);
+        let has_changed = |name: &Name| {
+            let is_its = |change: &Change| match change {
+                Change::File(file) => file.split_once('.').is_some_and(|(owner, _)| owner == name.as_str()),
+                Change::Anything => true,
+            };
+            changes.iter().any(is_its)
+        };
+        let is_lock = |change: &Change| matches!(change, Change::File(file) if file.ends_with(".lock"));
+        if changes.iter().any(is_lock) && self.settings.members.iter().any(has_changed) {
+            self.again = Instant::now().checked_add(AGAIN).map(|at| (at, AGAIN));
+        }
+        self.look(has_changed);
+        let is_asked = |own: &Own| (anything || has_changed(&own.record().name)) && own.is_asked();
+        if self.own.as_ref().is_some_and(is_asked) {
+            self.event(Event::Quit);
+        }
+    }
+
+    /// The slow poll, and the second look at locks.
+    fn poll(&mut self) {
+        let now = Instant::now();
+        if let Some((_, after)) = self.again.filter(|(at, _)| *at <= now) {
+            self.look(|_| true);
+            let after = after.saturating_mul(2);
+            self.again = if after > CLOSING { None } else { now.checked_add(after).map(|at| (at, after)) };
+        }
+        if self.poll.is_some_and(|at| at <= now) {
+            self.look(|_| true);
+            if self.own.as_ref().is_some_and(Own::is_asked) {
+                self.event(Event::Quit);
+            }
+            self.plan_poll();
+        }
+    }
+
+    fn plan_poll(&mut self) {
+        let watches = !self.settings.members.is_empty();
+        let pause = match (&self.watch, watches, &self.own) {
+            (Some(_), true, _) => Some(SLOW),
+            (None, true, _) => Some(FAST),
+            // Only a request may come, and nobody would tell.
+            (None, false, Some(_)) => Some(SLOW),
+            (Some(_) | None, false, _) => None,
+        };
+        self.poll = pause.and_then(|pause| Instant::now().checked_add(pause));
+    }
+
+    /// Looks at some of the members.
+    fn look(&mut self, which: impl Fn(&Name) -> bool) {
+        let Some(volume) = self.around.volume.clone() else { return };
+        for (member, name) in self.settings.members.iter().enumerate().filter(|(_, name)| which(name)) {
+            let found = volume.look(name);
+            self.complain(&volume, name, &found);
+            let before = self.life.members().get(member).map(Watched::sighting);
+            let sighting = sight(&found, volume.host());
+            self.event(Event::Seen { member, sighting });
+            let after = self.life.members().get(member).map(Watched::sighting);
+            if let Some(after) = after.filter(|after| before != Some(*after)) {
+                self.tell_of(name, after);
+            }
+        }
+    }
+
+    fn tell_of(&mut self, name: &Name, sighting: Sighting) {
+        let what = match sighting {
+            Sighting::Absent | Sighting::Unreadable => return,
+            Sighting::Alive { stage: Some(Stage::Waiting), .. } => "waits for others".to_owned(),
+            Sighting::Alive { stage: Some(Stage::Running), .. } => "runs".to_owned(),
+            Sighting::Alive { stage: Some(Stage::Ready), .. } => "is ready".to_owned(),
+            Sighting::Alive { stage: None, .. } => "is alive".to_owned(),
+            Sighting::Ended { end: End::Code(code), .. } => format!("ended with exit code {code}"),
+            Sighting::Ended { end: End::Lost, .. } => {
+                "was lost: it died without a word (SIGKILL, or out of memory)".to_owned()
+            }
+            Sighting::Ended { end: End::Unknown, .. } => "ended, and cannot tell its exit code (it joined)".to_owned(),
+        };
+        let line = Line::new(Severity::Info, "member", format!("{name} {what}"));
+        self.report.line(&line.with("member", Field::Text(name.to_string())));
+    }
+
+    /// A record that cannot be used is told of, once.
+    fn complain(&mut self, volume: &Volume, name: &Name, found: &Found) {
+        let text = match &found.record {
+            Some(Err(error)) => format!("{:?} {error}", volume.record_path(name)),
+            Some(Ok(record)) if record.host != volume.host() => format!(
+                "{:?} is another pod's (host {:?}, and this is {:?}), and does not count; give every pod a volume of its own",
+                volume.record_path(name),
+                record.host,
+                volume.host()
+            ),
+            Some(Ok(_)) | None => return,
+        };
+        if !self.complaints.contains(&text) && self.complaints.len() < self.settings.members.len().saturating_mul(4) {
+            self.report.line(&Line::new(Severity::Warning, "record", text.clone()));
+            self.complaints.push(text);
+        }
+    }
+
+    fn ready_answered(&mut self, verdict: Option<Verdict>) {
+        let Some(verdict) = verdict else { return };
+        let Some(mut driver) = self.ready.take() else { return };
+        match verdict {
+            Verdict::Opened => self.event(Event::Ready),
+            Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => {
+                let mut line = driver.failure(verdict, driver.waited());
+                line.severity = Severity::Warning;
+                line.text.push_str("; it will not be published as ready");
+                self.report.line(&line);
+            }
+        }
+        driver.leave(self.report);
+    }
+
+    /// Takes an event to the life, and does what it says.
+    fn event(&mut self, event: Event) {
+        let mut queue = vec![event];
+        while let Some(event) = queue.pop() {
+            for action in self.life.handle(self.now(), event) {
+                match action {
+                    Action::Start => queue.push(self.start_cmd()),
+                    Action::Publish(stage) => self.publish(stage),
+                    Action::Remember(ids) => {
+                        let written = self.own.as_mut().map(|own| own.remember(&ids));
+                        if let Some(Err(error)) = written {
+                            let text = format!(
+                                "cannot remember on the volume which failures were acted on: {error}; going on: after a restart of \
+                                 this container they may count again"
+                            );
+                            self.report.line(&Line::new(Severity::Warning, "volume", text));
+                        }
+                    }
+                    Action::StopCmd => self.stop_cmd(),
+                    Action::Kill => self.around.children.borrow().signal_main(signal::KILL, self.settings.reach),
+                    Action::Notice(notice) => self.tell(&notice),
+                    Action::Finish(code) => {
+                        let code = self.publish_end(code);
+                        self.end = Some(code);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_cmd(&mut self) -> Event {
+        if let Body::Child(cmd) = self.body {
+            let Some((name, arguments)) = cmd.split_first() else { return Event::NotStarted(Exit::Usage.code()) };
+            let spawned = self.around.children.borrow_mut().spawn_main(name, arguments);
+            if let Err(error) = spawned {
+                let (exit, line) = exec_failure(name, &error);
+                self.report.failure(&line);
+                return Event::NotStarted(exit.code());
+            }
+        }
+        self.is_started = true;
+        if !self.settings.ready.is_empty() {
+            let spec = self.settings.ready_gate.clone();
+            let checks: &'a [Check] = &self.settings.ready;
+            let mut driver = Driver::new(checks, spec, &self.settings.ask, Tells::Changes, self.around, self.report);
+            // What is answered at once is told in the next turn, when CMD is known to have started.
+            self.ready_verdict = driver.begin(self.report);
+            self.ready = Some(driver);
+        }
+        Event::Started
+    }
+
+    fn publish(&mut self, stage: Stage) {
+        if let Some(Err(error)) = self.own.as_mut().map(|own| own.publish(stage)) {
+            let text = format!("cannot publish on the volume how far the command is: {error}; going on");
+            self.report.line(&Line::new(Severity::Warning, "volume", text));
+        }
+    }
+
+    /// Publishes the end. What cannot be published is told by the lock; it never changes the exit code.
+    pub(super) fn publish_end(&mut self, code: u8) -> u8 {
+        if let Some(Err(error)) = self.own.as_mut().map(|own| own.exit(code)) {
+            let text = format!(
+                "cannot publish the exit code {code} on the volume: {error}; others will take this one for lost"
+            );
+            self.report.line(&Line::new(Severity::Warning, "volume", text));
+        }
+        code
+    }
+
+    fn stop_cmd(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.stopping();
+        }
+        let name = signal::name(self.settings.stop_signal);
+        match self.body {
+            Body::Child(_) => {
+                let text = format!("sending the command {name}");
+                self.report.line(&Line::new(Severity::Debug, "stop", text));
+                self.around.children.borrow().signal_main(self.settings.stop_signal, self.settings.reach);
+            }
+            Body::Init => {
+                let text = format!("sending {name} to PID 1");
+                self.report.line(&Line::new(Severity::Info, "stop", text));
+                if let Err(error) = process::signal_init(self.settings.stop_signal) {
+                    let text = format!("cannot send {name} to PID 1: {error}; run the hook as the same user as PID 1");
+                    self.report.line(&Line::new(Severity::Error, "stop", text));
+                }
+            }
+        }
+    }
+
+    fn names(&self, members: impl Iterator<Item = usize>) -> String {
+        let names: Vec<&str> =
+            members.filter_map(|member| self.settings.members.get(member)).map(Name::as_str).collect();
+        names.join(", ")
+    }
+
+    fn tell(&mut self, notice: &Notice) {
+        let name = |index: &usize| self.settings.members.get(*index).map_or("", Name::as_str);
+        let stop = signal::name(self.settings.stop_signal);
+        let line = match notice {
+            Notice::Stopping(Cause::Done(completion)) => {
+                let (what, code) = match completion.failures.first() {
+                    None => ("with success".to_owned(), 0),
+                    Some(failure) => (format!("one of them with exit code {}", failure.code), completion.code()),
+                };
+                let all = self.names(
+                    self.settings.spec.relations.iter().enumerate().filter(|(_, it)| it.until).map(|(at, _)| at),
+                );
+                let text =
+                    format!("{all} done, {what}: stopping the command with {stop}; the exit code will be {code}");
+                Line::new(Severity::Info, "done", text)
+            }
+            Notice::Stopping(Cause::Quit) => {
+                Line::new(Severity::Info, "quit", format!("asked to quit: stopping the command with {stop}"))
+            }
+            Notice::Stopping(Cause::NeedLost(index)) => {
+                let text = format!(
+                    "{} has ended, and --needs says that the command cannot do without it; stopping the command: exit code 69",
+                    name(index)
+                );
+                self.report.failure(&Line::new(Severity::Error, "need_lost", text));
+                return;
+            }
+            Notice::Stopping(Cause::NeverCame(index)) => {
+                let text = format!(
+                    "gave up after {}: {} never came ({}); see that its --name and its volume are right, or raise --absent-timeout",
+                    show(self.settings.spec.absent_timeout.unwrap_or_default()),
+                    name(index),
+                    self.seen()
+                );
+                self.report.failure(&Line::new(Severity::Error, "never_came", text));
+                return;
+            }
+            Notice::Stopping(Cause::Own | Cause::Signal { .. }) => return,
+            Notice::Holding => {
+                let hold = self.settings.spec.grace.saturating_sub(self.settings.spec.margin);
+                let text = format!(
+                    "told to stop: holding {stop} back from the command until {} has ended, {} at most",
+                    self.names(self.life.to_outlive()),
+                    show(hold)
+                );
+                Line::new(Severity::Info, "holding", text)
+            }
+            Notice::OutOfGrace => {
+                let text = format!(
+                    "the grace period is nearly over and {} still lives: stopping the command all the same; raise the pod's \
+                     terminationGracePeriodSeconds, and --grace with it (now {})",
+                    self.names(self.life.to_outlive()),
+                    show(self.settings.spec.grace)
+                );
+                Line::new(Severity::Warning, "out_of_grace", text)
+            }
+            Notice::Heedless => match self.body {
+                Body::Child(_) => {
+                    let text = format!(
+                        "the command has not ended within {} of being told to: killing it; see that it heeds {stop} (--stop-signal), or \
+                         raise --grace",
+                        show(self.settings.spec.grace)
+                    );
+                    Line::new(Severity::Warning, "heedless", text)
+                }
+                Body::Init => {
+                    let text = format!(
+                        "PID 1 has not ended within {} of {stop}, and cannot be killed from inside its container: this container, and \
+                         with it the pod, will not end; see that PID 1 heeds {stop}, or say --stop-signal, or wrap it with podgate run",
+                        show(self.settings.spec.grace)
+                    );
+                    Line::new(Severity::Error, "heedless", text)
+                }
+            },
+            Notice::Absent => {
+                let text = format!(
+                    "still waiting for {} to come: absent is not done ({})",
+                    self.names(self.life.absent()),
+                    self.seen()
+                );
+                Line::new(Severity::Info, "heartbeat", text)
+            }
+        };
+        self.report.line(&line);
+    }
+
+    /// Who is on the volume.
+    fn seen(&self) -> String {
+        let own = self.own.as_ref().map(|own| &own.record().name);
+        let names = self.around.volume.as_ref().map(|volume| volume.names()).unwrap_or_default();
+        let others: Vec<&str> = names.iter().filter(|name| Some(*name) != own).take(NAMED).map(Name::as_str).collect();
+        if others.is_empty() {
+            "nobody else was seen here".to_owned()
+        } else {
+            format!("seen here: {}", others.join(", "))
+        }
+    }
+}

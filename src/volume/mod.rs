@@ -1,0 +1,228 @@
+//! The shared volume: where the members of a pod meet (DESIGN 6). Files and locks; what they mean is `core`'s business.
+//!
+//! | file | writer | what |
+//! | --- | --- | --- |
+//! | `NAME.lock` | NAME | holds an exclusive OFD lock from before it says anything until it is dead. Never removed |
+//! | `NAME.record` | NAME | its state, replaced by rename(2) |
+//! | `NAME.acted` | NAME | the failures that it has acted on; survives its restarts |
+//! | `NAME.next.ID.N` | NAME | space kept for the records to come |
+//! | `NAME.quit.ID.ASKER` | who asks | a request to incarnation ID of NAME; being there is all that it says |
+//!
+//! No name holds a dot, so no two members' files meet. Observers need nothing but to read: `F_OFD_GETLK` tells of a lock without
+//! touching it, on a descriptor that is open for reading only (fcntl(2)).
+
+mod own;
+pub(crate) mod watch;
+
+pub(crate) use own::{Own, Refusal, Statement};
+
+use crate::core::member::{Found, Name, Sighting, sight};
+use crate::core::record::{LONGEST, Record, Unreadable};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The mode of what others read, whatever the umask.
+const MODE: u32 = 0o644;
+
+/// May `--dir` be a directory on the container's own root file system?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plain {
+    /// No: then every container has another one.
+    Refused,
+    /// Yes: `--allow-plain-dir`, for a laptop.
+    Allowed,
+}
+
+/// A volume, to look at.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    path: PathBuf,
+    host: String,
+}
+
+impl Volume {
+    /// Opens it for looking. Nothing is written.
+    ///
+    /// # Errors
+    /// It is not there, no directory, or no volume: the cause, and what to do.
+    pub(crate) fn open(path: &Path, plain: Plain) -> Result<Self, String> {
+        let folder = fs::metadata(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                "it is not there; mount one emptyDir at this path in every container that takes part".to_owned()
+            }
+            _ => format!("{error}; see the volume's mount"),
+        })?;
+        if !folder.is_dir() {
+            return Err(
+                "it is no directory; mount one emptyDir at this path in every container that takes part".to_owned()
+            );
+        }
+        if plain == Plain::Refused && is_plain(path) == Some(true) {
+            return Err("it is no volume but a directory of this container's own root file system, which no other container sees; mount one \
+                 emptyDir there in every container that takes part, or say --allow-plain-dir if all run in one file system"
+                .to_owned());
+        }
+        let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+        // A record is lines of text.
+        let host = host.split_whitespace().collect::<Vec<_>>().join("-");
+        Ok(Self { path: path.to_owned(), host: if host.is_empty() { "-".to_owned() } else { host } })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The host name that records of this pod carry.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn file(&self, name: &Name, kind: &str) -> PathBuf {
+        self.path.join(format!("{name}.{kind}"))
+    }
+
+    /// The file of a member's record, for messages.
+    pub(crate) fn record_path(&self, name: &Name) -> PathBuf {
+        self.file(name, "record")
+    }
+
+    /// Looks at a member.
+    pub(crate) fn look(&self, name: &Name) -> Found {
+        // The record first: a lock that is free then was free, or became so, after what the record says.
+        let record = self.record(name);
+        Found { record, is_held: is_held(&self.file(name, "lock")) }
+    }
+
+    /// What `look` means here.
+    pub(crate) fn sight(&self, name: &Name) -> Sighting {
+        sight(&self.look(name), &self.host)
+    }
+
+    /// Every name that has a record or a lock here.
+    pub(crate) fn names(&self) -> Vec<Name> {
+        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
+        let name = |file: &OsStr| {
+            let (name, kind) = file.to_str()?.split_once('.')?;
+            if matches!(kind, "record" | "lock") { Name::parse(name).ok() } else { None }
+        };
+        let mut names: Vec<Name> = entries.flatten().filter_map(|entry| name(&entry.file_name())).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn record(&self, name: &Name) -> Option<Result<Record, Unreadable>> {
+        let bytes = match read(&self.record_path(name)) {
+            Ok(bytes) => bytes,
+            Err(Unreadable::System(cause)) if cause == Errno::ENOENT.desc() => return None,
+            Err(error) => return Some(Err(error)),
+        };
+        let record = Record::decode(&bytes);
+        Some(match record {
+            Ok(record) if record.name != *name => Err(Unreadable::Garbage("it is another member's")),
+            Ok(_) | Err(_) => record,
+        })
+    }
+
+    /// Asks an incarnation of a member to end.
+    ///
+    /// # Errors
+    /// The request cannot be written.
+    pub(crate) fn ask(&self, name: &Name, id: u64) -> io::Result<Request> {
+        let path = self.file(name, &format!("quit.{id:016x}.{:016x}", random()));
+        create(&path)?;
+        Ok(Request(path))
+    }
+}
+
+/// A request, taken back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Request(PathBuf);
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Makes a new file that others can read.
+fn create(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::PermissionsExt;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).custom_flags(flags.bits()).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(MODE))?;
+    Ok(file)
+}
+
+/// Opens a file that a neighbour may have put there: no link is followed, and nothing blocks.
+fn open_read(path: &Path) -> Result<File, Unreadable> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let system = |error: io::Error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => Unreadable::Garbage("it is a symbolic link"),
+        Some(errno) => Unreadable::System(errno.desc()),
+        None => Unreadable::System("unknown error"),
+    };
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(system)?;
+    if !file.metadata().map_err(system)?.is_file() {
+        return Err(Unreadable::Garbage("it is no regular file"));
+    }
+    Ok(file)
+}
+
+/// Reads a small file.
+fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    let file = open_read(path)?;
+    let mut bytes = Vec::new();
+    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(|_| Unreadable::System("input/output error"))?;
+    if bytes.len() > LONGEST { Err(Unreadable::Garbage("it is far too long")) } else { Ok(bytes) }
+}
+
+/// A lock on a whole file.
+fn lock(kind: i32) -> libc::flock {
+    let kind = i16::try_from(kind).unwrap_or_default();
+    let set = i16::try_from(libc::SEEK_SET).unwrap_or_default();
+    libc::flock { l_type: kind, l_whence: set, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
+/// Does somebody hold it exclusively? Only who may write the file can, so a neighbour who may only read cannot seem alive.
+fn is_held(path: &Path) -> bool {
+    let Ok(file) = open_read(path) else { return false };
+    let mut asked = lock(libc::F_RDLCK);
+    let free = i16::try_from(libc::F_UNLCK).unwrap_or_default();
+    fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok() && asked.l_type != free
+}
+
+/// A number that nobody else has: std seeds its hashers from getrandom(2).
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Is `path` on the same mount as `/`? `None` where the kernel does not tell. By mount id (proc(5), fdinfo), because a volume may be a
+/// directory of the same device.
+pub(crate) fn is_plain(path: &Path) -> Option<bool> {
+    Some(mount_id(path)? == mount_id(Path::new("/"))?)
+}
+
+/// Which mount a path is on.
+pub(crate) fn mount_id(path: &Path) -> Option<u64> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).ok()?;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    line.trim().parse().ok()
+}
+
+/// This container: the inode of its mount namespace; 0 where the kernel does not tell.
+pub(crate) fn container() -> u64 {
+    fs::metadata("/proc/self/ns/mnt").map_or(0, |found| found.ino())
+}
