@@ -6,7 +6,6 @@ use super::gate::{Around, Driver, Tells};
 use super::{Failed, exec_failure};
 use crate::cli::Typed;
 use crate::core::check::Check;
-use crate::core::done::Watched;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
@@ -396,23 +395,24 @@ impl<'a> Runner<'a> {
         for (member, name) in self.settings.members.iter().enumerate().filter(|(_, name)| which(name)) {
             let found = volume.look(name);
             self.complain(&volume, name, &found);
-            let before = self.life.members().get(member).map(Watched::sighting);
             let sighting = sight(&found, volume.host());
-            self.event(Event::Seen { member, sighting });
-            let after = self.life.members().get(member).map(Watched::sighting);
-            if let Some(after) = after.filter(|after| before != Some(*after)) {
-                self.tell_of(name, after);
+            let Some(before) = self.life.members().get(member).copied() else { return };
+            let mut after = before;
+            after.see(self.now(), sighting);
+            if after.sighting() != before.sighting() {
+                self.tell_of(name, after.sighting());
             }
+            self.event(Event::Seen { member, sighting });
         }
     }
 
     fn tell_of(&mut self, name: &Name, sighting: Sighting) {
         let what = match sighting {
-            Sighting::Absent | Sighting::Unreadable => return,
+            Sighting::Absent | Sighting::Unreadable | Sighting::Alive { stage: None, .. } => return,
             Sighting::Alive { stage: Some(Stage::Waiting), .. } => "waits for others".to_owned(),
             Sighting::Alive { stage: Some(Stage::Running), .. } => "runs".to_owned(),
             Sighting::Alive { stage: Some(Stage::Ready), .. } => "is ready".to_owned(),
-            Sighting::Alive { stage: None, .. } => "is alive".to_owned(),
+
             Sighting::Ended { end: End::Code(code), .. } => format!("ended with exit code {code}"),
             Sighting::Ended { end: End::Lost, .. } => {
                 "was lost: it died without a word (SIGKILL, or out of memory)".to_owned()
