@@ -1,23 +1,39 @@
-//! The main job of podgate, on this machine: a sidecar that is slow to be ready, a gate, and an app. `make demo` runs it.
+//! The main job of podgate, on this machine: the whole life of a Job's pod. `make demo` runs it.
 //!
-//! Three real processes: this program as the sidecar (an HTTP server that answers 503 until it is ready), `podgate wait`, and this
-//! program as the app, which podgate becomes. Each says when it began, on the clock that they share; the timeline is made from that.
+//! Scene 1: a sidecar that is slow to be ready and would run for ever, and a job that waits for it, works, and ends; the sidecar ends with
+//! it. Scene 2: the job is killed with SIGKILL, as the OOM killer does it, and can tell nobody; the sidecar ends all the same.
+//!
+//! Real processes: `podgate run` twice, each around this program as the sidecar or the job. They meet in a directory, as containers meet
+//! on a volume. The timeline is drawn from the records that they leave there, and from nothing else.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a demo shows something")]
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "of a few numbers of its own")]
 
 use std::env;
 use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long the sidecar takes to be ready.
-const SLOW: Duration = Duration::from_millis(2300);
+const SLOW: Duration = Duration::from_millis(1200);
+/// How long the job works.
+const WORK: Duration = Duration::from_millis(1500);
+/// How long the sidecar takes to end when it is told to.
+const DRAIN: Duration = Duration::from_millis(200);
+/// No scene takes longer.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1000;
 /// The width of the chart.
-const WIDTH: usize = 60;
+const WIDTH: u64 = 64;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -25,7 +41,10 @@ fn main() -> ExitCode {
     let mode = env::args().nth(1);
     let done = match mode.as_deref() {
         Some("sidecar") => sidecar(),
-        Some("app") => app(),
+        Some("job") => {
+            thread::sleep(WORK);
+            Ok(())
+        }
         _ => demo(),
     };
     match done {
@@ -37,48 +56,44 @@ fn main() -> ExitCode {
     }
 }
 
-/// Microseconds on the clock that all processes share.
-fn now() -> Result<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?)
-}
-
-/// Tells the demo of an event, on stdout.
-fn tell(event: &str) -> Result<()> {
-    println!("{event} {}", now()?);
-    Ok(std::io::stdout().flush()?)
-}
-
-/// Answers 503 until it is ready, and 200 from then on; ends with the demo, which closes its stdin.
+/// A proxy as they are: answers 503 until it is ready and 200 from then on, runs for ever, and takes a moment to end.
 fn sidecar() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("port {}", listener.local_addr()?.port());
-    tell("started")?;
-    let ready = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let answers = std::sync::Arc::clone(&ready);
-    std::thread::spawn(move || {
+    // The demo keeps a port for it; another program that takes it meanwhile is an error.
+    let listener = TcpListener::bind(env::args().nth(2).ok_or("no address")?)?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&ready);
+    thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 1024]);
-            let status = if answers.load(std::sync::atomic::Ordering::SeqCst) { "200 OK" } else { "503 Not Yet" };
+            let status = if answers.load(Ordering::SeqCst) { "200 OK" } else { "503 Not Yet" };
             let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
         }
     });
-    std::thread::sleep(SLOW);
-    ready.store(true, std::sync::atomic::Ordering::SeqCst);
-    tell("ready")?;
-    // Until the demo is over, which closes our stdin.
-    let _ = std::io::stdin().read(&mut [0])?;
-    Ok(())
-}
-
-/// Begins, and works for a moment.
-fn app() -> Result<()> {
-    tell("started")?;
-    std::thread::sleep(Duration::from_millis(300));
-    tell("ended")
+    // Without a crate there is no SIGTERM handler here: the shell around it has one, and takes DRAIN to end it.
+    thread::sleep(SLOW);
+    ready.store(true, Ordering::SeqCst);
+    loop {
+        thread::park();
+    }
 }
 
 /// The demo's own processes do not outlive it.
 struct Process(Child);
+
+impl Process {
+    fn wait(&mut self) -> Result<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            if start.elapsed() > LIMIT {
+                return Err("a container does not end: podgate has failed its promise".into());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -87,82 +102,168 @@ impl Drop for Process {
     }
 }
 
-/// Reads the next `event number` line.
-fn hear(lines: &mut impl BufRead, event: &str) -> Result<u64> {
-    let mut line = String::new();
-    lines.read_line(&mut line)?;
-    let number = line.trim().strip_prefix(event).ok_or_else(|| format!("expected {event:?}, heard {line:?}"))?;
-    Ok(number.trim().parse()?)
-}
-
 fn podgate_binary(me: &Path) -> Result<PathBuf> {
     // target/…/release/examples/demo stands below target/…/release/podgate.
     let beside = me.parent().and_then(Path::parent).map(|folder| folder.join("podgate"));
     beside.filter(|path| path.exists()).ok_or_else(|| "podgate is not built; say make demo".into())
 }
 
+/// A directory that stands for the pod's volume, gone afterwards.
+struct Volume(PathBuf);
+
+impl Volume {
+    fn new() -> Result<Self> {
+        let path = env::temp_dir().join(format!("podgate-demo-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    /// A line of a member's record.
+    fn get(&self, member: &str, key: &str) -> Option<String> {
+        let text = fs::read_to_string(self.0.join(format!("{member}.record"))).ok()?;
+        let value = |line: &str| line.strip_prefix(key)?.strip_prefix(": ").map(str::to_owned);
+        text.lines().find_map(value)
+    }
+
+    /// A moment in a member's record: milliseconds of its day.
+    fn time(&self, member: &str, key: &str) -> Option<u64> {
+        let text = self.get(member, key)?;
+        let (_, time) = text.split_once('T')?;
+        let number = |from: usize, to: usize| time.get(from..to)?.parse::<u64>().ok();
+        Some(((number(0, 2)? * 60 + number(3, 5)?) * 60 + number(6, 8)?) * 1000 + number(9, 12)?)
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 fn demo() -> Result<()> {
+    println!("Scene 1: a job, and a sidecar that is slow to be ready and would run for ever\n");
+    scene(End::ByItself)?;
+    println!("\nScene 2: the same, but the job is killed with SIGKILL, as the OOM killer does it\n");
+    scene(End::Killed)
+}
+
+/// How the job ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    ByItself,
+    Killed,
+}
+
+fn scene(end: End) -> Result<()> {
     let me = env::current_exe()?;
     let podgate = podgate_binary(&me)?;
-    let mut sidecar = Process(Command::new(&me).arg("sidecar").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
-    let mut from_sidecar = BufReader::new(sidecar.0.stdout.take().ok_or("the sidecar has no output")?);
-    let port = hear(&mut from_sidecar, "port")?;
-    let sidecar_started = hear(&mut from_sidecar, "started")?;
-
-    println!("A sidecar that takes {} ms to be ready, and an app that must not start before:\n", SLOW.as_millis());
-    println!("$ podgate wait http://127.0.0.1:{port}/ready -- app");
-    let gate_started = now()?;
-    let mut gate = Process(
-        Command::new(podgate)
-            .args(["wait", &format!("http://127.0.0.1:{port}/ready"), "--"])
-            .arg(&me)
-            .arg("app")
-            .stdout(Stdio::piped())
-            .spawn()?,
+    let volume = Volume::new()?;
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&podgate);
+        command.arg("run").args(words).arg("--quiet").arg("--dir").arg(&volume.0).arg("--allow-plain-dir").arg("--");
+        command
+    };
+    let url = format!("http://{address}/ready");
+    println!("$ podgate run --name proxy --until job --ready {url} -- proxy");
+    let drain = format!("\"$0\" sidecar {address} & trap 'sleep {}; kill $!; exit 0' TERM; wait", DRAIN.as_secs_f64());
+    let mut proxy = Process(
+        run(&["--name", "proxy", "--until", "job", "--ready", &url]).args(["sh", "-c", &drain]).arg(&me).spawn()?,
     );
-    let mut from_app = BufReader::new(gate.0.stdout.take().ok_or("the app has no output")?);
-    let ready = hear(&mut from_sidecar, "ready")?;
-    let app_started = hear(&mut from_app, "started")?;
-    let app_ended = hear(&mut from_app, "ended")?;
-    let status = gate.0.wait()?;
+    println!("$ podgate run --name job --after ready:proxy -- job");
+    let mut job = Process(run(&["--name", "job", "--after", "ready:proxy"]).arg(&me).arg("job").spawn()?);
 
-    let since = |time: u64| time.saturating_sub(sidecar_started);
-    println!();
-    for (time, event) in [
-        (sidecar_started, "sidecar started"),
-        (gate_started, "gate started: podgate wait"),
-        (ready, "sidecar ready"),
-        (app_started, "app started (the same process: podgate became it)"),
-        (app_ended, "app ended"),
-    ] {
-        println!("{:>7.1} ms  {event}", since(time) as f64 / 1000.0);
+    let mut killed = None;
+    if end == End::Killed {
+        let start = Instant::now();
+        while volume.time("job", "running").is_none() {
+            if start.elapsed() > LIMIT {
+                return Err("the job was not started".into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread::sleep(WORK / 2);
+        killed = Some(today()?);
+        job.0.kill()?;
+        println!("$ kill -KILL {}   # the job's podgate, and with it the job", job.0.id());
     }
-    let end = since(app_ended).max(1);
-    let column = |time: u64| usize::try_from(since(time) * WIDTH as u64 / end).unwrap_or(WIDTH);
+    let status = job.wait()?;
+    let proxy_status = proxy.wait()?;
+
+    let zero = volume.time("job", "waiting").ok_or("the job's record has no beginning")?;
+    // Counted from a second before, so that the other one may begin earlier, and over midnight, too.
+    let since = |time: u64| (time + DAY + 1000 - zero) % DAY;
+    let get =
+        |member: &str, key: &str| volume.time(member, key).map(since).ok_or(format!("{member}'s record has no {key}"));
+    let begin = get("proxy", "waiting")?.min(get("job", "waiting")?);
+    let job_end = match killed {
+        Some(time) => since(time),
+        None => get("job", "exited")?,
+    };
+    let stopping = get("proxy", "stopping")?;
+    let last = get("proxy", "exited")?;
+    println!();
+    let mut moments = vec![
+        (get("proxy", "running")?, "proxy runs".to_owned()),
+        (get("job", "waiting")?, "job waits for ready:proxy".to_owned()),
+        (get("proxy", "ready")?, "proxy is ready".to_owned()),
+        (get("job", "running")?, "job runs".to_owned()),
+        (job_end, if killed.is_some() { "job is killed".to_owned() } else { format!("job ends: {}", shown(status)) }),
+        (stopping, "proxy is told to stop".to_owned()),
+        (last, format!("proxy ends: {}", shown(proxy_status))),
+    ];
+    moments.sort_by_key(|(time, _)| *time);
+    for (time, event) in &moments {
+        println!("{:>6} ms  {event}", time - begin);
+    }
+    println!();
+    let column = |time: u64| usize::try_from((time - begin) * WIDTH / (last - begin).max(1)).unwrap_or(0);
     let row = |name: &str, parts: &[(u64, u64, char)]| {
-        let mut bar = vec![' '; WIDTH + 1];
+        let mut bar = vec![' '; usize::try_from(WIDTH).unwrap_or(0) + 1];
         for (from, to, letter) in parts {
             bar[column(*from)..=column(*to)].fill(*letter);
         }
-        println!("{name:>9} |{}|", bar.into_iter().collect::<String>());
+        println!("{name:>7} |{}|", bar.into_iter().collect::<String>());
     };
-    println!();
-    row("sidecar", &[(sidecar_started, ready, '.'), (ready, app_ended, '#')]);
-    row("app", &[(gate_started, app_started, '-'), (app_started, app_ended, '#')]);
-    println!("{:>9}  . starting   - held by the gate   # ready, running\n", "");
+    let (proxy_runs, proxy_ready) = (get("proxy", "running")?, get("proxy", "ready")?);
+    let (job_waits, job_runs) = (get("job", "waiting")?, get("job", "running")?);
+    row("proxy", &[(proxy_runs, proxy_ready, '.'), (proxy_ready, stopping, '#'), (stopping, last, '~')]);
+    let mark = if killed.is_some() { 'X' } else { '#' };
+    row("job", &[(job_waits, job_runs, '-'), (job_runs, job_end, '#'), (job_end, job_end, mark)]);
+    println!("{:>7}  - waiting   . running   # ready   ~ stopping   X killed\n", "");
 
-    if app_started < ready {
-        return Err("the app started before its sidecar was ready".into());
+    if job_runs < proxy_ready {
+        return Err("the job ran before its proxy was ready".into());
     }
-    if !status.success() {
-        return Err(format!("the app did not end well: {status}").into());
+    if stopping < job_end {
+        return Err("the proxy was stopped before the job had ended".into());
     }
-    let gap = (app_started - ready) as f64 / 1000.0;
-    let wait = (ready - gate_started) as f64 / 1000.0;
+    let codes = (status.code(), proxy_status.code());
+    let expected = if killed.is_some() { (None, Some(137)) } else { (Some(0), Some(0)) };
+    if codes != expected {
+        return Err(format!("wrong exit codes: {codes:?}").into());
+    }
     println!(
-        "The gap from ready to the app's start: {gap:.1} ms, {:.1} % of the {wait:.0} ms that it waited.\n\
-         A loop with `sleep 1` adds up to 1000 ms, one with `sleep 5` up to 5000 ms.",
-        100.0 * gap / wait
+        "From the job's end to the proxy's stop signal: {} ms. {}",
+        stopping - job_end,
+        match end {
+            End::ByItself => "Both exit 0, so the Job completes.",
+            End::Killed => "The proxy exits with the job's 137, so the pod's restartPolicy decides about both.",
+        }
     );
     Ok(())
+}
+
+fn shown(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown".to_owned(),
+    }
+}
+
+/// Now, as records say it: milliseconds of the day.
+fn today() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % u128::from(DAY);
+    Ok(u64::try_from(now)?)
 }
