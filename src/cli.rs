@@ -284,6 +284,8 @@ Checks:
   listen://:PORT, listen://ADDR:PORT   something in this pod listens (the server sees no connection)
   file:///PATH                         the path exists
   exec:CMD ARG 'ARG 2'                 the command exits 0 (no shell is run)
+  istio, envoy, linkerd, cloud-sql-proxy, dapr, vault-agent, consul-dataplane (NAME[:PORT])
+                                       the sidecar's own readiness check passes
 A check is printed as it was given, but for the user and password of a URL: put no secret into arguments or a query.
 ";
 

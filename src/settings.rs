@@ -4,7 +4,7 @@
 use crate::check::http::Ask;
 use crate::check::tls::{Roots, Trust};
 use crate::cli::{Command, Given, Source, Stop, Typed};
-use crate::core::check::{self, Check, Scheme};
+use crate::core::check::{self, Check, Scheme, Url};
 use crate::core::duration::{self, Limit};
 use crate::core::gate::{Need, Spec};
 use crate::core::http::{self, Header, Request, Statuses};
@@ -12,6 +12,7 @@ use crate::core::schedule::Pace;
 use crate::report::{Format, Level, LogTo};
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `--timeout`, unless it is given.
@@ -136,7 +137,7 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
         Some((_, value)) if value == "run" => OnTimeout::Run,
         Some((source, value)) => return Err(bad(&source, &value, "is neither fail nor run; say fail or run")),
     };
-    Ok(Settings { checks, gate, ask: Ask { request, trust }, on_timeout, gates })
+    Ok(Settings { checks, gate, ask: Ask { request: Arc::new(request), trust: Arc::new(trust) }, on_timeout, gates })
 }
 
 /// Reads `PODGATE_DISABLE`.
@@ -249,17 +250,19 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
 }
 
 fn request(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
-    let mut origins: Vec<_> = checks.iter().filter_map(|check| check.kind.url()).map(|url| url.origin()).collect();
+    let mut origins: Vec<_> = checks.iter().filter_map(Check::url).map(Url::origin).collect();
     origins.dedup();
     let has_http = !origins.is_empty();
     let headers = headers(typed, &origins.len())?;
+    let cause = match checks.iter().find(|check| check.preset.is_some()) {
+        None => "is about HTTP checks, and there is none; say it with http://localhost:8080/ready",
+        Some(_) => {
+            "is about HTTP checks, and does not apply to presets: they ask a plain GET; say the URL in full, as in \
+             http://localhost:15021/healthz/ready"
+        }
+    };
     for option in ["http-header", "http-method", "http-status", "http-body-contains"] {
-        needs(
-            typed,
-            option,
-            has_http,
-            "is about HTTP checks, and there is none; say it with http://localhost:8080/ready",
-        )?;
+        needs(typed, option, has_http, cause)?;
     }
     let body_contains = word(typed, "http-body-contains")?;
     let method = value(typed, "http-method", http::method)?;
@@ -292,7 +295,7 @@ fn headers(typed: &Typed, hosts: &usize) -> Result<Vec<Header>, Stop> {
 }
 
 fn trust(typed: &Typed, checks: &[Check], gates: Gates) -> Result<Trust, Stop> {
-    let urls = || checks.iter().filter_map(|check| check.kind.url());
+    let urls = || checks.iter().filter_map(Check::url);
     let has_http = urls().next().is_some();
     for option in ["tls-ca", "tls-insecure", "tls-server-name"] {
         needs(

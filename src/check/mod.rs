@@ -20,13 +20,13 @@ pub(crate) mod tls;
 use crate::check::file::Watcher;
 use crate::check::http::Ask;
 use crate::core::check::{Check, Kind};
+use crate::core::http::{Request, Statuses};
 use crate::core::outcome::{Outcome, Phase};
 use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
 use crate::process::Children;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// How far an attempt is.
@@ -83,13 +83,19 @@ pub(crate) struct Shared {
     /// The inotify instance of `file://` checks; `None` where the schedule is fixed and nobody listens to it.
     pub(crate) watcher: Option<Rc<RefCell<Watcher>>>,
     /// What HTTP checks ask.
-    pub(crate) ask: Arc<Ask>,
+    pub(crate) ask: Ask,
 }
 
 /// The leaf for a check. `index` is what the watcher calls it by.
 pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf> {
     match &check.kind {
-        Kind::Http(url) => Box::new(http::Http::new(url.clone(), Arc::clone(&shared.ask))),
+        Kind::Http(url) => {
+            let ask = match check.preset {
+                Some(_) => shared.ask.with(Request::plain("GET", Statuses::Kubelet)),
+                None => shared.ask.clone(),
+            };
+            Box::new(http::Http::new(url.clone(), ask))
+        }
         Kind::Tcp(host, port) => Box::new(dial::Accepts::host(host, *port)),
         Kind::Unix(path) => Box::new(dial::Accepts::socket(path)),
         Kind::Listen(address, port) => Box::new(listen::Listen::new(*address, *port)),

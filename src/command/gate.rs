@@ -14,11 +14,11 @@ use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
 use crate::report::{Field, Line, Report, Severity};
 use nix::poll::PollFlags;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often the live line is drawn anew.
@@ -77,7 +77,7 @@ impl<'a> Driver<'a> {
         // With a fixed interval nobody is to be woken. EMFILE: then files are asked for by the schedule.
         let watches = spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_file());
         let watcher = watches.then(Watcher::new).and_then(Result::ok).map(|watcher| Rc::new(RefCell::new(watcher)));
-        let shared = Shared { children: Rc::clone(&children), watcher: watcher.clone(), ask: Arc::new(ask) };
+        let shared = Shared { children: Rc::clone(&children), watcher: watcher.clone(), ask };
         let entry = |(index, check)| Entry { leaf: leaf(check, index, &shared), runs: false };
         let leaves = checks.iter().enumerate().map(entry).collect();
         let tells = spec.pace != Pace::Once;
@@ -310,8 +310,7 @@ impl<'a> Driver<'a> {
             Verdict::Opened | Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => None,
         };
         let first = failed.or_else(|| self.open().next());
-        let remedy =
-            first.and_then(|(_, progress)| progress.last.as_ref()).map_or("see its log", |(reason, _)| reason.remedy());
+        let remedy = first.map_or("see its log".into(), |(check, progress)| remedy(check, progress));
         let last = |progress: &Progress| {
             let ago = progress
                 .last
@@ -365,8 +364,7 @@ impl<'a> Driver<'a> {
             } else if self.need == Need::Any && self.gate.progress().iter().any(Progress::has_passed) {
                 Line::new(Severity::Info, "not_passed", format!("{:?} {}", check.name, why(progress)))
             } else {
-                let remedy = progress.last.as_ref().map_or("", |(reason, _)| reason.remedy());
-                let text = format!("{:?} {}; {remedy}", check.name, why(progress));
+                let text = format!("{:?} {}; {}", check.name, why(progress), remedy(check, progress));
                 Line::new(Severity::Error, "not_passed", text)
             };
             about(line, check, progress, waited)
@@ -419,6 +417,15 @@ fn why(progress: &Progress) -> String {
         Some((reason, _)) => reason.to_string(),
         None if progress.attempts == 0 => "was not tried yet".to_owned(),
         None => "has not answered yet".to_owned(),
+    }
+}
+
+/// What a person can do about a check that does not pass.
+fn remedy(check: &Check, progress: &Progress) -> Cow<'static, str> {
+    match (check.preset, &progress.last) {
+        (_, None) => "see its log".into(),
+        (None, Some((reason, _))) => reason.remedy().into(),
+        (Some(sidecar), Some(_)) => format!("see its log; it needs {}", sidecar.needs()).into(),
     }
 }
 

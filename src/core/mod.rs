@@ -14,6 +14,7 @@
 //! | module | decides |
 //! | --- | --- |
 //! | [`check`] | what a check means: the grammar of DESIGN 3 |
+//! | [`preset`] | which sidecars we know: what is asked of them |
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`schedule`] | when the next attempt is due |
 //! | [`gate`] | many checks, one answer |
@@ -31,5 +32,6 @@ pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod listening;
 pub(crate) mod outcome;
+pub(crate) mod preset;
 pub(crate) mod schedule;
 pub(crate) mod time;
