@@ -18,6 +18,7 @@
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`schedule`] | when the next attempt is due |
 //! | [`gate`] | many checks, one answer |
+//! | [`quit`] | whether a sidecar that was asked to end is gone |
 //! | [`http`] | which status passes, which redirect is followed, which header is a header |
 //! | [`listening`] | which line of `/proc/net/tcp` is the socket we wait for |
 //! | [`duration`] | what a duration on the command line means |
@@ -33,5 +34,7 @@ pub(crate) mod http;
 pub(crate) mod listening;
 pub(crate) mod outcome;
 pub(crate) mod preset;
+#[cfg_attr(not(test), expect(dead_code, reason = "the quit command uses it"))]
+pub(crate) mod quit;
 pub(crate) mod schedule;
 pub(crate) mod time;

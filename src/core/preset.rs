@@ -98,7 +98,6 @@ impl Sidecar {
     }
 
     /// The URL to POST to.
-    #[cfg_attr(not(test), expect(dead_code, reason = "quit uses it"))]
     pub(crate) fn quit(self) -> String {
         let (host, _, path) = self.preset.quit;
         format!("http://{host}:{}{path}", self.quit)
@@ -106,7 +105,6 @@ impl Sidecar {
 
     /// Its readiness port, if that is another than the one it is quit by: there a refused quit may only mean that the quit is not
     /// enabled.
-    #[cfg_attr(not(test), expect(dead_code, reason = "quit uses it"))]
     pub(crate) fn other_port(self) -> Option<u16> {
         Some(self.ready).filter(|ready| *ready != self.quit)
     }
