@@ -8,7 +8,9 @@ use crate::core::check::{self, Check, Scheme, Url};
 use crate::core::duration::{self, Limit};
 use crate::core::gate::{Need, Spec};
 use crate::core::http::{self, Header, Request, Statuses};
+use crate::core::quit::{self, Asked, Target};
 use crate::core::schedule::Pace;
+use crate::quit::Limits;
 use crate::report::{Format, Level, LogTo};
 use std::env;
 use std::path::PathBuf;
@@ -17,7 +19,9 @@ use std::time::Duration;
 
 /// `--timeout`, unless it is given.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// `--attempt-timeout` of `wait`: the kubelet's `timeoutSeconds`.
+/// `--timeout` of `quit`.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// `--attempt-timeout` of `wait` and `quit`: the kubelet's `timeoutSeconds`.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// `--attempt-timeout` of `check`: its reason is printed before the kubelet's second is over.
 const CHECK_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
@@ -126,11 +130,13 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
 /// # Errors
 /// A bad value, or values that contradict each other.
 pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
-    let gates = disabled()?;
+    let gates = if disabled("gates")? { Gates::Disabled } else { Gates::On };
     let checks = checks(typed)?;
     let gate = gate(typed, &checks)?;
     let request = request(typed, &checks)?;
-    let trust = trust(typed, &checks, if typed.command == Command::Wait { gates } else { Gates::On })?;
+    let urls: Vec<&Url> = checks.iter().filter_map(Check::url).collect();
+    // A gate that is disabled needs no CA: its image may be without the mesh that has it.
+    let trust = trust(typed, &urls, typed.command != Command::Wait || gates == Gates::On)?;
     let on_timeout = match word(typed, "on-timeout")? {
         None => OnTimeout::Fail,
         Some((_, value)) if value == "fail" => OnTimeout::Fail,
@@ -140,18 +146,61 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
     Ok(Settings { checks, gate, ask: Ask { request: Arc::new(request), trust: Arc::new(trust) }, on_timeout, gates })
 }
 
-/// Reads `PODGATE_DISABLE`.
-fn disabled() -> Result<Gates, Stop> {
+/// A whole call of `quit`.
+pub(crate) struct Quitting {
+    /// Who is to quit.
+    pub(crate) targets: Vec<Asked>,
+    /// How long it may take.
+    pub(crate) limits: Limits,
+    /// Whom TLS trusts.
+    pub(crate) trust: Arc<Trust>,
+    /// Does `PODGATE_DISABLE` say that nobody is asked?
+    pub(crate) is_disabled: bool,
+}
+
+/// Reads all of `quit`'s.
+///
+/// # Errors
+/// A bad value, or values that contradict each other.
+pub(crate) fn quitting(typed: &Typed) -> Result<Quitting, Stop> {
+    let is_disabled = disabled("quits")?;
+    let Some(given) = &typed.checks else {
+        return Err(Stop::Wrong("quit needs a target; say podgate quit istio, or a URL".to_owned()));
+    };
+    let mut targets = Vec::new();
+    for text in &given.values {
+        match quit::target(text).map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause))? {
+            Target::Http(asked) => targets.push(asked),
+            // The one place that refuses members: whoever can write a request on the volume takes them from here.
+            Target::Member(_) => {
+                let cause = "names a member, and this version of podgate knows none yet; say istio, or a URL";
+                return Err(bad(&given.source, text, cause));
+            }
+        }
+    }
+    let urls: Vec<&Url> = targets.iter().filter(|it| it.preset.is_none()).map(|it| &it.url).collect();
+    let trust = trust(typed, &urls, !is_disabled)?;
+    let limits = Limits {
+        attempt: value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, it)| it),
+        all: value(typed, "timeout", duration::limit)?.map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it).duration(),
+        option: "--timeout",
+    };
+    Ok(Quitting { targets, limits, trust: Arc::new(trust), is_disabled })
+}
+
+/// Does `PODGATE_DISABLE` name `what`, or all?
+fn disabled(what: &str) -> Result<bool, Stop> {
     const NAME: &str = "PODGATE_DISABLE";
     let value = env::var_os(NAME).unwrap_or_default();
     let value = value
         .to_str()
         .ok_or_else(|| Stop::Wrong(format!("{NAME}: the value is not UTF-8; say all, or gates,quits,members")))?;
-    let mut gates = Gates::On;
+    let mut is_disabled = false;
     for word in value.split([',', '\n']).map(str::trim) {
         match word {
-            "" | "0" | "false" | "quits" | "members" => {}
-            "1" | "all" | "gates" => gates = Gates::Disabled,
+            "" | "0" | "false" => {}
+            "1" | "all" => is_disabled = true,
+            "gates" | "quits" | "members" => is_disabled |= word == what,
             _ => {
                 let source = Source::Variable(NAME.to_owned());
                 return Err(bad(
@@ -162,7 +211,7 @@ fn disabled() -> Result<Gates, Stop> {
             }
         }
     }
-    Ok(gates)
+    Ok(is_disabled)
 }
 
 fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
@@ -197,7 +246,7 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
 fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     let attempt = match typed.command {
         Command::Wait => ATTEMPT_TIMEOUT,
-        Command::Check | Command::Install => CHECK_ATTEMPT_TIMEOUT,
+        Command::Check | Command::Quit | Command::Install => CHECK_ATTEMPT_TIMEOUT,
     };
     let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?.map_or(attempt, |(_, it)| it);
     let need = if switch(typed, "any")?.is_some() { Need::Any } else { Need::All };
@@ -294,16 +343,10 @@ fn headers(typed: &Typed, hosts: &usize) -> Result<Vec<Header>, Stop> {
     Ok(headers)
 }
 
-fn trust(typed: &Typed, checks: &[Check], gates: Gates) -> Result<Trust, Stop> {
-    let urls = || checks.iter().filter_map(Check::url);
-    let has_http = urls().next().is_some();
+fn trust(typed: &Typed, urls: &[&Url], is_used: bool) -> Result<Trust, Stop> {
+    let cause = "is about https, and there is no URL; say it with https://localhost:8443/ready";
     for option in ["tls-ca", "tls-insecure", "tls-server-name"] {
-        needs(
-            typed,
-            option,
-            has_http,
-            "is about https checks, and there is none; say it with https://localhost:8443/ready",
-        )?;
+        needs(typed, option, !urls.is_empty(), cause)?;
     }
     let ca = word(typed, "tls-ca")?;
     let insecure = switch(typed, "tls-insecure")?;
@@ -321,8 +364,7 @@ fn trust(typed: &Typed, checks: &[Check], gates: Gates) -> Result<Trust, Stop> {
         },
     };
     let trust = Trust::new(roots, server_name.as_ref().map(|(_, name)| name.as_str())).map_err(Stop::Wrong)?;
-    // A gate that is disabled needs no CA: its image may be without the mesh that has it.
-    if gates == Gates::On && urls().any(|url| url.scheme == Scheme::Tls) {
+    if is_used && urls.iter().any(|url| url.scheme == Scheme::Tls) {
         trust.ready().map_err(Stop::Wrong)?;
     }
     Ok(trust)

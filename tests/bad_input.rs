@@ -119,7 +119,23 @@ const CASES: &[Case] = &[
         &[],
         &["--http-body-contains", "HEAD"],
     ),
+    (&["check", "--tls-insecure", "istio"], &[], &["--tls-insecure", "https"]),
     (&["check", "--tls-insecure", "file:///"], &[], &["--tls-insecure", "https"]),
+    // Targets of quit.
+    (&["quit"], &[], &["quit needs a target", "podgate quit istio"]),
+    (&["quit", "nonsense"], &[], &["\"nonsense\"", "http://localhost:9901/quitquitquit", "istio"]),
+    (&["quit", "tcp://localhost:80"], &[], &["is a check", "quitquitquit"]),
+    (&["quit", "Envoy"], &[], &["say envoy,"]),
+    (&["quit", "dapr:1:2"], &[], &["one port", "say dapr:3500"]),
+    (&["quit", "member:Proxy"], &[], &["DNS label", "member:proxy"]),
+    (&["quit", "member:proxy"], &[], &["\"member:proxy\"", "names a member", "istio"]),
+    (&["quit", "http://u:p@h:x/"], &[], &["***@h:x", "1 to 65535"]),
+    (&["quit", "--timeout", "0", "istio"], &[], &["--timeout \"0\"", "none"]),
+    (&["quit", "istio"], &["PODGATE_QUIT_TIMEOUT=5"], &["PODGATE_QUIT_TIMEOUT \"5\"", "5s"]),
+    (&["quit", "--attempt-timeout", "none", "istio"], &[], &["--attempt-timeout \"none\"", "1s"]),
+    (&["quit", "--tls-insecure", "istio"], &[], &["--tls-insecure", "https"]),
+    (&["quit", "--http-header", "A: b", "http://h/"], &[], &["--http-header"]),
+    (&["quit", "istio"], &["PODGATE_DISABLE=quit"], &["PODGATE_DISABLE \"quit\"", "quits"]),
     // The command line itself.
     (&["wait", "--timeout"], &[], &["--timeout", "value"]),
     (&["wait", "--timeuot", "5s", "file:///"], &[], &["--timeuot", "--timeout"]),
@@ -152,7 +168,8 @@ const TLS_CASES: &[Case] = &[
 ];
 
 #[cfg(not(feature = "tls"))]
-const TLS_CASES: &[Case] = &[(&["check", "https://h/"], &[], &["without TLS"])];
+const TLS_CASES: &[Case] =
+    &[(&["check", "https://h/"], &[], &["without TLS"]), (&["quit", "https://h/"], &[], &["without TLS"])];
 
 #[test]
 fn every_bad_input_has_its_message() {

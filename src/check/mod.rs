@@ -19,7 +19,7 @@ pub(crate) mod tls;
 
 use crate::check::file::Watcher;
 use crate::check::http::Ask;
-use crate::core::check::{Check, Kind};
+use crate::core::check::{Check, Kind, Server, Url};
 use crate::core::http::{Request, Statuses};
 use crate::core::outcome::{Outcome, Phase};
 use crate::core::schedule::Wake;
@@ -102,4 +102,17 @@ pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf
         Kind::File(path) => Box::new(file::Exists::new(path, index, shared.watcher.clone())),
         Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&shared.children))),
     }
+}
+
+/// The leaf that asks this URL.
+pub(crate) fn ask(url: &Url, ask: Ask) -> Box<dyn Leaf> {
+    Box::new(http::Http::new(url.clone(), ask))
+}
+
+/// The leaf that sees whether a connection is accepted there.
+pub(crate) fn accepts(server: &Server, port: u16) -> Box<dyn Leaf> {
+    Box::new(match server {
+        Server::Host(host, _) => dial::Accepts::host(host, port),
+        Server::Socket(path) => dial::Accepts::socket(path),
+    })
 }

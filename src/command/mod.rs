@@ -3,6 +3,7 @@
 mod check;
 mod gate;
 mod install;
+mod quit;
 mod wait;
 
 use crate::cli::{Command, Stop, Typed};
@@ -34,13 +35,18 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
         if let Some(dest) = &typed.dest {
             return Ok(install::run(dest, report));
         }
+        if typed.command == Command::Quit {
+            let settings = settings::quitting(typed)?;
+            drop(watchdog);
+            return Ok(quit::run(settings, report, signals));
+        }
         let settings = settings::read(typed)?;
         // From here on the gate has one of its own, where it needs one.
         drop(watchdog);
         Ok(match typed.command {
             Command::Wait => wait::run(settings, &typed.cmd, report, signals),
             Command::Check => check::run(settings, report, signals),
-            Command::Install => return Err(Stop::Wrong("install needs a destination".to_owned())),
+            Command::Quit | Command::Install => return Err(Stop::Wrong("install needs a destination".to_owned())),
         })
     };
     match typed.and_then(|typed| run(&typed, &mut report)) {

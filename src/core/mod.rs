@@ -34,7 +34,6 @@ pub(crate) mod http;
 pub(crate) mod listening;
 pub(crate) mod outcome;
 pub(crate) mod preset;
-#[cfg_attr(not(test), expect(dead_code, reason = "the quit command uses it"))]
 pub(crate) mod quit;
 pub(crate) mod schedule;
 pub(crate) mod time;

@@ -20,10 +20,13 @@
 use super::check::{self, Host, Kind, Server, Url};
 use super::outcome::{Outcome, Phase, Reason};
 use super::preset::{self, Sidecar};
-use super::schedule::{Pace, Wake, pause};
+use super::schedule::{FAR, Pace, Wake, pause};
 use super::time::Time;
 use std::time::Duration;
 
+/// The least pause between two attempts, on this machine too: a server that drains may take no connections any more, and each look stays in
+/// its backlog.
+const FLOOR: Duration = FAR;
 /// The distance from the start to the first heartbeat; it doubles, …
 const FIRST_BEAT: Duration = Duration::from_secs(1);
 /// … up to this.
@@ -67,8 +70,7 @@ impl Asked {
 
     /// When it is asked, and for how long.
     pub(crate) fn spec(&self, attempt_timeout: Duration, timeout: Option<Duration>) -> Spec {
-        let floor = Kind::Http(self.url.clone()).floor();
-        Spec { floor, attempt_timeout, timeout, has_ready_port: self.ready_port().is_some() }
+        Spec { attempt_timeout, timeout, has_ready_port: self.ready_port().is_some() }
     }
 }
 
@@ -128,8 +130,6 @@ pub(crate) enum Subject {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spec {
-    /// The least pause between two attempts.
-    pub(crate) floor: Duration,
     /// How long an attempt may take.
     pub(crate) attempt_timeout: Duration,
     /// How long all may take; no end if `None`.
@@ -346,9 +346,9 @@ impl Quit {
         if let Some(why) = why {
             self.tell(now, why, actions);
         }
-        let pause = pause(Pace::Proportional, Wake::Asked, self.spec.floor, self.waited(now), now.since(since));
+        let pause = pause(Pace::Proportional, Wake::Asked, FLOOR, self.waited(now), now.since(since));
         let subject = if self.is_acknowledged { Subject::Look(Door::Quit) } else { Subject::Ask };
-        self.next(subject, now.plus(pause.unwrap_or(self.spec.floor)));
+        self.next(subject, now.plus(pause.unwrap_or(FLOOR)));
     }
 
     fn next(&mut self, subject: Subject, at: Time) {
@@ -413,10 +413,9 @@ impl Quit {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Asked, Door, Event, Notice, Quit, Spec, Subject, Target, Verdict, target};
+    use super::{Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, target};
     use crate::core::check::{Host, Server};
     use crate::core::outcome::{Outcome, Phase, Reason};
-    use crate::core::schedule::NEAR;
     use crate::core::time::Time;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -431,7 +430,7 @@ mod tests {
     }
 
     fn spec(has_ready_port: bool) -> Spec {
-        Spec { floor: NEAR, attempt_timeout: SECOND, timeout: Some(10 * SECOND), has_ready_port }
+        Spec { attempt_timeout: SECOND, timeout: Some(10 * SECOND), has_ready_port }
     }
 
     fn not_yet(reason: Reason) -> Outcome {
@@ -652,7 +651,7 @@ mod tests {
                                 prop_assert!(until <= now.plus(SECOND) && end.is_none_or(|end| until <= end && now < end));
                                 if subject == ASK {
                                     prop_assert!(!ends.contains(&(ASK, Some(Outcome::Pass))), "what acknowledged is not asked again");
-                                    prop_assert!(last_ask.is_none_or(|last| now.since(last) >= NEAR), "no two at once");
+                                    prop_assert!(last_ask.is_none_or(|last| now.since(last) >= FLOOR), "no two at once");
                                     last_ask = Some(now);
                                 }
                                 flying = Some(match steps.next().expect("endless") {
