@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Status,
     /// Is this container set up right?
     Doctor,
+    /// Ask sidecars to stop.
+    Quit,
     /// Copy this binary.
     Install,
 }
@@ -41,6 +43,7 @@ impl Command {
             Self::Join => "join",
             Self::Status => "status",
             Self::Doctor => "doctor",
+            Self::Quit => "quit",
             Self::Install => "install",
         }
     }
@@ -76,19 +79,31 @@ const BOTH: &[Command] = &[Command::Wait, Command::Check];
 const LIVES: &[Command] = &[Command::Run, Command::Join];
 /// Those with checks.
 const CHECKING: &[Command] = &[Command::Wait, Command::Check, Command::Run, Command::Join];
+/// Those that may speak TLS.
+const ASKING: &[Command] = &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Quit];
 /// Those that look at members.
 const MEETING: &[Command] =
-    &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Status, Command::Doctor];
-const ALL: &[Command] =
-    &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Status, Command::Doctor, Command::Install];
+    &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Quit, Command::Status, Command::Doctor];
+const ALL: &[Command] = &[
+    Command::Wait,
+    Command::Check,
+    Command::Run,
+    Command::Join,
+    Command::Quit,
+    Command::Status,
+    Command::Doctor,
+    Command::Install,
+];
+const QUIT: &[Command] = &[Command::Quit];
 /// Those whose failure ends a container.
-const ENDING: &[Command] = &[Command::Wait, Command::Run, Command::Join, Command::Install];
+const ENDING: &[Command] = &[Command::Wait, Command::Run, Command::Join, Command::Quit, Command::Install];
 const MEMBER: &str = "Membership";
 const START: &str = "Start";
 const FINISH: &str = "Finish";
 const STOP: &str = "Stop";
 const GATE: &str = "When the gate opens";
 const HTTP: &str = "HTTP checks";
+const UNTIL: &str = "Until they are gone";
 const OUTPUT: &str = "Output";
 
 /// Every option of every command.
@@ -236,6 +251,16 @@ const OPTIONS: &[Opt] = &[
         GATE,
         "How long the attempt may take [default: 800ms]",
     ),
+    // `run` has it as --quit-timeout, and the same variable: PODGATE_TIMEOUT is the gate's.
+    opt(
+        QUIT_TIMEOUT,
+        Some('t'),
+        Shape::Value("TIME"),
+        QUIT,
+        UNTIL,
+        "Give up after this time, with exit code 1; none: never [default: 10s]",
+    ),
+    opt("attempt-timeout", None, Shape::Value("TIME"), QUIT, UNTIL, "How long one attempt may take [default: 1s]"),
     opt(
         "interval",
         Some('i'),
@@ -305,16 +330,16 @@ const OPTIONS: &[Opt] = &[
         "tls-ca",
         None,
         Shape::Value("FILE"),
-        CHECKING,
+        ASKING,
         HTTP,
         "Trust the CAs in this PEM file [default: $SSL_CERT_FILE, else the image's bundle]",
     ),
-    opt("tls-insecure", None, Shape::Switch, CHECKING, HTTP, "Accept any certificate, as the kubelet's probes do"),
+    opt("tls-insecure", None, Shape::Switch, ASKING, HTTP, "Accept any certificate, as the kubelet's probes do"),
     opt(
         "tls-server-name",
         None,
         Shape::Value("NAME"),
-        CHECKING,
+        ASKING,
         HTTP,
         "The name that the certificate must be for [default: the URL's host]",
     ),
@@ -349,6 +374,8 @@ const OPTIONS: &[Opt] = &[
 
 /// The id of `check`'s own `--attempt-timeout`.
 const CHECK_ATTEMPT_TIMEOUT: &str = "check:attempt-timeout";
+/// The id of `quit`'s own `--timeout`.
+const QUIT_TIMEOUT: &str = "quit:timeout";
 
 const fn opt(
     name: &'static str,
@@ -363,11 +390,12 @@ const fn opt(
 
 impl Opt {
     fn flag(&self) -> &'static str {
-        self.name.strip_prefix("check:").unwrap_or(self.name)
+        self.name.rsplit(':').next().unwrap_or(self.name)
     }
 
-    fn has_variable(&self) -> bool {
-        self.name == self.flag()
+    /// None for `check`'s own; `quit:timeout` is PODGATE_QUIT_TIMEOUT.
+    fn variable(&self) -> Option<String> {
+        (!self.name.starts_with("check:")).then(|| variable_name(self.name))
     }
 }
 
@@ -402,7 +430,7 @@ pub(crate) struct Given {
 pub(crate) struct Typed {
     /// Which command.
     pub(crate) command: Command,
-    /// The checks, and where they were given.
+    /// The checks, or `quit`'s targets, and where they were given.
     pub(crate) checks: Option<Given>,
     /// CMD and its arguments, as they are; empty without `--`.
     pub(crate) cmd: Vec<OsString>,
@@ -430,7 +458,9 @@ podgate starts a container when its sidecars are ready. Begin with one of these:
   podgate wait http://localhost:15021/healthz/ready         until it is ready, for postStart
   podgate wait http://localhost:15021/healthz/ready -- app  then become app, as an entrypoint
 
-More: podgate wait --help, podgate check --help, podgate install --help
+  podgate quit istio                                        ask it to stop, and see that it did
+
+More: podgate wait --help, podgate check --help, podgate quit --help, podgate install --help
 ";
 
 const CHECKS_HELP: &str = "\
@@ -442,6 +472,8 @@ Checks:
   listen://:PORT, listen://ADDR:PORT   something in this pod listens (the server sees no connection)
   file:///PATH                         the path exists
   exec:CMD ARG 'ARG 2'                 the command exits 0 (no shell is run)
+  istio, envoy, linkerd, cloud-sql-proxy, dapr, vault-agent, consul-dataplane (NAME[:PORT])
+                                       the sidecar's own readiness check passes
 A check is printed as it was given, but for the user and password of a URL: put no secret into arguments or a query.
 ";
 
@@ -477,6 +509,26 @@ Examples:
   podgate check --any http+unix://%2Frun%2Fapp.sock/health http://127.0.0.1:8080/health
 ";
 
+const QUIT_EXAMPLES: &str = "\
+Targets:
+  istio, envoy, linkerd, cloud-sql-proxy, dapr, vault-agent, consul-dataplane
+                                       a sidecar that podgate knows; other ports: envoy:9902, istio:READY:QUIT
+  http://HOST[:PORT]/PATH, https://…   any other, asked with a POST; http+unix://%2Frun%2Fapp.sock/PATH, too
+One that refuses connections is gone already. One that answers 2xx has to refuse connections afterwards; any other answer is
+tried again until --timeout is over.
+
+Exit codes: 0 all are gone · 1 one is not · 2 usage · 125 podgate failed · 128+n ended by signal n
+Every option is also a variable: --attempt-timeout is PODGATE_ATTEMPT_TIMEOUT; --timeout is PODGATE_QUIT_TIMEOUT.
+PODGATE_DISABLE=quits (or all, or 1) asks nobody: one image, with and without its mesh.
+
+Examples:
+  # the end of a Job's own script, where Istio's proxy would run for ever
+  podgate quit istio
+
+  # two at once, and more time than 10s
+  podgate quit --timeout 30s cloud-sql-proxy http://localhost:8080/quitquitquit
+";
+
 const INSTALL_EXAMPLES: &str = "\
 The copy is there at once and whole (mode 0755), also where an older one runs.
 Exit codes: 0 copied · 2 usage · 125 it could not be copied
@@ -508,6 +560,13 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
             let cmd =
                 if has_cmd { matches.get_many("CMD").into_iter().flatten().cloned().collect() } else { Vec::new() };
             return Ok(Typed { command, checks: None, cmd, dest: None, matches: matches.clone() });
+        }
+        Some(("quit", matches)) => {
+            let values = matches.get_many::<OsString>("TARGET").into_iter().flatten();
+            let values: Vec<String> = values.map(text).collect::<Result<_, _>>()?;
+            let given = Given { source: Source::Flag("TARGET".to_owned()), values };
+            let checks = Some(given).filter(|given| !given.values.is_empty());
+            return Ok(Typed { command: Command::Quit, checks, cmd: Vec::new(), dest: None, matches: matches.clone() });
         }
         Some(("install", matches)) => {
             let dest = matches.get_one::<OsString>("DEST").map(PathBuf::from);
@@ -558,13 +617,13 @@ impl Typed {
                 }
             }
         }
-        if opt.has_variable() { variable(&variable_name(name), opt.shape) } else { Ok(None) }
+        opt.variable().map_or(Ok(None), |name| variable(&name, opt.shape))
     }
 }
 
 /// The variable of an option.
 pub(crate) fn variable_name(option: &str) -> String {
-    format!("PODGATE_{}", option.to_ascii_uppercase().replace('-', "_"))
+    format!("PODGATE_{}", option.to_ascii_uppercase().replace(['-', ':'], "_"))
 }
 
 /// Reads a variable. An empty one is one that is not set: templates write them.
@@ -610,6 +669,11 @@ fn app() -> clap::Command {
         .after_help(format!("{CHECKS_HELP}\n{CHECK_EXAMPLES}"))
         .arg(checks())
         .arg(cmd().hide(true));
+    let quit = clap::Command::new("quit")
+        .about("Ask sidecars to stop, and see that they did")
+        .override_usage("podgate quit [OPTIONS] TARGET...")
+        .after_help(QUIT_EXAMPLES)
+        .arg(Arg::new("TARGET").num_args(1..).value_parser(OsStringValueParser::new()).help("Who is to stop"));
     let install = clap::Command::new("install")
         .about("Copy this binary to DEST, for init containers without cp")
         .override_usage("podgate install DEST")
@@ -632,6 +696,7 @@ fn app() -> clap::Command {
         .subcommand(with_options(doctor, Command::Doctor))
         .subcommand(with_options(wait, Command::Wait))
         .subcommand(with_options(check, Command::Check))
+        .subcommand(with_options(quit, Command::Quit))
         .subcommand(with_options(install, Command::Install))
 }
 
@@ -737,9 +802,10 @@ mod tests {
     #[test]
     fn no_option_is_called_as_what_kubernetes_injects_for_a_service() {
         for option in OPTIONS {
-            let name = variable_name(option.flag());
+            let name = option.variable().unwrap_or_default();
             assert!(!name.starts_with("PODGATE_PORT") && !name.starts_with("PODGATE_SERVICE"), "{name}");
         }
         assert_eq!(variable_name("attempt-timeout"), "PODGATE_ATTEMPT_TIMEOUT");
+        assert_eq!(variable_name(super::QUIT_TIMEOUT), "PODGATE_QUIT_TIMEOUT");
     }
 }

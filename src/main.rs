@@ -1,6 +1,6 @@
 //! podgate: starts a container when its sidecars are ready.
 //!
-//! Dependencies point one way: `main → command → {core} and {settings, cli, check, process, event_loop, report} → process::sys`.
+//! Dependencies point one way: `main → command → {core} and {settings, cli, check, quit, process, event_loop, report} → process::sys`.
 //! `core` decides and knows no effect; `command` is where decisions meet effects.
 
 // Tests say what is wrong by panicking, and count on small numbers.
@@ -12,6 +12,7 @@ mod command;
 mod core;
 mod event_loop;
 mod process;
+mod quit;
 mod report;
 mod settings;
 mod volume;

@@ -6,23 +6,29 @@ pub(crate) mod life;
 use crate::check::http::Ask;
 use crate::check::tls::{Roots, Trust};
 use crate::cli::{Command, Given, Source, Stop, Typed};
-use crate::core::check::{self, Check, Scheme};
+use crate::core::check::{self, Check, Scheme, Url};
 use crate::core::duration::{self, Limit};
 use crate::core::gate::{Need, Spec};
 use crate::core::http as rules;
 use crate::core::http::{Header, Request, Statuses};
+use crate::core::member::Name;
+use crate::core::quit::{self, Asked, Target};
 use crate::core::schedule::Pace;
+use crate::quit::Limits;
 use crate::report::{Format, Level, LogTo};
 use crate::volume::Plain;
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `--dir`, unless it is given.
 const DIR: &str = "/run/podgate";
 /// `--timeout`, unless it is given.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// `--attempt-timeout` of `wait`: the kubelet's `timeoutSeconds`.
+/// `--timeout` of `quit`.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// `--attempt-timeout` of `wait` and `quit`: the kubelet's `timeoutSeconds`.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// `--attempt-timeout` of `check`: its reason is printed before the kubelet's second is over.
 const CHECK_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
@@ -160,7 +166,10 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
     let mut checks = checks(typed)?;
     let mut gate = gate(typed, &checks)?;
     let request = http(typed, &checks)?;
-    let trust = trust(typed, &checks, if typed.command == Command::Wait { gates } else { Gates::On })?;
+    let urls: Vec<&Url> = checks.iter().filter_map(Check::url).collect();
+    // A gate that is disabled needs no CA: its image may be without the mesh that has it.
+    let trust = trust(typed, &urls, typed.command != Command::Wait || gates == Gates::On)?;
+    let ask = Ask { request: Arc::new(request), trust: Arc::new(trust) };
     let on_timeout = value(typed, "on-timeout", on_timeout)?.map_or(OnTimeout::Fail, |(_, it)| it);
     let place = place(typed)?;
     let members: Vec<String> =
@@ -175,7 +184,69 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
             "{member:?} is about a member, and --dir none says that there are none; say --dir /run/podgate"
         )));
     }
-    Ok(Settings { checks, gate, ask: Ask { request, trust }, on_timeout, gates, place, skipped })
+    Ok(Settings { checks, gate, ask, on_timeout, gates, place, skipped })
+}
+
+/// Who is asked to quit, and how long that may take.
+pub(crate) struct Quitting {
+    /// Those that are asked over HTTP.
+    pub(crate) targets: Vec<Asked>,
+    /// Those that are asked on the volume.
+    pub(crate) members: Vec<Name>,
+    /// How long it may take.
+    pub(crate) limits: Limits,
+    /// Whom TLS trusts.
+    pub(crate) trust: Arc<Trust>,
+    /// Does `PODGATE_DISABLE` say that nobody is asked?
+    pub(crate) is_disabled: bool,
+}
+
+impl Quitting {
+    /// Who is asked, for messages.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let members = self.members.iter().map(|name| format!("member:{name}"));
+        self.targets.iter().map(|target| target.name.clone()).chain(members).collect()
+    }
+}
+
+/// Reads all of `quit`'s.
+///
+/// # Errors
+/// A bad value, or values that contradict each other.
+pub(crate) fn quitting(typed: &Typed) -> Result<(Quitting, Place), Stop> {
+    let off = disabled()?;
+    let Some(given) = &typed.checks else {
+        return Err(Stop::Wrong("quit needs a target; say podgate quit istio, or a URL".to_owned()));
+    };
+    let place = place(typed)?;
+    let (targets, mut members) = targets(given)?;
+    if let (None, Some(member)) = (&place.dir, members.first()) {
+        let cause = "is on the volume, and --dir none says that there is none; say --dir /run/podgate";
+        return Err(bad(&given.source, &format!("member:{member}"), cause));
+    }
+    if off.members {
+        members.clear();
+    }
+    let urls: Vec<&Url> = targets.iter().filter(|it| it.preset.is_none()).map(|it| &it.url).collect();
+    let trust = Arc::new(trust(typed, &urls, !off.quits)?);
+    let limits = Limits {
+        attempt: value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, it)| it),
+        all: value(typed, "timeout", duration::limit)?.map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it).duration(),
+        option: "--timeout",
+    };
+    Ok((Quitting { targets, members, limits, trust, is_disabled: off.quits }, place))
+}
+
+/// Reads targets.
+fn targets(given: &Given) -> Result<(Vec<Asked>, Vec<Name>), Stop> {
+    let (mut targets, mut members) = (Vec::new(), Vec::new());
+    for text in &given.values {
+        match quit::target(text).map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause))? {
+            Target::Http(asked) => targets.push(asked),
+            Target::Member(name) => members.push(name),
+        }
+    }
+    Ok((targets, members))
 }
 
 fn on_timeout(text: &str) -> Result<OnTimeout, String> {
@@ -263,9 +334,13 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
 fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     let attempt = match typed.command {
         Command::Wait => ATTEMPT_TIMEOUT,
-        Command::Check | Command::Install | Command::Run | Command::Join | Command::Status | Command::Doctor => {
-            CHECK_ATTEMPT_TIMEOUT
-        }
+        Command::Check
+        | Command::Quit
+        | Command::Install
+        | Command::Run
+        | Command::Join
+        | Command::Status
+        | Command::Doctor => CHECK_ATTEMPT_TIMEOUT,
     };
     let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?.map_or(attempt, |(_, it)| it);
     let need = if switch(typed, "any")?.is_some() { Need::Any } else { Need::All };
@@ -318,17 +393,19 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
 }
 
 fn http(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
-    let mut origins: Vec<_> = checks.iter().filter_map(|check| check.kind.url()).map(|url| url.origin()).collect();
+    let mut origins: Vec<_> = checks.iter().filter_map(Check::url).map(Url::origin).collect();
     origins.dedup();
     let has_http = !origins.is_empty();
     let headers = headers(typed, &origins.len())?;
+    let cause = match checks.iter().find(|check| check.preset.is_some()) {
+        None => "is about HTTP checks, and there is none; say it with http://localhost:8080/ready",
+        Some(_) => {
+            "is about HTTP checks, and does not apply to presets: they ask a plain GET; say the URL in full, as in \
+             http://localhost:15021/healthz/ready"
+        }
+    };
     for option in ["http-header", "http-method", "http-status", "http-body-contains"] {
-        needs(
-            typed,
-            option,
-            has_http,
-            "is about HTTP checks, and there is none; say it with http://localhost:8080/ready",
-        )?;
+        needs(typed, option, has_http, cause)?;
     }
     let body_contains = word(typed, "http-body-contains")?;
     let method = value(typed, "http-method", rules::method)?;
@@ -360,16 +437,10 @@ fn headers(typed: &Typed, hosts: &usize) -> Result<Vec<Header>, Stop> {
     Ok(headers)
 }
 
-fn trust(typed: &Typed, checks: &[Check], gates: Gates) -> Result<Trust, Stop> {
-    let urls = || checks.iter().filter_map(|check| check.kind.url());
-    let has_http = urls().next().is_some();
+fn trust(typed: &Typed, urls: &[&Url], is_used: bool) -> Result<Trust, Stop> {
+    let cause = "is about https, and there is no URL; say it with https://localhost:8443/ready";
     for option in ["tls-ca", "tls-insecure", "tls-server-name"] {
-        needs(
-            typed,
-            option,
-            has_http,
-            "is about https checks, and there is none; say it with https://localhost:8443/ready",
-        )?;
+        needs(typed, option, !urls.is_empty(), cause)?;
     }
     let ca = word(typed, "tls-ca")?;
     let insecure = switch(typed, "tls-insecure")?;
@@ -387,8 +458,7 @@ fn trust(typed: &Typed, checks: &[Check], gates: Gates) -> Result<Trust, Stop> {
         },
     };
     let trust = Trust::new(roots, server_name.as_ref().map(|(_, name)| name.as_str())).map_err(Stop::Wrong)?;
-    // A gate that is disabled needs no CA: its image may be without the mesh that has it.
-    if gates == Gates::On && urls().any(|url| url.scheme == Scheme::Tls) {
+    if is_used && urls.iter().any(|url| url.scheme == Scheme::Tls) {
         trust.ready().map_err(Stop::Wrong)?;
     }
     Ok(trust)

@@ -15,6 +15,13 @@ const CASES: &[Case] = &[
     (&["wait", ""], &[], &["empty", "http://"]),
     (&["wait", "nonsense"], &[], &["\"nonsense\"", "http://", "exec:"]),
     (&["wait", "app", "--serve"], &[], &["--serve", "after --"]),
+    (&["wait", "Istio"], &[], &["\"Istio\"", "say istio,"]),
+    (&["wait", "istio-proxy"], &[], &["say istio,"]),
+    (&["wait", "cloudsql"], &[], &["say cloud-sql-proxy,"]),
+    (&["wait", "vault:8200"], &[], &["say vault-agent,", "tcp://HOST:8200"]),
+    (&["wait", "envoy:"], &[], &["1 to 65535", "say envoy:9901"]),
+    (&["wait", "linkerd:1:2"], &[], &["one port", "say linkerd:4191"]),
+    (&["wait", "istio:1:2:3"], &[], &["1 to 65535", "say istio:15021:15020"]),
     (&["wait", "redis://localhost"], &[], &["\"redis://localhost\"", "tcp://"]),
     (&["wait", "grpc://localhost:50051"], &[], &["reserved", "http://"]),
     (&["wait", "ready:proxy"], &[], &["members"]),
@@ -97,6 +104,10 @@ const CASES: &[Case] = &[
     (&["check", "-H", "Host: a b", "http://h/"], &[], &["Host"]),
     (&["check", "-H", "A: b", "http://h/", "http://h:81/"], &[], &["--http-header", "several"]),
     (&["check", "-H", "A: b", "tcp://h:1"], &[], &["--http-header", "HTTP checks"]),
+    (&["check", "-H", "A: b", "istio"], &[], &["--http-header", "presets", "http://localhost:15021/healthz/ready"]),
+    (&["check", "--http-method", "POST", "istio", "dapr"], &[], &["--http-method", "presets"]),
+    (&["check", "--http-status", "200", "vault-agent"], &[], &["--http-status", "presets"]),
+    (&["check", "--http-body-contains", "LIVE", "envoy"], &[], &["--http-body-contains", "presets"]),
     (&["check", "http://h/", "http://i/"], &["PODGATE_HTTP_HEADER=A: b"], &["PODGATE_HTTP_HEADER", "several"]),
     (&["check", "--http-method", "get", "http://h/"], &[], &["--http-method \"get\"", "GET"]),
     (&["check", "--http-method", "FETCH", "http://h/"], &[], &["--http-method \"FETCH\"", "GET"]),
@@ -108,7 +119,23 @@ const CASES: &[Case] = &[
         &[],
         &["--http-body-contains", "HEAD"],
     ),
+    (&["check", "--tls-insecure", "istio"], &[], &["--tls-insecure", "https"]),
     (&["check", "--tls-insecure", "file:///"], &[], &["--tls-insecure", "https"]),
+    // Targets of quit.
+    (&["quit"], &[], &["quit needs a target", "podgate quit istio"]),
+    (&["quit", "nonsense"], &[], &["\"nonsense\"", "http://localhost:9901/quitquitquit", "istio"]),
+    (&["quit", "tcp://localhost:80"], &[], &["is a check", "quitquitquit"]),
+    (&["quit", "Envoy"], &[], &["say envoy,"]),
+    (&["quit", "dapr:1:2"], &[], &["one port", "say dapr:3500"]),
+    (&["quit", "member:Proxy"], &[], &["DNS label", "member:proxy"]),
+    (&["quit", "member:proxy"], &[], &["\"member:proxy\"", "names a member", "istio"]),
+    (&["quit", "http://u:p@h:x/"], &[], &["***@h:x", "1 to 65535"]),
+    (&["quit", "--timeout", "0", "istio"], &[], &["--timeout \"0\"", "none"]),
+    (&["quit", "istio"], &["PODGATE_QUIT_TIMEOUT=5"], &["PODGATE_QUIT_TIMEOUT \"5\"", "5s"]),
+    (&["quit", "--attempt-timeout", "none", "istio"], &[], &["--attempt-timeout \"none\"", "1s"]),
+    (&["quit", "--tls-insecure", "istio"], &[], &["--tls-insecure", "https"]),
+    (&["quit", "--http-header", "A: b", "http://h/"], &[], &["--http-header"]),
+    (&["quit", "istio"], &["PODGATE_DISABLE=quit"], &["PODGATE_DISABLE \"quit\"", "quits"]),
     // The command line itself.
     (&["wait", "--timeout"], &[], &["--timeout", "value"]),
     (&["wait", "--timeuot", "5s", "file:///"], &[], &["--timeuot", "--timeout"]),
@@ -141,7 +168,8 @@ const TLS_CASES: &[Case] = &[
 ];
 
 #[cfg(not(feature = "tls"))]
-const TLS_CASES: &[Case] = &[(&["check", "https://h/"], &[], &["without TLS"])];
+const TLS_CASES: &[Case] =
+    &[(&["check", "https://h/"], &[], &["without TLS"]), (&["quit", "https://h/"], &[], &["without TLS"])];
 
 #[test]
 fn every_bad_input_has_its_message() {

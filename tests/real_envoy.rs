@@ -38,16 +38,33 @@ fn start(folder: &Folder, wait: &str) -> Option<Program> {
     Some(Program::start(command.stdout(Stdio::null()).stderr(log)))
 }
 
-#[test]
-fn the_app_starts_when_envoy_is_ready() {
-    let folder = Folder::new();
-    let Some(_envoy) = start(&folder, "4s") else { return };
-    let admin = eventually("Envoy's admin address", || {
+fn admin(folder: &Folder) -> String {
+    eventually("Envoy's admin address", || {
         fs::read_to_string(folder.join("admin"))
             .ok()
             .filter(|text| text.contains(':'))
             .map(|text| text.trim().to_owned())
-    });
+    })
+}
+
+#[test]
+fn envoy_quits_by_its_preset() {
+    let folder = Folder::new();
+    let Some(mut envoy) = start(&folder, "1s") else { return };
+    let preset = admin(&folder).replace("127.0.0.1", "envoy");
+    podgate(["wait", &preset]).run().code(0);
+    podgate(["quit", &preset]).run().code(0).says("acknowledged").says("has quit after");
+    // Its port is closed a moment before its process has ended.
+    assert!(eventually("Envoy's end", || envoy.has_ended()).success());
+    podgate(["quit", &preset]).run().code(0).says("gone already");
+    podgate(["check", &preset]).run().code(1).says("refused the connection");
+}
+
+#[test]
+fn the_app_starts_when_envoy_is_ready() {
+    let folder = Folder::new();
+    let Some(_envoy) = start(&folder, "4s") else { return };
+    let admin = admin(&folder);
     let ready = format!("http://{admin}/ready");
     let check = podgate(["check", &ready]).run();
     check.code(1).says("answered 503");

@@ -33,7 +33,18 @@ pub(super) struct Dial {
     places: Vec<Place>,
     under_way: Option<(OwnedFd, Instant)>,
     until: Instant,
-    last: Option<Reason>,
+    /// The reason that says most.
+    last: Option<(Weight, Reason)>,
+}
+
+/// How much a place's failure says about all of them, the least first. What is refused at one address may be silent at another: it is not
+/// gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// An address family that this machine has not: `localhost` often has ::1, too.
+    NoFamily,
+    Refused,
+    Other,
 }
 
 /// How far it is.
@@ -63,8 +74,8 @@ impl Dial {
                     self.under_way = Some((socket, give_up));
                     return Dialled::Wait;
                 }
-                Ok(false) => self.last = Some(Reason::System("connected to", "no answer".to_owned())),
-                Err(error) => self.last = Some(refusal(error)),
+                Ok(false) => self.failed(Weight::Other, Reason::System("connected to", "no answer".to_owned())),
+                Err(error) => self.failed(weight(error), refusal(error)),
             }
         }
         while let Some(place) = self.places.pop() {
@@ -74,14 +85,16 @@ impl Dial {
                     self.under_way = Some((socket, self.share()));
                     return Dialled::Wait;
                 }
-                // An address family that this machine has not says less than a refusal: `localhost` often has ::1, too.
-                Err(error @ (Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::ENETUNREACH)) => {
-                    self.last.get_or_insert_with(|| refusal(error));
-                }
-                Err(error) => self.last = Some(refusal(error)),
+                Err(error) => self.failed(weight(error), refusal(error)),
             }
         }
-        Dialled::Failed(self.last.take().unwrap_or(Reason::Refused))
+        Dialled::Failed(self.last.take().map_or(Reason::Refused, |(_, reason)| reason))
+    }
+
+    fn failed(&mut self, weight: Weight, reason: Reason) {
+        if self.last.as_ref().is_none_or(|(last, _)| *last <= weight) {
+            self.last = Some((weight, reason));
+        }
     }
 
     /// What the answer can be waited for with.
@@ -142,6 +155,16 @@ fn finished(socket: &OwnedFd) -> Result<bool, Errno> {
         return Err(Errno::ECONNREFUSED);
     }
     Ok(true)
+}
+
+fn weight(error: Errno) -> Weight {
+    if [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL, Errno::ENETUNREACH].contains(&error) {
+        Weight::NoFamily
+    } else if error == Errno::ECONNREFUSED {
+        Weight::Refused
+    } else {
+        Weight::Other
+    }
 }
 
 /// Why a connection failed, in a person's words.

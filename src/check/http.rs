@@ -35,18 +35,26 @@ const LINGER: Duration = Duration::from_millis(50);
 /// What the input buffer begins with; it grows to [`rules::MOST_HEADERS`].
 const INPUT: usize = 4 * 1024;
 
-/// What every HTTP check of a call asks.
+/// What is asked, and with what trust.
+#[derive(Clone)]
 pub(crate) struct Ask {
     /// Method, headers, what passes.
-    pub(crate) request: Request,
+    pub(crate) request: Arc<Request>,
     /// Whom TLS trusts.
-    pub(crate) trust: Trust,
+    pub(crate) trust: Arc<Trust>,
+}
+
+impl Ask {
+    /// The same trust for another request.
+    pub(crate) fn with(&self, request: Request) -> Self {
+        Self { request: Arc::new(request), trust: Arc::clone(&self.trust) }
+    }
 }
 
 /// The check.
 pub(super) struct Http {
     url: Url,
-    ask: Arc<Ask>,
+    ask: Ask,
     to: To,
     until: Instant,
     began: Instant,
@@ -78,7 +86,7 @@ impl Doing {
 }
 
 impl Http {
-    pub(super) fn new(url: Url, ask: Arc<Ask>) -> Self {
+    pub(super) fn new(url: Url, ask: Ask) -> Self {
         let to = match &url.server {
             Server::Host(host, _) => To::Host(Resolver::new(host, url.port())),
             Server::Socket(path) => To::Socket(path.clone()),
@@ -90,7 +98,7 @@ impl Http {
     fn exchange(&mut self, socket: OwnedFd, places: Vec<Place>) -> Step {
         let doing = Arc::new(Doing(AtomicU8::new(Phase::Answer as u8)));
         let exchange = Exchange {
-            ask: Arc::clone(&self.ask),
+            ask: self.ask.clone(),
             places,
             until: self.until.checked_add(LINGER).unwrap_or(self.until),
             began: self.began,
@@ -171,7 +179,7 @@ impl Leaf for Http {
 
 /// One attempt from the accepted connection on. Runs in a thread and may block until its time is over.
 struct Exchange {
-    ask: Arc<Ask>,
+    ask: Ask,
     /// Where the host's connections go; a redirect stays on the host, but may name another port.
     places: Vec<Place>,
     until: Instant,

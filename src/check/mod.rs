@@ -20,7 +20,8 @@ pub(crate) mod tls;
 
 use crate::check::file::Watcher;
 use crate::check::http::Ask;
-use crate::core::check::{Check, Kind};
+use crate::core::check::{Check, Kind, Server, Url};
+use crate::core::http::{Request, Statuses};
 use crate::core::outcome::{Outcome, Phase};
 use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
@@ -28,7 +29,6 @@ use crate::process::Children;
 use crate::volume::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// How far an attempt is.
@@ -85,7 +85,7 @@ pub(crate) struct Shared {
     /// The inotify instance of `file://` checks; `None` where the schedule is fixed and nobody listens to it.
     pub(crate) watcher: Option<Rc<RefCell<Watcher>>>,
     /// What HTTP checks ask.
-    pub(crate) ask: Arc<Ask>,
+    pub(crate) ask: Ask,
     /// Where members meet.
     pub(crate) volume: Option<Rc<Volume>>,
 }
@@ -93,7 +93,13 @@ pub(crate) struct Shared {
 /// The leaf for a check. `index` is what the watcher calls it by.
 pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf> {
     match &check.kind {
-        Kind::Http(url) => Box::new(http::Http::new(url.clone(), Arc::clone(&shared.ask))),
+        Kind::Http(url) => {
+            let ask = match check.preset {
+                Some(_) => shared.ask.with(Request::plain("GET", Statuses::Kubelet)),
+                None => shared.ask.clone(),
+            };
+            Box::new(http::Http::new(url.clone(), ask))
+        }
         Kind::Tcp(host, port) => Box::new(dial::Accepts::host(host, *port)),
         Kind::Unix(path) => Box::new(dial::Accepts::socket(path)),
         Kind::Listen(address, port) => Box::new(listen::Listen::new(*address, *port)),
@@ -103,4 +109,17 @@ pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf
         }
         Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&shared.children))),
     }
+}
+
+/// The leaf that asks this URL.
+pub(crate) fn ask(url: &Url, ask: Ask) -> Box<dyn Leaf> {
+    Box::new(http::Http::new(url.clone(), ask))
+}
+
+/// The leaf that sees whether a connection is accepted there.
+pub(crate) fn accepts(server: &Server, port: u16) -> Box<dyn Leaf> {
+    Box::new(match server {
+        Server::Host(host, _) => dial::Accepts::host(host, port),
+        Server::Socket(path) => dial::Accepts::socket(path),
+    })
 }

@@ -10,13 +10,12 @@ use crate::settings::Settings;
 use crate::volume::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Runs the command.
 pub(super) fn run(settings: Settings, volume: Option<Rc<Volume>>, report: &mut Report, signals: &Signals) -> Exit {
     let Settings { checks, gate, ask, .. } = settings;
     let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
-    let mut driver = Driver::new(&checks, gate, &Arc::new(ask), Tells::Nothing, &around, report);
+    let mut driver = Driver::new(&checks, gate, &ask, Tells::Nothing, &around, report);
     let answer = driver.run(signals, report);
     let lines = driver.ends(answer.waited);
     match answer.verdict {

@@ -16,6 +16,7 @@ use crate::report::{Field, Line, Report, Severity};
 use crate::volume::Volume;
 use nix::poll::PollFlags;
 use nix::sys::inotify::Inotify;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -87,7 +88,7 @@ impl<'a> Driver<'a> {
     pub(super) fn new(
         checks: &'a [Check],
         spec: Spec,
-        ask: &Arc<Ask>,
+        ask: &Ask,
         tells: Tells,
         shared: &Around,
         report: &mut Report,
@@ -113,7 +114,7 @@ impl<'a> Driver<'a> {
         let leaf_shared = Shared {
             children: Rc::clone(&children),
             watcher: watcher.clone(),
-            ask: Arc::clone(ask),
+            ask: ask.clone(),
             volume: shared.volume.clone(),
         };
         let entry = |(index, check)| Entry { leaf: leaf(check, index, &leaf_shared), runs: false };
@@ -380,8 +381,7 @@ impl<'a> Driver<'a> {
             Verdict::Opened | Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => None,
         };
         let first = failed.or_else(|| self.open().next());
-        let remedy =
-            first.and_then(|(_, progress)| progress.last.as_ref()).map_or("see its log", |(reason, _)| reason.remedy());
+        let remedy = first.map_or("see its log".into(), |(check, progress)| remedy(check, progress));
         let last = |progress: &Progress| {
             let ago = progress
                 .last
@@ -435,8 +435,7 @@ impl<'a> Driver<'a> {
             } else if self.need == Need::Any && self.gate.progress().iter().any(Progress::has_passed) {
                 Line::new(Severity::Info, "not_passed", format!("{:?} {}", check.name, why(progress)))
             } else {
-                let remedy = progress.last.as_ref().map_or("", |(reason, _)| reason.remedy());
-                let text = format!("{:?} {}; {remedy}", check.name, why(progress));
+                let text = format!("{:?} {}; {}", check.name, why(progress), remedy(check, progress));
                 Line::new(Severity::Error, "not_passed", text)
             };
             about(line, check, progress, waited)
@@ -484,6 +483,15 @@ fn why(progress: &Progress) -> String {
         Some((reason, _)) => reason.to_string(),
         None if progress.attempts == 0 => "was not tried yet".to_owned(),
         None => "has not answered yet".to_owned(),
+    }
+}
+
+/// What a person can do about a check that does not pass.
+fn remedy(check: &Check, progress: &Progress) -> Cow<'static, str> {
+    match (check.preset, &progress.last) {
+        (_, None) => "see its log".into(),
+        (None, Some((reason, _))) => reason.remedy().into(),
+        (Some(sidecar), Some(_)) => format!("see its log; it needs {}", sidecar.needs()).into(),
     }
 }
 

@@ -5,6 +5,7 @@ mod doctor;
 mod gate;
 mod install;
 mod join;
+mod quit;
 mod run;
 mod status;
 mod wait;
@@ -45,15 +46,11 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
         if let Some(dest) = &typed.dest {
             return Ok(install::run(dest, report));
         }
-        // From here on the gate has one of its own, where it needs one.
-        let read = || -> Result<_, Stop> {
-            let settings = settings::read(typed)?;
-            drop(watchdog);
-            Ok(settings)
-        };
         match typed.command {
             Command::Wait | Command::Check => {
-                let settings = read()?;
+                let settings = settings::read(typed)?;
+                // From here on the gate has one of its own, where it needs one.
+                drop(watchdog);
                 if let Some(skipped) = &settings.skipped {
                     report.line(&Line::new(Severity::Info, "disabled", skipped.clone()));
                 }
@@ -72,6 +69,7 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                     | Command::Install
                     | Command::Run
                     | Command::Join
+                    | Command::Quit
                     | Command::Status
                     | Command::Doctor => check::run(settings, volume, report, signals),
                 })
@@ -92,6 +90,11 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 Ok(status::run(&settings::place(typed)?, is_json, report))
             }
             Command::Doctor => Ok(doctor::run(&settings::place(typed)?, settings::budget(typed)?)),
+            Command::Quit => {
+                let (settings, place) = settings::quitting(typed)?;
+                drop(watchdog);
+                Ok(quit::run(settings, &place, report, signals))
+            }
             Command::Install => Err(Stop::Wrong("install needs a destination".to_owned())),
         }
     };

@@ -14,7 +14,6 @@ use crate::volume::Volume;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Runs the command.
 pub(super) fn run(
@@ -41,7 +40,7 @@ pub(super) fn run(
     }
     report.line(&Line::new(Severity::Debug, "start", plan(&checks, &gate)));
     let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
-    let mut driver = Driver::new(&checks, gate, &Arc::new(ask), Tells::All, &around, report);
+    let mut driver = Driver::new(&checks, gate, &ask, Tells::All, &around, report);
     let answer = driver.run(signals, report);
     let verdict = match answer.verdict {
         Ok(verdict) => verdict,

@@ -4,6 +4,7 @@
 //! parses to the same check. What a person typed is kept in [`Check`] and printed with its user info hidden.
 
 use super::member::Name;
+use super::preset::{self, Sidecar};
 use super::schedule;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,6 +23,15 @@ pub(crate) struct Check {
     pub(crate) name: String,
     /// What it means.
     pub(crate) kind: Kind,
+    /// The preset that it was typed as: asked by a plain GET, whatever is said about HTTP checks.
+    pub(crate) preset: Option<Sidecar>,
+}
+
+impl Check {
+    /// The URL that the options about HTTP checks are about.
+    pub(crate) fn url(&self) -> Option<&Url> {
+        self.kind.url().filter(|_| self.preset.is_none())
+    }
 }
 
 /// What must be true.
@@ -63,7 +73,7 @@ const FACTS: [(&str, Fact); 4] =
 impl Check {
     /// One that was not typed, but follows from another option.
     pub(crate) fn of(kind: Kind) -> Self {
-        Self { name: kind.to_string(), kind }
+        Self { name: kind.to_string(), kind, preset: None }
     }
 }
 
@@ -269,7 +279,12 @@ impl Kind {
 /// # Errors
 /// What is wrong and a right example, without the text itself.
 pub(crate) fn parse(text: &str) -> Result<Check, String> {
-    Ok(Check { name: redacted(text), kind: kind(text)? })
+    let preset = preset::parse(text).transpose()?;
+    let kind = match preset {
+        Some(sidecar) => kind(&sidecar.ready())?,
+        None => kind(text)?,
+    };
+    Ok(Check { name: redacted(text), kind, preset })
 }
 
 /// Hides the user info of every URL in a text: a check that was accepted, or what a command printed.
@@ -332,21 +347,19 @@ fn kind(text: &str) -> Result<Kind, String> {
             Err("there is no TLS over a unix socket here; say http+unix://%2Frun%2Fapp.sock/ready".to_owned())
         }
         "http+tcp" | "tcp4" | "tcp6" => Err("is no kind of check; say tcp://localhost:5432".to_owned()),
-        _ => Err(format!("is no kind of check; a check starts with {KINDS}")),
+        _ => Err(format!("is no kind of check; a check starts with {KINDS}, or is one of {}", preset::Names)),
     }
 }
 
 /// What a text without `://` may have been meant as.
 fn hint(text: &str) -> String {
-    let example = format!("a check starts with {KINDS}");
+    let example = format!("a check starts with {KINDS}, or is one of {}", preset::Names);
     if text.trim().is_empty() {
         return format!("is empty; {example}");
     }
-    let preset = text.split_once(':').map_or(text, |(name, _)| name);
-    if ["istio", "envoy", "linkerd", "cloud-sql-proxy", "dapr", "vault-agent", "consul-dataplane"].contains(&preset) {
-        return format!(
-            "is the name of a sidecar, and this version of podgate has no presets yet; say its readiness URL; {example}"
-        );
+    if let Some(name) = preset::nearest(text) {
+        let port = text.rsplit_once(':').map_or("80", |(_, port)| port);
+        return format!("is no check; for the sidecar say {name}, for a host http://… or tcp://HOST:{port}");
     }
     if text.contains('@') {
         return format!("is no check; {example}");
@@ -624,6 +637,12 @@ mod tests {
             ("unix:/run/x", "unix:///run/x"),
             ("grpc://localhost:1", "reserved"),
             ("ready:proxy", "members"),
+            ("Istio", "say istio,"),
+            ("istio-proxy", "say istio,"),
+            ("cloudsql", "say cloud-sql-proxy,"),
+            ("vault:8200", "tcp://HOST:8200"),
+            ("envoy:1:2", "say envoy:9901"),
+            ("nonsense", "consul-dataplane"),
             ("tcp://db", "needs a port"),
             ("tcp://db:0", "1 to 65535"),
             ("tcp://db:+5", "1 to 65535"),
@@ -642,6 +661,19 @@ mod tests {
             let error = parse(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_preset_is_a_check() {
+        let check = parse("istio:1").unwrap();
+        assert_eq!(
+            (check.name.as_str(), check.kind.to_string().as_str()),
+            ("istio:1", "http://localhost:1/healthz/ready")
+        );
+        assert!(check.preset.is_some() && check.url().is_none());
+        assert_eq!(parse("vault-agent").unwrap().kind, Kind::Tcp(name("localhost"), 8200));
+        let check = parse("http://localhost:15021/healthz/ready").unwrap();
+        assert!(check.preset.is_none() && check.url().is_some());
     }
 
     #[test]

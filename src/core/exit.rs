@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// 0: passed.
     Passed,
-    /// 1: a check did not pass (`check`), reached `--failure-threshold`, or can never pass.
+    /// 1: a check did not pass (`check`), reached `--failure-threshold`, or can never pass; a sidecar did not quit (`quit`).
     NotPassed,
     /// 2: the command line or a variable is wrong; nothing was done.
     Usage,

@@ -25,6 +25,13 @@ pub(crate) struct Request {
     pub(crate) body_contains: Option<String>,
 }
 
+impl Request {
+    /// This method without anything of our own.
+    pub(crate) fn plain(method: &str, pass: Statuses) -> Self {
+        Self { method: method.to_owned(), headers: Vec::new(), pass, body_contains: None }
+    }
+}
+
 /// One `--http-header`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Header {

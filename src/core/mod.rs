@@ -14,9 +14,11 @@
 //! | module | decides |
 //! | --- | --- |
 //! | [`check`] | what a check means: the grammar of DESIGN 3 |
+//! | [`preset`] | which sidecars we know: what is asked of them |
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`schedule`] | when the next attempt is due |
 //! | [`gate`] | many checks, one answer |
+//! | [`quit`] | whether a sidecar that was asked to end is gone |
 //! | [`http`] | which status passes, which redirect is followed, which header is a header |
 //! | [`listening`] | which line of `/proc/net/tcp` is the socket we wait for |
 //! | [`duration`] | what a duration on the command line means |
@@ -39,6 +41,8 @@ pub(crate) mod life;
 pub(crate) mod listening;
 pub(crate) mod member;
 pub(crate) mod outcome;
+pub(crate) mod preset;
+pub(crate) mod quit;
 pub(crate) mod record;
 pub(crate) mod schedule;
 pub(crate) mod signal;

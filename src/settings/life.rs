@@ -1,9 +1,9 @@
 //! What `run` and `join` were meant to do: one life, and its relations to others.
 
-use super::{Disabled, Gates, OnTimeout, Place, bad, disabled, http, place, switch, trust, value, word};
+use super::{Disabled, OnTimeout, Place, bad, disabled, http, place, switch, trust, value, word};
 use crate::check::http::Ask;
 use crate::cli::{Command, Given, Source, Stop, Typed};
-use crate::core::check::{self, Check, Fact, Kind};
+use crate::core::check::{self, Check, Fact, Kind, Url};
 use crate::core::duration::{self, Limit};
 use crate::core::gate::{Need, Spec};
 use crate::core::life::{self, Relation};
@@ -41,7 +41,7 @@ pub(crate) struct Life {
     /// When.
     pub(crate) ready_gate: Spec,
     /// What HTTP checks ask.
-    pub(crate) ask: Arc<Ask>,
+    pub(crate) ask: Ask,
     /// The other members, in the order in which they were named first; as many as `spec.relations`.
     pub(crate) members: Vec<Name>,
     /// What they are to this one, and how long all may take.
@@ -117,8 +117,8 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     after.extend(needed.map(|name| Check::of(Kind::Member(Fact::Ready, name.clone()))));
     let all: Vec<Check> = after.iter().chain(&ready).cloned().collect();
     let request = http(typed, &all)?;
-    let gates = if off.gates { Gates::Disabled } else { Gates::On };
-    let ask = Arc::new(Ask { request, trust: trust(typed, &all, gates)? });
+    let urls: Vec<&Url> = all.iter().filter_map(Check::url).collect();
+    let ask = Ask { request: Arc::new(request), trust: Arc::new(trust(typed, &urls, !off.gates)?) };
 
     let attempt_timeout =
         value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, timeout)| timeout);

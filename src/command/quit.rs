@@ -1,0 +1,191 @@
+//! `podgate quit`: asks sidecars to stop, and sees that they did. Exit 0 when all are gone, 1 when one is not.
+
+use super::{Failed, open_volume};
+use crate::core::check::Server;
+use crate::core::duration::show;
+use crate::core::exit::Exit;
+use crate::core::member::{Name, Sighting};
+use crate::event_loop::{self, Interest};
+use crate::process::watchdog::Watchdog;
+use crate::process::{Arrived, Children, Signals};
+use crate::quit::{Limits, News, Quits};
+use crate::report::{Field, Line, Report, Severity};
+use crate::settings::{Place, Quitting};
+use crate::volume::{Request, Volume};
+use nix::poll::PollFlags;
+use std::cell::RefCell;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long after its end one that has not ended by itself is taken to hang.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a member that was asked is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs the command.
+pub(super) fn run(settings: Quitting, place: &Place, report: &mut Report, signals: &Signals) -> Exit {
+    let names = settings.names();
+    if settings.is_disabled {
+        let text = format!("PODGATE_DISABLE is set: not asking {names:?} to quit");
+        report.line(&Line::new(Severity::Info, "disabled", text));
+        return Exit::Passed;
+    }
+    let volume = match (!settings.members.is_empty()).then(|| open_volume(place)).transpose() {
+        Ok(volume) => volume,
+        Err(Failed(text)) => {
+            report.failure(&Line::new(Severity::Error, "volume", text));
+            return Exit::Own;
+        }
+    };
+    let children = RefCell::new(Children::new(signals.original()));
+    ask(settings, volume.as_ref(), report, signals, &children)
+}
+
+/// Asks, and sees that they go: 0 when all are gone, 1 when one is not.
+pub(super) fn ask(
+    settings: Quitting,
+    volume: Option<&Rc<Volume>>,
+    report: &mut Report,
+    signals: &Signals,
+    children: &RefCell<Children>,
+) -> Exit {
+    let names = settings.names();
+    let Quitting { targets, members, limits, trust, .. } = settings;
+    report.line(&Line::new(
+        Severity::Debug,
+        "start",
+        format!("asking {names:?} to quit: timeout {}", limits.all.map_or("none".into(), show)),
+    ));
+    let by_path = targets.iter().any(|target| matches!(target.url.server, Server::Socket(_)));
+    let _watchdog = by_path.then(|| watchdog(&names, limits.all, report, signals));
+    let mut quits = Quits::new(targets, limits, trust);
+    let mut members: Vec<Member> = volume
+        .iter()
+        .flat_map(|volume| members.iter().map(|name| Member::new(name, volume, limits)).collect::<Vec<_>>())
+        .collect();
+    loop {
+        for news in quits.proceed() {
+            if news.is_failure { report.failure(&line(&news)) } else { report.line(&line(&news)) }
+        }
+        members.iter_mut().for_each(|member| member.proceed(report));
+        if quits.is_over() && members.iter().all(|member| member.is_gone.is_some()) {
+            let all = quits.are_gone() && members.iter().all(|member| member.is_gone == Some(true));
+            return if all { Exit::Passed } else { Exit::NotPassed };
+        }
+        let mut interests: Vec<Interest<'_>> = vec![(signals.as_fd(), PollFlags::POLLIN)];
+        quits.interests(&mut interests);
+        let is_looking = members.iter().any(|member| member.is_gone.is_none());
+        let look = if is_looking { Instant::now().checked_add(LOOK) } else { None };
+        if let Err(error) = event_loop::wait(&interests, quits.deadline().into_iter().chain(look).min()) {
+            let text = format!("cannot wait for events: {error}; this is not about the sidecars");
+            report.failure(&Line::new(Severity::Error, "failed", text));
+            return Exit::Own;
+        }
+        while let Some(arrived) = signals.next() {
+            match arrived {
+                Arrived::Ending(number) => {
+                    let text = format!("stopped by signal {number} {}", quits.summary());
+                    report.line(&Line::new(Severity::Warning, "stopped", text));
+                    return Exit::Signal(number);
+                }
+                Arrived::Child => children.borrow_mut().reap(),
+                Arrived::Other(_) => {}
+            }
+        }
+    }
+}
+
+/// A member that is asked by a request on the volume, and seen to be gone by its lock.
+struct Member {
+    name: Name,
+    volume: Rc<Volume>,
+    limits: Limits,
+    start: Instant,
+    /// What was asked, and of which incarnation: taken back in the end.
+    request: Option<(u64, Request)>,
+    /// Is it? `None`: not known yet.
+    is_gone: Option<bool>,
+}
+
+impl Member {
+    fn new(name: &Name, volume: &Rc<Volume>, limits: Limits) -> Self {
+        Self {
+            name: name.clone(),
+            volume: Rc::clone(volume),
+            limits,
+            start: Instant::now(),
+            request: None,
+            is_gone: None,
+        }
+    }
+
+    fn proceed(&mut self, report: &mut Report) {
+        if self.is_gone.is_some() {
+            return;
+        }
+        let took = self.start.elapsed();
+        let sighting = self.volume.sight(&self.name);
+        let asked = self.request.as_ref().map(|(id, _)| *id);
+        match (sighting, asked) {
+            (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, None) => {
+                self.end(true, report, "was gone already".to_owned());
+            }
+            (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, Some(_)) => {
+                self.end(true, report, format!("is gone, after {}", show(took)));
+            }
+            (Sighting::Alive { id: Some(id), .. }, Some(before)) if id != before => {
+                self.end(true, report, format!("is gone, after {}, and was started anew", show(took)));
+            }
+            (Sighting::Alive { id: Some(id), .. }, None) => match self.volume.ask(&self.name, id) {
+                Ok(request) => self.request = Some((id, request)),
+                Err(error) => {
+                    let text = format!(
+                        "cannot be asked: {error}; see that the volume is mounted without readOnly here, and that there is space"
+                    );
+                    self.end(false, report, text);
+                }
+            },
+            (Sighting::Alive { .. }, _) => {}
+        }
+        if self.is_gone.is_none() && self.limits.all.is_some_and(|all| took >= all) {
+            let text = format!(
+                "was asked to quit, and is still alive after {}; see its log, or raise {}",
+                show(took),
+                self.limits.option
+            );
+            self.end(false, report, text);
+        }
+    }
+
+    fn end(&mut self, is_gone: bool, report: &mut Report, text: String) {
+        self.is_gone = Some(is_gone);
+        self.request = None;
+        let target = format!("member:{}", self.name);
+        let severity = if is_gone { Severity::Info } else { Severity::Error };
+        let event = if is_gone { "gone" } else { "not_gone" };
+        let line = Line::new(severity, event, format!("{target:?} {text}")).with("target", Field::Text(target));
+        if is_gone { report.line(&line) } else { report.failure(&line) }
+    }
+}
+
+/// News as a line.
+pub(super) fn line(news: &News<'_>) -> Line {
+    let severity = if news.is_failure { Severity::Error } else { Severity::Info };
+    Line::new(severity, news.event, news.text.as_str()).with("target", Field::Text(news.target.to_owned()))
+}
+
+/// Watches over unix sockets, whose file system may not answer.
+fn watchdog(names: &[String], all: Option<Duration>, report: &Report, signals: &Signals) -> Watchdog {
+    let (mut report, names) = (report.twin(), format!("{names:?}"));
+    let end = all.and_then(|all| Instant::now().checked_add(all));
+    Watchdog::start(signals, end, PATIENCE, move |signal| {
+        let exit = signal.map_or(Exit::NotPassed, Exit::Signal);
+        let text = format!(
+            "gave up: the kernel does not come back from one of {names}; see whether the server of its file system is gone"
+        );
+        report.failure(&Line::new(Severity::Error, "hangs", text));
+        std::process::exit(exit.code().into());
+    })
+}

@@ -1,0 +1,694 @@
+//! Asking one sidecar to end, and seeing that it did (DESIGN 3, 7, 8). An answer of 2xx is a promise; only a refused connection is
+//! proof.
+//!
+//! There is one attempt at a time, on one of three subjects: **ask** (POST to the quit endpoint), **look** at the port that was asked, and
+//! where a preset is ready on another port, look at that one. What asks is refused may be gone; but where readiness has a port of its
+//! own, the quit may just not be enabled, so that port must refuse, too.
+//!
+//! | state | pass (2xx, or accepted) | refused, or no socket | closed, or no HTTP | anything else, or cut |
+//! | --- | --- | --- | --- | --- |
+//! | Asking | → Verifying(quit port), at once | Verifying(ready port), at once; **Gone** if there is none | → Verifying(quit port), at once | Asking, after a pause |
+//! | Verifying(quit port) | acknowledged: Verifying(quit port), else Asking; after a pause | Verifying(ready port), at once; **Gone** if there is none | as pass | as pass |
+//! | Verifying(ready port) | as above | **Gone** | as above | as above |
+//! | Gone, Failed | — | — | — | — |
+//!
+//! Tick: what is due begins; an attempt whose time is over is cancelled; at the end of the time limit everything open is **Failed**.
+//!
+//! What was acknowledged is not asked again. It may be draining, and to some servers a second request means what a second SIGTERM does:
+//! drop it all now. A server that acknowledges and stays (linkerd2#8033) would hardly go for the second time of asking, either.
+
+use super::check::{self, Host, Kind, Server, Url};
+use super::member::Name;
+use super::outcome::{Outcome, Phase, Reason};
+use super::preset::{self, Sidecar};
+use super::schedule::{FAR, Pace, Wake, pause};
+use super::time::Time;
+use std::time::Duration;
+
+/// The least pause between two attempts, on this machine too: a server that drains may take no connections any more, and each look stays in
+/// its backlog.
+const FLOOR: Duration = FAR;
+/// The distance from the start to the first heartbeat; it doubles, …
+const FIRST_BEAT: Duration = Duration::from_secs(1);
+/// … up to this.
+const LONGEST_BEAT: Duration = Duration::from_secs(60);
+/// So many changes of the reason are told.
+const MOST_CHANGES: u32 = 20;
+
+/// Who is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Asked over HTTP.
+    Http(Asked),
+    /// A member of the pod: asked by a request on the volume.
+    Member(Name),
+}
+
+/// Who is asked over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// As it was typed, with the user info hidden.
+    pub(crate) name: String,
+    /// Where the POST goes.
+    pub(crate) url: Url,
+    /// The preset that it was typed as.
+    pub(crate) preset: Option<Sidecar>,
+}
+
+impl Asked {
+    /// What must refuse, too: the readiness port, where it is another one.
+    fn ready_port(&self) -> Option<u16> {
+        self.preset.and_then(Sidecar::other_port)
+    }
+
+    /// Where to look, with the port.
+    pub(crate) fn door(&self, door: Door) -> (Server, u16) {
+        match (door, self.ready_port()) {
+            (Door::Ready, Some(port)) => (Server::Host(Host::Name("localhost".to_owned()), None), port),
+            (Door::Quit, _) | (Door::Ready, None) => (self.url.server.clone(), self.url.port()),
+        }
+    }
+
+    /// When it is asked, and for how long.
+    pub(crate) fn spec(&self, attempt_timeout: Duration, timeout: Option<Duration>) -> Spec {
+        Spec { attempt_timeout, timeout, has_ready_port: self.ready_port().is_some() }
+    }
+}
+
+/// Reads a target.
+///
+/// # Errors
+/// What is wrong and a right example, without the text itself.
+pub(crate) fn target(text: &str) -> Result<Target, String> {
+    if let Some(name) = text.strip_prefix("member:") {
+        return Name::parse(name).map(Target::Member);
+    }
+    let preset = preset::parse(text).transpose()?;
+    let read = match preset {
+        Some(sidecar) => check::parse(&sidecar.quit()),
+        None => check::parse(text),
+    };
+    match read.map(|check| check.kind) {
+        Ok(Kind::Http(url)) => Ok(Target::Http(Asked { name: check::redacted(text), url, preset })),
+        Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_) | Kind::Member(..)) => {
+            Err("is a check, and nothing that can be asked to quit; say http://localhost:9901/quitquitquit".to_owned())
+        }
+        Err(cause) if text.contains("://") || preset::nearest(text).is_some() => Err(cause),
+        Err(_) => Err(format!(
+            "is nothing that can be asked to quit; say http://localhost:9901/quitquitquit, member:NAME, or one of {}",
+            preset::Names
+        )),
+    }
+}
+
+/// A port to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The one that was asked.
+    Quit,
+    /// The readiness port, where that is another.
+    Ready,
+}
+
+/// What an attempt is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Ask to quit.
+    Ask,
+    /// Is a connection still accepted?
+    Look(Door),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spec {
+    /// How long an attempt may take.
+    pub(crate) attempt_timeout: Duration,
+    /// How long all may take; no end if `None`.
+    pub(crate) timeout: Option<Duration>,
+    /// Must a readiness port refuse, too?
+    pub(crate) has_ready_port: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Time passed: [`Quit::deadline`] is reached, or nothing in particular.
+    Tick,
+    /// The attempt came to its end by itself.
+    Ended(Outcome),
+    /// The attempt was cancelled, as asked; what it was doing.
+    Cut(Phase),
+}
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Begin an attempt.
+    Attempt {
+        /// At what.
+        subject: Subject,
+        /// When its time will be over.
+        until: Time,
+    },
+    /// End the attempt, and answer with [`Event::Cut`].
+    Cancel,
+    /// Tell people.
+    Notice(Notice),
+    /// This is how it ended. No event changes it.
+    Finish(Verdict),
+}
+
+/// What people are told meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// It said that it will end.
+    Acknowledged,
+    /// It is still there, for another reason than before.
+    Waiting,
+    /// Nothing changed for a while.
+    Heartbeat,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It was not there to begin with.
+    Already,
+    /// It is gone.
+    Gone,
+    /// It is there, or may be.
+    Failed,
+}
+
+/// Why it is not known to be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Why {
+    /// The attempt ended so.
+    Reason(Reason),
+    /// It accepts connections there.
+    Accepts(Door),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Due(Time),
+    Running { since: Time, until: Time },
+    Cut { since: Time, until: Time },
+    Over,
+}
+
+/// The machine, for one target.
+#[derive(Debug, Clone)]
+pub(crate) struct Quit {
+    spec: Spec,
+    start: Time,
+    state: State,
+    subject: Subject,
+    is_acknowledged: bool,
+    why: Option<Why>,
+    changes: u32,
+    next_beat: Time,
+    beat: Duration,
+    /// How often it was asked.
+    pub(crate) asked: u32,
+}
+
+impl Quit {
+    /// One that begins to ask now.
+    pub(crate) fn new(spec: Spec, now: Time) -> Self {
+        Self {
+            spec,
+            start: now,
+            state: State::Due(now),
+            subject: Subject::Ask,
+            is_acknowledged: false,
+            why: None,
+            changes: 0,
+            next_beat: now.plus(FIRST_BEAT),
+            beat: FIRST_BEAT,
+            asked: 0,
+        }
+    }
+
+    /// When [`Event::Tick`] is due next; `None` when it is over.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let next = match self.state {
+            State::Due(at) => Some(at),
+            State::Running { until, .. } => Some(until),
+            State::Cut { .. } => None,
+            State::Over => return None,
+        };
+        next.into_iter().chain(self.end()).chain([self.next_beat]).min()
+    }
+
+    /// How long it has taken.
+    pub(crate) fn waited(&self, now: Time) -> Duration {
+        now.since(self.start)
+    }
+
+    fn end(&self) -> Option<Time> {
+        self.spec.timeout.map(|timeout| self.start.plus(timeout))
+    }
+
+    fn is_closing(&self, now: Time) -> bool {
+        self.end().is_some_and(|end| end <= now)
+    }
+
+    /// Takes an event and says what is to be done, in this order.
+    pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match (event, self.state) {
+            (Event::Tick, State::Due(_) | State::Running { .. } | State::Cut { .. }) => self.tick(now, &mut actions),
+            (Event::Ended(outcome), State::Running { since, .. } | State::Cut { since, .. }) => {
+                self.ended(now, since, outcome, &mut actions);
+            }
+            (Event::Cut(phase), State::Cut { since, until }) => {
+                let reason = Reason::TimedOut { phase, after: until.since(since), said: String::new() };
+                self.ended(now, since, Outcome::NotYet(reason), &mut actions);
+            }
+            (Event::Tick | Event::Ended(_), State::Over)
+            | (Event::Ended(_) | Event::Cut(_), State::Due(_))
+            | (Event::Cut(_), State::Running { .. } | State::Over) => {}
+        }
+        // What is left to be done when the time is over is not done any more.
+        if matches!(self.state, State::Due(_)) && self.is_closing(now) {
+            self.finish(Verdict::Failed, &mut actions);
+        }
+        actions
+    }
+
+    fn tick(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let closing = self.is_closing(now);
+        match self.state {
+            State::Due(at) if at <= now && !closing => {
+                let until = now.plus(self.spec.attempt_timeout);
+                let until = self.end().map_or(until, |end| until.min(end));
+                self.state = State::Running { since: now, until };
+                if self.subject == Subject::Ask {
+                    self.asked = self.asked.saturating_add(1);
+                }
+                actions.push(Action::Attempt { subject: self.subject, until });
+            }
+            State::Running { since, until } if closing || until <= now => {
+                self.state = State::Cut { since, until: until.min(now) };
+                actions.push(Action::Cancel);
+            }
+            State::Due(_) | State::Running { .. } | State::Cut { .. } | State::Over => {}
+        }
+        if self.next_beat <= now {
+            self.beat = self.beat.saturating_mul(2).min(LONGEST_BEAT);
+            self.next_beat = now.plus(self.beat);
+            if !closing {
+                actions.push(Action::Notice(Notice::Heartbeat));
+            }
+        }
+    }
+
+    fn ended(&mut self, now: Time, since: Time, outcome: Outcome, actions: &mut Vec<Action>) {
+        let refused = matches!(outcome, Outcome::NotYet(Reason::Refused | Reason::NoFile));
+        if refused {
+            match self.subject {
+                Subject::Ask | Subject::Look(Door::Quit) if self.spec.has_ready_port => {
+                    self.next(Subject::Look(Door::Ready), now);
+                }
+                Subject::Ask | Subject::Look(Door::Quit | Door::Ready) => {
+                    let verdict =
+                        if self.why.is_none() && !self.is_acknowledged { Verdict::Already } else { Verdict::Gone };
+                    self.finish(verdict, actions);
+                }
+            }
+            return;
+        }
+        let why = match (self.subject, outcome) {
+            (Subject::Ask, Outcome::Pass) => {
+                self.is_acknowledged = true;
+                actions.push(Action::Notice(Notice::Acknowledged));
+                return self.next(Subject::Look(Door::Quit), now);
+            }
+            (Subject::Ask, Outcome::NotYet(reason @ (Reason::Closed | Reason::NotHttp(_)))) => {
+                self.tell(now, Why::Reason(reason), actions);
+                return self.next(Subject::Look(Door::Quit), now);
+            }
+            // It lives, and the reason is what its answer was like.
+            (Subject::Look(Door::Quit), Outcome::Pass) if !self.is_acknowledged => None,
+            (Subject::Look(door), Outcome::Pass) => Some(Why::Accepts(door)),
+            (_, Outcome::NotYet(reason) | Outcome::Never(reason)) => Some(Why::Reason(reason)),
+        };
+        if let Some(why) = why {
+            self.tell(now, why, actions);
+        }
+        let pause = pause(Pace::Proportional, Wake::Asked, FLOOR, self.waited(now), now.since(since));
+        let subject = if self.is_acknowledged { Subject::Look(Door::Quit) } else { Subject::Ask };
+        self.next(subject, now.plus(pause.unwrap_or(FLOOR)));
+    }
+
+    fn next(&mut self, subject: Subject, at: Time) {
+        self.subject = subject;
+        self.state = State::Due(at);
+    }
+
+    fn tell(&mut self, now: Time, why: Why, actions: &mut Vec<Action>) {
+        // An attempt that the end of all cut short tells less than the one before it.
+        let is_cut = self.is_closing(now) && matches!(why, Why::Reason(Reason::TimedOut { .. }));
+        if (is_cut && self.why.is_some()) || self.why.as_ref() == Some(&why) {
+            return;
+        }
+        self.why = Some(why);
+        self.changes = self.changes.saturating_add(1);
+        if self.changes <= MOST_CHANGES && !self.is_closing(now) {
+            actions.push(Action::Notice(Notice::Waiting));
+        }
+    }
+
+    fn finish(&mut self, verdict: Verdict, actions: &mut Vec<Action>) {
+        self.state = State::Over;
+        actions.push(Action::Finish(verdict));
+    }
+
+    /// Why it is not known to be gone: the end of a sentence about the target.
+    pub(crate) fn why(&self, target: &Asked) -> String {
+        let ready = target.ready_port().unwrap_or_default();
+        let quit = target.url.port();
+        match (&self.why, self.is_acknowledged) {
+            (None, false) => "has not answered yet".to_owned(),
+            (None, true) => "acknowledged".to_owned(),
+            (Some(Why::Reason(reason)), false) => reason.to_string(),
+            (Some(Why::Reason(reason)), true) => format!("acknowledged, and then {reason}"),
+            (Some(Why::Accepts(Door::Quit)), _) => "acknowledged, but still accepts connections".to_owned(),
+            (Some(Why::Accepts(Door::Ready)), false) => {
+                format!("refuses on its quit port {quit}, but still accepts connections on its readiness port {ready}")
+            }
+            (Some(Why::Accepts(Door::Ready)), true) => {
+                format!("acknowledged, but still accepts connections on its readiness port {ready}")
+            }
+        }
+    }
+
+    /// What a person can do about it; `option` gives it more time.
+    pub(crate) fn remedy(&self, target: &Asked, option: &str) -> String {
+        if self.is_acknowledged {
+            return format!("see its log, or raise {option}");
+        }
+        if let Some(sidecar) = target.preset {
+            return format!("see its log, and that it is enabled: it needs {}", sidecar.needs());
+        }
+        match &self.why {
+            Some(Why::Reason(Reason::Status(401 | 403))) => "see that it may be asked from here".to_owned(),
+            Some(Why::Reason(Reason::Status(404))) => "see that its path is right, and that it is enabled".to_owned(),
+            Some(Why::Reason(Reason::Status(405))) => "see that it takes a POST".to_owned(),
+            Some(Why::Reason(Reason::Status(_)) | Why::Accepts(_)) | None => format!("see its log, or raise {option}"),
+            Some(Why::Reason(reason)) => reason.remedy().to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, target};
+    use crate::core::check::{Host, Server};
+    use crate::core::member::Name;
+    use crate::core::outcome::{Outcome, Phase, Reason};
+    use crate::core::time::Time;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const ASK: Subject = Subject::Ask;
+    const QUIT: Subject = Subject::Look(Door::Quit);
+    const READY: Subject = Subject::Look(Door::Ready);
+
+    fn at(millis: u64) -> Time {
+        Time::at(Duration::from_millis(millis))
+    }
+
+    fn spec(has_ready_port: bool) -> Spec {
+        Spec { attempt_timeout: SECOND, timeout: Some(10 * SECOND), has_ready_port }
+    }
+
+    fn not_yet(reason: Reason) -> Outcome {
+        Outcome::NotYet(reason)
+    }
+
+    fn asked(text: &str) -> Asked {
+        match target(text).unwrap_or_else(|error| panic!("{text}: {error}")) {
+            Target::Http(asked) => asked,
+            Target::Member(name) => panic!("{name}"),
+        }
+    }
+
+    /// Plays outcomes one after the other, with ticks between; gives the subjects of the attempts, and the verdict.
+    fn played(has_ready_port: bool, outcomes: &[Outcome]) -> (Vec<Subject>, Option<Verdict>, Quit) {
+        let mut quit = Quit::new(spec(has_ready_port), at(0));
+        let (mut subjects, mut verdict, mut now) = (Vec::new(), None, at(0));
+        let mut outcomes = outcomes.iter();
+        while verdict.is_none() {
+            now = quit.deadline().expect("a deadline").max(now);
+            let mut actions = quit.handle(now, Event::Tick);
+            if let Some(subject) = actions.iter().find_map(|action| match action {
+                Action::Attempt { subject, .. } => Some(*subject),
+                _ => None,
+            }) {
+                subjects.push(subject);
+                match outcomes.next() {
+                    Some(outcome) => actions = quit.handle(now, Event::Ended(outcome.clone())),
+                    None => break,
+                }
+            }
+            verdict = actions.iter().find_map(|action| match action {
+                Action::Finish(verdict) => Some(*verdict),
+                _ => None,
+            });
+        }
+        (subjects, verdict, quit)
+    }
+
+    #[test]
+    fn every_state_and_end_of_an_attempt() {
+        use Reason::{Closed, NoFile, Refused, Status};
+        let (refused, closed, pass) = (not_yet(Refused), not_yet(Closed), Outcome::Pass);
+        let (no_file, busy, bad) = (not_yet(NoFile), not_yet(Status(503)), not_yet(Reason::NotHttp("x".to_owned())));
+        let (already, gone) = (Some(Verdict::Already), Some(Verdict::Gone));
+        type Play<'a> = (bool, &'a [&'a Outcome], &'a [Subject], Option<Verdict>);
+        let plays: &[Play<'_>] = &[
+            // Asking.
+            (false, &[&refused], &[ASK], already),
+            (false, &[&no_file], &[ASK], already),
+            (false, &[&pass], &[ASK, QUIT], None),
+            (false, &[&closed], &[ASK, QUIT], None),
+            (false, &[&bad], &[ASK, QUIT], None),
+            (false, &[&busy], &[ASK, ASK], None),
+            (false, &[&busy, &refused], &[ASK, ASK], gone),
+            (true, &[&refused], &[ASK, READY], None),
+            (true, &[&refused, &refused], &[ASK, READY], already),
+            // Verifying, acknowledged.
+            (false, &[&pass, &refused], &[ASK, QUIT], gone),
+            (false, &[&pass, &no_file], &[ASK, QUIT], gone),
+            (false, &[&pass, &pass, &busy, &refused], &[ASK, QUIT, QUIT, QUIT], gone),
+            (true, &[&pass, &refused, &refused], &[ASK, QUIT, READY], gone),
+            (true, &[&pass, &refused, &pass, &refused, &refused], &[ASK, QUIT, READY, QUIT, READY], gone),
+            // Verifying, not acknowledged.
+            (false, &[&closed, &refused], &[ASK, QUIT], gone),
+            (false, &[&closed, &pass, &closed], &[ASK, QUIT, ASK, QUIT], None),
+            (false, &[&closed, &busy], &[ASK, QUIT, ASK], None),
+            (true, &[&refused, &pass], &[ASK, READY, ASK], None),
+            (true, &[&refused, &busy, &refused, &refused], &[ASK, READY, ASK, READY], gone),
+        ];
+        for (has_ready_port, outcomes, subjects, verdict) in plays {
+            let outcomes: Vec<Outcome> = outcomes.iter().map(|it| (*it).clone()).collect();
+            let (found, ended, _) = played(*has_ready_port, &outcomes);
+            assert_eq!((found.as_slice(), ended), (*subjects, *verdict), "{has_ready_port} {outcomes:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_the_state_is_ignored() {
+        let mut quit = Quit::new(spec(false), at(0));
+        assert_eq!(quit.handle(at(0), Event::Ended(Outcome::Pass)), []);
+        assert_eq!(quit.handle(at(0), Event::Cut(Phase::Answer)), []);
+        assert_eq!(quit.handle(at(0), Event::Tick), [Action::Attempt { subject: ASK, until: at(1000) }]);
+        assert_eq!(quit.handle(at(0), Event::Cut(Phase::Answer)), []);
+        assert_eq!(quit.handle(at(1000), Event::Tick), [Action::Cancel, Action::Notice(Notice::Heartbeat)]);
+        assert_eq!(quit.handle(at(1000), Event::Tick), []);
+        assert_eq!(quit.handle(at(1000), Event::Cut(Phase::Answer)), [Action::Notice(Notice::Waiting)]);
+        assert_eq!(quit.deadline(), Some(at(1020)));
+        assert_eq!(quit.handle(at(1020), Event::Tick).len(), 1);
+        let refused = Event::Ended(not_yet(Reason::Refused));
+        assert_eq!(quit.handle(at(1020), refused.clone()), [Action::Finish(Verdict::Gone)]);
+        for event in [Event::Tick, refused, Event::Cut(Phase::Answer)] {
+            assert_eq!(quit.handle(at(1020), event), []);
+        }
+        assert_eq!(quit.deadline(), None);
+    }
+
+    #[test]
+    fn the_end_cuts_what_runs_and_keeps_the_reason_that_tells_more() {
+        let mut quit = Quit::new(spec(false), at(0));
+        quit.handle(at(0), Event::Tick);
+        quit.handle(at(9500), Event::Ended(not_yet(Reason::Status(404))));
+        assert_eq!(quit.handle(at(9750), Event::Tick)[0], Action::Attempt { subject: ASK, until: at(10_000) });
+        assert_eq!(quit.handle(at(10_000), Event::Tick), [Action::Cancel]);
+        assert_eq!(quit.handle(at(10_000), Event::Cut(Phase::Answer)), [Action::Finish(Verdict::Failed)]);
+        assert_eq!(quit.why(&asked("http://h/")), "answered 404");
+    }
+
+    #[test]
+    fn a_failure_says_what_is_known() {
+        let (accepts, refused) = (Outcome::Pass, not_yet(Reason::Refused));
+        for (name, outcomes, parts) in [
+            ("envoy", vec![Outcome::Pass, accepts.clone()], ["acknowledged, but still accepts", "raise --timeout"]),
+            ("linkerd", vec![not_yet(Reason::Status(404))], ["answered 404", "proxy.enableShutdownEndpoint"]),
+            ("http://h/", vec![not_yet(Reason::Status(404))], ["answered 404", "it is enabled"]),
+            ("http://h/", vec![not_yet(Reason::Status(403))], ["answered 403", "from here"]),
+            ("http://h/", vec![not_yet(Reason::Status(405))], ["answered 405", "POST"]),
+            ("http://h/", vec![not_yet(Reason::Status(500))], ["answered 500", "its log"]),
+            ("http://h/", vec![not_yet(Reason::Closed), accepts.clone()], ["closed the connection", "port and scheme"]),
+            (
+                "cloud-sql-proxy",
+                vec![refused.clone(), accepts.clone()],
+                ["quit port 9091, but still", "--quitquitquit"],
+            ),
+            ("istio", vec![Outcome::Pass, refused, accepts], ["acknowledged, but still", "see its log"]),
+        ] {
+            let target = asked(name);
+            let (_, _, quit) = played(target.ready_port().is_some(), &outcomes);
+            let text = format!("{}; {}", quit.why(&target), quit.remedy(&target, "--timeout"));
+            assert!(parts.iter().all(|part| text.contains(part)), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn targets_are_read() {
+        assert_eq!(target("member:proxy-1"), Name::parse("proxy-1").map(Target::Member));
+        let istio = asked("istio");
+        assert_eq!(istio.url.to_string(), "http://127.0.0.1:15020/quitquitquit");
+        let host = |name: &str, port: Option<u16>| Server::Host(Host::Name(name.to_owned()), port);
+        assert_eq!(istio.door(Door::Quit), (istio.url.server.clone(), 15020));
+        assert_eq!(istio.door(Door::Ready), (host("localhost", None), 15021));
+        assert!(istio.spec(SECOND, None).has_ready_port);
+        assert!(!asked("envoy:1").spec(SECOND, None).has_ready_port);
+        assert_eq!(asked("https://u:p@h/q").name, "https://***@h/q");
+        assert_eq!(asked("https://h/q").door(Door::Quit), (host("h", None), 443));
+        assert_eq!(asked("http+unix://%2Fs/q").door(Door::Quit).0, Server::Socket("/s".to_owned()));
+        let long = format!("member:{}", "a".repeat(64));
+        for (text, part) in [
+            ("member:", "say member:proxy"),
+            ("member:-a", "no member's name"),
+            ("member:A", "no member's name"),
+            ("member:a/b", "no member's name"),
+            (long.as_str(), "no member's name"),
+            ("tcp://h:1", "is a check"),
+            ("exec:true", "is a check"),
+            ("Istio", "say istio,"),
+            ("envoy:0", "say envoy:9901"),
+            ("db:5432", "quitquitquit"),
+            ("", "member:NAME"),
+            ("http://h/a b", "%20"),
+        ] {
+            let error = target(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Ends(u64, Outcome),
+        Hangs,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let outcome = prop_oneof![
+            3 => Just(not_yet(Reason::Refused)),
+            4 => Just(Outcome::Pass),
+            1 => Just(not_yet(Reason::NoFile)),
+            2 => Just(not_yet(Reason::Closed)),
+            3 => Just(not_yet(Reason::Status(503))),
+            1 => Just(Outcome::Never(Reason::TooManyRedirects)),
+        ];
+        prop_oneof![6 => (0_u64..1500, outcome).prop_map(|(took, outcome)| Step::Ends(took, outcome)), 1 => Just(Step::Hangs)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_promises_are_kept(
+            has_ready_port in any::<bool>(),
+            timeout in proptest::option::of(1_u64..20_000),
+            steps in proptest::collection::vec(step(), 1..60),
+        ) {
+            let spec = Spec { timeout: timeout.map(Duration::from_millis), ..spec(has_ready_port) };
+            let end = timeout.map(at);
+            let mut quit = Quit::new(spec, at(0));
+            let mut steps = steps.into_iter().cycle();
+            let mut flying: Option<(Subject, Option<Time>, Outcome)> = None;
+            let mut ends: Vec<(Subject, Option<Outcome>)> = Vec::new();
+            let mut last_ask: Option<Time> = None;
+            let (mut now, mut verdict) = (at(0), None);
+            for _ in 0..3000 {
+                let deadline = quit.deadline().expect("until it is over there is a deadline");
+                let natural = flying.as_ref().and_then(|(_, end, _)| *end);
+                now = natural.map_or(deadline, |end| end.min(deadline)).max(now);
+                let mut queue = Vec::new();
+                if let Some((subject, Some(_), outcome)) = flying.take_if(|(_, end, _)| end.is_some_and(|end| end <= now)) {
+                    ends.push((subject, Some(outcome.clone())));
+                    queue.push(Event::Ended(outcome));
+                }
+                queue.push(Event::Tick);
+                while !queue.is_empty() && verdict.is_none() {
+                    for action in quit.handle(now, queue.remove(0)) {
+                        prop_assert_eq!(verdict, None, "nothing comes after Finish");
+                        match action {
+                            Action::Attempt { subject, until } => {
+                                prop_assert!(flying.is_none(), "one attempt at a time");
+                                prop_assert!(until <= now.plus(SECOND) && end.is_none_or(|end| until <= end && now < end));
+                                if subject == ASK {
+                                    prop_assert!(!ends.contains(&(ASK, Some(Outcome::Pass))), "what acknowledged is not asked again");
+                                    prop_assert!(last_ask.is_none_or(|last| now.since(last) >= FLOOR), "no two at once");
+                                    last_ask = Some(now);
+                                }
+                                flying = Some(match steps.next().expect("endless") {
+                                    Step::Ends(took, outcome) => (subject, Some(now.plus(Duration::from_millis(took))), outcome),
+                                    Step::Hangs => (subject, None, Outcome::Pass),
+                                });
+                            }
+                            Action::Cancel => {
+                                let (subject, _, _) = flying.take().expect("only what runs is cancelled");
+                                ends.push((subject, None));
+                                queue.push(Event::Cut(Phase::Answer));
+                            }
+                            Action::Notice(_) => {}
+                            Action::Finish(it) => verdict = Some(it),
+                        }
+                    }
+                    if verdict.is_none() && queue.is_empty() && flying.is_none() {
+                        prop_assert!(quit.deadline().is_some_and(|next| next >= now));
+                    }
+                }
+                if verdict.is_some() {
+                    break;
+                }
+            }
+            let refused = |end: Option<&(Subject, Option<Outcome>)>, subjects: &[Subject]| {
+                end.is_some_and(|(subject, outcome)| {
+                    subjects.contains(subject) && matches!(outcome, Some(Outcome::NotYet(Reason::Refused | Reason::NoFile)))
+                })
+            };
+            let mut latest = ends.iter().rev();
+            match verdict {
+                Some(Verdict::Already | Verdict::Gone) => {
+                    // Proof: the last that was seen of each of its ports is a refusal.
+                    if has_ready_port {
+                        prop_assert!(refused(latest.next(), &[READY]), "{:?}", ends);
+                    }
+                    prop_assert!(refused(latest.next(), &[ASK, QUIT]), "{:?}", ends);
+                    if verdict == Some(Verdict::Already) {
+                        prop_assert!(ends.len() == 1 + usize::from(has_ready_port), "{:?}", ends);
+                    }
+                }
+                Some(Verdict::Failed) => prop_assert_eq!(Some(now), end, "at its time, not sooner and not later"),
+                None => prop_assert_eq!(end, None, "it ends in time"),
+            }
+        }
+    }
+}
