@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 /// Which modules of the crate each module may use.
 const TABLE: &[(&str, &[&str])] = &[
-    ("main", &["core", "check", "cli", "command", "event_loop", "process", "quit", "report", "settings"]),
-    ("command", &["core", "check", "cli", "event_loop", "process", "quit", "report", "settings"]),
+    ("main", &["core", "check", "cli", "command", "event_loop", "listen", "process", "quit", "report", "settings"]),
+    ("command", &["core", "check", "cli", "event_loop", "listen", "process", "quit", "report", "settings"]),
     ("settings", &["core", "check", "cli", "quit", "report"]),
     ("cli", &["core"]),
     ("quit", &["core", "check", "event_loop"]),
+    ("listen", &["core", "event_loop"]),
     ("check", &["core", "event_loop", "process"]),
     ("report", &["event_loop"]),
     ("process", &["event_loop"]),

@@ -21,6 +21,7 @@
 //! | [`quit`] | whether a sidecar that was asked to end is gone |
 //! | [`http`] | which status passes, which redirect is followed, which header is a header |
 //! | [`listening`] | which line of `/proc/net/tcp` is the socket we wait for |
+//! | [`endpoint`] | what a request to the quit endpoint is answered with |
 //! | [`duration`] | what a duration on the command line means |
 //! | [`exit`] | every exit code |
 //! | [`signal`] | signals by name and number, and what they are passed on as |
@@ -34,6 +35,8 @@
 pub(crate) mod check;
 pub(crate) mod done;
 pub(crate) mod duration;
+#[cfg_attr(not(test), expect(dead_code, reason = "run uses it"))]
+pub(crate) mod endpoint;
 pub(crate) mod exit;
 pub(crate) mod gate;
 pub(crate) mod http;

@@ -1,0 +1,426 @@
+//! The quit endpoint's decisions (DESIGN 7, `--listen`): from the bytes of a request so far to an answer, and whether it quits.
+//!
+//! Only a complete request counts: its head, and as many bytes of body as it announces. HTTP/1 as RFC 9112 has it, no more of it than
+//! this needs, and strict where leniency smuggles: no folded lines, no space before a colon, no two lengths, no transfer codings. Bytes are
+//! read from the first to the last, so what has come decides the same in one piece or in many.
+//!
+//! | | from this container's pod, by loopback | from elsewhere |
+//! | --- | --- | --- |
+//! | POST /quitquitquit | 200, and quits | 403 |
+//! | any other method on it | 405 | 405 |
+//! | GET, HEAD /ready | 200, or 503 | the same |
+//! | GET, HEAD /status | 200 with JSON | the same |
+//! | any other method on these | 405 | 405 |
+//! | anything else | 404 | 404 |
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The longest request, its body included.
+pub(crate) const LONGEST: usize = 8 * 1024;
+
+/// What is told to who asks.
+#[derive(Clone, Copy)]
+pub(crate) struct State<'a> {
+    /// Is it ready?
+    pub(crate) is_ready: bool,
+    /// Makes the JSON of `/status`; called only where it is asked for.
+    pub(crate) status: &'a dyn Fn() -> String,
+}
+
+/// What a request is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// All of it, head and body.
+    pub(crate) bytes: Vec<u8>,
+    /// Is it a request to quit, and to be followed?
+    pub(crate) quits: bool,
+}
+
+/// Why there is no request yet, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// More bytes may make one.
+    More,
+    /// Answer with this status.
+    Refuse(u16),
+}
+
+/// Answers a request, if it is complete or can be none. `is_local`: by the loopback interface.
+pub(crate) fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<Answer> {
+    match request(bytes) {
+        Err(Stop::More) => None,
+        Err(Stop::Refuse(status)) => Some(reply(status, None, false)),
+        Ok((method, path)) => Some(reply_to(method, path, is_local, state)),
+    }
+}
+
+/// The answer to who was too slow.
+pub(crate) fn too_slow() -> Answer {
+    reply(408, None, false)
+}
+
+fn reply_to(method: &[u8], path: &[u8], is_local: bool, state: State<'_>) -> Answer {
+    let is_head = method == b"HEAD";
+    let reads = is_head || method == b"GET";
+    match path {
+        b"/quitquitquit" if method == b"POST" => {
+            let mut answer = reply(if is_local { 200 } else { 403 }, None, false);
+            answer.quits = is_local;
+            answer
+        }
+        b"/quitquitquit" => reply(405, Some("Allow: POST"), is_head),
+        b"/ready" | b"/status" if !reads => reply(405, Some("Allow: GET, HEAD"), is_head),
+        b"/ready" => reply(if state.is_ready { 200 } else { 503 }, None, is_head),
+        b"/status" => full(200, Some("Content-Type: application/json"), &(state.status)(), is_head),
+        _ => reply(404, None, is_head),
+    }
+}
+
+fn reply(status: u16, header: Option<&str>, is_head: bool) -> Answer {
+    full(status, header, "", is_head)
+}
+
+/// An answer with this body, or with the words of its status.
+fn full(status: u16, header: Option<&str>, body: &str, is_head: bool) -> Answer {
+    let words = match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden: only a request by loopback quits",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        505 => "HTTP Version Not Supported",
+        _ => "Service Unavailable",
+    };
+    let body = if body.is_empty() { words } else { body };
+    let (header, end) = header.map_or(("", ""), |header| (header, "\r\n"));
+    let length = body.len().saturating_add(1);
+    let mut text =
+        format!("HTTP/1.1 {status} {words}\r\nContent-Length: {length}\r\nConnection: close\r\n{header}{end}\r\n");
+    if !is_head {
+        text.push_str(body);
+        text.push('\n');
+    }
+    Answer { bytes: text.into_bytes(), quits: false }
+}
+
+/// Reads a request: method and path.
+fn request(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
+    let known = bytes.get(..LONGEST).unwrap_or(bytes);
+    let more = if bytes.len() > LONGEST { Stop::Refuse(431) } else { Stop::More };
+    let mut rest = known;
+    // RFC 9112, 2.2: an empty line before the request is skipped; one is enough.
+    if let [b'\r', b'\n', after @ ..] | [b'\n', after @ ..] = rest {
+        rest = after;
+    }
+    let first = line(&mut rest, more)?;
+    let (method, path) = request_line(first)?;
+    let (mut length, mut has_coding) = (None, false);
+    loop {
+        let header = line(&mut rest, more)?;
+        if header.is_empty() {
+            break;
+        }
+        let (name, value) = split(header, b':').filter(|(name, _)| is_token(name)).ok_or(Stop::Refuse(400))?;
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            has_coding = true;
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let this = number(value.trim_ascii()).ok_or(Stop::Refuse(400))?;
+            if length.is_some_and(|length| length != this) {
+                return Err(Stop::Refuse(400));
+            }
+            length = Some(this);
+        }
+    }
+    if has_coding {
+        return Err(Stop::Refuse(411));
+    }
+    let length = length.unwrap_or(0);
+    let before = known.len().saturating_sub(rest.len());
+    if length > LONGEST.saturating_sub(before) {
+        return Err(Stop::Refuse(413));
+    }
+    if rest.len() < length { Err(Stop::More) } else { Ok((method, path)) }
+}
+
+/// Takes a line off, without its end. A byte that no line can have is refused before the line has ended: a TLS handshake has no lines.
+fn line<'a>(rest: &mut &'a [u8], more: Stop) -> Result<&'a [u8], Stop> {
+    let is_text = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    let end = rest.iter().position(|byte| !is_text(*byte)).ok_or(more)?;
+    let (line, tail) = rest.split_at_checked(end).ok_or(more)?;
+    match tail {
+        [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => {
+            *rest = after;
+            Ok(line)
+        }
+        [b'\r'] => Err(more),
+        [..] => Err(Stop::Refuse(400)),
+    }
+}
+
+/// `METHOD TARGET HTTP/1.1`: method and path.
+fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
+    let bad = Stop::Refuse(400);
+    let (method, rest) = split(line, b' ').ok_or(bad)?;
+    let (target, version) = split(rest, b' ').ok_or(bad)?;
+    let [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', b'0'..=b'9'] = version else { return Err(bad) };
+    if !is_token(method) {
+        return Err(bad);
+    }
+    let path = match target {
+        [b'/', ..] | b"*" => target,
+        // A client that takes us for a proxy names us in full (RFC 9112, 3.2.2).
+        [..] => {
+            let rest = target.strip_prefix(b"http://").ok_or(bad)?;
+            let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+            rest.get(slash..).ok_or(bad)?
+        }
+    };
+    if *major != b'1' {
+        return Err(Stop::Refuse(505));
+    }
+    Ok((method, split(path, b'?').map_or(path, |(path, _)| path)))
+}
+
+fn split(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let index = text.iter().position(|byte| *byte == at)?;
+    Some((text.get(..index)?, text.get(index.checked_add(1)?..)?))
+}
+
+/// Characters of a method and of a header's name: `tchar` of RFC 9110, 5.6.2.
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+/// Digits alone; what is too large for us is as large as can be.
+fn number(text: &[u8]) -> Option<usize> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(std::str::from_utf8(text).ok()?.parse().unwrap_or(usize::MAX))
+}
+
+/// Does this connection come by the loopback interface? Both of its ends must: a mesh's proxy hands on what came from outside with a
+/// loopback source address (Istio's is 127.0.0.6) to the pod's own address.
+pub(crate) fn is_local(peer: IpAddr, own: IpAddr) -> bool {
+    [peer, own].iter().all(|address| address.to_canonical().is_loopback())
+}
+
+/// Reads the value of `--listen`.
+///
+/// # Errors
+/// What is wrong and a right example.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    let read = match port.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        false => text.parse().ok(),
+    };
+    read.filter(|address| address.port() > 0)
+        .ok_or_else(|| "is no address to listen on; say 127.0.0.1:9099, [::1]:9099, or 9099 for 127.0.0.1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, LONGEST, State, address, answer, is_local};
+    use proptest::prelude::*;
+
+    fn asked(bytes: &[u8], is_local: bool) -> Option<Answer> {
+        answer(bytes, is_local, State { is_ready: true, status: &|| "{\"state\":\"ready\"}".to_owned() })
+    }
+
+    fn status(answer: &Answer) -> u16 {
+        String::from_utf8_lossy(&answer.bytes)[9..12].parse().expect("a status")
+    }
+
+    #[track_caller]
+    fn status_of(text: &str) -> u16 {
+        status(&asked(text.as_bytes(), true).expect("an answer"))
+    }
+
+    #[test]
+    fn the_table_of_paths_and_methods() {
+        for (line, near, far) in [
+            ("POST /quitquitquit", 200, 403),
+            ("POST /quitquitquit?now", 200, 403),
+            ("POST http://localhost:9099/quitquitquit", 200, 403),
+            ("GET /quitquitquit", 405, 405),
+            ("HEAD /quitquitquit", 405, 405),
+            ("PUT /quitquitquit", 405, 405),
+            ("post /quitquitquit", 405, 405),
+            ("GET /ready", 200, 200),
+            ("HEAD /ready", 200, 200),
+            ("POST /ready", 405, 405),
+            ("GET /status", 200, 200),
+            ("DELETE /status", 405, 405),
+            ("GET /", 404, 404),
+            ("POST /quitquitquit/", 404, 404),
+            ("POST /QUITQUITQUIT", 404, 404),
+            ("OPTIONS *", 404, 404),
+            ("GET http://localhost", 404, 404),
+        ] {
+            let text = format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n");
+            let near_answer = asked(text.as_bytes(), true).expect(line);
+            let far_answer = asked(text.as_bytes(), false).expect(line);
+            assert_eq!((status(&near_answer), status(&far_answer)), (near, far), "{line}");
+            assert_eq!(near_answer.quits, line.starts_with("POST") && near == 200, "{line}");
+            assert!(!far_answer.quits, "{line}");
+        }
+    }
+
+    #[test]
+    fn answers_are_whole() {
+        let text = |line: &str| {
+            let answer = asked(format!("{line} HTTP/1.0\n\n").as_bytes(), true).expect(line);
+            String::from_utf8(answer.bytes).expect("text")
+        };
+        assert_eq!(text("GET /ready"), "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nOK\n");
+        assert_eq!(text("HEAD /ready"), "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n");
+        assert!(text("GET /status").ends_with("Content-Type: application/json\r\n\r\n{\"state\":\"ready\"}\n"));
+        assert!(text("GET /quitquitquit").contains("\r\nAllow: POST\r\n"));
+        assert!(text("POST /status").contains("\r\nAllow: GET, HEAD\r\n"));
+        let state = State { is_ready: false, status: &String::new };
+        assert_eq!(status(&answer(b"GET /ready HTTP/1.1\r\n\r\n", false, state).expect("an answer")), 503);
+    }
+
+    #[test]
+    fn only_a_complete_request_counts() {
+        for text in [
+            "",
+            "\r\n",
+            "POST",
+            "POST /quitquitquit HTTP/1.1\r\n",
+            "POST /quitquitquit HTTP/1.1\r\nHost: x\r\n",
+            "POST /quitquitquit HTTP/1.1\r\nHost: x\r\n\r",
+            "POST /quitquitquit HTTP/1.1\r\nContent-Length: 3\r\n\r\nab",
+        ] {
+            assert_eq!(asked(text.as_bytes(), true), None, "{text:?}");
+        }
+        assert_eq!(status_of("POST /quitquitquit HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), 200);
+        assert_eq!(status_of("POST /quitquitquit HTTP/1.1\r\nContent-Length: 1\r\n\r\nabc"), 200);
+        assert_eq!(status_of("\r\nPOST /quitquitquit HTTP/1.0\r\n\r\n"), 200);
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_its_status() {
+        let post = "POST /quitquitquit HTTP/1.1\r\n";
+        for (text, expected) in [
+            (format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 411),
+            (format!("{post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"), 411),
+            (format!("{post}Content-Length: 3\r\nContent-Length: 4\r\n"), 400),
+            (format!("{post}Content-Length: 3, 3\r\n"), 400),
+            (format!("{post}Content-Length: +3\r\n"), 400),
+            (format!("{post}Content-Length: -1\r\n"), 400),
+            (format!("{post}Content-Length:\r\n"), 400),
+            (format!("{post}Content-Length: 8192\r\n\r\n"), 413),
+            (format!("{post}Content-Length: 99999999999999999999999\r\n\r\n"), 413),
+            (format!("{post}Content-Length: 0\r\nContent-Length: 0\r\n\r\n"), 200),
+            (format!("{post}Host : x\r\n"), 400),
+            (format!("{post} folded\r\n"), 400),
+            (format!("{post}nocolon\r\n"), 400),
+            (format!("{post}A: b\rc\r\n"), 400),
+            (format!("{post}A: b\0"), 400),
+            ("\x16\x03\x01\x02".to_owned(), 400),
+            ("GET\r\n".to_owned(), 400),
+            ("GET /ready\r\n".to_owned(), 400),
+            ("GET  /ready HTTP/1.1\r\n".to_owned(), 400),
+            ("GET ready HTTP/1.1\r\n".to_owned(), 400),
+            ("GET /ready HTTP/1.1 \r\n".to_owned(), 400),
+            ("G(T /ready HTTP/1.1\r\n".to_owned(), 400),
+            ("PRI * HTTP/2.0\r\n".to_owned(), 505),
+            ("\r\n\r\nGET /ready HTTP/1.1\r\n".to_owned(), 400),
+            (format!("GET /{}", "a".repeat(LONGEST)), 431),
+            (format!("{post}A: {}", "a".repeat(LONGEST)), 431),
+        ] {
+            let found = asked(text.as_bytes(), true).unwrap_or_else(|| panic!("no answer to {text:?}"));
+            assert_eq!((status(&found), found.quits), (expected, expected == 200), "{text:?}");
+        }
+        let longest = format!("{post}A: {}\r\n\r\n", "a".repeat(LONGEST - post.len() - 7));
+        assert_eq!((longest.len(), status_of(&longest)), (LONGEST, 200));
+    }
+
+    #[test]
+    fn local_is_what_comes_and_goes_by_loopback() {
+        for (peer, own, local) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", true),
+            ("::1", "::1", true),
+            ("10.0.0.7", "10.0.0.7", false),
+            ("127.0.0.6", "10.0.0.7", false),
+            ("::ffff:10.0.0.7", "::ffff:127.0.0.1", false),
+        ] {
+            assert_eq!(is_local(peer.parse().unwrap(), own.parse().unwrap()), local, "{peer} {own}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_loopback_unless_told_otherwise() {
+        for (text, expected) in [
+            ("9099", "127.0.0.1:9099"),
+            (":9099", "127.0.0.1:9099"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::1]:1", "[::1]:1"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+            ("[::]:1", "[::]:1"),
+        ] {
+            assert_eq!(address(text), Ok(expected.parse().unwrap()), "{text}");
+        }
+        for text in
+            ["", ":", "0", ":0", "65536", "127.0.0.1", "127.0.0.1:0", "localhost:1", "::1:9099", "*:1", "+1", " 1"]
+        {
+            assert!(address(text).is_err_and(|error| error.contains("say 127.0.0.1:9099")), "{text}");
+        }
+    }
+
+    /// Texts that are requests, or nearly.
+    fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
+        let line =
+            "(GET|POST|HEAD|PRI|g t) (/ready|/status|/quitquitquit|\\*|http://a/ready|x)(\\?a)? HTTP/[12]\\.[01]";
+        let header = prop_oneof![
+            "(Host|A|Content-Type): [a-z]{0,5}",
+            "Content-Length: [0-9]{1,5}",
+            "[Cc]ontent-length:[0-9]",
+            "Transfer-Encoding: chunked",
+            "[ -~]{0,12}",
+        ];
+        let end = prop_oneof![8 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r")];
+        (
+            line,
+            proptest::collection::vec((header, end.clone()), 0..5),
+            end,
+            proptest::collection::vec(any::<u8>(), 0..12),
+            0_usize..9000,
+        )
+            .prop_map(|(line, headers, end, body, padding)| {
+                let mut text = format!("{line}{end}");
+                headers.iter().for_each(|(header, end)| text.push_str(&format!("{header}{end}")));
+                if padding > 7500 {
+                    text.push_str(&format!("P: {}\r\n", "p".repeat(padding)));
+                }
+                [text.as_bytes(), end.as_bytes(), &body].concat()
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn one_piece_or_many_make_no_difference(bytes in nearly_a_request()) {
+            let whole = asked(&bytes, true);
+            let pieces = (0..=bytes.len()).find_map(|end| asked(&bytes[..end], true));
+            prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic_and_none_from_afar_quit(bytes in proptest::collection::vec(any::<u8>(), 0..300), request in nearly_a_request()) {
+            prop_assert!(asked(&bytes, true).is_none_or(|answer| !answer.quits));
+            prop_assert!(asked(&request, false).is_none_or(|answer| !answer.quits));
+            let quits = asked(&request, true).is_some_and(|answer| answer.quits);
+            prop_assert!(!quits || request.starts_with(b"POST "));
+        }
+    }
+}
