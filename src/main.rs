@@ -11,7 +11,6 @@ mod cli;
 mod command;
 mod core;
 mod event_loop;
-#[cfg_attr(not(test), expect(dead_code, reason = "run uses it"))]
 mod listen;
 mod process;
 mod quit;

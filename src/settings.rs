@@ -188,6 +188,7 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
 }
 
 /// Who is asked to quit, and how long that may take.
+#[derive(Clone)]
 pub(crate) struct Quitting {
     /// Those that are asked over HTTP.
     pub(crate) targets: Vec<Asked>,

@@ -7,13 +7,15 @@ use super::{Failed, exec_failure};
 use crate::cli::Typed;
 use crate::core::check::Check;
 use crate::core::duration::show;
+use crate::core::endpoint::State;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::core::life::{Action, Cause, Event, Life, Notice};
-use crate::core::member::{End, Found, Name, Sighting, Stage, sight};
+use crate::core::member::{End, Found, Name, Policy, Sighting, Stage, sight};
 use crate::core::signal;
 use crate::core::time::Time;
 use crate::event_loop::{self, Interest};
+use crate::listen::Endpoint;
 use crate::process::{self, Arrived, Children, Signals};
 use crate::report::{Field, Line, Report, Severity};
 use crate::settings::OnTimeout;
@@ -46,25 +48,52 @@ pub(super) fn run(settings: &Settings, cmd: &[OsString], report: &mut Report, si
     for skipped in &settings.skipped {
         report.line(&Line::new(Severity::Info, "disabled", format!("PODGATE_DISABLE is set: {skipped}")));
     }
-    let (volume, own) = match super::take_part(settings, report) {
-        Ok(taken) => taken,
+    let children = Rc::new(RefCell::new(Children::new(signals.original())));
+    children.borrow_mut().be_init();
+    let (code, volume) = match super::take_part(settings, report) {
+        Ok((volume, own)) => {
+            let around = Around { children: Rc::clone(&children), volume };
+            let code = live(settings, cmd, &around, own, report, signals);
+            (code, around.volume)
+        }
         Err(Failed(text)) => {
             report.failure(&Line::new(Severity::Error, "volume", text));
-            return Exit::Own;
+            (Exit::Own.code(), None)
         }
     };
-    let mut around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
-    around.children.borrow_mut().be_init();
-    let mut runner = Runner::new(settings, &mut around, own, Body::Child(cmd), report, signals);
-    let code = match runner.live() {
-        Ok(code) => code,
-        Err(error) => {
-            let text = format!("cannot wait for events: {error}; the command is killed");
-            runner.report.failure(&Line::new(Severity::Error, "failed", text));
-            runner.publish_end(Exit::Own.code())
-        }
-    };
+    // After any end, or after success only: what failed is started again, and needs them.
+    let follows = code == 0 || settings.spec.policy == Policy::Never;
+    if let Some(quits) = settings.quits.as_ref().filter(|_| follows) {
+        // How that ends changes nothing of how CMD ended.
+        let _ = super::quit::ask(quits.clone(), volume.as_ref(), report, signals, &children);
+    }
     Exit::Of(code)
+}
+
+fn live(
+    settings: &Settings,
+    cmd: &[OsString],
+    around: &Around,
+    own: Option<Own>,
+    report: &mut Report,
+    signals: &Signals,
+) -> u8 {
+    let endpoint = settings.listen.map(|address| (address, Endpoint::bind(address)));
+    let mut runner = Runner::new(settings, around, own, Body::Child(cmd), report, signals);
+    match endpoint {
+        None => {}
+        Some((_, Ok(endpoint))) => runner.endpoint = Some(endpoint),
+        Some((address, Err(error))) => {
+            let text = format!("cannot listen on --listen {address}: {error}; name another port, or see who has it");
+            runner.report.failure(&Line::new(Severity::Error, "listen", text));
+            return runner.publish_end(Exit::Own.code());
+        }
+    }
+    runner.live().unwrap_or_else(|error| {
+        let text = format!("cannot wait for events: {error}; the command is killed");
+        runner.report.failure(&Line::new(Severity::Error, "failed", text));
+        runner.publish_end(Exit::Own.code())
+    })
 }
 
 /// A call whose options are wrong is an end, too, where they tell whose: who waits for this member must not wait for ever.
@@ -89,6 +118,7 @@ pub(super) struct Runner<'a> {
     after: Option<Driver<'a>>,
     ready: Option<Driver<'a>>,
     ready_verdict: Option<Verdict>,
+    endpoint: Option<Endpoint>,
     report: &'a mut Report,
     signals: &'a Signals,
     start: Instant,
@@ -127,6 +157,7 @@ impl<'a> Runner<'a> {
             after: None,
             ready: None,
             ready_verdict: None,
+            endpoint: None,
             report,
             signals,
             start: Instant::now(),
@@ -230,6 +261,7 @@ impl<'a> Runner<'a> {
             driver.iter().for_each(|driver| driver.interests(&mut interests));
             bounds.push(interests.len());
         }
+        self.endpoint.iter().for_each(|endpoint| endpoint.interests(&mut interests));
         let ready = event_loop::wait(&interests, self.wake_at())?;
         drop(interests);
         let mut rest = ready.iter().copied();
@@ -256,8 +288,30 @@ impl<'a> Runner<'a> {
             let verdict = self.ready_verdict.take().or_else(|| driver.proceed(&of_ready, child_ended, self.report));
             self.ready_answered(verdict);
         }
+        self.serve();
         self.event(Event::Tick);
         Ok(())
+    }
+
+    /// The quit endpoint.
+    fn serve(&mut self) {
+        let Some(endpoint) = &mut self.endpoint else { return };
+        let volume = self.around.volume.as_deref();
+        let is_ready = self.is_started && self.life.is_ready();
+        let status = || match volume {
+            Some(volume) => super::status::json(volume),
+            None => {
+                let state = match (self.is_started, is_ready) {
+                    (false, _) => "waiting",
+                    (true, false) => "running",
+                    (true, true) => "ready",
+                };
+                format!("[\n{{\"name\":null,\"state\":\"{state}\",\"alive\":true}}\n]\n")
+            }
+        };
+        if endpoint.proceed(State { is_ready, status: &status }) {
+            self.event(Event::Quit);
+        }
     }
 
     fn wake_at(&self) -> Option<Instant> {
@@ -266,7 +320,8 @@ impl<'a> Runner<'a> {
             [&self.after, &self.ready].into_iter().flatten().filter_map(|driver| driver.deadline(self.report));
         let again = self.again.map(|(at, _)| at);
         let verdict = self.ready_verdict.map(|_| Instant::now());
-        life.into_iter().chain(drivers).chain(self.poll).chain(again).chain(verdict).min()
+        let endpoint = self.endpoint.as_ref().and_then(Endpoint::deadline);
+        life.into_iter().chain(drivers).chain(endpoint).chain(self.poll).chain(again).chain(verdict).min()
     }
 
     /// Takes in what has arrived; did a child end?

@@ -222,7 +222,8 @@ impl Life {
     }
 
     /// Why it ends, once that is decided.
-    pub(crate) const fn cause(&self) -> Option<&Cause> {
+    #[cfg(test)]
+    const fn cause(&self) -> Option<&Cause> {
         self.cause.as_ref()
     }
 

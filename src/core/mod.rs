@@ -35,7 +35,6 @@
 pub(crate) mod check;
 pub(crate) mod done;
 pub(crate) mod duration;
-#[cfg_attr(not(test), expect(dead_code, reason = "run uses it"))]
 pub(crate) mod endpoint;
 pub(crate) mod exit;
 pub(crate) mod gate;

@@ -1,16 +1,21 @@
 //! What `run` and `join` were meant to do: one life, and its relations to others.
 
-use super::{Disabled, OnTimeout, Place, bad, disabled, http, place, switch, trust, value, word};
+use super::{
+    Disabled, OnTimeout, Place, QUIT_TIMEOUT, Quitting, bad, disabled, http, place, switch, trust, value, word,
+};
 use crate::check::http::Ask;
 use crate::cli::{Command, Given, Source, Stop, Typed};
 use crate::core::check::{self, Check, Fact, Kind, Url};
 use crate::core::duration::{self, Limit};
+use crate::core::endpoint;
 use crate::core::gate::{Need, Spec};
 use crate::core::life::{self, Relation};
 use crate::core::member::{Name, Policy};
 use crate::core::schedule::Pace;
 use crate::core::signal::{self, Mapping};
 use crate::process::Reach;
+use crate::quit::Limits;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +61,10 @@ pub(crate) struct Life {
     pub(crate) reach: Reach,
     /// Codes of CMD that count as 0.
     pub(crate) ok_exits: Vec<u8>,
+    /// `--quit` and `--sidecar`: who is asked to quit when CMD has ended.
+    pub(crate) quits: Option<Quitting>,
+    /// `--listen`: where others may ask CMD to quit.
+    pub(crate) listen: Option<SocketAddr>,
     /// `join --wait`: for how long.
     pub(crate) wait: Option<Limit>,
     /// What `PODGATE_DISABLE` takes away, in words.
@@ -69,7 +78,7 @@ pub(crate) struct Life {
 pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     let is_joined = typed.command == Command::Join;
     let off = disabled()?;
-    let mut place = place(typed)?;
+    let place = place(typed)?;
     let name = value(typed, "name", Name::parse)?;
     if is_joined && name.is_none() {
         return Err(Stop::Wrong("join needs a name; say podgate join --name main --restart-policy never".to_owned()));
@@ -111,7 +120,14 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     }
     let policy = policy.map_or(Policy::Auto, |(_, policy)| policy);
 
+    let quits = quits(typed, policy)?;
     let mut after = checks(typed, "after")?;
+    let sidecars = checks(typed, "sidecar")?;
+    if let (Some(check), Some(given)) = (sidecars.iter().find(|check| check.preset.is_none()), typed.get("sidecar")?) {
+        let cause = "is no preset; say --sidecar istio, or --after CHECK and --quit TARGET";
+        return Err(bad(&given.source, &check.name, cause));
+    }
+    after.extend(sidecars);
     let ready = checks(typed, "ready")?;
     let needed = needs.iter().flat_map(|(_, names)| names);
     after.extend(needed.map(|name| Check::of(Kind::Member(Fact::Ready, name.clone()))));
@@ -181,7 +197,7 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
         after_gate: spec(&after, after_timeout.duration()),
         ready_gate: spec(&ready, None),
         name: name.map(|(_, name)| name),
-        place: place.clone(),
+        place,
         after,
         on_timeout,
         ready,
@@ -192,11 +208,12 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
         mappings,
         reach: if switch(typed, "signal-group")?.is_some() { Reach::Group } else { Reach::Child },
         ok_exits: list(typed, "ok-exit", exit_code)?,
+        quits,
+        listen: value(typed, "listen", endpoint::address)?.map(|(_, address)| address),
         wait,
         skipped: Vec::new(),
     };
     life.skip(off);
-    place.dir = life.place.dir.clone();
     life.needs_a_volume(typed)?;
     Ok(life)
 }
@@ -220,6 +237,10 @@ impl Life {
             self.spec.relations.clear();
             self.after.retain(|check| !is_member(check));
             self.ready.retain(|check| !is_member(check));
+            self.quits.iter_mut().for_each(|quits| quits.members.clear());
+        }
+        if let Some(quits) = self.quits.take_if(|_| off.quits) {
+            self.skipped.push(format!("not asking {:?} to quit", quits.names()));
         }
         self.after_gate.floors = self.after.iter().map(|check| check.kind.floor()).collect();
         self.ready_gate.floors = self.ready.iter().map(|check| check.kind.floor()).collect();
@@ -230,7 +251,10 @@ impl Life {
     /// Does it look at members, or is it one?
     pub(crate) fn uses_volume(&self) -> bool {
         let is_member = |check: &Check| check.kind.member().is_some();
-        self.name.is_some() || !self.members.is_empty() || self.after.iter().chain(&self.ready).any(is_member)
+        self.name.is_some()
+            || !self.members.is_empty()
+            || self.after.iter().chain(&self.ready).any(is_member)
+            || self.quits.as_ref().is_some_and(|quits| !quits.members.is_empty())
     }
 
     /// `--dir none` is for images that have `run --name` baked in: the name goes, and what needs members is an error.
@@ -275,6 +299,48 @@ pub(super) fn budget(
         }
         None => Ok((given, MARGIN)),
     }
+}
+
+/// Reads `--quit` and `--sidecar`, which need to know whether an end is one: a proxy that was asked to quit does not come back for the retry.
+fn quits(typed: &Typed, policy: Policy) -> Result<Option<Quitting>, Stop> {
+    let mut all = Vec::new();
+    for option in ["quit", "sidecar"] {
+        let Some(given) = typed.get(option)? else { continue };
+        let source = &given.source;
+        match policy {
+            Policy::Never | Policy::OnFailure => {}
+            Policy::Auto => {
+                return Err(Stop::Wrong(format!(
+                    "{source} needs the pod's --restart-policy: under never the sidecar is asked to quit after any end, under on-failure \
+                     after success only; say --restart-policy never or --restart-policy on-failure"
+                )));
+            }
+            Policy::Always => {
+                return Err(Stop::Wrong(format!(
+                    "{source} makes no sense with --restart-policy always: the command is started again, and needs its sidecar; leave it away"
+                )));
+            }
+        }
+        all.push(given);
+    }
+    let (mut targets, mut members) = (Vec::new(), Vec::new());
+    for given in &all {
+        let (more, names) = super::targets(given)?;
+        targets.extend(more);
+        members.extend(names);
+    }
+    if let (Some((source, name)), Some(given)) = (value(typed, "name", Name::parse)?, all.first())
+        && members.contains(&name)
+    {
+        let cause = format!("is this member itself ({source}); name another one");
+        return Err(bad(&given.source, &format!("member:{name}"), &cause));
+    }
+    let timeout = value(typed, "quit-timeout", duration::limit)?.map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it);
+    let attempt = value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, it)| it);
+    let urls: Vec<&Url> = targets.iter().filter(|it| it.preset.is_none()).map(|it| &it.url).collect();
+    let trust = Arc::new(trust(typed, &urls, !disabled()?.quits)?);
+    let limits = Limits { attempt, all: timeout.duration(), option: "--quit-timeout" };
+    Ok((!all.is_empty()).then_some(Quitting { targets, members, limits, trust, is_disabled: false }))
 }
 
 type Named = Option<(Source, Vec<Name>)>;
