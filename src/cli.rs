@@ -168,15 +168,12 @@ fn command(word: &OsString) -> Result<&'static About, Stop> {
 
 /// The value of an option: attached, or the next word.
 fn value(opt: &Opt, parser: &mut lexopt::Parser) -> Result<OsString, Stop> {
-    let attached = parser.optional_value();
     let flag = opt.flag();
     if opt.shape == Shape::Switch {
-        return match attached {
-            None => Ok(OsString::from("true")),
-            Some(_) => Err(Stop::Wrong(format!("--{flag} takes no value; say --{flag}"))),
-        };
+        // One that is attached all the same is what the parser stumbles over next.
+        return Ok(OsString::from("true"));
     }
-    if let Some(value) = attached {
+    if let Some(value) = parser.optional_value() {
         return Ok(value);
     }
     let lacks = || Stop::Wrong(format!("--{flag} needs a value; see the command's --help"));

@@ -1,4 +1,4 @@
-//! podgate: starts a container when its sidecars are ready.
+//! podgate: starts a container when its sidecars are ready, and ends it with them.
 //!
 //! Dependencies point one way: `main → command → {core} and {settings, cli, check, quit, process, event_loop, report} → process::sys`.
 //! `core` decides and knows no effect; `command` is where decisions meet effects.

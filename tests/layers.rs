@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 
 /// Which modules of the crate each module may use.
 const TABLE: &[(&str, &[&str])] = &[
-    ("main", &["core", "check", "cli", "command", "event_loop", "listen", "process", "quit", "report", "settings"]),
-    ("command", &["core", "check", "cli", "event_loop", "listen", "process", "quit", "report", "settings"]),
-    ("settings", &["core", "check", "cli", "quit", "report"]),
+    (
+        "main",
+        &["core", "check", "cli", "command", "event_loop", "listen", "process", "quit", "report", "settings", "volume"],
+    ),
+    ("command", &["core", "check", "cli", "event_loop", "listen", "process", "quit", "report", "settings", "volume"]),
+    ("settings", &["core", "check", "cli", "process", "quit", "report", "volume"]),
     ("cli", &["core"]),
     ("quit", &["core", "check", "event_loop"]),
     ("listen", &["core", "event_loop"]),
-    ("check", &["core", "event_loop", "process"]),
+    ("check", &["core", "event_loop", "process", "volume"]),
+    ("volume", &["core"]),
     ("report", &["event_loop"]),
     ("process", &["event_loop"]),
     ("event_loop", &[]),

@@ -636,7 +636,7 @@ mod tests {
             ("/run/x", "file:///run/x"),
             ("unix:/run/x", "unix:///run/x"),
             ("grpc://localhost:1", "reserved"),
-            ("ready:proxy", "members"),
+            ("ready:Proxy", "member's name"),
             ("Istio", "say istio,"),
             ("istio-proxy", "say istio,"),
             ("cloudsql", "say cloud-sql-proxy,"),

@@ -740,7 +740,6 @@ mod tests {
 
     /// The world, and what a fair judge of it remembers: written apart from the machine.
     struct Judge {
-        spec: Spec,
         members: Vec<Sighting>,
         stops: u32,
         first_stop: Option<Time>,
@@ -765,7 +764,7 @@ mod tests {
             let mut life = Life::new(spec.clone(), at(0));
             let mut judge = Judge {
                 members: vec![Sighting::Absent; spec.relations.len()],
-                stops: 0, first_stop: None, quit: false, ready: !spec.has_ready, cause: None, spec: spec.clone(),
+                stops: 0, first_stop: None, quit: false, ready: !spec.has_ready, cause: None,
             };
             let (mut now, mut next_id, mut cmd_runs, mut is_over) = (at(0), 100_u64, false, false);
             let mut stopped: Option<Time> = None;

@@ -572,7 +572,7 @@ mod tests {
         assert_eq!(asked("http+unix://%2Fs/q").door(Door::Quit).0, Server::Socket("/s".to_owned()));
         let long = format!("member:{}", "a".repeat(64));
         for (text, part) in [
-            ("member:", "say member:proxy"),
+            ("member:", "no member's name"),
             ("member:-a", "no member's name"),
             ("member:A", "no member's name"),
             ("member:a/b", "no member's name"),

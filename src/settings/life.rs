@@ -120,7 +120,6 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     }
     let policy = policy.map_or(Policy::Auto, |(_, policy)| policy);
 
-    let quits = quits(typed, policy)?;
     let mut after = checks(typed, "after")?;
     let sidecars = checks(typed, "sidecar")?;
     if let (Some(check), Some(given)) = (sidecars.iter().find(|check| check.preset.is_none()), typed.get("sidecar")?) {
@@ -128,6 +127,7 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
         return Err(bad(&given.source, &check.name, cause));
     }
     after.extend(sidecars);
+    let quits = quits(typed, policy)?;
     let ready = checks(typed, "ready")?;
     let needed = needs.iter().flat_map(|(_, names)| names);
     after.extend(needed.map(|name| Check::of(Kind::Member(Fact::Ready, name.clone()))));
