@@ -308,10 +308,10 @@ fn unknown(about: &About, option: &str) -> Stop {
 }
 
 fn unreadable(about: &About, error: &lexopt::Error) -> Stop {
-    match error {
-        lexopt::Error::UnexpectedValue { option, .. } => Stop::Wrong(format!("{option} takes no value; say {option}")),
-        _ => Stop::Wrong(format!("this command line cannot be read; see podgate {} --help", about.command.name())),
+    if let lexopt::Error::UnexpectedValue { option, .. } = error {
+        return Stop::Wrong(format!("{option} takes no value; say {option}"));
     }
+    Stop::Wrong(format!("this command line cannot be read; see podgate {} --help", about.command.name()))
 }
 
 /// The name that was probably meant: at most a third of it has to be typed anew.

@@ -276,7 +276,8 @@ impl<'a> Driver<'a> {
                 entry.leaf.interests(&mut interests);
                 interests.len()
             };
-            let is_ready = ready.by_ref().take(count).fold(false, |any, it| any || it);
+            // All of its own are taken, whichever is ready.
+            let is_ready = ready.by_ref().take(count).filter(|it| *it).count() > 0;
             let due = entry.leaf.wake_at().is_some_and(|at| at <= now) || (child_ended && entry.leaf.waits_for_child());
             if due || is_ready {
                 let step = entry.leaf.proceed();

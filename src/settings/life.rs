@@ -355,19 +355,21 @@ fn names(typed: &Typed, option: &str) -> Result<Named, Stop> {
 /// Every member that is named, once, and what it is to this one.
 fn relations(until: &Named, outlive: &Named, needs: &Named) -> (Vec<Name>, Vec<Relation>) {
     let (mut members, mut relations): (Vec<Name>, Vec<Relation>) = (Vec::new(), Vec::new());
-    let kinds: [(&Named, fn(&mut Relation)); 3] = [
-        (until, |it| (it.until, it.outlives) = (true, true)),
-        (outlive, |it| it.outlives = true),
-        (needs, |it| it.needs = true),
-    ];
-    for (named, set) in kinds {
+    let until_is = Relation { until: true, outlives: true, needs: false };
+    let outlive_is = Relation { until: false, outlives: true, needs: false };
+    let need_is = Relation { until: false, outlives: false, needs: true };
+    for (named, more) in [(until, until_is), (outlive, outlive_is), (needs, need_is)] {
         for name in named.iter().flat_map(|(_, names)| names) {
             let at = members.iter().position(|it| it == name).unwrap_or_else(|| {
                 members.push(name.clone());
                 relations.push(Relation::default());
                 members.len().saturating_sub(1)
             });
-            relations.get_mut(at).into_iter().for_each(set);
+            if let Some(it) = relations.get_mut(at) {
+                it.until |= more.until;
+                it.outlives |= more.outlives;
+                it.needs |= more.needs;
+            }
         }
     }
     (members, relations)

@@ -54,11 +54,12 @@ impl Volume {
     /// # Errors
     /// It is not there, no directory, or no volume: the cause, and what to do.
     pub(crate) fn open(path: &Path, plain: Plain) -> Result<Self, String> {
-        let folder = fs::metadata(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                "it is not there; mount one emptyDir at this path in every container that takes part".to_owned()
+        let folder = fs::metadata(path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                return "it is not there; mount one emptyDir at this path in every container that takes part"
+                    .to_owned();
             }
-            _ => format!("{error}; see the volume's mount"),
+            format!("{error}; see the volume's mount")
         })?;
         if !folder.is_dir() {
             return Err(
