@@ -14,9 +14,17 @@ use std::time::{Duration, Instant};
 const NOBODY: (u32, u32) = (65534, 65534);
 const LONG: Duration = Duration::from_secs(20);
 
+/// Goes on, but a trap runs at once.
+const WAIT: &str = "sleep 100 & wait";
+
 /// Runs until it is told to stop, and then ends with this code.
 fn stops_with(code: i32) -> String {
-    format!("trap 'exit {code}' TERM; echo up; sleep 100 & wait")
+    format!("trap 'exit {code}' TERM; echo up; {WAIT}")
+}
+
+/// Waits for a file in the volume.
+fn until(file: &str) -> String {
+    format!("until test -e {VOLUME}/{file}; do sleep 0.01; done")
 }
 
 /// Drops SIGTERM, as a PID 1 that handles nothing does.
@@ -360,7 +368,7 @@ fn a_container_that_cannot_be_made_is_a_loud_failure() {
 #[test]
 fn what_it_says_is_stamped_as_it_comes() {
     let Some(pod) = Pod::new() else { return };
-    let wait = format!("until test -e {VOLUME}/go; do sleep 0.01; done");
+    let wait = until("go");
     let life = pod.start(&Container::sh("a", &format!("echo first >&2; {wait}; echo second >&2; echo third")));
     let first = life.says("first\n");
     assert!(!life.stderr().contains("second"));
@@ -395,7 +403,7 @@ fn an_exec_can_be_left_alone_and_ends_with_the_container() {
     life.process("tail");
     assert!(running.done().is_none());
     life.kill();
-    assert_eq!(running.finish().status.code(), None);
+    assert!(!running.finish().status.success());
     assert_eq!(life.processes(), []);
     // And what is over takes no exec.
     assert!(!life.exec(["true"]).status.success());
@@ -419,7 +427,7 @@ fn codes(play: &Play, name: &str) -> Vec<i32> {
 #[test]
 fn a_post_start_hook_holds_the_next_container_back() {
     let Some(pod) = Pod::new() else { return };
-    let (go, wait) = (pod.volume().join("go"), format!("until test -e {VOLUME}/go; do sleep 0.01; done"));
+    let (go, wait) = (pod.volume().join("go"), until("go"));
     let play = pod.play(
         RestartPolicy::Never,
         [stubborn("proxy").post_start(["sh", "-c", &wait]), Container::new("app", ["true"])],
@@ -453,10 +461,11 @@ fn containers_without_hooks_start_in_the_order_of_the_list() {
 fn a_post_start_hook_that_fails_ends_its_container_and_the_next_one_starts_all_the_same() {
     let Some(pod) = Pod::new() else { return };
     let hook = ["sh", "-c", "echo went wrong >&2; exit 4"];
+    let polite = format!("trap 'exit 6' TERM; touch {VOLUME}/up; {WAIT}");
     let play = pod.play(
-        Rules { grace: Duration::from_millis(300), ..RestartPolicy::Never.into() },
+        Rules { grace: Duration::from_secs(1), ..RestartPolicy::Never.into() },
         [
-            Container::sh("polite", &stops_with(6)).post_start(["sh", "-c", "sleep 0.3; exit 1"]),
+            Container::sh("polite", &polite).post_start(["sh", "-c", &format!("{}; exit 1", until("up"))]),
             stubborn("deaf").post_start(hook),
             Container::new("app", ["true"]),
         ],
@@ -495,17 +504,15 @@ fn delete_stops_all_at_once_and_kills_what_is_left_after_the_grace() {
     let names = ["a", "b", "c"];
     let play = pod.play(
         RestartPolicy::Always,
-        names
-            .map(|name| Container::sh(name, &format!("trap 'date +%s%N; exit 0' TERM; echo up; {WAIT}")))
-            .into_iter()
-            .chain([stubborn("deaf")]),
+        // The deaf one first: if they were stopped one by one, the others would outlive it.
+        [stubborn("deaf")].into_iter().chain(names.map(|name| Container::sh(name, &stops_with(0)))),
     );
     for name in names {
         play.life(name).prints("up");
     }
     let deaf = play.life("deaf");
     let begin = Instant::now();
-    let grace = Duration::from_millis(1500);
+    let grace = Duration::from_secs(2);
     play.delete(grace);
     assert_eq!(play.finish(), Phase::Failed);
     let killed = play.ends("deaf")[0];
@@ -521,13 +528,10 @@ fn delete_stops_all_at_once_and_kills_what_is_left_after_the_grace() {
     assert!(!deaf.is_running());
 }
 
-/// Waits for its own end, so that a trap runs at once.
-const WAIT: &str = "sleep 100 & wait";
-
 #[test]
 fn a_pre_stop_hook_holds_back_the_signal_of_its_own_container_only() {
     let Some(pod) = Pod::new() else { return };
-    let hook = format!("echo hooked; until test -e {VOLUME}/gone; do sleep 0.01; done");
+    let hook = format!("echo hooked; {}", until("gone"));
     let app = format!("trap 'touch {VOLUME}/gone; exit 0' TERM; echo up; {WAIT}");
     let play = pod.play(
         RestartPolicy::Never,
@@ -548,7 +552,7 @@ fn a_pre_stop_hook_that_hangs_takes_its_time_from_the_grace() {
     let play =
         pod.play(RestartPolicy::Never, [Container::sh("a", &stops_with(3)).pre_stop(["tail", "-f", "/dev/null"])]);
     play.life("a").prints("up");
-    let (begin, grace) = (Instant::now(), Duration::from_millis(500));
+    let (begin, grace) = (Instant::now(), Duration::from_secs(1));
     play.delete(grace);
     assert_eq!(codes(&play, "a"), [3]);
     assert!(play.ends("a")[0].at.duration_since(begin) >= grace);
@@ -568,8 +572,7 @@ fn the_stop_signal_is_the_one_of_the_image() {
 #[test]
 fn a_deletion_waits_for_a_post_start_hook_that_runs() {
     let Some(pod) = Pod::new() else { return };
-    let hook = format!("until test -e {VOLUME}/go; do sleep 0.01; done");
-    let play = pod.play(RestartPolicy::Never, [stubborn("a").post_start(["sh", "-c", &hook]), stubborn("b")]);
+    let play = pod.play(RestartPolicy::Never, [stubborn("a").post_start(["sh", "-c", &until("go")]), stubborn("b")]);
     play.life("a").process("sh");
     play.delete(Duration::ZERO);
     thread::sleep(Duration::from_millis(200));
@@ -698,7 +701,7 @@ fn holds_a_pod() {
     }
     let pod = Pod::new().unwrap();
     let life = pod.start(&stubborn("a").user(NOBODY.0, NOBODY.1));
-    println!("pid={}", life.pid());
+    println!("pid={} {}", life.pid(), pod.volume().display());
     thread::sleep(LONG);
 }
 
@@ -714,12 +717,16 @@ fn the_death_of_the_test_process_leaves_nothing() {
         .spawn()
         .unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(test.stdout.take().unwrap()));
-    let pid = lines.map_while(Result::ok).find_map(|line| line.split_once("pid=").map(|(_, pid)| pid.to_owned()));
-    let namespace = format!("/proc/{}/ns/pid", pid.unwrap());
+    let line = lines.map_while(Result::ok).find_map(|line| line.split_once("pid=").map(|(_, its)| its.to_owned()));
+    let (pid, volume) = line.as_deref().unwrap().split_once(' ').unwrap();
+    let namespace = format!("/proc/{pid}/ns/pid");
+    let folder = std::path::Path::new(volume.split_once("/root").unwrap().1).parent().unwrap();
+    assert!(folder.is_dir());
     let before = fs::metadata(&namespace).unwrap().ino();
     test.kill().unwrap();
     test.wait().unwrap();
     eventually("its end", || fs::metadata(&namespace).map_or(true, |its| its.ino() != before).then_some(()));
+    eventually("its folder to be gone", || (!folder.exists()).then_some(()));
 }
 
 #[test]

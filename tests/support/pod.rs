@@ -121,8 +121,13 @@ impl Pod {
         let volume = folder.text("volume");
         fs::create_dir(&volume).unwrap();
         symlink(&tools.sh, folder.join(&format!("{STARTER}sh"))).unwrap();
-        let script =
-            format!("{} -t tmpfs -o mode=0777,{options} podgate-volume {volume} && echo ready && read x", tools.mount);
+        // Where the test is killed, nobody else removes the folder.
+        let script = format!(
+            "{} -t tmpfs -o mode=0777,{options} podgate-volume {volume} && echo ready && read x; {} -l {volume} && rm -r {}",
+            tools.mount,
+            tools.umount,
+            folder.path().display()
+        );
         let mut child = Command::new(&tools.unshare)
             .args(["--pid", "--fork", "--mount", "--mount-proc", "--", &tools.sh, "-c", &script])
             .stdin(Stdio::piped())
@@ -513,6 +518,9 @@ impl Life {
         container: &Container,
         at_end: impl FnOnce() + Send + 'static,
     ) -> io::Result<Result<Self, String>> {
+        if sandbox.is_closed() {
+            return Ok(Err("the pod is gone".to_owned()));
+        }
         let tools = sandbox.tools;
         let target = sandbox.pid.to_string();
         let sh = sandbox.folder.text(&format!("{STARTER}sh"));
