@@ -16,6 +16,7 @@ mod hostile_servers;
 mod http_as_the_kubelet_does_it;
 mod installs_itself;
 mod layers;
+mod pod_harness;
 mod quits_sidecars;
 mod readme_is_true;
 mod real_envoy;
