@@ -568,6 +568,10 @@ impl<'a> Runner<'a> {
             let text = format!("cannot publish on the volume how far the command is: {error}; going on");
             self.report.line(&Line::new(Severity::Warning, "volume", text));
         }
+        if stage == Stage::Ready {
+            // From here on it mostly sleeps.
+            process::sys::give_back_code();
+        }
     }
 
     /// Publishes the end. What cannot be published is told by the lock; it never changes the exit code.

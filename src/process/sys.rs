@@ -178,3 +178,29 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
         }
     }
 }
+
+/// Gives the pages of this program's code and constants back to the kernel, which keeps them in its cache: what was needed to start is not
+/// needed to sleep. Those that are used again come back by themselves (madvise(2), MADV_DONTNEED).
+pub(crate) fn give_back_code() {
+    // SAFETY: getauxval reads what the kernel has put on the stack (getauxval(3)).
+    let (headers, count) = unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
+    let (Ok(headers), Ok(count)) = (usize::try_from(headers), usize::try_from(count)) else { return };
+    if headers == 0 {
+        return;
+    }
+    // SAFETY: the kernel says that so many program headers stand there (elf(5)); they are part of a segment that is only read.
+    let table = unsafe { std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count) };
+    let address = |value: u64| usize::try_from(value).unwrap_or(0);
+    // Where the program ended up, which is position-independent: the headers stand on the first page of its file, which is the first
+    // page of its first segment.
+    const PAGE: usize = 4096;
+    let Some(first) = table.iter().find(|it| it.p_type == libc::PT_LOAD && it.p_offset == 0) else { return };
+    let base = (headers & !PAGE.wrapping_sub(1)).wrapping_sub(address(first.p_vaddr));
+    for segment in table.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0) {
+        let start = base.wrapping_add(address(segment.p_vaddr)) & !PAGE.wrapping_sub(1);
+        let end = base.wrapping_add(address(segment.p_vaddr)).wrapping_add(address(segment.p_memsz));
+        // SAFETY: the segment is never written to (the linker puts what is relocated into a writable one), so what is read again is what
+        // was there. Its last page may hold nothing of the next one: segments with other rights begin on a page of their own.
+        let _ = unsafe { libc::madvise(start as *mut libc::c_void, end.saturating_sub(start), libc::MADV_DONTNEED) };
+    }
+}
