@@ -19,7 +19,8 @@ fn options(command: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_option_and_its_variable_are_in_the_table() {
-    let all: BTreeSet<String> = ["wait", "check", "run", "join", "quit", "status", "doctor", "install"].into_iter().flat_map(options).collect();
+    let all: BTreeSet<String> =
+        ["wait", "check", "run", "join", "quit", "status", "doctor", "install"].into_iter().flat_map(options).collect();
     assert!(all.len() >= 20, "{all:?}");
     for option in all {
         let variable = format!("PODGATE_{}", option.trim_start_matches('-').to_uppercase().replace('-', "_"));
@@ -35,7 +36,8 @@ fn every_option_and_its_variable_are_in_the_table() {
 
 #[test]
 fn no_option_is_in_the_table_that_is_not_there() {
-    let all: BTreeSet<String> = ["wait", "check", "run", "join", "quit", "status", "doctor", "install"].into_iter().flat_map(options).collect();
+    let all: BTreeSet<String> =
+        ["wait", "check", "run", "join", "quit", "status", "doctor", "install"].into_iter().flat_map(options).collect();
     let rows = README.lines().filter(|line| line.starts_with("| `-") && line.contains("`PODGATE_"));
     let mut seen = 0;
     for row in rows {

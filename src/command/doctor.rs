@@ -102,7 +102,10 @@ fn look_at_volume(dir: &Path, plain: Plain, findings: &mut Findings) {
         }
         (None, _) => findings.note(format!("volume: whether {dir:?} is a mount cannot be seen without /proc; see the pod's volumeMounts")),
     }
-    match Name::parse(TRIAL).map(|name| try_out(&volume, name)) {
+    let watch = Watch::new(dir);
+    let tried = Name::parse(TRIAL).map(|name| try_out(&volume, name));
+    let could_write = matches!(tried, Ok(Ok(())));
+    match tried {
         Ok(Ok(())) => {
             findings
                 .fine(format!("volume: uid {} can write there; locks, renaming and space for records work", geteuid()));
@@ -113,7 +116,10 @@ fn look_at_volume(dir: &Path, plain: Plain, findings: &mut Findings) {
         )),
         Err(cause) => findings.wrong(cause),
     }
-    match Watch::new(dir) {
+    match watch {
+        Ok(watch) if could_write && watch.changes().is_empty() => {
+            findings.wrong("inotify: the kernel did not tell of a change on the volume; use an emptyDir");
+        }
         Ok(_) => findings.fine("inotify: changes on the volume are told by the kernel"),
         Err(_) if !tells(dir) => findings.note(
             "inotify: the volume's file system does not tell of all changes; podgate looks every 100 ms instead: use an emptyDir",

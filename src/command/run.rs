@@ -16,6 +16,7 @@ use crate::core::signal;
 use crate::core::time::Time;
 use crate::event_loop::{self, Interest};
 use crate::listen::Endpoint;
+use crate::process::watchdog::Watchdog;
 use crate::process::{self, Arrived, Children, Signals};
 use crate::report::{Field, Line, Report, Severity};
 use crate::settings::OnTimeout;
@@ -50,15 +51,16 @@ pub(super) fn run(settings: &Settings, cmd: &[OsString], report: &mut Report, si
     }
     let children = Rc::new(RefCell::new(Children::new(signals.original())));
     children.borrow_mut().be_init();
-    let (code, volume) = match super::take_part(settings, report) {
+    // The lock is held to the last.
+    let (code, volume, _own) = match super::take_part(settings, report) {
         Ok((volume, own)) => {
             let around = Around { children: Rc::clone(&children), volume };
-            let code = live(settings, cmd, &around, own, report, signals);
-            (code, around.volume)
+            let (code, own) = live(settings, cmd, &around, own, report, signals);
+            (code, around.volume, own)
         }
         Err(Failed(text)) => {
             report.failure(&Line::new(Severity::Error, "volume", text));
-            (Exit::Own.code(), None)
+            (Exit::Own.code(), None, None)
         }
     };
     // After any end, or after success only: what failed is started again, and needs them.
@@ -77,7 +79,7 @@ fn live(
     own: Option<Own>,
     report: &mut Report,
     signals: &Signals,
-) -> u8 {
+) -> (u8, Option<Own>) {
     let endpoint = settings.listen.map(|address| (address, Endpoint::bind(address)));
     let mut runner = Runner::new(settings, around, own, Body::Child(cmd), report, signals);
     match endpoint {
@@ -86,14 +88,15 @@ fn live(
         Some((address, Err(error))) => {
             let text = format!("cannot listen on --listen {address}: {error}; name another port, or see who has it");
             runner.report.failure(&Line::new(Severity::Error, "listen", text));
-            return runner.publish_end(Exit::Own.code());
+            return (runner.publish_end(Exit::Own.code()), runner.own);
         }
     }
-    runner.live().unwrap_or_else(|error| {
+    let code = runner.live().unwrap_or_else(|error| {
         let text = format!("cannot wait for events: {error}; the command is killed");
         runner.report.failure(&Line::new(Severity::Error, "failed", text));
         runner.publish_end(Exit::Own.code())
-    })
+    });
+    (code, runner.own)
 }
 
 /// A call whose options are wrong is an end, too, where they tell whose: who waits for this member must not wait for ever.
@@ -116,6 +119,7 @@ pub(super) struct Runner<'a> {
     own: Option<Own>,
     watch: Option<Watch>,
     after: Option<Driver<'a>>,
+    watchdog: Option<Watchdog>,
     ready: Option<Driver<'a>>,
     ready_verdict: Option<Verdict>,
     endpoint: Option<Endpoint>,
@@ -155,6 +159,7 @@ impl<'a> Runner<'a> {
             own,
             watch,
             after: None,
+            watchdog: None,
             ready: None,
             ready_verdict: None,
             endpoint: None,
@@ -185,6 +190,8 @@ impl<'a> Runner<'a> {
         }
         loop {
             if let Some(code) = self.end {
+                let drivers = [self.after.take(), self.ready.take()];
+                drivers.into_iter().flatten().for_each(|mut driver| driver.leave(self.report));
                 return Ok(code);
             }
             self.turn()?;
@@ -204,14 +211,18 @@ impl<'a> Runner<'a> {
         let spec = self.settings.after_gate.clone();
         let mut driver =
             Driver::new(&self.settings.after, spec, &self.settings.ask, Tells::All, self.around, self.report);
+        // Once CMD runs, nobody ends it for the sake of a check that hangs: then the kubelet's grace period is left.
+        let watchdog = driver.watchdog(self.signals, self.report);
         let verdict = driver.begin(self.report);
         self.after = Some(driver);
+        self.watchdog = watchdog;
         self.gate_answered(verdict);
     }
 
     fn gate_answered(&mut self, verdict: Option<Verdict>) {
         let Some(verdict) = verdict else { return };
         let Some(mut driver) = self.after.take() else { return };
+        self.watchdog = None;
         let exit = match verdict {
             Verdict::Opened => Exit::Passed,
             Verdict::TimedOut => Exit::TimedOut,

@@ -380,10 +380,10 @@ impl Children {
         }
     }
 
-    /// Kills what commands put into sessions of their own (setsid(2)) and left behind; CMD would find it among its children. PID 1 cannot
-    /// tell it from the orphans of others, and leaves it. `false`: there is none.
+    /// Kills what commands put into sessions of their own (setsid(2)) and left behind; CMD would find it among its children. An init
+    /// cannot tell it from the orphans of others, and leaves it. `false`: there is none.
     fn kill_strays(&self) -> bool {
-        if is_pid_1() || self.main.is_some() || self.before.as_ref().is_none_or(|before| !before.had_none) {
+        if is_pid_1() || self.is_init || self.before.as_ref().is_none_or(|before| !before.had_none) {
             return false;
         }
         let strays: Vec<Pid> = own_children().into_iter().filter(|pid| !self.living.contains(pid)).collect();
