@@ -23,5 +23,26 @@ fn main() -> io::Result<()> {
     println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
     // A static-pie relocates itself at every start. Packed (RELR, in musl since 1.2.4), its relocations are 2 KB instead of 70.
     println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    // Without tables there is nothing to unwind, but std's default panic hook, which is never ours, still names the unwinder: 60 KB that
+    // nothing can call. Who called it all the same would abort, as a panic does here.
+    for name in UNWINDER {
+        println!("cargo:rustc-link-arg-bins=-Wl,--defsym=_Unwind_{name}=abort");
+    }
     Ok(())
 }
+
+/// What std calls of libunwind.
+const UNWINDER: [&str; 12] = [
+    "Backtrace",
+    "DeleteException",
+    "FindEnclosingFunction",
+    "GetCFA",
+    "GetDataRelBase",
+    "GetIP",
+    "GetIPInfo",
+    "GetLanguageSpecificData",
+    "GetRegionStart",
+    "GetTextRelBase",
+    "RaiseException",
+    "Resume",
+];
