@@ -6,10 +6,15 @@
 //!   shell:  attempt ends, time passes, --> gate::Gate --> Attempt, Cancel, Notice, Finish --> shell
 //!           a file appears, a signal           |
 //!                                          schedule (when to ask again), exit (with which code)
+//!
+//!   shell:  signals, CMD's end, the gate's answer, --> life::Life --> Start, StopCmd, Kill, Publish, Remember, Finish --> shell
+//!           what is seen of members (member::sight)      |
+//!           <-- record bytes, lock held or free      done (is that member done?)
+//!   shell:  answers of a sidecar that was asked --> quit::Quit --> Ask, Look, Finish --> shell
 //! ```
 //!
-//! The shell (`command::gate`) owns the clock. It turns what happens into `gate::Event`s stamped with a [`time::Time`], and does what
-//! the returned `gate::Action`s say. So every decision can be tested with plain values and invented times.
+//! The shell (`command::gate`, `command::run`, `quit`) owns the clock. It turns what happens into `Event`s stamped with a [`time::Time`], and does what the
+//! returned `Action`s say. So every decision can be tested with plain values and invented times.
 //!
 //! | module | decides |
 //! | --- | --- |

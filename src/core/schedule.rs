@@ -92,6 +92,14 @@ mod tests {
         assert_eq!(pause(Pace::Once, Wake::Watched, NEAR, waited, took), None);
     }
 
+    #[test]
+    fn where_the_kernel_cannot_tell_a_member_is_asked_ten_times_a_second() {
+        let after = |secs| pause(Pace::Proportional, Wake::Unwatched, NEAR, Duration::from_secs(secs), Duration::ZERO);
+        assert_eq!(after(0), Some(NEAR));
+        assert_eq!(after(1), Some(Duration::from_millis(20)));
+        assert_eq!(after(3600), Some(Duration::from_millis(100)));
+    }
+
     proptest! {
         #[test]
         fn the_gate_adds_two_percent_and_the_floor_at_most(ready_us in 0_u64..3_600_000_000, far in any::<bool>()) {
