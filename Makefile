@@ -35,6 +35,7 @@ image: build
 bench: size
 	python3 tests/bench/measure.py --podgate target/$(TARGET)/release/podgate \
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
+	python3 tests/bench/coordinate.py --podgate target/$(TARGET)/release/podgate
 
 target:
 	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || { rustup toolchain install --no-self-update && rustup target add $(TARGET); }
