@@ -252,7 +252,7 @@ fn exec_that_is_cut_off_tells_what_it_said_last() {
 }
 
 /// Runs what comes after where /tmp/podgate-dead is a FUSE file system whose server never answers.
-const DEAD: &[&str] = &[
+pub const DEAD: &[&str] = &[
     "unshare",
     "--mount",
     "python3",

@@ -188,3 +188,25 @@ fn a_signal_at_any_moment_ends_it_or_reaches_cmd() {
         assert!(by_signal || done.status.code() == Some(143), "{done}");
     }
 }
+
+#[test]
+fn a_command_that_takes_its_time_to_stop_is_left_alone() {
+    // Files that options name are watched while they are opened, not while CMD runs.
+    let folder = Folder::new();
+    let (bundle, log) = (folder.file("bundle.pem", ""), folder.text("log"));
+    let script = "trap 'sleep 2; exit 7' TERM; echo up >&2; while :; do sleep 0.02; done";
+    let running: Vec<Running> = [&["run"][..], &["run", "--log-to", &log]]
+        .iter()
+        .map(|options| {
+            let rest = ["--", "sh", "-c", script];
+            podgate(options.iter().chain(&rest)).env("SSL_CERT_FILE", &bundle).start()
+        })
+        .collect();
+    for running in &running {
+        running.says("up");
+        running.signal(Signal::SIGTERM);
+    }
+    for running in running {
+        running.finish().code(7);
+    }
+}

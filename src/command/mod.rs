@@ -75,7 +75,11 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 })
             }
             Command::Run => match settings::life::life(typed) {
-                Ok(life) => Ok(run::run(&life, &typed.cmd, report, signals)),
+                Ok(life) => {
+                    // All files that options name are read. A signal is CMD's matter now, which may take its time.
+                    drop(watchdog);
+                    Ok(run::run(&life, &typed.cmd, report, signals))
+                }
                 Err(stop) => {
                     run::publish_usage(typed, report);
                     Err(stop)
@@ -83,7 +87,9 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             },
             Command::Join => {
                 let logging = settings::logging(typed)?;
-                Ok(join::run(&settings::life::life(typed)?, &logging, &typed.cmd, report, signals))
+                let life = settings::life::life(typed)?;
+                drop(watchdog);
+                Ok(join::run(&life, &logging, &typed.cmd, report, signals))
             }
             Command::Status => {
                 let is_json = settings::is_on(typed, "json")?;

@@ -40,16 +40,18 @@ pub(super) fn run(settings: Quitting, place: &Place, report: &mut Report, signal
         }
     };
     let children = RefCell::new(Children::new(signals.original()));
-    ask(settings, volume.as_ref(), report, signals, &children)
+    ask(settings, volume.as_ref(), report, signals, &children, None)
 }
 
-/// Asks, and sees that they go: 0 when all are gone, 1 when one is not.
+/// Asks, and sees that they go: 0 when all are gone, 1 when one is not. `kept` is the exit code of a process that hangs, where it is
+/// decided already.
 pub(super) fn ask(
     settings: Quitting,
     volume: Option<&Rc<Volume>>,
     report: &mut Report,
     signals: &Signals,
     children: &RefCell<Children>,
+    kept: Option<Exit>,
 ) -> Exit {
     let names = settings.names();
     let Quitting { targets, members, limits, trust, .. } = settings;
@@ -59,7 +61,7 @@ pub(super) fn ask(
         format!("asking {names:?} to quit: timeout {}", limits.all.map_or("none".into(), show)),
     ));
     let by_path = targets.iter().any(|target| matches!(target.url.server, Server::Socket(_)));
-    let _watchdog = by_path.then(|| watchdog(&names, limits.all, report, signals));
+    let _watchdog = by_path.then(|| watchdog(&names, limits.all, report, signals, kept));
     let mut quits = Quits::new(targets, limits, trust);
     let mut members: Vec<Member> = volume
         .iter()
@@ -177,11 +179,17 @@ pub(super) fn line(news: &News<'_>) -> Line {
 }
 
 /// Watches over unix sockets, whose file system may not answer.
-fn watchdog(names: &[String], all: Option<Duration>, report: &Report, signals: &Signals) -> Watchdog {
+fn watchdog(
+    names: &[String],
+    all: Option<Duration>,
+    report: &Report,
+    signals: &Signals,
+    kept: Option<Exit>,
+) -> Watchdog {
     let (mut report, names) = (report.twin(), format!("{names:?}"));
     let end = all.and_then(|all| Instant::now().checked_add(all));
     Watchdog::start(signals, end, PATIENCE, move |signal| {
-        let exit = signal.map_or(Exit::NotPassed, Exit::Signal);
+        let exit = kept.unwrap_or_else(|| signal.map_or(Exit::NotPassed, Exit::Signal));
         let text = format!(
             "gave up: the kernel does not come back from one of {names}; see whether the server of its file system is gone"
         );

@@ -67,7 +67,7 @@ pub(super) fn run(settings: &Settings, cmd: &[OsString], report: &mut Report, si
     let follows = code == 0 || settings.spec.policy == Policy::Never;
     if let Some(quits) = settings.quits.as_ref().filter(|_| follows) {
         // How that ends changes nothing of how CMD ended.
-        let _ = super::quit::ask(quits.clone(), volume.as_ref(), report, signals, &children);
+        let _ = super::quit::ask(quits.clone(), volume.as_ref(), report, signals, &children, Some(Exit::Of(code)));
     }
     Exit::Of(code)
 }

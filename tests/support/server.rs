@@ -185,3 +185,18 @@ impl ClosedPort {
         })
     }
 }
+
+/// A port on which nobody listens, below those that the kernel gives to clients and to `bind` with port 0: nobody is given it by
+/// accident before its server listens on it.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 22_000;
+    let own = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+    loop {
+        let port = FIRST + (own.wrapping_mul(7) % COUNT + NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() && TcpListener::bind(("::1", port)).is_ok() {
+            return port;
+        }
+    }
+}
