@@ -663,6 +663,62 @@ mod tests {
         assert_eq!(life.deadline(at(300)), None, "and sleeps when all have come");
     }
 
+    /// The table of the doc comment, cell by cell: what is done, by the first letters of the actions, without what is only told.
+    #[test]
+    fn every_state_has_its_answer_to_every_event() {
+        let events = [
+            Event::Opened,
+            Event::NotOpened(124),
+            Event::Started,
+            Event::NotStarted(127),
+            Event::Ready,
+            Event::Ended(7),
+            Event::Stop,
+            Event::Quit,
+            Event::Tick,
+            ended(1, End::Code(0)),
+        ];
+        // A member of --until lives, CMD is not ready yet, and nothing is due.
+        let begin = || {
+            let mut life = Life::new(Spec { has_ready: true, ..spec(&[UNTIL]) }, at(0));
+            life.handle(at(0), alive(1));
+            life
+        };
+        let after = |events: &[Event]| {
+            let mut life = begin();
+            events.iter().for_each(|event| drop(life.handle(at(0), *event)));
+            life
+        };
+        let (opened, started) = (Event::Opened, Event::Started);
+        let table = [
+            ("Gate", after(&[]), ["Start", "F124", "", "", "", "", "F143", "F0", "", "F0"]),
+            ("Starting", after(&[opened]), ["", "", "Running", "F127", "", "", "", "", "", ""]),
+            ("Running", after(&[opened, started]), ["", "", "", "", "Ready", "F7", "", "StopCmd", "", "StopCmd"]),
+            (
+                "Holding",
+                after(&[opened, started, Event::Stop]),
+                ["", "", "", "", "Ready", "F7", "StopCmd", "StopCmd", "", "StopCmd"],
+            ),
+            ("Stopping", after(&[opened, started, Event::Quit]), ["", "", "", "", "", "F0", "StopCmd", "", "", ""]),
+            ("Over", after(&[opened, started, Event::Ended(7)]), [""; 10]),
+        ];
+        for (state, life, answers) in table {
+            for (event, expected) in events.iter().zip(answers) {
+                let name = |action: &Action| match action {
+                    Action::Start => "Start".to_owned(),
+                    Action::Publish(stage) => format!("{stage:?}"),
+                    Action::Remember(_) => "Remember".to_owned(),
+                    Action::StopCmd => "StopCmd".to_owned(),
+                    Action::Kill => "Kill".to_owned(),
+                    Action::Notice(_) => String::new(),
+                    Action::Finish(code) => format!("F{code}"),
+                };
+                let done: String = life.clone().handle(at(0), *event).iter().map(name).collect();
+                assert_eq!(done, expected, "{state} × {event:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_joined_member_cannot_kill() {
         let joined = || Spec { is_joined: true, ..spec(&[UNTIL]) };
