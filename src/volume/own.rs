@@ -251,8 +251,8 @@ fn fill(mut file: &File, text: &str) -> io::Result<()> {
 fn take_lock(volume: &Volume, name: &Name) -> Result<File, Refusal> {
     let path = volume.file(name, "lock");
     let patience = Instant::now();
+    let mut file = open_lock(&path).map_err(Refusal::Volume)?;
     loop {
-        let file = open_lock(&path).map_err(Refusal::Volume)?;
         let taken = fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK)));
         match taken {
             // Somebody may have replaced the file meanwhile.
@@ -273,18 +273,27 @@ fn take_lock(volume: &Volume, name: &Name) -> Result<File, Refusal> {
         if patience.elapsed() >= PATIENCE {
             return Err(Refusal::Taken(volume.record(name).and_then(Result::ok).map(Box::new)));
         }
-        drop(file);
         thread::sleep(RETRY);
+        // Not opened anew as long as it is the same: each closing would wake those who watch for a death.
+        if !is_same(&file, &path) {
+            file = open_lock(&path).map_err(Refusal::Volume)?;
+        }
     }
 }
 
 fn open_lock(path: &Path) -> Result<File, String> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let open = || {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(MODE).custom_flags(flags.bits()).open(path)
+    // First what is there: O_CREAT on another one's file is refused in a sticky directory (proc(5), protected_regular).
+    let open = |is_new| {
+        OpenOptions::new().read(true).write(true).create_new(is_new).mode(MODE).custom_flags(flags.bits()).open(path)
     };
-    let file = open().map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+    let opened = open(false).or_else(|error| match error.kind() == io::ErrorKind::NotFound {
+        // Two may make it at the same time: then it is there.
+        true => open(true)
+            .or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { open(false) } else { Err(error) }),
+        false => Err(error),
+    });
+    let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EACCES | Errno::EPERM) if fs::symlink_metadata(path).is_ok() => owners(path),
         Some(Errno::EACCES | Errno::EPERM) => format!(
             "{path:?} cannot be made by uid {}: {error}; see that this user may write to the volume (fsGroup, or an emptyDir)",
