@@ -189,7 +189,7 @@ fn it_has_the_user_and_the_surroundings_that_were_asked_for() {
     let done = plain.exec(["sh", "-c", show]);
     assert!(done.code(0).stdout.starts_with("0\n0\n0\n0022\n\n/\n"), "{done}");
     assert!(!done.stdout.contains("other-pod") && done.stdout.contains("NoNewPrivs:\t0\n"), "{done}");
-    let here = output(&mut Command::new("hostname"));
+    let here = output(Command::new("uname").arg("-n"));
     assert!(done.stdout.contains(&here), "{done}");
 }
 
@@ -212,7 +212,8 @@ fn podgate_is_there_for_every_user() {
     let life = pod.start(&container);
     life.code(0);
     assert!(life.stdout().starts_with("podgate "), "{life}");
-    pod.start(&Container::sh("a", &format!("echo >>{IMAGE}"))).says("Read-only file system");
+    // Root may not write it either: the kernel says so without a try, which would hit this machine's own binary.
+    pod.start(&Container::new("a", ["test", "-w", IMAGE])).code(1);
 }
 
 #[test]
@@ -376,7 +377,7 @@ fn what_it_says_is_stamped_as_it_comes() {
     fs::write(pod.volume().join("go"), "").unwrap();
     let (second, third) = (life.says("second\n"), life.prints("third"));
     let end = life.code(0);
-    assert!(life.started() < first && first < between && between < second && second <= end.at && third <= end.at);
+    assert!(life.started() < first && first < between && between < second && between < third && between < end.at);
     assert_eq!(life.says("first"), first, "the first time counts, not the look");
     assert_eq!((life.stdout().as_str(), life.stderr().as_str()), ("third\n", "first\nsecond\n"));
 }
@@ -404,6 +405,7 @@ fn an_exec_can_be_left_alone_and_ends_with_the_container() {
     assert!(running.done().is_none());
     life.kill();
     assert!(!running.finish().status.success());
+    life.code(137);
     assert_eq!(life.processes(), []);
     // And what is over takes no exec.
     assert!(!life.exec(["true"]).status.success());
@@ -532,17 +534,17 @@ fn delete_stops_all_at_once_and_kills_what_is_left_after_the_grace() {
 fn a_pre_stop_hook_holds_back_the_signal_of_its_own_container_only() {
     let Some(pod) = Pod::new() else { return };
     let hook = format!("echo hooked; {}", until("gone"));
-    let app = format!("trap 'touch {VOLUME}/gone; exit 0' TERM; echo up; {WAIT}");
+    let app = format!("trap 'sleep 0.2; touch {VOLUME}/gone; exit 0' TERM; echo up; {WAIT}");
+    let proxy = format!("trap 'test -e {VOLUME}/gone; exit $?' TERM; echo up; {WAIT}");
     let play = pod.play(
         RestartPolicy::Never,
-        [Container::sh("proxy", &stops_with(0)).pre_stop(["sh", "-c", &hook]), Container::sh("app", &app)],
+        [Container::sh("proxy", &proxy).pre_stop(["sh", "-c", &hook]), Container::sh("app", &app)],
     );
     for name in ["proxy", "app"] {
         play.life(name).prints("up");
     }
     play.delete(LONG);
-    assert_eq!(play.finish(), Phase::Succeeded);
-    assert!(play.ends("app")[0].at < play.ends("proxy")[0].at, "{play}");
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
     play.hooks("proxy", Hook::PreStop)[0].code(0).prints("hooked\n");
 }
 
@@ -608,6 +610,7 @@ fn never_restarts_nothing() {
     let Some(pod) = Pod::new() else { return };
     let play = pod.play(RestartPolicy::Never, [ends_with("fails", &[1, 0]), stubborn("other")]);
     play.life("fails").code(1);
+    play.life("other");
     thread::sleep(Duration::from_millis(300));
     assert_eq!((play.restarts("fails"), play.phase()), (0, Phase::Running));
     play.life("other").kill();
