@@ -23,3 +23,4 @@ mod real_envoy;
 mod real_nginx;
 mod real_postgres;
 mod tells_what_happens;
+mod wraps_a_command;
