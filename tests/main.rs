@@ -26,3 +26,4 @@ mod real_nginx;
 mod real_postgres;
 mod real_sidecars;
 mod tells_what_happens;
+mod wraps_a_command;

@@ -132,6 +132,8 @@ pub(super) struct Runner<'a> {
     /// What was complained of: a record that cannot be used is told once.
     complaints: Vec<String>,
     is_started: bool,
+    /// What came before CMD, and is for it.
+    early: Vec<u8>,
     end: Option<u8>,
 }
 
@@ -170,6 +172,7 @@ impl<'a> Runner<'a> {
             again: None,
             complaints: Vec::new(),
             is_started: false,
+            early: Vec::new(),
             end: None,
         }
     }
@@ -181,7 +184,7 @@ impl<'a> Runner<'a> {
     pub(super) fn live(&mut self) -> Result<u8, nix::Error> {
         self.look(|_| true);
         self.plan_poll();
-        // A signal that came before CMD was started is for nobody else.
+        // One that ends, and came before CMD was started, is for nobody else.
         if self.end.is_none() {
             self.drain_signals();
         }
@@ -387,6 +390,10 @@ impl<'a> Runner<'a> {
                     self.event(Event::NotOpened(Exit::Signal(number).code()));
                 }
                 self.gate_answered(verdict);
+            } else if self.settings.after.is_empty() {
+                // CMD is about to be started. While a gate waits there is nobody to tell, and what came then is stale when it opens: who
+                // presses Ctrl-Z does not want a CMD that is stopped when it starts.
+                self.early.push(number);
             }
             return;
         }
@@ -563,6 +570,7 @@ impl<'a> Runner<'a> {
             }
         }
         self.is_started = true;
+        std::mem::take(&mut self.early).into_iter().for_each(|number| self.signalled(number, false));
         if !self.settings.ready.is_empty() {
             let spec = self.settings.ready_gate.clone();
             let checks: &'a [Check] = &self.settings.ready;

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid, tcgetpgrp};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid, tcgetpgrp, tcsetpgrp};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -102,8 +102,10 @@ impl Signals {
             if number == Signal::SIGCHLD as i32 {
                 return Some(Arrived::Child);
             }
-            // Our own write to a pipe that nobody reads sends us SIGPIPE: it is meant for nobody.
-            if i32::try_from(info.ssi_pid) != Ok(Pid::this().as_raw()) {
+            // Our own write to a pipe that nobody reads, or to a log that has reached RLIMIT_FSIZE, sends us a signal: it is meant for nobody.
+            // Any other from this pid was sent before an exec, by the program that became podgate.
+            let is_by_writing = [Signal::SIGPIPE as i32, Signal::SIGXFSZ as i32].contains(&number);
+            if !is_by_writing || i32::try_from(info.ssi_pid) != Ok(Pid::this().as_raw()) {
                 let number = u8::try_from(number).unwrap_or(u8::MAX);
                 return Some(if self.ends(number) { Arrived::Ending(number) } else { Arrived::Other(number) });
             }
@@ -218,6 +220,8 @@ pub(crate) struct Children {
     is_init: bool,
     main: Option<Pid>,
     main_end: Option<End>,
+    /// Was the terminal given to CMD's group? Then it is taken back.
+    gave_terminal: bool,
 }
 
 /// How a process was before its first command.
@@ -242,6 +246,7 @@ impl Children {
             is_init: false,
             main: None,
             main_end: None,
+            gave_terminal: false,
         }
     }
 
@@ -264,11 +269,21 @@ impl Children {
         command.args(arguments).process_group(0);
         if tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp()) {
             sys::hand_over_terminal(&mut command);
+            self.gave_terminal = true;
         }
         as_we_were(&mut command, self.original, Death::Dies);
-        let child = command.spawn()?;
+        let child = command.spawn().inspect_err(|_| self.take_terminal_back())?;
         self.main = Some(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?));
         Ok(())
+    }
+
+    /// Takes the terminal back from CMD, which has ended: a script that called podgate could not read from it any more, for its group
+    /// is ours. A shell with job control does that by itself.
+    fn take_terminal_back(&mut self) {
+        if std::mem::take(&mut self.gave_terminal) {
+            // SIGTTOU is blocked. Without the terminal nobody reads from it.
+            let _ = tcsetpgrp(io::stdin(), getpgrp());
+        }
     }
 
     /// How CMD ended, once.
@@ -324,6 +339,7 @@ impl Children {
         {
             self.main = None;
             self.main_end = Some(end);
+            self.take_terminal_back();
         }
         if is_pid_1() || self.is_init || self.before.as_ref().is_some_and(|before| before.had_none) {
             while let Some(pid) = sys::ended(None) {

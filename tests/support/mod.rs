@@ -147,6 +147,14 @@ impl Running {
         self.stderr.text()
     }
 
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has said this on stderr.
     pub fn says(&self, text: &str) {
         let said = || self.stderr().contains(text).then_some(());

@@ -1,0 +1,723 @@
+//! `run` is an init: exit codes, signals, orphans, the terminal, and nothing else of CMD's is touched. As PID 1 and elsewhere.
+
+use crate::support::pod::{Container, IMAGE, Life, Pod};
+use crate::support::server::ClosedPort;
+use crate::support::{
+    AS_PID_1, Done, Folder, PODGATE, Program, eventually, eventually_or, inside, needs, output, podgate, program,
+};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A program that sees what the kernel does, without a libc that keeps signals for itself. No shell is between.
+const HELPER: &str = r#"
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void mask(unsigned long set) { syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, 0, 8); }
+
+/* Whatever it was: a raw struct of zeros is SIG_DFL. */
+static void die(int n) {
+    long act[4] = {0, 0, 0, 0};
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    syscall(SYS_rt_sigaction, n, act, 0, 8);
+    mask(0);
+    syscall(SYS_kill, getpid(), n);
+}
+
+int main(int argc, char **argv) {
+    setvbuf(stdout, 0, _IONBF, 0);
+    if (!strcmp(argv[1], "receive")) {
+        /* Tells of each signal, and ends at the last one, 64. */
+        unsigned long all = ~0UL;
+        int n;
+        mask(all);
+        printf("up\n");
+        do {
+            n = syscall(SYS_rt_sigtimedwait, &all, 0, 0, 8);
+            if (n > 0) printf("got %d\n", n);
+        } while (n != 64);
+        return 0;
+    }
+    if (!strcmp(argv[1], "send")) {
+        for (int i = 3; i < argc; i++)
+            if (syscall(SYS_kill, atoi(argv[2]), atoi(argv[i]))) return 1;
+        return 0;
+    }
+    if (!strcmp(argv[1], "die")) {
+        die(atoi(argv[2]));
+        return 99;
+    }
+    if (!strcmp(argv[1], "pending")) {
+        /* Becomes a program for which signals are pending. */
+        int i = 2;
+        mask(~0UL);
+        for (; strcmp(argv[i], "--"); i++) syscall(SYS_kill, getpid(), atoi(argv[i]));
+        execvp(argv[i + 1], argv + i + 1);
+        return 1;
+    }
+    if (!strcmp(argv[1], "orphans")) {
+        int count = atoi(argv[2]);
+        for (int i = 0; i < count; i++) {
+            int pid = fork();
+            if (!pid) {
+                if (!fork()) {
+                    usleep((i * 7919) % 300000);
+                    if (i % 3 == 1) die(34 + i % 30);
+                    if (i % 3 == 2) die(SIGKILL);
+                    _exit(i % 256);
+                }
+                _exit(0);
+            }
+            waitpid(pid, 0, 0);
+        }
+        printf("made\n");
+        for (;;) pause();
+    }
+    return 98;
+}
+"#;
+
+/// The helper, compiled once.
+fn helper() -> Option<&'static str> {
+    static HELPER_PATH: OnceLock<Option<(Folder, String)>> = OnceLock::new();
+    let make = || {
+        needs("gcc", program("gcc", &[]).is_some()).then(|| {
+            let folder = Folder::new();
+            let source = folder.file("helper.c", HELPER);
+            let path = folder.text("helper");
+            output(Command::new("gcc").args(["-O1", "-w", "-o", &path, &source]));
+            (folder, path)
+        })
+    };
+    HELPER_PATH.get_or_init(make).as_ref().map(|(_, path)| path.as_str())
+}
+
+fn send(helper: &str, to: Pid, signals: &[i32]) {
+    output(Command::new(helper).args(["send", &to.to_string()]).args(signals.iter().map(i32::to_string)));
+}
+
+/// All that can be passed on, the receiver's last one at the end.
+fn forwardable() -> Vec<i32> {
+    (1..=64).filter(|number| ![9, 17, 19].contains(number)).collect()
+}
+
+/// What a receiver got, sorted.
+fn received(stdout: &str) -> Vec<i32> {
+    let mut all: Vec<i32> =
+        stdout.lines().filter_map(|line| line.strip_prefix("got ")).map(|number| number.parse().unwrap()).collect();
+    all.sort_unstable();
+    all
+}
+
+fn run_in<'a>(pod: &Pod, arguments: impl IntoIterator<Item = &'a str>) -> Life {
+    pod.start(&Container::podgate("a", ["run"].into_iter().chain(arguments)))
+}
+
+/// A field of /proc/PID/status.
+fn field(pid: Pid, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.trim().to_owned())
+}
+
+fn children(pid: Pid) -> Vec<Pid> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_ascii_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+fn is_gone(pid: Pid) -> bool {
+    field(pid, "State").is_none_or(|state| state.starts_with('Z'))
+}
+
+/// CMD of a podgate, once it has been executed.
+fn cmd_of(pid: Pid, name: &str) -> Pid {
+    eventually("CMD", || children(pid).into_iter().find(|it| field(*it, "Name").as_deref() == Some(name)))
+}
+
+#[test]
+fn exit_codes_pass_through() {
+    let Some(pod) = Pod::new() else { return };
+    let all = format!(
+        "for n in $(seq 0 255); do {IMAGE} run -- sh -c \"exit $n\"; is=$?; test $is = $n || echo $n became $is; done"
+    );
+    let life = pod.start(&Container::sh("all", &all));
+    for code in [0, 1, 2, 42, 69, 124, 125, 126, 127, 128, 137, 143, 255] {
+        run_in(&pod, ["--", "sh", "-c", &format!("exit {code}")]).code(code);
+    }
+    life.code(0);
+    assert_eq!(life.stdout(), "", "{life}");
+}
+
+#[test]
+fn a_death_by_a_signal_is_128_and_its_number() {
+    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    // Those that do not end a process: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH.
+    let deadly: Vec<i32> = (1..=64).filter(|number| ![17, 18, 19, 20, 21, 22, 23, 28].contains(number)).collect();
+    let list = deadly.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
+    let all = format!(
+        "for n in {list}; do {IMAGE} run -- {helper} die $n; is=$?; test $is = $((128+n)) || echo $n became $is; done"
+    );
+    let life = pod.start(&Container::sh("all", &all));
+    for number in [1, 9, 11, 15, 34, 64] {
+        run_in(&pod, ["--", helper, "die", &number.to_string()]).code(128 + number);
+    }
+    life.code(0);
+    assert_eq!(life.stdout(), "", "{life}");
+}
+
+#[test]
+fn what_cannot_be_run_has_codes_of_its_own() {
+    let Some(pod) = Pod::new() else { return };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (call, code) in [
+        (&["--", "/no/such/program"][..], 127),
+        (&["--", "no-such-program"], 127),
+        (&["--", "/etc/passwd"], 126),
+        (&["--", "/etc"], 126),
+        (&["--no-such-option", "--", "true"], 2),
+        (&["--grace", "x", "--", "true"], 2),
+        (&[], 2),
+        (&["--listen", &address, "--", "true"], 125),
+    ] {
+        let life = run_in(&pod, call.iter().copied());
+        life.code(code);
+        assert!(life.stderr().starts_with("podgate: "), "{life}");
+        podgate(["run"].iter().chain(call)).run().code(code);
+    }
+}
+
+#[test]
+fn every_signal_reaches_cmd() {
+    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let life = run_in(&pod, ["--", helper, "receive"]);
+    life.prints("up");
+    let running = podgate(["run", "--", helper, "receive"]).start();
+    eventually("the receiver", || running.stdout().contains("up").then_some(()));
+    // Real-time signals queue, wherever they are sent from; 64 ends the receiver.
+    let mut signals = forwardable();
+    for _ in 0..20 {
+        signals.extend([34, 35, 50, 63]);
+    }
+    // CONT and the stops discard each other while they are pending (signal(7)), so it is sent by itself.
+    signals.retain(|number| ![18, 64].contains(number));
+    signals.sort_unstable();
+    let got = |stdout: &dyn Fn() -> String, wanted: &[i32]| {
+        let all = || (received(&stdout()) == wanted).then_some(());
+        eventually_or("all of them", all, || format!("{wanted:?}\n{:?}", received(&stdout())));
+    };
+    let receivers: [(Pid, &dyn Fn() -> String); 2] =
+        [(life.pid(), &|| life.stdout()), (running.pid(), &|| running.stdout())];
+    for (pid, stdout) in receivers {
+        send(helper, pid, &signals);
+        got(stdout, &signals);
+        send(helper, pid, &[18]);
+        let mut more = signals.clone();
+        more.push(18);
+        more.sort_unstable();
+        got(stdout, &more);
+        send(helper, pid, &[64]);
+    }
+    life.code(0);
+    running.finish().code(0);
+}
+
+#[test]
+fn what_comes_while_podgate_starts_is_not_lost() {
+    let Some(helper) = helper() else { return };
+    // Those that are pending when it starts. One that tells to end needs no CMD.
+    for number in [1, 2, 3, 10, 12, 15] {
+        let done = inside(&[helper, "pending", &number.to_string(), "--"], ["run", "--", "echo", "started"]).run();
+        done.code(128 + number).prints("");
+    }
+    // The others are CMD's, when there is nothing to wait for. It inherits a mask with which it can wait for them.
+    let call = ["run", "--", helper, "receive"];
+    let done = inside(&[helper, "pending", "14", "18", "23", "28", "40", "40", "64", "--"], call).run();
+    assert_eq!(received(&done.code(0).stdout), [14, 18, 23, 28, 40, 40, 64], "{done}");
+    // A negative control: without them it does not come to its end.
+    let mut running = inside(&[helper, "pending", "40", "--"], call).start();
+    eventually("the receiver's answer", || running.stdout().contains("got 40").then_some(()));
+    assert!(!running.has_ended());
+}
+
+#[test]
+fn a_stop_at_any_moment_of_the_start_is_a_stop() {
+    for step in 0..60 {
+        let running = podgate(["run", "--", "sleep", "100"]).start();
+        // From before podgate's main to after CMD's exec; nothing waits for the moment, all are to be met.
+        thread::sleep(Duration::from_micros(100 * step));
+        running.signal(Signal::SIGTERM);
+        let done = running.finish();
+        assert!(done.status.code() == Some(143) || done.status.signal() == Some(15), "after {step}: {done}");
+        done.within(Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn cmd_gets_all_as_podgate_got_it() {
+    let Some(pod) = Pod::new() else { return };
+    let folder = Folder::new();
+    let show = "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; ls /proc/self/fd; pwd; env | grep -v '^_=' | sort; umask; ulimit -n; \
+                cat /proc/self/oom_score_adj; readlink /proc/self/fd/0";
+    // With a few signals blocked and ignored, a descriptor that is inherited, and an input of its own.
+    let python = "import os,signal,sys\nS=signal\nS.pthread_sigmask(S.SIG_BLOCK,{S.SIGTERM,S.SIGUSR2,S.SIGCHLD,40})\n\
+                  S.signal(S.SIGHUP,S.SIG_IGN)\nS.signal(S.SIGCHLD,S.SIG_IGN)\nS.signal(41,S.SIG_IGN)\n\
+                  S.signal(S.SIGPIPE,S.SIG_DFL)\nS.signal(S.SIGXFSZ,S.SIG_DFL)\n\
+                  os.execvp(sys.argv[1],sys.argv[1:])";
+    let odd = ["/usr/bin/python3", "-c", python];
+    for starter in [&[][..], &odd[..]] {
+        let here = folder.text("");
+        let container = |words: &[&str]| {
+            let words: Vec<&str> = starter.iter().chain(words).copied().collect();
+            Container::new("a", words).working_dir(&here).env("A", "b c").env("PODGATE_GRACE", "7s").umask("0027")
+        };
+        let (plain, wrapped) = (["sh", "-c", show], [IMAGE, "run", "--", "sh", "-c", show]);
+        let (plain, wrapped) = (pod.start(&container(&plain)), pod.start(&container(&wrapped)));
+        plain.code(0);
+        wrapped.code(0);
+        assert_eq!(wrapped.stdout(), plain.stdout());
+        // Not as PID 1.
+        let call = |mut words: Vec<&str>| {
+            let mut all = starter.to_vec();
+            all.append(&mut words);
+            output(Command::new(all[0]).args(&all[1..]).stdin(fs::File::open("/etc/passwd").unwrap()))
+        };
+        assert_eq!(call(vec![PODGATE, "run", "--", "sh", "-c", show]), call(vec!["sh", "-c", show]));
+    }
+}
+
+#[test]
+fn streams_and_arguments_are_cmds_own() {
+    let strange = OsStr::from_bytes(b"\xff\xfe\n");
+    let mut child = Command::new(PODGATE)
+        .args([
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "printf '%s|' \"$@\"; cat; echo complaint >&2",
+            "sh",
+            "",
+            "a b",
+            "--",
+            "--grace",
+            "$HOME",
+        ])
+        .arg(strange)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"from stdin").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.stdout, b"|a b|--|--grace|$HOME|\xff\xfe\n|from stdin");
+    assert_eq!(output.stderr, b"complaint\n");
+}
+
+#[test]
+fn no_orphan_stays_a_zombie() {
+    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let pid_1 = run_in(&pod, ["--", helper, "orphans", "300"]);
+    let elsewhere = podgate(["run", "--", helper, "orphans", "300"]).start();
+    // A negative control: a PID 1 that reaps nobody.
+    let careless = pod.start(&Container::sh("careless", &format!("{helper} orphans 60 & exec sleep 100")));
+    careless.prints("made");
+    eventually("zombies", || {
+        (careless.processes().iter().filter(|process| process.state == 'Z').count() >= 60).then_some(())
+    });
+    pid_1.prints("made");
+    eventually_or(
+        "podgate and CMD alone",
+        || (pid_1.processes().len() == 2).then_some(()),
+        || format!("{:?}", pid_1.processes()),
+    );
+    assert!(pid_1.is_running());
+    let cmd = cmd_of(elsewhere.pid(), "helper");
+    eventually("CMD's orphans made", || elsewhere.stdout().contains("made").then_some(()));
+    eventually_or(
+        "CMD alone",
+        || (children(elsewhere.pid()) == [cmd]).then_some(()),
+        || format!("{:?}", children(elsewhere.pid())),
+    );
+}
+
+#[test]
+fn cmd_does_not_outlive_podgate() {
+    let Some(pod) = Pod::new() else { return };
+    let life = run_in(&pod, ["--", "sleep", "100"]);
+    let inner = life.process("sleep").pid;
+    life.kill();
+    life.code(137);
+    assert!(is_gone(inner));
+    let running = podgate(["run", "--", "sleep", "100"]).start();
+    let cmd = cmd_of(running.pid(), "sleep");
+    running.signal(Signal::SIGKILL);
+    assert_eq!(running.finish().status.signal(), Some(9));
+    eventually("CMD's end", || is_gone(cmd).then_some(()));
+    // A negative control: a shell's child goes on.
+    let mut shell = Program::start(Command::new("sh").args(["-c", "sleep 100; true"]));
+    let orphan = cmd_of(shell.pid(), "sleep");
+    kill(shell.pid(), Signal::SIGKILL).unwrap();
+    eventually("the shell's end", || shell.has_ended());
+    assert!(!is_gone(orphan));
+}
+
+/// Something on a terminal of its own.
+struct Terminal(Child);
+
+impl Terminal {
+    fn start(call: &str) -> Self {
+        let mut command = Command::new("script");
+        command.args(["-qec", call, "/dev/null"]).env("SHELL", "/bin/sh").env("PS1", "");
+        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn types(&mut self, text: &str) {
+        self.0.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads until this is there.
+    fn shows(&mut self, text: &str) -> String {
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while !String::from_utf8_lossy(&seen).contains(text) {
+            let count = self.0.stdout.as_mut().unwrap().read(&mut byte).unwrap();
+            assert!(count > 0, "the end came before {text:?}: {:?}", String::from_utf8_lossy(&seen));
+            seen.push(byte[0]);
+        }
+        String::from_utf8_lossy(&seen).into_owned()
+    }
+
+    fn code(mut self) -> Option<i32> {
+        eventually("the terminal's end", || self.0.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Says whether it is in the foreground: its process group (5), and that of its terminal (8).
+const FOREGROUND: &str = "set -- $(cat /proc/$$/stat); test $5 = $8 && echo in-front || echo behind";
+
+#[test]
+fn cmd_has_the_terminal_and_gives_it_back() {
+    if !needs("script (bsdutils)", program("script", &[]).is_some()) {
+        return;
+    }
+    let folder = Folder::new();
+    let asks = folder.script("asks", &format!("{FOREGROUND}; read line; echo \"line is $line\""));
+    let mut terminal = Terminal::start(&format!("{PODGATE} run -- {asks}"));
+    terminal.shows("in-front");
+    terminal.types("hello\n");
+    terminal.shows("line is hello");
+    assert_eq!(terminal.code(), Some(0));
+
+    // Ctrl-C.
+    let mut terminal = Terminal::start(&format!(
+        "{PODGATE} run -- sh -c 'trap \"exit 33\" INT; echo up; while :; do sleep 0.05; done'"
+    ));
+    terminal.shows("up");
+    terminal.types("\x03");
+    assert_eq!(terminal.code(), Some(33));
+
+    // Afterwards, whoever started it can read again.
+    let after = folder.script("after", &format!("{PODGATE} run -- true; {FOREGROUND}; read line; echo \"then $line\""));
+    let mut terminal = Terminal::start(&after);
+    terminal.shows("in-front");
+    terminal.types("more\n");
+    terminal.shows("then more");
+    assert_eq!(terminal.code(), Some(0));
+
+    // In the background of a shell with job control it takes nothing away.
+    let behind = folder.script(
+        "behind",
+        &format!("set -m; {PODGATE} run -- sh -c '{FOREGROUND}; exit 5' & wait $!; echo \"code $?\"; {FOREGROUND}; read line; echo \"shell has $line\""),
+    );
+    let mut terminal = Terminal::start(&behind);
+    terminal.shows("behind");
+    terminal.shows("code 5");
+    terminal.shows("in-front");
+    terminal.types("mine\n");
+    terminal.shows("shell has mine");
+    assert_eq!(terminal.code(), Some(0));
+}
+
+/// Goes on, and says which signals it gets.
+fn says_signals(more: &str) -> String {
+    let traps: String =
+        ["HUP", "INT", "QUIT", "USR1", "TERM"].map(|name| format!("trap 'echo got-{name}' {name}; ")).concat();
+    format!("{traps}{more} echo up; while :; do sleep 0.02; done")
+}
+
+#[test]
+fn signals_are_mapped_and_dropped() {
+    let Some(pod) = Pod::new() else { return };
+    let script = says_signals("trap 'echo got-QUIT; exit 3' QUIT;");
+    let life = run_in(&pod, ["--map-signal", "TERM=QUIT", "--map-signal", "HUP=none", "--", "sh", "-c", &script]);
+    life.prints("up");
+    life.signal(Signal::SIGHUP);
+    life.signal(Signal::SIGUSR1);
+    life.prints("got-USR1");
+    life.signal(Signal::SIGTERM);
+    life.code(3);
+    assert_eq!(life.stdout(), "up\ngot-USR1\ngot-QUIT\n");
+    // From the environment; and without it, HUP arrives.
+    let script = says_signals("trap 'exit 4' HUP;");
+    let life = pod.start(
+        &Container::podgate("a", ["run", "--", "sh", "-c", &script]).env("PODGATE_MAP_SIGNAL", "USR1=HUP\nINT=none"),
+    );
+    life.prints("up");
+    life.signal(Signal::SIGINT);
+    life.signal(Signal::SIGUSR1);
+    life.code(4);
+    assert_eq!(life.stdout(), "up\n");
+    let life = run_in(&pod, ["--", "sh", "-c", &script]);
+    life.prints("up");
+    life.signal(Signal::SIGHUP);
+    life.code(4);
+}
+
+#[test]
+fn a_group_gets_signals_only_if_it_is_asked_for() {
+    let Some(pod) = Pod::new() else { return };
+    let script = "sh -c 'trap \"echo inner\" USR1; echo inner-up; while :; do sleep 0.02; done' & \
+                  trap 'echo outer' USR1; while :; do sleep 0.02; done";
+    for is_group in [true, false] {
+        let option: &[&str] = if is_group { &["--signal-group"] } else { &[] };
+        let life = run_in(&pod, option.iter().copied().chain(["--", "bash", "-c", script]));
+        life.prints("inner-up");
+        // A sleep in the group dies of it, too; what has a trap goes on.
+        life.signal(Signal::SIGUSR1);
+        life.prints("outer");
+        if is_group {
+            life.prints("inner\n");
+        } else {
+            // Whatever went to the group would have come with the first of three.
+            for count in 2..4 {
+                life.signal(Signal::SIGUSR1);
+                eventually("outer again", || (life.stdout().matches("outer").count() == count).then_some(()));
+            }
+            assert!(!life.stdout().contains("inner\n"), "{life}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_is_what_stop_signal_says() {
+    let Some(pod) = Pod::new() else { return };
+    let script = says_signals("trap 'echo got-QUIT; exit 6' QUIT;");
+    for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
+        let life = run_in(&pod, ["--stop-signal", "QUIT", "--", "sh", "-c", &script]);
+        life.prints("up");
+        life.signal(signal);
+        life.code(6);
+        assert_eq!(life.stdout(), "up\ngot-QUIT\n");
+    }
+    let life = run_in(&pod, ["--ok-exit", "143", "--", "sleep", "100"]);
+    life.process("sleep");
+    life.signal(Signal::SIGTERM);
+    life.code(0);
+    let life = run_in(&pod, ["--", "sleep", "100"]);
+    life.process("sleep");
+    life.signal(Signal::SIGTERM);
+    life.code(143);
+    run_in(&pod, ["--ok-exit", "7", "--ok-exit", "9", "--", "sh", "-c", "exit 9"]).code(0);
+    run_in(&pod, ["--ok-exit", "7", "--", "sh", "-c", "exit 8"]).code(8);
+}
+
+#[test]
+fn who_does_not_heed_a_stop_is_killed_when_the_grace_is_over() {
+    let Some(pod) = Pod::new() else { return };
+    let call = ["--grace", "700ms", "--stop-margin", "100ms", "--", "sh", "-c", &says_signals("")];
+    let life = run_in(&pod, call);
+    life.prints("up");
+    let told = Instant::now();
+    life.signal(Signal::SIGTERM);
+    life.prints("got-TERM");
+    // A second one is passed on as well, and does not lengthen the grace.
+    life.signal(Signal::SIGTERM);
+    eventually("both", || (life.stdout().matches("got-TERM").count() == 2).then_some(()));
+    let end = life.code(137);
+    assert!(end.at.duration_since(told) >= Duration::from_millis(650), "{life}");
+    assert!(life.stderr().contains("the command has not ended within 700ms"), "{life}");
+    // The default is long.
+    let life = run_in(&pod, ["--", "sh", "-c", &says_signals("")]);
+    life.prints("up");
+    life.signal(Signal::SIGTERM);
+    life.prints("got-TERM");
+    thread::sleep(Duration::from_secs(1));
+    assert!(life.is_running());
+}
+
+#[test]
+fn gates_have_codes_of_their_own() {
+    let Some(pod) = Pod::new() else { return };
+    let closed = ClosedPort::new();
+    let closed = closed.tcp();
+    let quick = "trap 'exit 0' TERM; echo up; while :; do sleep 0.02; done";
+    // Before it is ready, and after.
+    let life = run_in(&pod, ["--ready", &closed, "--", "sh", "-c", quick]);
+    life.prints("up");
+    life.signal(Signal::SIGTERM);
+    life.code(143);
+    let life = run_in(&pod, ["--", "sh", "-c", quick]);
+    life.prints("up");
+    life.signal(Signal::SIGTERM);
+    life.code(0);
+    // While the gate is closed.
+    let life = run_in(&pod, ["--after", &closed, "--", "echo", "started"]);
+    life.says("refused");
+    life.signal(Signal::SIGTERM);
+    life.code(143);
+    assert_eq!(life.stdout(), "");
+    let gate = ["--after", &closed, "--after-timeout", "300ms"];
+    let life = run_in(&pod, gate.into_iter().chain(["--", "echo", "started"]));
+    life.code(124);
+    assert_eq!(life.stdout(), "");
+    let life = run_in(&pod, gate.into_iter().chain(["--on-timeout", "run", "--", "sh", "-c", "echo started; exit 5"]));
+    life.code(5);
+    assert_eq!(life.stdout(), "started\n");
+    run_in(&pod, ["--after", "file:///", "--", "sh", "-c", "exit 5"]).code(5);
+}
+
+/// Wake-ups, and CPU time in ticks.
+fn effort(pid: Pid) -> (u64, u64) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
+    let ticks = after_name[11].parse::<u64>().unwrap() + after_name[12].parse::<u64>().unwrap();
+    (field(pid, "voluntary_ctxt_switches").unwrap().parse().unwrap(), ticks)
+}
+
+#[test]
+fn it_sleeps_while_nothing_happens() {
+    let Some(pod) = Pod::new() else { return };
+    let sleeper = |name: &str, options: &[&str]| {
+        let words = ["run"].iter().chain(options).chain(&["--", "sleep", "100"]);
+        let life = pod.start(&Container::podgate(name, words));
+        life.process("sleep");
+        life
+    };
+    let alone = sleeper("alone", &[]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let named = sleeper("named", &["--name", "named", "--listen", &port.to_string()]);
+    let watches = sleeper("watches", &["--name", "watches", "--outlive", "named"]);
+    let lives = [&alone, &named, &watches];
+    for life in lives {
+        eventually("sleep", || field(life.pid(), "State")?.starts_with('S').then_some(()));
+    }
+    // It has seen its own files change.
+    thread::sleep(Duration::from_millis(500));
+    let before = lives.map(|life| effort(life.pid()));
+    thread::sleep(Duration::from_secs(3));
+    let after = lives.map(|life| effort(life.pid()));
+    assert_eq!(after[0], before[0], "nobody is watched");
+    assert_eq!(after[1], before[1], "a name and an endpoint alone");
+    let wakes = after[2].0 - before[2].0;
+    assert!((1..=6).contains(&wakes), "{wakes} wake-ups in 3 s");
+    assert!(after[2].1 - before[2].1 <= 1, "{:?} {:?}", before[2], after[2]);
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_does_no_harm() {
+    let Some(helper) = helper() else { return };
+    let folder = Folder::new();
+    for is_full in [false, true] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let reader = if is_full {
+            // As much as goes in, a page at a time: what is left is less than a line.
+            nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+            while writer.write(&[b'x'; 4096]).is_ok() {}
+            while writer.write(b"x").is_ok() {}
+            nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
+            Some(reader)
+        } else {
+            None
+        };
+        let told = folder.text(if is_full { "full" } else { "closed" });
+        // Under -v it tells of each signal. The receiver would tell of a SIGPIPE.
+        let mut child = Program::start(
+            Command::new(PODGATE)
+                .args(["run", "-v", "--map-signal", "USR1=none", "--after", "file:///", "--", helper, "receive"])
+                .stdout(fs::File::create(&told).unwrap())
+                .stderr(writer),
+        );
+        let got = |text: &str| fs::read_to_string(&told).unwrap().contains(text).then_some(());
+        eventually("the receiver", || got("up"));
+        for _ in 0..5 {
+            send(helper, child.pid(), &[10]);
+        }
+        send(helper, child.pid(), &[40]);
+        eventually_or("a signal that comes after lines", || got("got 40"), || format!("full: {is_full}"));
+        send(helper, child.pid(), &[64]);
+        assert_eq!(eventually("its end", || child.has_ended()).code(), Some(0));
+        assert_eq!(received(&fs::read_to_string(&told).unwrap()), [40, 64], "full: {is_full}");
+        drop(reader);
+    }
+}
+
+#[test]
+fn it_says_what_it_was_told_to_say() {
+    let closed = ClosedPort::new();
+    let closed = closed.tcp();
+    let run = |options: &[&str]| -> Done {
+        podgate(["run"].iter().chain(options).chain(&["--after", &closed, "--after-timeout", "200ms", "--", "true"]))
+            .run()
+    };
+    let done = run(&["--log-format", "json"]);
+    done.code(124);
+    assert!(
+        !done.stderr.is_empty() && done.stderr.lines().all(|line| line.starts_with('{') && line.ends_with('}')),
+        "{done}"
+    );
+    let plain = run(&[]);
+    plain.code(124).says("podgate: gave up after 200ms");
+    podgate(["run", "--quiet", "--", "sh", "-c", "echo mine >&2"]).run().code(0).prints("");
+    let quiet = run(&["--quiet"]);
+    assert!(quiet.code(124).stderr.lines().count() <= 1, "{quiet}");
+    // Nothing is said where all is well.
+    let done = podgate(["run", "--", "true"]).run();
+    assert_eq!(done.code(0).stderr, "", "{done}");
+}
+
+#[test]
+fn variables_do_as_options_do() {
+    let closed = ClosedPort::new();
+    let closed = closed.tcp();
+    podgate(["run", "--", "true"]).env("PODGATE_AFTER", &closed).env("PODGATE_AFTER_TIMEOUT", "100ms").run().code(124);
+    podgate(["run", "--", "sh", "-c", "exit 3"]).env("PODGATE_OK_EXIT", "4\n3").run().code(0);
+    podgate(["run", "--ok-exit", "4", "--", "sh", "-c", "exit 3"]).env("PODGATE_OK_EXIT", "3").run().code(3);
+    podgate(["run", "--", "true"]).env("PODGATE_GRACE", "1.5s").run().code(2).says("PODGATE_GRACE");
+    podgate(["run", "--", "true"]).env("PODGATE_STOP_SIGNAL", "TREM").run().code(2).says("TREM");
+    let mut call =
+        inside(AS_PID_1, ["run", "--after", &closed, "--", "sh", "-c", "exit 5"]).env("PODGATE_DISABLE", "gates");
+    call = call.env("PODGATE_AFTER_TIMEOUT", "20s");
+    call.run().code(5).says("PODGATE_DISABLE").within(Duration::from_secs(10));
+    podgate(["run", "--name", "a", "--", "sh", "-c", "exit 6"])
+        .env("PODGATE_DISABLE", "all")
+        .run()
+        .code(6)
+        .says("PODGATE_DISABLE");
+}
