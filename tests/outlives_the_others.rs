@@ -136,7 +136,7 @@ fn a_hold_that_runs_out_is_told_loudly_and_ends() {
     proxy.signal(Signal::SIGTERM);
     let begin = proxy.says("holding SIGTERM back from the command until app has ended, 800ms at most");
     let end = proxy.says("the grace period is nearly over and app still lives");
-    proxy.says("and --grace with it (now 1s 500ms)");
+    proxy.says("and --grace with it (now 1.5s)");
     assert!(end.duration_since(begin) >= Duration::from_millis(750), "{proxy}");
     proxy.code(5);
     assert!(proxy.prints("told") >= end - Duration::from_millis(50) && app.is_running(), "{proxy}");

@@ -313,7 +313,8 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
 
 #[test]
 fn doctor_finds_each_thing_that_is_wrong() {
-    let Some(pod) = Pod::new() else { return };
+    // With space for a binary.
+    let Some(pod) = Pod::with_volume("size=64m") else { return };
     let a = || onlooker("a");
     doctor(&pod, &a().no_volume(), "", 1, &["WRONG volume: \"/run/podgate\": it is not there; mount one emptyDir"]);
     doctor(

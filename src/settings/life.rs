@@ -158,7 +158,12 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
 
     let grace = value(typed, "grace", duration::positive)?;
     let margin = value(typed, "stop-margin", duration::delay)?;
-    let (grace, margin) = budget(grace, margin)?;
+    let (grace, margin) = if is_joined {
+        // It cannot hold a stop back, so nothing is to be kept of the grace.
+        (grace.map_or(GRACE, |(_, grace)| grace), Duration::ZERO)
+    } else {
+        budget(grace, margin)?
+    };
     let absent_timeout = value(typed, "absent-timeout", duration::limit)?;
     if let (Some((source @ Source::Flag(_), _)), None) = (&absent_timeout, &until) {
         return Err(Stop::Wrong(format!(
