@@ -7,7 +7,6 @@ use crate::support::cast::{
 use crate::support::kubelet::{Phase, RestartPolicy};
 use crate::support::pod::{Container, Life, Pod, VOLUME};
 use crate::support::server::Server;
-use crate::support::{PODGATE, eventually};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::time::Duration;
@@ -79,8 +78,6 @@ fn cmds_own_end_gives_the_code() {
 
 #[test]
 fn when_nothing_is_restarted() {
-    let Some(pod) = Pod::new() else { return };
-    drop(pod);
     for (policy, ends, expected) in [
         ("auto", Ends::With(0), Some(0)),
         ("auto", Ends::With(3), Some(3)),
@@ -231,8 +228,7 @@ fn what_the_main_states_itself_goes_before_what_the_sidecar_thinks() {
 
 #[test]
 fn asked_to_quit() {
-    let port = |_| format!("--listen 127.0.0.1:{}", free_port());
-    let listen = port(());
+    let listen = format!("--listen 127.0.0.1:{}", free_port());
     for (options, code) in [
         ("", 6),
         ("--ready file:///", 6),
@@ -330,7 +326,11 @@ fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
     let listen = format!("--listen 127.0.0.1:{}", taken.port());
     let podgate = |words: &[&str]| Container::podgate("main", [&["run", "--name", "main"], words].concat());
     for (main, code, says) in [
-        (podgate(&["--after", "file:///no", "--after-timeout", "100ms", "--", "true"]), 124, "gave up after"),
+        (
+            podgate(&["--after", "file:///no", "--after-timeout", "100ms", "--", "true"]),
+            124,
+            "raise --after-timeout, or",
+        ),
         (podgate(&["--needs", "db", "--after-timeout", "100ms", "--", "true"]), 124, "ready:db"),
         (podgate(&["--grace", "soon", "--", "true"]), 2, "--grace"),
         (podgate(&["--until", "Main!", "--", "true"]), 2, "--until"),
@@ -434,6 +434,55 @@ fn the_normal_pair_is_no_cycle() {
     let_end(&pod, "main");
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
     assert_eq!((play.codes("main"), play.codes("proxy")), (vec![69, 0], vec![137, 0]), "{play}");
+}
+
+#[test]
+fn the_normal_pair_is_deleted_in_its_order() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(NEVER),
+        [
+            run("main", "--needs proxy", &slow_server(0, 0.3)),
+            run("proxy", "--until main --grace 20s --stop-margin 1s", &server(0)),
+        ],
+    );
+    play.life("main").prints("up");
+    comes(&pod, "main", "ready");
+    play.delete(LONG);
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert!(play.life("main").prints("ended") <= play.life("proxy").prints("told"), "{play}");
+}
+
+#[test]
+fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
+    let Some(pod) = Pod::new() else { return };
+    let main = pod.start(&run("main", "--needs proxy --after-timeout 100ms --on-timeout run", &server(0)));
+    main.prints("up");
+    // Once it has come, it may be lost.
+    let proxy = pod.start(&run("proxy", "", &server(0)));
+    main.says("proxy is ready");
+    proxy.signal(Signal::SIGTERM);
+    proxy.code(0);
+    main.code(69);
+    // And one that stays away does no harm at all.
+    fs::remove_file(pod.volume().join("proxy.record")).unwrap();
+    let main = pod.start(&run("main", "--needs proxy --after-timeout 100ms --on-timeout run", &job("main", 3)));
+    main.prints("up");
+    comes(&pod, "main", "ready");
+    let_end(&pod, "main");
+    main.code(3);
+}
+
+#[test]
+fn a_sidecar_that_still_waits_completes_too() {
+    for code in [0, 3] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = pod.start(&run("proxy", &format!("--until main --after file://{VOLUME}/no"), "echo started"));
+        comes(&pod, "proxy", "waiting");
+        pod.start(&run("main", "", &format!("exit {code}"))).code(code);
+        proxy.code(code);
+        assert_eq!(proxy.stdout(), "");
+    }
 }
 
 #[test]
@@ -722,7 +771,4 @@ fn the_quit_endpoint_ends_it_with_success() {
     podgate_in(&onlooker, &format!("quit {url}")).code(0).says("has quit after");
     proxy.code(0);
     assert_eq!(line(&pod, "proxy", "exit").as_deref(), Some("0"));
-    // And without a container around it.
-    assert!(fs::metadata(PODGATE).is_ok());
-    eventually("its port to be free", || std::net::TcpListener::bind(("127.0.0.1", port)).ok());
 }

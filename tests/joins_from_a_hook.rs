@@ -183,6 +183,7 @@ fn a_broadcast_does_not_end_it() {
     let agent = agent(&main);
     main.exec(["sh", "-c", "kill -HUP -1"]);
     main.exec(["sh", "-c", "kill -INT -1"]);
+    main.exec(["sh", "-c", "kill -TERM -1"]);
     for signal in [Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGPIPE] {
         kill(agent.pid, signal).unwrap();
     }

@@ -510,6 +510,20 @@ fn without_members_an_image_runs_alone() {
 }
 
 #[test]
+fn without_members_nobody_waits_for_one() {
+    let Some(pod) = Pod::new() else { return };
+    for word in ["members", "all"] {
+        let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", word));
+        podgate_in(&o, "wait ready:a gone:b").code(0).says("PODGATE_DISABLE is set").within(LONG);
+        podgate_in(&o, "wait ready:a -- echo started").code(0).prints("started\n");
+        podgate_in(&o, "quit member:a").code(0).says("PODGATE_DISABLE is set").within(LONG);
+    }
+    // Only members are: the other checks count.
+    let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", "members"));
+    podgate_in(&o, "wait --timeout 100ms ready:a file:///no").code(124).says("file:///no");
+}
+
+#[test]
 fn a_ready_that_rests_on_another_member() {
     let Some(pod) = Pod::new() else { return };
     let a = pod.start(&run("a", "--ready ready:b", &server(0)));
