@@ -200,6 +200,8 @@ pub(crate) struct Quitting {
     pub(crate) trust: Arc<Trust>,
     /// Does `PODGATE_DISABLE` say that nobody is asked?
     pub(crate) is_disabled: bool,
+    /// The members that are not asked, because `PODGATE_DISABLE` says that there are none.
+    pub(crate) skipped: Vec<Name>,
 }
 
 impl Quitting {
@@ -225,9 +227,7 @@ pub(crate) fn quitting(typed: &Typed) -> Result<(Quitting, Place), Stop> {
         let cause = "is on the volume, and --dir none says that there is none; say --dir /run/podgate";
         return Err(bad(&given.source, &format!("member:{member}"), cause));
     }
-    if off.members {
-        members.clear();
-    }
+    let skipped = if off.members && !off.quits { std::mem::take(&mut members) } else { Vec::new() };
     let urls: Vec<&Url> = targets.iter().filter(|it| it.preset.is_none()).map(|it| &it.url).collect();
     let trust = Arc::new(trust(typed, &urls, !off.quits)?);
     let limits = Limits {
@@ -235,7 +235,7 @@ pub(crate) fn quitting(typed: &Typed) -> Result<(Quitting, Place), Stop> {
         all: value(typed, "timeout", duration::limit)?.map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it).duration(),
         option: "--timeout",
     };
-    Ok((Quitting { targets, members, limits, trust, is_disabled: off.quits }, place))
+    Ok((Quitting { targets, members, limits, trust, is_disabled: off.quits, skipped }, place))
 }
 
 /// Reads targets.

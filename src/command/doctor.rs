@@ -206,7 +206,9 @@ pub(super) fn replaceable(volume: Option<&Path>) -> Option<String> {
              mounted readOnly here"
         ));
     }
-    let is_open = is_plain(folder) == Some(false) && access(folder, AccessFlags::W_OK).is_ok();
+    // A file that is a mount by itself (subPath) is not replaced by way of its folder.
+    let place = if mount_id(folder) == Some(mount) { folder } else { path.as_path() };
+    let is_open = is_plain(place) == Some(false) && access(place, AccessFlags::W_OK).is_ok();
     is_open.then(|| {
         format!(
             "{path:?} lies on a volume that is mounted writable here, so that it can be replaced; mount it readOnly: true in every \

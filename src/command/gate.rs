@@ -373,7 +373,7 @@ impl<'a> Driver<'a> {
     }
 
     /// The last line of a wait that did not open the gate: what, how long, why, and what to do.
-    pub(super) fn failure(&self, verdict: Verdict, waited: Duration) -> Line {
+    pub(super) fn failure(&self, verdict: Verdict, waited: Duration, limit: &str) -> Line {
         let now = self.now();
         let failed = match verdict {
             Verdict::Failed(index) if self.need == Need::All => {
@@ -416,7 +416,7 @@ impl<'a> Driver<'a> {
                     (_, _) if self.need == Need::Any => format!("none of {open} checks passed: {}", self.summary()),
                     (_, _) => format!("{open} of {} checks did not pass: {}", self.checks.len(), self.summary()),
                 };
-                let longer = if verdict == Verdict::TimedOut { "raise --timeout, or " } else { "" };
+                let longer = if verdict == Verdict::TimedOut { format!("raise {limit}, or ") } else { String::new() };
                 format!("gave up after {}: {what}; {longer}{remedy}", show(waited))
             }
         };

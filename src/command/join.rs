@@ -162,7 +162,7 @@ fn wait(
             Err(Exit::Signal(number))
         }
         Ok(verdict @ (Verdict::TimedOut | Verdict::Failed(_))) => {
-            report.failure(&driver.failure(verdict, answer.waited));
+            report.failure(&driver.failure(verdict, answer.waited, "--timeout"));
             Err(Exit::TimedOut)
         }
         Err(error) => {

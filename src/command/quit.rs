@@ -32,6 +32,11 @@ pub(super) fn run(settings: Quitting, place: &Place, report: &mut Report, signal
         report.line(&Line::new(Severity::Info, "disabled", text));
         return Exit::Passed;
     }
+    if !settings.skipped.is_empty() {
+        let skipped: Vec<String> = settings.skipped.iter().map(|name| format!("member:{name}")).collect();
+        let text = format!("PODGATE_DISABLE is set: not asking {skipped:?} to quit");
+        report.line(&Line::new(Severity::Info, "disabled", text));
+    }
     let volume = match (!settings.members.is_empty()).then(|| open_volume(place)).transpose() {
         Ok(volume) => volume,
         Err(Failed(text)) => {

@@ -246,7 +246,7 @@ impl<'a> Runner<'a> {
             Verdict::Stopped(_) => false,
             Verdict::TimedOut | Verdict::Failed(_) => {
                 let limit = self.settings.after_gate.timeout.filter(|_| verdict == Verdict::TimedOut);
-                let mut line = driver.failure(verdict, limit.unwrap_or_else(|| driver.waited()));
+                let mut line = driver.failure(verdict, limit.unwrap_or_else(|| driver.waited()), "--after-timeout");
                 match self.settings.on_timeout {
                     OnTimeout::Fail => self.report.failure(&line),
                     OnTimeout::Run => {
@@ -520,7 +520,7 @@ impl<'a> Runner<'a> {
         match verdict {
             Verdict::Opened => self.event(Event::Ready),
             Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => {
-                let mut line = driver.failure(verdict, driver.waited());
+                let mut line = driver.failure(verdict, driver.waited(), "--after-timeout");
                 line.severity = Severity::Warning;
                 line.text.push_str("; it will not be published as ready");
                 self.report.line(&line);

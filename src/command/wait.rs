@@ -65,7 +65,7 @@ pub(super) fn run(
         Verdict::TimedOut => Exit::TimedOut,
         Verdict::Failed(_) => Exit::NotPassed,
     };
-    let mut line = driver.failure(verdict, answer.waited);
+    let mut line = driver.failure(verdict, answer.waited, "--timeout");
     match on_timeout {
         OnTimeout::Fail => {
             report.failure(&line);

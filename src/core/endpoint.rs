@@ -71,7 +71,7 @@ fn reply_to(method: &[u8], path: &[u8], is_local: bool, state: State<'_>) -> Ans
         b"/quitquitquit" => reply(405, Some("Allow: POST"), is_head),
         b"/ready" | b"/status" if !reads => reply(405, Some("Allow: GET, HEAD"), is_head),
         b"/ready" => reply(if state.is_ready { 200 } else { 503 }, None, is_head),
-        b"/status" => full(200, Some("Content-Type: application/json"), &(state.status)(), is_head),
+        b"/status" => full(200, Some("Content-Type: application/json"), (state.status)().trim_end(), is_head),
         _ => reply(404, None, is_head),
     }
 }

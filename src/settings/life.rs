@@ -158,7 +158,12 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
 
     let grace = value(typed, "grace", duration::positive)?;
     let margin = value(typed, "stop-margin", duration::delay)?;
-    let (grace, margin) = budget(grace, margin)?;
+    let (grace, margin) = if is_joined {
+        // It cannot hold a stop back, so nothing is to be kept of the grace.
+        (grace.map_or(GRACE, |(_, grace)| grace), Duration::ZERO)
+    } else {
+        budget(grace, margin)?
+    };
     let absent_timeout = value(typed, "absent-timeout", duration::limit)?;
     if let (Some((source @ Source::Flag(_), _)), None) = (&absent_timeout, &until) {
         return Err(Stop::Wrong(format!(
@@ -190,7 +195,8 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
             absent_timeout: absent_timeout.and_then(|(_, timeout)| timeout.duration()),
             has_ready: !ready.is_empty(),
             serves,
-            gate_proves_needs: needs.is_some(),
+            // Where CMD runs all the same, the gate has seen nobody.
+            gate_proves_needs: needs.is_some() && on_timeout == OnTimeout::Fail,
             is_joined,
             acted: Vec::new(),
         },
@@ -229,7 +235,12 @@ impl Life {
         }
         if off.members {
             let is_member = |check: &Check| check.kind.member().is_some();
-            if self.name.is_some() || !self.members.is_empty() || self.after.iter().chain(&self.ready).any(is_member) {
+            let asks = self.quits.as_ref().is_some_and(|quits| !quits.members.is_empty());
+            if self.name.is_some()
+                || !self.members.is_empty()
+                || asks
+                || self.after.iter().chain(&self.ready).any(is_member)
+            {
                 self.skipped.push("taking no part as a member, and looking at none".to_owned());
             }
             self.name = None;
@@ -340,7 +351,14 @@ fn quits(typed: &Typed, policy: Policy) -> Result<Option<Quitting>, Stop> {
     let urls: Vec<&Url> = targets.iter().filter(|it| it.preset.is_none()).map(|it| &it.url).collect();
     let trust = Arc::new(trust(typed, &urls, !disabled()?.quits)?);
     let limits = Limits { attempt, all: timeout.duration(), option: "--quit-timeout" };
-    Ok((!all.is_empty()).then_some(Quitting { targets, members, limits, trust, is_disabled: false }))
+    Ok((!all.is_empty()).then_some(Quitting {
+        targets,
+        members,
+        limits,
+        trust,
+        is_disabled: false,
+        skipped: Vec::new(),
+    }))
 }
 
 type Named = Option<(Source, Vec<Name>)>;

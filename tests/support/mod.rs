@@ -3,6 +3,7 @@
 //! Whatever is started is ended by its handle's drop. What the machine cannot do fails loudly under CI and is skipped with a printed
 //! reason elsewhere: see [`needs`].
 
+pub mod cast;
 pub mod kubelet;
 pub mod pod;
 pub mod server;

@@ -1,0 +1,774 @@
+//! A container ends with the others: each row of the table of exit codes, under each restart policy, with real containers.
+
+use crate::support::cast::{
+    NEVER, comes, deaf_server, job, job_in_lives, let_end, line, onlooker, podgate_in, record, rules, run, server,
+    slow_server,
+};
+use crate::support::kubelet::{Phase, RestartPolicy};
+use crate::support::pod::{Container, Life, Pod, VOLUME};
+use crate::support::server::Server;
+use nix::sys::signal::Signal;
+use std::fs;
+use std::time::Duration;
+
+/// Generous: nothing here takes so long but by a fault.
+const LONG: Duration = Duration::from_secs(15);
+/// `--linger` that is not to end while the test runs.
+const LINGERS: &str = "--restart-policy on-failure --linger 10m";
+
+/// How a main container ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    With(i32),
+    /// SIGKILL to the whole container.
+    Lost,
+}
+
+impl Ends {
+    fn code(self) -> i32 {
+        match self {
+            Self::With(code) => code,
+            Self::Lost => 137,
+        }
+    }
+}
+
+/// Lets a job of [`job`] end that way.
+fn end(pod: &Pod, main: &Life, ends: Ends) {
+    main.prints("up");
+    match ends {
+        Ends::With(_) => let_end(pod, "main"),
+        Ends::Lost => main.kill(),
+    }
+    main.code(ends.code());
+}
+
+/// Waits until all of them are up.
+fn up<'a>(lives: impl IntoIterator<Item = &'a Life>) {
+    for life in lives {
+        life.prints("up");
+    }
+}
+
+fn main_that(ends: Ends, options: &str) -> Container {
+    run("main", options, &job("main", ends.code()))
+}
+
+#[test]
+fn cmds_own_end_gives_the_code() {
+    let Some(pod) = Pod::new() else { return };
+    for (script, options, code) in [
+        ("exit 0", "", 0),
+        ("exit 3", "", 3),
+        ("exit 255", "", 255),
+        ("kill -9 $$", "", 137),
+        ("kill -TERM $$", "", 143),
+        ("kill -TERM $$", "--ok-exit 143", 0),
+        ("exit 3", "--ok-exit 143 --ok-exit 3", 0),
+        ("exit 4", "--until other", 4),
+        ("exit 5", "--restart-policy never", 5),
+    ] {
+        let life = pod.start(&run("a", options, script));
+        life.code(code);
+        let told = (line(&pod, "a", "state"), line(&pod, "a", "exit"));
+        assert_eq!(told, (Some("exited".to_owned()), Some(code.to_string())), "{script}\n{life}");
+    }
+    assert_eq!(line(&pod, "a", "incarnation").as_deref(), Some("9"));
+}
+
+#[test]
+fn when_nothing_is_restarted() {
+    for (policy, ends, expected) in [
+        ("auto", Ends::With(0), Some(0)),
+        ("auto", Ends::With(3), Some(3)),
+        ("auto", Ends::Lost, Some(137)),
+        ("never", Ends::With(0), Some(0)),
+        ("never", Ends::With(3), Some(0)),
+        ("never", Ends::Lost, Some(0)),
+        ("on-failure", Ends::With(0), Some(0)),
+        ("on-failure", Ends::With(3), Some(3)),
+        ("on-failure", Ends::Lost, Some(137)),
+        ("always", Ends::With(0), None),
+        ("always", Ends::With(3), None),
+        ("always", Ends::Lost, None),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let what = format!("{policy}, main ends {ends:?}");
+        let options = format!("--until main --linger 300ms --restart-policy {policy}");
+        // Whatever its command says to the stop signal.
+        let play = pod.play(rules(NEVER), [run("proxy", &options, &server(9)), main_that(ends, "")]);
+        let proxy = play.life("proxy");
+        proxy.prints("up");
+        end(&pod, &play.life("main"), ends);
+        proxy.says(if ends == Ends::Lost { "main was lost" } else { "main ended with exit code" });
+        let Some(code) = expected else {
+            assert_eq!(play.phase(), Phase::Running, "{what}\n{play}");
+            // It would have ended by now, had it acted on what it has said; and it hears what it is told.
+            proxy.signal(Signal::SIGTERM);
+            proxy.code(9);
+            continue;
+        };
+        let phase = play.finish();
+        assert_eq!(play.codes("proxy"), [code], "{what}\n{play}");
+        assert_eq!(line(&pod, "proxy", "exit"), Some(code.to_string()), "{what}");
+        let is_fine = ends == Ends::With(0);
+        assert_eq!(phase, if is_fine { Phase::Succeeded } else { Phase::Failed }, "{what}\n{play}");
+    }
+}
+
+#[test]
+fn when_what_failed_is_restarted() {
+    for (policy, proxy, says) in [
+        // Both are restarted.
+        ("auto", &[3, 0][..], "the exit code will be 3"),
+        // It stays through the failure.
+        (LINGERS, &[0], "main ended with exit code 3"),
+        // The wrong policy for this pod: the retry is without a sidecar.
+        ("never", &[0], "one of them with exit code 3"),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let policy = policy.strip_prefix("--restart-policy ").unwrap_or(policy);
+        let options = format!("--until main --restart-policy {policy}");
+        let play = pod.play(
+            rules(RestartPolicy::OnFailure),
+            [run("proxy", &options, &server(9)), run("main", "", &job_in_lives("main", &[3, 0]))],
+        );
+        assert_eq!(play.finish(), Phase::Succeeded, "{policy}\n{play}");
+        assert_eq!(play.codes("main"), [3, 0], "{policy}\n{play}");
+        assert_eq!(play.codes("proxy"), proxy, "{policy}\n{play}");
+        assert!(play.lives("proxy")[0].stderr().contains(says), "{policy}\n{play}");
+    }
+}
+
+#[test]
+fn a_main_that_is_killed_and_restarted_is_waited_for() {
+    for (policy, proxy) in [("auto", &[137, 0][..]), ("on-failure --linger 10m", &[0])] {
+        let Some(pod) = Pod::new() else { return };
+        let options = format!("--until main --restart-policy {policy}");
+        let play = pod
+            .play(rules(RestartPolicy::OnFailure), [run("proxy", &options, &server(0)), main_that(Ends::With(0), "")]);
+        play.life("proxy").prints("up");
+        end(&pod, &play.nth_life("main", 0), Ends::Lost);
+        play.nth_life("main", 1).prints("up");
+        if proxy.len() > 1 {
+            play.nth_life("proxy", 1).prints("up");
+        }
+        let_end(&pod, "main");
+        assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+        assert_eq!((play.codes("proxy"), play.codes("main")), (proxy.to_vec(), vec![137, 0]), "{play}");
+    }
+}
+
+#[test]
+fn on_failure_stays_through_three_failures_and_ends_with_the_success() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(RestartPolicy::OnFailure),
+        [
+            run("proxy", &format!("--until main {LINGERS}"), &server(7)),
+            run("main", "", &job_in_lives("main", &[1, 2, 3, 0])),
+        ],
+    );
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert_eq!((play.codes("proxy"), play.codes("main")), (vec![0], vec![1, 2, 3, 0]), "{play}");
+    assert!(play.ends("proxy")[0].at >= play.ends("main")[2].at);
+    assert_eq!(line(&pod, "main", "incarnation").as_deref(), Some("4"));
+}
+
+#[test]
+fn on_failure_gives_up_after_its_linger() {
+    let Some(pod) = Pod::new() else { return };
+    let proxy = pod.start(&run("proxy", "--until main --restart-policy on-failure --linger 700ms", &server(0)));
+    let main = pod.start(&main_that(Ends::With(4), ""));
+    proxy.prints("up");
+    end(&pod, &main, Ends::With(4));
+    let seen = proxy.says("main ended with exit code 4");
+    let done = proxy.says("the exit code will be 4");
+    proxy.code(4);
+    assert!(done.duration_since(seen) >= Duration::from_millis(650), "{proxy}");
+}
+
+#[test]
+fn always_stays_whatever_happens() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(RestartPolicy::Always),
+        [
+            run("proxy", "--until main --restart-policy always", &server(0)),
+            run("main", "", &job_in_lives("main", &[0, 1, 0])),
+        ],
+    );
+    play.nth_life("main", 3);
+    assert_eq!(play.restarts("proxy"), 0, "{play}");
+    play.delete(LONG);
+    play.finish();
+    assert_eq!(play.codes("proxy"), [0]);
+}
+
+#[test]
+fn what_the_main_states_itself_goes_before_what_the_sidecar_thinks() {
+    for (main, proxy, code) in [
+        ("--restart-policy never", "", 0),
+        ("--restart-policy never", "--restart-policy on-failure --linger 10m", 0),
+        ("--restart-policy OnFailure", "--linger 100ms", 3),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = pod.start(&run("proxy", &format!("--until main {proxy}"), &server(8)));
+        proxy.prints("up");
+        end(&pod, &pod.start(&main_that(Ends::With(3), main)), Ends::With(3));
+        proxy.code(code);
+    }
+    let Some(pod) = Pod::new() else { return };
+    let proxy = pod.start(&run("proxy", "--until main --restart-policy never", &server(8)));
+    end(&pod, &pod.start(&main_that(Ends::With(0), "--restart-policy always")), Ends::With(0));
+    proxy.says("main ended with exit code 0");
+    proxy.signal(Signal::SIGTERM);
+    proxy.code(8);
+}
+
+#[test]
+fn asked_to_quit() {
+    let listen = format!("--listen 127.0.0.1:{}", free_port());
+    for (options, code) in [
+        ("", 6),
+        ("--ready file:///", 6),
+        ("--until absent", 0),
+        ("--outlive absent", 0),
+        ("--needs other", 6),
+        (listen.as_str(), 0),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let other = pod.start(&run("other", "", &server(0)));
+        comes(&pod, "other", "ready");
+        let a = pod.start(&run("a", options, &server(6)));
+        a.prints("up");
+        let done = podgate_in(&other, "quit member:a");
+        done.code(0).says("is gone, after");
+        a.says("asked to quit");
+        a.code(code);
+        assert_eq!(line(&pod, "a", "exit"), Some(code.to_string()), "{options}\n{a}");
+        // The request is taken back.
+        assert!(!files(&pod).iter().any(|file| file.contains(".quit.")), "{:?}", files(&pod));
+    }
+}
+
+/// A port that nobody had a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn files(pod: &Pod) -> Vec<String> {
+    let names = fs::read_dir(pod.volume()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+#[test]
+fn asked_to_quit_is_asked_now() {
+    let Some(pod) = Pod::new() else { return };
+    // No hold, though the one that it outlives is there.
+    let app = pod.start(&run("app", "", &server(0)));
+    let proxy = pod.start(&run("proxy", "--outlive app", &server(0)));
+    proxy.prints("up");
+    comes(&pod, "app", "ready");
+    podgate_in(&app, "quit member:proxy").code(0);
+    proxy.code(0);
+    assert!(app.is_running());
+}
+
+#[test]
+fn sigterm_before_and_after_ready() {
+    let ready = |pod: &Pod| fs::write(pod.volume().join("is-ready"), "").unwrap();
+    let check = format!("--ready file://{VOLUME}/is-ready");
+    for (options, is_ready, cmd, code) in [
+        ("", true, 0, 0),
+        ("", true, 5, 5),
+        (check.as_str(), true, 0, 0),
+        (check.as_str(), true, 5, 5),
+        (check.as_str(), false, 0, 143),
+        (check.as_str(), false, 5, 5),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let a = pod.start(&run("a", options, &server(cmd)));
+        a.prints("up");
+        comes(&pod, "a", if options.is_empty() { "ready" } else { "running" });
+        if is_ready {
+            ready(&pod);
+            comes(&pod, "a", "ready");
+        }
+        a.signal(Signal::SIGTERM);
+        a.code(code);
+        assert_eq!(line(&pod, "a", "exit"), Some(code.to_string()), "{options:?} {is_ready}\n{a}");
+    }
+}
+
+#[test]
+fn a_main_that_is_not_ready_when_it_is_told_to_stop_is_restarted() {
+    let Some(pod) = Pod::new() else { return };
+    let main = run("main", &format!("--ready file://{VOLUME}/is-ready"), &server(0));
+    let play = pod.play(rules(RestartPolicy::OnFailure), [main]);
+    let first = play.life("main");
+    first.prints("up");
+    comes(&pod, "main", "running");
+    // As a liveness probe does.
+    first.signal(Signal::SIGTERM);
+    first.code(143);
+    play.nth_life("main", 1).prints("up");
+    fs::write(pod.volume().join("is-ready"), "").unwrap();
+    comes(&pod, "main", "ready");
+    play.nth_life("main", 1).signal(Signal::SIGTERM);
+    assert_eq!(play.finish(), Phase::Succeeded);
+    assert_eq!(play.codes("main"), [143, 0]);
+}
+
+#[test]
+fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
+    let taken = Server::status(200);
+    let listen = format!("--listen 127.0.0.1:{}", taken.port());
+    let podgate = |words: &[&str]| Container::podgate("main", [&["run", "--name", "main"], words].concat());
+    for (main, code, says) in [
+        (
+            podgate(&["--after", "file:///no", "--after-timeout", "100ms", "--", "true"]),
+            124,
+            "raise --after-timeout, or",
+        ),
+        (podgate(&["--needs", "db", "--after-timeout", "100ms", "--", "true"]), 124, "ready:db"),
+        (podgate(&["--grace", "soon", "--", "true"]), 2, "--grace"),
+        (podgate(&["--until", "Main!", "--", "true"]), 2, "--until"),
+        (podgate(&[]), 2, "needs a command"),
+        (podgate(&["--", "/etc/passwd"]), 126, "cannot be executed"),
+        (podgate(&["--", "no-such-program"]), 127, "there is no such command"),
+        (podgate(&[listen.split_once(' ').unwrap().0, listen.split_once(' ').unwrap().1, "--", "true"]), 125, "listen"),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let play = pod.play(rules(NEVER), [run("proxy", "--until main", &server(0)), main]);
+        assert_eq!(play.finish(), Phase::Failed, "{play}");
+        assert_eq!((play.codes("main"), play.codes("proxy")), (vec![code], vec![code]), "{says}\n{play}");
+        assert!(play.life("main").stderr().contains(says), "{says}\n{play}");
+        assert_eq!(line(&pod, "main", "exit"), Some(code.to_string()), "{play}");
+    }
+}
+
+#[test]
+fn sigterm_while_it_waits_ends_it_with_143() {
+    let Some(pod) = Pod::new() else { return };
+    let proxy = pod.start(&run("proxy", "--until main", &server(0)));
+    let main = pod.start(&run("main", &format!("--after file://{VOLUME}/no"), "echo started"));
+    proxy.prints("up");
+    comes(&pod, "main", "waiting");
+    main.says("waiting: ");
+    main.signal(Signal::SIGTERM);
+    main.code(143);
+    assert_eq!(main.stdout(), "");
+    assert_eq!(line(&pod, "main", "exit").as_deref(), Some("143"));
+    proxy.code(143);
+}
+
+#[test]
+fn a_quit_while_it_waits() {
+    for (options, code) in [("", 143), ("--outlive proxy", 0)] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = pod.start(&run("proxy", "", &server(0)));
+        proxy.prints("up");
+        let main = pod.start(&run("main", &format!("--after file://{VOLUME}/no {options}"), "echo started"));
+        comes(&pod, "main", "waiting");
+        podgate_in(&proxy, "quit member:main").code(0);
+        main.code(code);
+        assert_eq!(main.stdout(), "");
+    }
+}
+
+#[test]
+fn a_need_that_is_lost_stops_cmd_with_69() {
+    for is_lost in [true, false] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = pod.start(&run("proxy", "", &server(0)));
+        let main = pod.start(&run("main", "--needs proxy", &slow_server(0, 0.1)));
+        main.prints("up");
+        if is_lost {
+            proxy.kill()
+        } else {
+            proxy.signal(Signal::SIGTERM)
+        }
+        main.says("proxy has ended, and --needs says");
+        main.code(69);
+        assert_eq!(main.stdout(), "up\ntold\nended\n");
+        assert_eq!(line(&pod, "main", "exit").as_deref(), Some("69"));
+    }
+}
+
+#[test]
+fn a_need_is_waited_for() {
+    let Some(pod) = Pod::new() else { return };
+    let main = pod.start(&run("main", "--needs proxy", "echo started"));
+    comes(&pod, "main", "waiting");
+    let proxy = pod.start(&run("proxy", &format!("--ready file://{VOLUME}/is-ready"), &server(0)));
+    proxy.prints("up");
+    comes(&pod, "proxy", "running");
+    assert_eq!(main.stdout(), "");
+    fs::write(pod.volume().join("is-ready"), "").unwrap();
+    main.code(0);
+    assert_eq!(main.stdout(), "started\n");
+}
+
+#[test]
+fn the_normal_pair_is_no_cycle() {
+    for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
+        let Some(pod) = Pod::new() else { return };
+        let ends = Ends::With(code);
+        // The main first: it waits for the other.
+        let play = pod
+            .play(rules(NEVER), [main_that(ends, "--needs proxy"), run("proxy", "--until main", &slow_server(0, 0.1))]);
+        end(&pod, &play.life("main"), ends);
+        assert_eq!(play.finish(), phase, "{play}");
+        assert_eq!((play.codes("main"), play.codes("proxy")), (vec![code], vec![code]), "{play}");
+    }
+    // Under OnFailure, when the sidecar dies: the main ends with 69, and both come back.
+    let Some(pod) = Pod::new() else { return };
+    let main = main_that(Ends::With(0), "--needs proxy");
+    let play =
+        pod.play(rules(RestartPolicy::OnFailure), [main, run("proxy", &format!("--until main {LINGERS}"), &server(0))]);
+    play.life("main").prints("up");
+    play.life("proxy").kill();
+    play.nth_life("main", 0).code(69);
+    play.nth_life("main", 1).prints("up");
+    let_end(&pod, "main");
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert_eq!((play.codes("main"), play.codes("proxy")), (vec![69, 0], vec![137, 0]), "{play}");
+}
+
+#[test]
+fn the_normal_pair_is_deleted_in_its_order() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(NEVER),
+        [
+            run("main", "--needs proxy", &slow_server(0, 0.3)),
+            run("proxy", "--until main --grace 20s --stop-margin 1s", &server(0)),
+        ],
+    );
+    play.life("main").prints("up");
+    comes(&pod, "main", "ready");
+    play.delete(LONG);
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert!(play.life("main").prints("ended") <= play.life("proxy").prints("told"), "{play}");
+}
+
+#[test]
+fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
+    let Some(pod) = Pod::new() else { return };
+    let main = pod.start(&run("main", "--needs proxy --after-timeout 100ms --on-timeout run", &server(0)));
+    main.prints("up");
+    // Once it has come, it may be lost.
+    let proxy = pod.start(&run("proxy", "", &server(0)));
+    main.says("proxy is ready");
+    proxy.signal(Signal::SIGTERM);
+    proxy.code(0);
+    main.code(69);
+    // And one that stays away does no harm at all.
+    fs::remove_file(pod.volume().join("proxy.record")).unwrap();
+    let main = pod.start(&run("main", "--needs proxy --after-timeout 100ms --on-timeout run", &job("main", 3)));
+    main.prints("up");
+    comes(&pod, "main", "ready");
+    let_end(&pod, "main");
+    main.code(3);
+}
+
+#[test]
+fn a_sidecar_that_still_waits_completes_too() {
+    for code in [0, 3] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = pod.start(&run("proxy", &format!("--until main --after file://{VOLUME}/no"), "echo started"));
+        comes(&pod, "proxy", "waiting");
+        pod.start(&run("main", "", &format!("exit {code}"))).code(code);
+        proxy.code(code);
+        assert_eq!(proxy.stdout(), "");
+    }
+}
+
+#[test]
+fn all_mains_have_to_be_done() {
+    for ([a, b], code) in [([0, 0], 0), ([0, 4], 4), ([3, 0], 3), ([3, 4], 3)] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = pod.start(&run("proxy", "--until a --until b", &server(0)));
+        let mains = [("a", a), ("b", b)].map(|(name, code)| pod.start(&run(name, "", &job(name, code))));
+        up(&mains);
+        // The last one that is named first: the order of the names counts, not that of the ends.
+        let_end(&pod, "b");
+        mains[1].code(b);
+        proxy.says(&format!("b ended with exit code {b}"));
+        assert!(proxy.is_running() && line(&pod, "proxy", "state").as_deref() == Some("ready"));
+        let_end(&pod, "a");
+        proxy.code(code);
+    }
+}
+
+#[test]
+fn a_chain_stops_in_its_order() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(NEVER),
+        [
+            run("a", "--until b", &slow_server(0, 0.1)),
+            run("b", "--until c", &slow_server(0, 0.3)),
+            run("c", "", &job("c", 0)),
+        ],
+    );
+    let [a, b, c] = ["a", "b", "c"].map(|name| play.life(name));
+    up([&*a, &b, &c]);
+    let_end(&pod, "c");
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert!(c.prints("up") < b.prints("told") && b.prints("ended") <= a.prints("told"), "{play}");
+    let at = |name, key| line(&pod, name, key).unwrap();
+    let moments = [at("c", "exited"), at("b", "stopping"), at("b", "exited"), at("a", "stopping"), at("a", "exited")];
+    assert!(moments.is_sorted(), "{moments:?}");
+    assert!(at("b", "stopping") < at("b", "exited"), "{moments:?}");
+}
+
+#[test]
+fn a_chain_passes_a_failure_on() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(NEVER),
+        [run("a", "--until b", &server(0)), run("b", "--until c", &server(0)), run("c", "", "exit 3")],
+    );
+    assert_eq!(play.finish(), Phase::Failed);
+    assert_eq!(["a", "b", "c"].map(|name| play.codes(name)), [[3], [3], [3]], "{play}");
+}
+
+#[test]
+fn a_sidecar_that_is_killed_and_restarted_before_the_end_still_ends_with_the_main() {
+    for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
+        let Some(pod) = Pod::new() else { return };
+        let play = pod.play(rules(RestartPolicy::OnFailure), [run("proxy", "--until main", &server(0))]);
+        play.nth_life("proxy", 0).prints("up");
+        play.nth_life("proxy", 0).kill();
+        play.nth_life("proxy", 1).prints("up");
+        let main = pod.start(&main_that(Ends::With(code), "--restart-policy never"));
+        end(&pod, &main, Ends::With(code));
+        // The main's own word is that it is not restarted: its end is final, whatever its code.
+        assert_eq!(play.finish(), Phase::Succeeded, "{phase:?}\n{play}");
+        assert_eq!(play.codes("proxy"), [137, 0], "{play}");
+    }
+}
+
+#[test]
+fn an_end_that_was_missed_is_acted_on() {
+    for ends in [Ends::With(0), Ends::With(3), Ends::Lost] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = || run("proxy", "--until main", &server(0));
+        let first = pod.start(&proxy());
+        first.prints("up");
+        let main = pod.start(&main_that(ends, ""));
+        main.prints("up");
+        first.kill();
+        first.code(137);
+        end(&pod, &main, ends);
+        // Nobody saw it end.
+        pod.start(&proxy()).code(ends.code());
+        // Nor is it there to be seen by one that comes for the first time.
+        pod.start(&run("late", "--until main", &server(0))).code(ends.code());
+    }
+}
+
+#[test]
+fn a_failure_is_not_acted_on_twice() {
+    for ends in [Ends::With(3), Ends::Lost] {
+        let Some(pod) = Pod::new() else { return };
+        let proxy = || pod.start(&run("proxy", "--until main", &server(0)));
+        let first = proxy();
+        first.prints("up");
+        end(&pod, &pod.start(&main_that(ends, "")), ends);
+        first.code(ends.code());
+        // It is back before the main is, and waits for it: otherwise it would end with the old code.
+        fs::remove_file(pod.volume().join("go-main")).ok();
+        let second = proxy();
+        second.says(if ends == Ends::Lost { "main was lost" } else { "main ended with exit code 3" });
+        second.prints("up");
+        let main = pod.start(&main_that(Ends::With(0), ""));
+        second.says("main is ready");
+        end(&pod, &main, Ends::With(0));
+        second.code(0);
+        // A success is final, whenever it is seen.
+        proxy().code(0);
+    }
+}
+
+#[test]
+fn a_second_failure_is_acted_on_again() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(RestartPolicy::OnFailure),
+        [
+            run("proxy", "--until main", &server(0)),
+            run("main", "--after ready:proxy", &job_in_lives("main", &[3, 4, 0])),
+        ],
+    );
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert_eq!(play.codes("main"), [3, 4, 0], "{play}");
+    assert_eq!(play.codes("proxy"), [3, 4, 0], "{play}");
+}
+
+#[test]
+fn a_sidecar_that_is_killed_while_it_stops_completes_after_its_restart() {
+    for code in [0, 3] {
+        let Some(pod) = Pod::new() else { return };
+        let play = pod.play(
+            rules(RestartPolicy::OnFailure),
+            [run(
+                "proxy",
+                "--until main --grace 60s",
+                &format!("test -e {VOLUME}/second && exec sleep 100; {}", deaf_server()),
+            )],
+        );
+        let first = play.life("proxy");
+        first.prints("up");
+        end(&pod, &pod.start(&main_that(Ends::With(code), "")), Ends::With(code));
+        first.prints("told");
+        fs::write(pod.volume().join("second"), "").unwrap();
+        first.kill();
+        if code == 0 {
+            assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+            assert_eq!(play.codes("proxy"), [137, 0], "{play}");
+        } else {
+            // It has acted on that failure, and waits for the restart.
+            let second = play.nth_life("proxy", 1);
+            second.says("main ended with exit code 3");
+            fs::remove_file(pod.volume().join("go-main")).unwrap();
+            end(&pod, &pod.start(&main_that(Ends::With(0), "")), Ends::With(0));
+            assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+        }
+    }
+}
+
+#[test]
+fn what_an_earlier_life_left_on_the_volume_does_no_harm() {
+    let Some(pod) = Pod::new() else { return };
+    // Both were killed at once, with a request under way: the node was restarted.
+    let lives = [pod.start(&run("proxy", "--until main", &server(0))), pod.start(&main_that(Ends::With(0), ""))];
+    up(&lives);
+    comes(&pod, "proxy", "ready");
+    let id = line(&pod, "proxy", "id").unwrap();
+    lives.iter().for_each(|life| life.kill());
+    for life in &lives {
+        life.code(137);
+    }
+    fs::write(pod.volume().join(format!("proxy.quit.{id}.0123456789abcdef")), "").unwrap();
+    // The main is back first.
+    let main = pod.start(&main_that(Ends::With(0), ""));
+    main.prints("up");
+    let proxy = pod.start(&run("proxy", "--until main", &server(0)));
+    proxy.prints("up");
+    proxy.says("main is ready");
+    let_end(&pod, "main");
+    proxy.code(0);
+    assert_eq!(line(&pod, "proxy", "incarnation").as_deref(), Some("2"));
+    // Nothing that was kept is left.
+    let left: Vec<_> =
+        files(&pod).into_iter().filter(|file| file.contains(".next.") || file.contains(".quit.")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn another_pods_records_do_not_count() {
+    let Some(pod) = Pod::new() else { return };
+    pod.start(&run("main", "", "exit 0").host_name("other-pod")).code(0);
+    assert_eq!(line(&pod, "main", "host").as_deref(), Some("other-pod"));
+    let proxy = pod.start(&run("proxy", "--until main", &server(0)));
+    proxy.says("is another pod's (host \"other-pod\"");
+    proxy.prints("up");
+    let main = pod.start(&main_that(Ends::With(3), ""));
+    proxy.says("main is ready");
+    end(&pod, &main, Ends::With(3));
+    proxy.code(3);
+}
+
+#[test]
+fn an_absent_main_is_waited_for_and_those_that_are_there_are_named() {
+    let Some(pod) = Pod::new() else { return };
+    let proxy = pod.start(&run("proxy", "--until mian", &server(0)));
+    let main = pod.start(&run("main", "", "exit 0"));
+    main.code(0);
+    proxy.says("still waiting for mian to come: absent is not done (seen here: main)");
+    proxy.signal(Signal::SIGTERM);
+    proxy.code(0);
+    let proxy = pod.start(&run("proxy", "--until mian --absent-timeout 300ms", &server(0)));
+    proxy.says("gave up after 300ms: mian never came (seen here: main)");
+    proxy.code(124);
+}
+
+#[test]
+fn two_with_one_name() {
+    let Some(pod) = Pod::new() else { return };
+    let first = pod.start(&run("app", "", &server(0)).user(1234, 1234));
+    first.prints("up");
+    comes(&pod, "app", "ready");
+    let before = record(&pod, "app");
+    let second = pod.start(&run("app", "", "echo started"));
+    let end = second.finish();
+    assert_eq!(end.code, 125, "{second}");
+    assert!(end.at.duration_since(second.started()) < LONG, "{second}");
+    second.says("another container of this pod is app and lives (uid 1234, since ");
+    assert_eq!(second.stdout(), "");
+    // The first one has noticed nothing.
+    assert_eq!(record(&pod, "app"), before);
+    let proxy = pod.start(&run("proxy", "--until app", &server(0)));
+    proxy.says("app is ready");
+    first.signal(Signal::SIGTERM);
+    proxy.code(0);
+}
+
+#[test]
+fn a_name_is_free_again_as_soon_as_its_owner_is_dead() {
+    let Some(pod) = Pod::new() else { return };
+    for incarnation in 1..=5 {
+        let life = pod.start(&run("app", "", &server(0)));
+        life.prints("up");
+        comes(&pod, "app", "ready");
+        assert_eq!(line(&pod, "app", "incarnation"), Some(incarnation.to_string()));
+        life.kill();
+        // Not even its end is waited for.
+    }
+}
+
+#[test]
+fn the_first_cause_decides() {
+    let Some(pod) = Pod::new() else { return };
+    // SIGTERM after done does not change the code, nor does a need that ends while we stop.
+    let main = pod.start(&main_that(Ends::With(3), ""));
+    let dependency = pod.start(&run("db", "", &server(0)));
+    let proxy = pod.start(&run("proxy", "--until main --needs db", &slow_server(0, 0.4)));
+    proxy.prints("up");
+    end(&pod, &main, Ends::With(3));
+    proxy.prints("told");
+    dependency.signal(Signal::SIGTERM);
+    dependency.code(0);
+    proxy.signal(Signal::SIGTERM);
+    proxy.code(3);
+}
+
+#[test]
+fn a_cmd_that_does_not_heed_its_stop_signal_is_killed_and_the_code_stays() {
+    let Some(pod) = Pod::new() else { return };
+    let proxy = pod.start(&run("proxy", "--until main --grace 600ms --stop-margin 300ms", &deaf_server()));
+    proxy.prints("up");
+    pod.start(&run("main", "", "exit 0")).code(0);
+    proxy.says("has not ended within 600ms");
+    proxy.code(0);
+}
+
+#[test]
+fn the_quit_endpoint_ends_it_with_success() {
+    let Some(pod) = Pod::new() else { return };
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/quitquitquit");
+    let proxy = pod.start(&run("proxy", &format!("--listen 127.0.0.1:{port} --ready file://{VOLUME}/yes"), &server(9)));
+    proxy.prints("up");
+    let onlooker = pod.start(&onlooker("onlooker"));
+    podgate_in(&onlooker, &format!("check http://127.0.0.1:{port}/ready")).code(1).says("503");
+    fs::write(pod.volume().join("yes"), "").unwrap();
+    comes(&pod, "proxy", "ready");
+    podgate_in(&onlooker, &format!("check http://127.0.0.1:{port}/ready")).code(0);
+    podgate_in(&onlooker, &format!("quit {url}")).code(0).says("has quit after");
+    proxy.code(0);
+    assert_eq!(line(&pod, "proxy", "exit").as_deref(), Some("0"));
+}

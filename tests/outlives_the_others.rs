@@ -1,0 +1,328 @@
+//! A container outlives the others when the pod is deleted: all get SIGTERM at once, and the sidecar goes last.
+
+use crate::support::cast::{
+    NEVER, comes, deaf_server, job, let_end, line, onlooker, podgate_in, rules, run, server, slow_server,
+};
+use crate::support::kubelet::{Hook, Phase, Play, RestartPolicy};
+use crate::support::pod::{Container, IMAGE, Pod, VOLUME};
+use nix::sys::signal::Signal;
+use std::time::{Duration, Instant};
+
+/// The grace of a pod that has time. Nothing here takes so long but by a fault.
+const GRACE: Duration = Duration::from_secs(20);
+const AMPLE: &str = "--grace 20s --stop-margin 1s";
+
+/// Deletes a pod when its containers are up, and waits for its end.
+fn delete(pod: &Pod, play: &Play, names: &[&str], grace: Duration) -> Phase {
+    for name in names {
+        play.life(name).prints("up");
+        comes(pod, name, "ready");
+    }
+    play.delete(grace);
+    play.finish()
+}
+
+#[test]
+fn at_a_deletion_the_sidecar_stays_until_the_app_has_ended() {
+    for relation in ["--until", "--outlive"] {
+        let Some(pod) = Pod::new() else { return };
+        let play = pod.play(
+            rules(RestartPolicy::Always),
+            [run("proxy", &format!("{relation} app {AMPLE}"), &server(0)), run("app", "", &slow_server(0, 0.5))],
+        );
+        let phase = delete(&pod, &play, &["proxy", "app"], GRACE);
+        assert_eq!(phase, Phase::Succeeded, "{play}");
+        let (proxy, app) = (play.life("proxy"), play.life("app"));
+        assert!(app.prints("ended") <= proxy.prints("told"), "{play}");
+        // It was told at the same time, and held that back.
+        assert!(
+            proxy.says("holding SIGTERM back from the command until app has ended, 19s at most") < app.prints("ended")
+        );
+        assert!(line(&pod, "app", "exited") <= line(&pod, "proxy", "stopping"), "{play}");
+        // As soon as it could.
+        let after = proxy.prints("told").duration_since(app.prints("ended"));
+        assert!(after < Duration::from_secs(2), "{after:?}\n{play}");
+    }
+}
+
+#[test]
+fn its_exit_code_is_the_commands_own() {
+    let Some(pod) = Pod::new() else { return };
+    let play =
+        pod.play(rules(NEVER), [run("proxy", &format!("--until app {AMPLE}"), &server(5)), run("app", "", &server(6))]);
+    assert_eq!(delete(&pod, &play, &["proxy", "app"], GRACE), Phase::Failed);
+    // Told first, done later: the first cause decides.
+    assert_eq!((play.codes("proxy"), play.codes("app")), (vec![5], vec![6]), "{play}");
+}
+
+#[test]
+fn without_a_relation_both_stop_at_once() {
+    // The negative control.
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(rules(NEVER), [run("proxy", "", &server(0)), run("app", "", &slow_server(0, 0.5))]);
+    delete(&pod, &play, &["proxy", "app"], GRACE);
+    assert!(play.life("proxy").prints("told") < play.life("app").prints("ended"), "{play}");
+}
+
+#[test]
+fn a_chain_stops_in_its_order() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(NEVER),
+        [
+            run("net", &format!("--outlive proxy {AMPLE}"), &server(0)),
+            run("proxy", &format!("--outlive app {AMPLE}"), &slow_server(0, 0.2)),
+            run("app", "", &slow_server(0, 0.2)),
+        ],
+    );
+    assert_eq!(delete(&pod, &play, &["net", "proxy", "app"], GRACE), Phase::Succeeded, "{play}");
+    let [net, proxy, app] = ["net", "proxy", "app"].map(|name| play.life(name));
+    assert!(app.prints("ended") <= proxy.prints("told") && proxy.prints("ended") <= net.prints("told"), "{play}");
+}
+
+#[test]
+fn all_that_it_outlives_are_held_for() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(NEVER),
+        [
+            run("proxy", &format!("--outlive a --outlive b {AMPLE}"), &server(0)),
+            run("a", "", &slow_server(0, 0.4)),
+            run("b", "", &slow_server(0, 0.1)),
+        ],
+    );
+    assert_eq!(delete(&pod, &play, &["proxy", "a", "b"], GRACE), Phase::Succeeded, "{play}");
+    let told = play.life("proxy").prints("told");
+    assert!(["a", "b"].iter().all(|name| play.life(name).prints("ended") <= told), "{play}");
+}
+
+#[test]
+fn a_second_signal_means_now() {
+    for second in [Signal::SIGTERM, Signal::SIGQUIT] {
+        let Some(pod) = Pod::new() else { return };
+        let app = pod.start(&run("app", "", &server(0)));
+        app.prints("up");
+        let script = "trap 'echo told; exit 4' QUIT; echo up; sleep 100 & wait";
+        let proxy = pod.start(&run("proxy", &format!("--outlive app --stop-signal QUIT {AMPLE}"), script));
+        proxy.prints("up");
+        comes(&pod, "app", "ready");
+        proxy.signal(Signal::SIGTERM);
+        proxy.says("holding SIGQUIT back");
+        assert!(!proxy.stdout().contains("told"));
+        proxy.signal(second);
+        proxy.code(4);
+        assert!(app.is_running());
+    }
+}
+
+#[test]
+fn the_stop_signal_of_the_image_begins_the_hold_too() {
+    let Some(pod) = Pod::new() else { return };
+    let script = "trap 'echo told; exit 0' QUIT; echo up; sleep 100 & wait";
+    let proxy = run("proxy", &format!("--outlive app --stop-signal QUIT {AMPLE}"), script).stop_signal(Signal::SIGQUIT);
+    let play = pod.play(rules(NEVER), [proxy, run("app", "", &slow_server(0, 0.3))]);
+    assert_eq!(delete(&pod, &play, &["proxy", "app"], GRACE), Phase::Succeeded, "{play}");
+    assert!(play.life("app").prints("ended") <= play.life("proxy").prints("told"), "{play}");
+}
+
+#[test]
+fn a_hold_that_runs_out_is_told_loudly_and_ends() {
+    let Some(pod) = Pod::new() else { return };
+    let app = pod.start(&run("app", "", &server(0)));
+    app.prints("up");
+    comes(&pod, "app", "ready");
+    let proxy = pod.start(&run("proxy", "--outlive app --grace 1500ms --stop-margin 700ms", &server(5)));
+    proxy.prints("up");
+    proxy.signal(Signal::SIGTERM);
+    let begin = proxy.says("holding SIGTERM back from the command until app has ended, 800ms at most");
+    let end = proxy.says("the grace period is nearly over and app still lives");
+    proxy.says("and --grace with it (now 1.5s)");
+    assert!(end.duration_since(begin) >= Duration::from_millis(750), "{proxy}");
+    proxy.code(5);
+    assert!(proxy.prints("told") >= end - Duration::from_millis(50) && app.is_running(), "{proxy}");
+}
+
+#[test]
+fn what_is_left_of_the_grace_is_for_the_commands_own_stop() {
+    let Some(pod) = Pod::new() else { return };
+    let app = pod.start(&run("app", "", &server(0)));
+    app.prints("up");
+    comes(&pod, "app", "ready");
+    // Held for 300 ms of 900: it is killed 600 ms after its stop signal, not 900.
+    let proxy = pod.start(&run("proxy", "--outlive app --grace 900ms --stop-margin 600ms", &deaf_server()));
+    proxy.prints("up");
+    let begin = Instant::now();
+    proxy.signal(Signal::SIGTERM);
+    proxy.prints("told");
+    proxy.says("has not ended within 900ms");
+    proxy.code(137);
+    assert!(begin.elapsed() >= Duration::from_millis(850), "{proxy}");
+    assert_eq!(line(&pod, "proxy", "exit").as_deref(), Some("137"));
+}
+
+#[test]
+fn at_the_end_of_the_grace_the_kubelet_kills_both() {
+    let Some(pod) = Pod::new() else { return };
+    // --grace is longer than the pod's, and the app does not heed its signal.
+    let play = pod.play(
+        rules(NEVER),
+        [run("proxy", &format!("--outlive app {AMPLE}"), &server(0)), run("app", "", &deaf_server())],
+    );
+    assert_eq!(delete(&pod, &play, &["proxy", "app"], Duration::from_secs(1)), Phase::Failed, "{play}");
+    assert_eq!((play.codes("proxy"), play.codes("app")), (vec![137], vec![137]), "{play}");
+    assert!(play.life("app").stdout().contains("told"));
+}
+
+#[test]
+fn who_is_not_alive_is_not_held_for() {
+    let Some(pod) = Pod::new() else { return };
+    // One that ended, one that failed and may come back, one that was lost, and one that never came.
+    pod.start(&run("ended", "", "exit 0")).code(0);
+    pod.start(&run("failed", "--restart-policy on-failure", "exit 3")).code(3);
+    let lost = pod.start(&run("lost", "", &server(0)));
+    comes(&pod, "lost", "ready");
+    lost.kill();
+    lost.code(137);
+    for options in [
+        "--outlive absent --outlive ended --outlive failed --outlive lost",
+        "--until absent --until ended --until failed --restart-policy on-failure",
+    ] {
+        let proxy = pod.start(&run("proxy", &format!("{options} {AMPLE}"), &server(5)));
+        proxy.prints("up");
+        let begin = Instant::now();
+        proxy.signal(Signal::SIGTERM);
+        proxy.code(5);
+        assert!(begin.elapsed() < Duration::from_secs(10) && !proxy.stderr().contains("holding"), "{proxy}");
+    }
+}
+
+#[test]
+fn an_app_that_waits_for_others_is_alive() {
+    let Some(pod) = Pod::new() else { return };
+    let app = pod.start(&run("app", &format!("--after file://{VOLUME}/no"), "true"));
+    comes(&pod, "app", "waiting");
+    let proxy = pod.start(&run("proxy", &format!("--outlive app {AMPLE}"), &server(0)));
+    proxy.prints("up");
+    proxy.signal(Signal::SIGTERM);
+    proxy.says("holding SIGTERM back");
+    app.signal(Signal::SIGTERM);
+    app.code(143);
+    proxy.code(0);
+}
+
+#[test]
+fn an_app_that_is_lost_during_the_hold_ends_it() {
+    let Some(pod) = Pod::new() else { return };
+    let app = pod.start(&run("app", "", &deaf_server()));
+    app.prints("up");
+    comes(&pod, "app", "ready");
+    let proxy = pod.start(&run("proxy", &format!("--outlive app {AMPLE}"), &server(0)));
+    proxy.prints("up");
+    proxy.signal(Signal::SIGTERM);
+    proxy.says("holding");
+    let killed = Instant::now();
+    app.kill();
+    proxy.code(0);
+    assert!(killed.elapsed() < Duration::from_secs(3), "{proxy}");
+}
+
+#[test]
+fn an_app_that_comes_back_during_the_hold_is_held_for() {
+    let Some(pod) = Pod::new() else { return };
+    let app = || run("app", "", &server(0));
+    let other = pod.start(&run("other", "", &server(0)));
+    other.prints("up");
+    comes(&pod, "other", "ready");
+    let proxy = pod.start(&run("proxy", &format!("--outlive app --outlive other {AMPLE}"), &server(0)));
+    proxy.prints("up");
+    proxy.signal(Signal::SIGTERM);
+    proxy.says("until other has ended");
+    let app = pod.start(&app());
+    app.prints("up");
+    proxy.says("app is ready");
+    other.signal(Signal::SIGTERM);
+    other.code(0);
+    proxy.says("other ended with exit code 0");
+    assert!(proxy.is_running() && !proxy.stdout().contains("told"), "{proxy}");
+    app.signal(Signal::SIGTERM);
+    proxy.code(0);
+}
+
+#[test]
+fn an_unwrapped_sidecar_waits_in_its_pre_stop() {
+    let Some(pod) = Pod::new() else { return };
+    let proxy = Container::sh("proxy", &server(0)).pre_stop([IMAGE, "wait", "gone:app"]);
+    let play = pod.play(rules(NEVER), [proxy, run("app", "", &slow_server(0, 0.4))]);
+    for name in ["proxy", "app"] {
+        play.life(name).prints("up");
+    }
+    comes(&pod, "app", "ready");
+    play.delete(GRACE);
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert!(play.life("app").prints("ended") <= play.life("proxy").prints("told"), "{play}");
+    play.hooks("proxy", Hook::PreStop)[0].code(0).not_before(Duration::from_millis(300));
+}
+
+#[test]
+fn a_pre_stop_never_waits_for_one_that_is_not_there() {
+    let Some(pod) = Pod::new() else { return };
+    let proxy =
+        Container::sh("proxy", &server(0)).read_only_volume().pre_stop([IMAGE, "wait", "gone:mian", "gone:app"]);
+    let play = pod.play(rules(NEVER), [proxy, run("app", "", "exit 0")]);
+    play.life("app").code(0);
+    play.life("proxy").prints("up");
+    play.delete(GRACE);
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    let hook = &play.hooks("proxy", Hook::PreStop)[0];
+    // It may be a wrong name: it says whom it does see.
+    hook.code(0).within(Duration::from_secs(10)).says("seen here: app");
+}
+
+#[test]
+fn a_job_that_is_deleted_in_its_middle() {
+    let Some(pod) = Pod::new() else { return };
+    // The app handles no signal: podgate is PID 1, and its child dies of it.
+    let play = pod.play(
+        rules(RestartPolicy::OnFailure),
+        [run("proxy", &format!("--until main {AMPLE}"), &server(0)), run("main", "", &job("main", 0))],
+    );
+    assert_eq!(delete(&pod, &play, &["proxy", "main"], GRACE), Phase::Failed, "{play}");
+    assert_eq!((play.codes("main"), play.codes("proxy")), (vec![143], vec![0]), "{play}");
+    assert_eq!((play.restarts("main"), play.restarts("proxy")), (0, 0));
+}
+
+#[test]
+fn the_grace_counts_from_the_signal_not_from_the_end_of_the_app() {
+    let Some(pod) = Pod::new() else { return };
+    let app = pod.start(&run("app", "", &job("app", 0)));
+    app.prints("up");
+    comes(&pod, "app", "ready");
+    let proxy = pod.start(&run("proxy", "--outlive app --grace 1500ms --stop-margin 200ms", &deaf_server()));
+    proxy.prints("up");
+    let begin = Instant::now();
+    proxy.signal(Signal::SIGTERM);
+    proxy.says("holding");
+    let_end(&pod, "app");
+    proxy.prints("told");
+    proxy.code(137);
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(1400) && took < Duration::from_secs(8), "{took:?}\n{proxy}");
+}
+
+#[test]
+fn the_readiness_of_the_sidecar_does_not_matter_to_the_hold() {
+    let Some(pod) = Pod::new() else { return };
+    let app = pod.start(&run("app", "", &server(0)));
+    app.prints("up");
+    comes(&pod, "app", "ready");
+    let options = format!("--outlive app --ready file://{VOLUME}/no {AMPLE}");
+    let proxy = pod.start(&run("proxy", &options, &server(0)));
+    proxy.prints("up");
+    proxy.signal(Signal::SIGTERM);
+    proxy.says("holding");
+    let onlooker = pod.start(&onlooker("onlooker"));
+    podgate_in(&onlooker, "check started:proxy").code(0);
+    app.signal(Signal::SIGTERM);
+    // Told before it was ready.
+    proxy.code(143);
+}

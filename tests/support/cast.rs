@@ -1,0 +1,79 @@
+//! Who plays in the tests of the coordinator: containers that podgate runs, and what they do.
+
+use super::kubelet::{RestartPolicy, Rules};
+use super::pod::{Container, IMAGE, Life, Pod, VOLUME};
+use std::fs;
+use std::time::Duration;
+
+pub const NEVER: RestartPolicy = RestartPolicy::Never;
+
+/// Looks after a pod, with a short back-off.
+pub fn rules(policy: RestartPolicy) -> Rules {
+    Rules { back_off: Duration::from_millis(50), ..policy.into() }
+}
+
+/// A container whose entrypoint is `podgate run --name NAME OPTIONS -- sh -c SCRIPT`. No option has a space in it.
+pub fn run(name: &str, options: &str, script: &str) -> Container {
+    let words = ["run", "--name", name].into_iter().chain(options.split_ascii_whitespace());
+    Container::podgate(name, words.chain(["--", "sh", "-c", script]))
+}
+
+/// A server: says `up`, goes on until SIGTERM, says `told`, and ends with this code.
+pub fn server(code: i32) -> String {
+    format!("trap 'echo told; exit {code}' TERM; echo up; sleep 100 & wait")
+}
+
+/// The same, which takes its time to end, and then says `ended`.
+pub fn slow_server(code: i32, seconds: f32) -> String {
+    format!("trap 'echo told; sleep {seconds}; echo ended; exit {code}' TERM; echo up; sleep 100 & wait; wait")
+}
+
+/// A server that does not heed SIGTERM.
+pub fn deaf_server() -> String {
+    "trap 'echo told' TERM; echo up; while :; do sleep 100 & wait; done".to_owned()
+}
+
+/// A job: works until the test lets it end ([`let_end`]), with this code.
+pub fn job(name: &str, code: i32) -> String {
+    format!("echo up; until test -e {VOLUME}/go-{name}; do sleep 0.02; done; exit {code}")
+}
+
+/// A job that ends with one of these codes in each of its lives, and for ever with the last.
+pub fn job_in_lives(name: &str, codes: &[i32]) -> String {
+    let cases: String = codes.iter().enumerate().map(|(life, code)| format!("{}) exit {code};; ", life + 1)).collect();
+    let last = codes.last().unwrap();
+    format!("echo life >>{VOLUME}/lives-{name}; case $(wc -l <{VOLUME}/lives-{name}) in {cases} *) exit {last};; esac")
+}
+
+pub fn let_end(pod: &Pod, name: &str) {
+    fs::write(pod.volume().join(format!("go-{name}")), "").unwrap();
+}
+
+/// A member's record, as it is on the volume; empty if it is not there.
+pub fn record(pod: &Pod, name: &str) -> String {
+    fs::read_to_string(pod.volume().join(format!("{name}.record"))).unwrap_or_default()
+}
+
+/// A line of a record.
+pub fn line(pod: &Pod, name: &str, key: &str) -> Option<String> {
+    let record = record(pod, name);
+    record.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ").map(str::to_owned))
+}
+
+/// Waits for a member to come into this state.
+#[track_caller]
+pub fn comes(pod: &Pod, name: &str, state: &str) {
+    let is_there = || (line(pod, name, "state").as_deref() == Some(state)).then_some(());
+    super::eventually_or(&format!("{name} to be {state}"), is_there, || record(pod, name));
+}
+
+/// A container that does nothing, to execute podgate in.
+pub fn onlooker(name: &str) -> Container {
+    Container::new(name, ["sleep", "100"])
+}
+
+/// Runs podgate in a container.
+#[track_caller]
+pub fn podgate_in(life: &Life, arguments: &str) -> super::Done {
+    life.exec([IMAGE].into_iter().chain(arguments.split_ascii_whitespace()))
+}
