@@ -6,6 +6,7 @@
 use crate::core::endpoint::{self, LONGEST, State};
 use crate::event_loop::Interest;
 use nix::poll::PollFlags;
+use nix::sys::socket::{Backlog, listen};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -64,6 +65,8 @@ impl Endpoint {
     /// Those of bind(2): the port is taken (EADDRINUSE), or needs a right (EACCES).
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
+        // std lets 128 wait; this is as many as the kernel allows (net.core.somaxconn, 4096). One that is not let in because of a flood tries again after 1 s and 3 s (tcp_syn_retries of tcp(7)).
+        listen(&listener, Backlog::MAXALLOWABLE)?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, connections: Vec::new(), closed_until: None })
     }
@@ -97,7 +100,7 @@ impl Endpoint {
             if self.closed_until.is_some() || !self.accept(now) {
                 break;
             }
-            quits |= self.serve(now, state);
+            quits |= self.serve_newest(now, state);
         }
         quits
     }
@@ -126,6 +129,16 @@ impl Endpoint {
                 false
             }
         }
+    }
+
+    /// Serves the newest connection alone: in a flood, the others would be looked at for each that comes.
+    fn serve_newest(&mut self, now: Instant, state: State<'_>) -> bool {
+        let Some(mut newest) = self.connections.pop() else { return false };
+        let next = newest.proceed(now, state);
+        if !matches!(next, Next::Ends) {
+            self.connections.push(newest);
+        }
+        matches!(next, Next::Quits)
     }
 
     fn serve(&mut self, now: Instant, state: State<'_>) -> bool {
