@@ -3,13 +3,15 @@
 use crate::support::pod::{Container, IMAGE, Life, Pod};
 use crate::support::server::ClosedPort;
 use crate::support::{
-    AS_PID_1, Done, Folder, PODGATE, Program, eventually, eventually_or, inside, needs, output, podgate, program,
+    AS_PID_1, Done, Folder, LIMIT, PODGATE, Program, eventually, eventually_or, inside, needs, output, podgate, program,
 };
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -400,7 +402,11 @@ impl Terminal {
         let mut seen = Vec::new();
         let mut byte = [0];
         while !String::from_utf8_lossy(&seen).contains(text) {
-            let count = self.0.stdout.as_mut().unwrap().read(&mut byte).unwrap();
+            let stdout = self.0.stdout.as_mut().unwrap();
+            let mut wanted = [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)];
+            let is_there = poll(&mut wanted, PollTimeout::try_from(LIMIT).unwrap()).unwrap() > 0;
+            assert!(is_there, "waited {LIMIT:?} for {text:?}: {:?}", String::from_utf8_lossy(&seen));
+            let count = stdout.read(&mut byte).unwrap();
             assert!(count > 0, "the end came before {text:?}: {:?}", String::from_utf8_lossy(&seen));
             seen.push(byte[0]);
         }
