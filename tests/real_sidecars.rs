@@ -243,10 +243,12 @@ fn as_nobody(bin: &Path, name: &str, folder: &Folder) -> Command {
     command
 }
 
+/// The server ended because it had seen the job's end. Which of two ends is noticed first proves nothing: they are milliseconds apart.
 #[track_caller]
 fn ended_in_order(play: &Play, job: i32, proxy: i32) {
     assert_eq!((play.codes("job"), play.codes("proxy")), (vec![job], vec![proxy]), "{play}");
-    assert!(play.ends("job")[0].at < play.ends("proxy")[0].at, "{play}");
+    let seen = if job == 137 { "job was lost".to_owned() } else { format!("job ended with exit code {job}") };
+    assert!(play.life("proxy").stderr().contains(&seen), "{play}");
 }
 
 /// The pod is deleted while the job works: the server stays until the job has had its last answer.
@@ -402,7 +404,7 @@ fn envoy_is_there_before_the_job_and_ends_after_it() {
         assert_eq!(phase, if code == 0 { Phase::Succeeded } else { Phase::Failed });
         let job = play.life("job");
         assert_eq!(job.stdout(), "LIVE\nhas begun\n", "{job}");
-        assert!(job.says("has quit after") > job.prints("has begun"), "{job}");
+        assert!(job.stderr().contains("has quit after"), "{job}");
     }
 }
 
