@@ -341,10 +341,15 @@ fn nginx_joins() {
     joins(Server::nginx());
 }
 
-/// Not HAProxy's master: it ends when it has no child left, and what a hook leaves behind is one.
 #[test]
 fn haproxy_joins() {
     joins(Server::haproxy("-q"));
+}
+
+/// HAProxy's master ends when it has no child left, and what a hook leaves behind is one: it has to go first.
+#[test]
+fn haproxys_master_joins() {
+    joins(Server::haproxy("-W"));
 }
 
 #[test]

@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 
 /// How soon a lock that was just closed is looked at again; doubled each time.
 const AGAIN: Duration = Duration::from_millis(1);
+/// How long PID 1, told to stop, may have no child but a joined process before that leaves it.
+const LONELY: Duration = Duration::from_secs(1);
 /// How many names a line lists.
 const NAMED: usize = 8;
 
@@ -132,6 +134,8 @@ pub(super) struct Runner<'a> {
     /// What was complained of: a record that cannot be used is told once.
     complaints: Vec<String>,
     is_started: bool,
+    /// When to look whether PID 1, which was told to stop, waits for nobody but us, and since when it seems so.
+    lonely: Option<(Instant, Option<Instant>)>,
     /// What came before CMD, and is for it.
     early: Vec<u8>,
     end: Option<u8>,
@@ -172,6 +176,7 @@ impl<'a> Runner<'a> {
             again: None,
             complaints: Vec::new(),
             is_started: false,
+            lonely: None,
             early: Vec::new(),
             end: None,
         }
@@ -332,7 +337,7 @@ impl<'a> Runner<'a> {
         let life = self.life.deadline(self.now()).and_then(|at| self.start.checked_add(at.since_start()));
         let drivers =
             [&self.after, &self.ready].into_iter().flatten().filter_map(|driver| driver.deadline(self.report));
-        let again = self.again.map(|(at, _)| at);
+        let again = self.again.map(|(at, _)| at).into_iter().chain(self.lonely.map(|(at, _)| at)).min();
         let verdict = self.ready_verdict.map(|_| Instant::now());
         let endpoint = self.endpoint.as_ref().and_then(Endpoint::deadline);
         life.into_iter().chain(drivers).chain(endpoint).chain(self.poll).chain(again).chain(verdict).min()
@@ -447,6 +452,15 @@ impl<'a> Runner<'a> {
                 self.event(Event::Quit);
             }
             self.plan_poll();
+        }
+        if let Some((_, since)) = self.lonely.filter(|(at, _)| *at <= now) {
+            let since = if process::is_only_child_of_init() { since.or(Some(now)) } else { None };
+            if since.is_some_and(|since| now.duration_since(since) >= LONELY) {
+                let text = "PID 1 has no process left but this one, which goes, so that it can end";
+                self.report.line(&Line::new(Severity::Info, "leaving", text));
+                self.end = Some(Exit::Passed.code());
+            }
+            self.lonely = now.checked_add(FAST).map(|at| (at, since));
         }
     }
 
@@ -615,12 +629,20 @@ impl<'a> Runner<'a> {
                 self.report.line(&Line::new(Severity::Debug, "stop", text));
                 self.around.children.borrow().signal_main(self.settings.stop_signal, self.settings.reach);
             }
+            Body::Init if process::shares_pid_namespace() == Some(true) => {
+                let text = "PID 1 is not this container's own (shareProcessNamespace), and is not signalled; wrap the command with podgate run";
+                self.report.line(&Line::new(Severity::Error, "stop", text));
+            }
             Body::Init => {
                 let text = format!("sending {name} to PID 1");
                 self.report.line(&Line::new(Severity::Info, "stop", text));
-                if let Err(error) = process::signal_init(self.settings.stop_signal) {
-                    let text = format!("cannot send {name} to PID 1: {error}; run the hook as the same user as PID 1");
-                    self.report.line(&Line::new(Severity::Error, "stop", text));
+                match process::signal_init(self.settings.stop_signal) {
+                    Ok(()) => self.lonely = Instant::now().checked_add(FAST).map(|at| (at, None)),
+                    Err(error) => {
+                        let text =
+                            format!("cannot send {name} to PID 1: {error}; run the hook as the same user as PID 1");
+                        self.report.line(&Line::new(Severity::Error, "stop", text));
+                    }
                 }
             }
         }

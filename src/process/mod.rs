@@ -162,6 +162,15 @@ pub(crate) fn signal_init(number: u8) -> Result<(), Errno> {
     sys::send(Pid::from_raw(1), i32::from(number))
 }
 
+/// Is this the only child that PID 1 has left? Then it may be waiting for us: some masters (HAProxy's) end when all their children have.
+pub(crate) fn is_only_child_of_init() -> bool {
+    let Ok(threads) = fs::read_dir("/proc/1/task") else { return false };
+    let children = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+    let all: Vec<String> = threads.flatten().map(children).collect();
+    let own = Pid::this().to_string();
+    all.iter().flat_map(|list| list.split_ascii_whitespace()).eq([own.as_str()])
+}
+
 /// Is PID 1 another container's (shareProcessNamespace)? `None` where the kernel does not tell. By the mount that `/` is: containers of
 /// one pod may share everything but their mount namespaces (proc(5), mountinfo).
 pub(crate) fn shares_pid_namespace() -> Option<bool> {
