@@ -10,7 +10,7 @@ mod run;
 mod status;
 mod wait;
 
-use crate::cli::{Command, Stop, Typed};
+use crate::cli::{self, Command, Stop, Typed};
 use crate::core::exit::Exit;
 use crate::core::member::Name;
 use crate::process::Signals;
@@ -74,13 +74,7 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                     | Command::Doctor => check::run(settings, volume, report, signals),
                 })
             }
-            Command::Run => match settings::life::life(typed) {
-                Ok(life) => Ok(run::run(&life, &typed.cmd, report, signals)),
-                Err(stop) => {
-                    run::publish_usage(typed, report);
-                    Err(stop)
-                }
-            },
+            Command::Run => Ok(run::run(&settings::life::life(typed)?, &typed.cmd, report, signals)),
             Command::Join => {
                 let logging = settings::logging(typed)?;
                 Ok(join::run(&settings::life::life(typed)?, &logging, &typed.cmd, report, signals))
@@ -110,6 +104,9 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             Exit::Usage
         }
         Err(Stop::Wrong(text)) => {
+            if let Some(typed) = cli::gist(std::env::args_os().collect()) {
+                run::publish_usage(&typed, &mut report);
+            }
             report.failure(&Line::new(Severity::Error, "usage", text));
             Exit::Usage
         }
