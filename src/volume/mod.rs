@@ -41,6 +41,9 @@ pub(crate) enum Plain {
     Allowed,
 }
 
+/// How often a member is looked at that changes meanwhile.
+const LOOKS: usize = 8;
+
 /// A volume, to look at.
 #[derive(Debug)]
 pub(crate) struct Volume {
@@ -98,9 +101,20 @@ impl Volume {
 
     /// Looks at a member.
     pub(crate) fn look(&self, name: &Name) -> Found {
-        // The record first: a lock that is free then was free, or became so, after what the record says.
-        let record = self.record(name);
-        Found { record, is_held: is_held(&self.file(name, "lock")) }
+        let lock = self.file(name, "lock");
+        let mut record = self.record(name);
+        for _ in 0..LOOKS {
+            let is_held = is_held(&lock);
+            // Who publishes its end and dies between the two looks is not lost: a free lock goes with a record that was the same
+            // before and after it.
+            let after = if is_held { None } else { Some(self.record(name)) };
+            match after {
+                Some(after) if after != record => record = after,
+                Some(_) | None => return Found { record, is_held },
+            }
+        }
+        // It changes faster than one can look: somebody lives.
+        Found { record, is_held: true }
     }
 
     /// What `look` means here.
