@@ -496,6 +496,7 @@ fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
     // Once it has come, it may be lost.
     let proxy = pod.start(&run("proxy", "", &server(0)));
     main.says("proxy is ready");
+    proxy.prints("up");
     proxy.signal(Signal::SIGTERM);
     proxy.code(0);
     main.code(69);
