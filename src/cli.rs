@@ -150,6 +150,31 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
     typed(about, given, words, cmd)
 }
 
+/// Of a `run` whose command line is wrong: what tells whose end that is. Nothing else is looked at, and what is not clear tells nothing.
+pub(crate) fn gist(arguments: Vec<OsString>) -> Option<Typed> {
+    const TELLING: [&str; 4] = ["name", "dir", "allow-plain-dir", "restart-policy"];
+    let mut words = arguments.into_iter().skip(1).take_while(|word| word != "--").peekable();
+    words.next().filter(|word| word == Command::Run.name())?;
+    let mut given = Vec::new();
+    while let Some(word) = words.next() {
+        let Some(text) = word.to_str().and_then(|word| word.strip_prefix("--")) else { continue };
+        let (flag, attached) = text.split_once('=').map_or((text, None), |(flag, value)| (flag, Some(value)));
+        if !TELLING.contains(&flag) {
+            continue;
+        }
+        let opt = of_command(Command::Run).find(|opt| opt.flag() == flag)?;
+        let value = match (opt.shape, attached) {
+            (Shape::Switch, _) => OsString::from("true"),
+            (Shape::Value(_) | Shape::List(_), Some(value)) => OsString::from(value),
+            (Shape::Value(_) | Shape::List(_), None) => {
+                words.next_if(|next| !next.to_string_lossy().starts_with('-'))?
+            }
+        };
+        keep(opt, value, &mut given).ok()?;
+    }
+    Some(Typed { command: Command::Run, checks: None, cmd: Vec::new(), dest: None, given })
+}
+
 fn command(word: &OsString) -> Result<&'static About, Stop> {
     let text = word.to_str().ok_or_else(|| not_utf8("the command"))?;
     if let Some(about) = COMMANDS.iter().find(|about| about.command.name() == text) {

@@ -1,8 +1,8 @@
 //! A container ends with the others: each row of the table of exit codes, under each restart policy, with real containers.
 
 use crate::support::cast::{
-    NEVER, comes, deaf_server, job, job_in_lives, let_end, line, onlooker, podgate_in, record, rules, run, server,
-    slow_server,
+    NEVER, comes, deaf_server, goes_before, job, job_in_lives, let_end, line, onlooker, podgate_in, record, rules, run,
+    server, slow_server,
 };
 use crate::support::kubelet::{Phase, RestartPolicy};
 use crate::support::pod::{Container, Life, Pod, VOLUME};
@@ -206,6 +206,33 @@ fn always_stays_whatever_happens() {
 }
 
 #[test]
+fn what_is_always_restarted_ends_by_its_own_policy() {
+    for (policy, first) in [("auto", 3), ("never", 0), ("on-failure --linger 10m", 0)] {
+        let Some(pod) = Pod::new() else { return };
+        let options = format!("--until main --restart-policy {policy}");
+        let play = pod.play(
+            rules(RestartPolicy::Always),
+            [run("proxy", &options, &server(9)), run("main", "", &job_in_lives("main", &[3, 0]))],
+        );
+        play.nth_life("proxy", 1);
+        assert_eq!(play.codes("proxy")[0], first, "{policy}\n{play}");
+        assert_eq!(play.phase(), Phase::Running);
+    }
+    // The other way round: a sidecar that thinks that all comes back does not end with what does not.
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(RestartPolicy::OnFailure),
+        [
+            run("proxy", "--until main --restart-policy always", &server(0)),
+            run("main", "", &job_in_lives("main", &[3, 0])),
+        ],
+    );
+    play.life("proxy").says("main ended with exit code 0");
+    play.nth_life("main", 1).code(0);
+    assert_eq!((play.phase(), play.codes("main")), (Phase::Running, vec![3, 0]), "{play}");
+}
+
+#[test]
 fn what_the_main_states_itself_goes_before_what_the_sidecar_thinks() {
     for (main, proxy, code) in [
         ("--restart-policy never", "", 0),
@@ -335,6 +362,14 @@ fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
         (podgate(&["--grace", "soon", "--", "true"]), 2, "--grace"),
         (podgate(&["--until", "Main!", "--", "true"]), 2, "--until"),
         (podgate(&[]), 2, "needs a command"),
+        (podgate(&["--untill", "x", "--", "true"]), 2, "did you mean --until?"),
+        (podgate(&["--grace", "--", "true"]), 2, "--grace needs a value"),
+        (podgate(&["--quiet=yes", "--", "true"]), 2, "takes no value"),
+        (podgate(&["--log-format", "xml", "--", "true"]), 2, "--log-format"),
+        (podgate(&["--grace", "3s", "--grace", "4s", "--", "true"]), 2, "given twice"),
+        (podgate(&["one-word", "--", "true"]), 2, "an argument too many"),
+        (podgate(&["--dir=/run/podgate", "--ready", "db:5432", "--", "true"]), 2, "tcp://db:5432"),
+        (podgate(&["--", "true"]).env("PODGATE_GRACE", "soon"), 2, "PODGATE_GRACE"),
         (podgate(&["--", "/etc/passwd"]), 126, "cannot be executed"),
         (podgate(&["--", "no-such-program"]), 127, "there is no such command"),
         (podgate(&[listen.split_once(' ').unwrap().0, listen.split_once(' ').unwrap().1, "--", "true"]), 125, "listen"),
@@ -450,7 +485,7 @@ fn the_normal_pair_is_deleted_in_its_order() {
     comes(&pod, "main", "ready");
     play.delete(LONG);
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-    assert!(play.life("main").prints("ended") <= play.life("proxy").prints("told"), "{play}");
+    goes_before(&pod, "main", "proxy");
 }
 
 #[test]
@@ -461,6 +496,7 @@ fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
     // Once it has come, it may be lost.
     let proxy = pod.start(&run("proxy", "", &server(0)));
     main.says("proxy is ready");
+    proxy.prints("up");
     proxy.signal(Signal::SIGTERM);
     proxy.code(0);
     main.code(69);
@@ -517,7 +553,6 @@ fn a_chain_stops_in_its_order() {
     up([&*a, &b, &c]);
     let_end(&pod, "c");
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-    assert!(c.prints("up") < b.prints("told") && b.prints("ended") <= a.prints("told"), "{play}");
     let at = |name, key| line(&pod, name, key).unwrap();
     let moments = [at("c", "exited"), at("b", "stopping"), at("b", "exited"), at("a", "stopping"), at("a", "exited")];
     assert!(moments.is_sorted(), "{moments:?}");

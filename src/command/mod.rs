@@ -10,7 +10,7 @@ mod run;
 mod status;
 mod wait;
 
-use crate::cli::{Command, Stop, Typed};
+use crate::cli::{self, Command, Stop, Typed};
 use crate::core::exit::Exit;
 use crate::core::member::Name;
 use crate::process::Signals;
@@ -74,17 +74,12 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                     | Command::Doctor => check::run(settings, volume, report, signals),
                 })
             }
-            Command::Run => match settings::life::life(typed) {
-                Ok(life) => {
-                    // All files that options name are read. A signal is CMD's matter now, which may take its time.
-                    drop(watchdog);
-                    Ok(run::run(&life, &typed.cmd, report, signals))
-                }
-                Err(stop) => {
-                    run::publish_usage(typed, report);
-                    Err(stop)
-                }
-            },
+            Command::Run => {
+                let life = settings::life::life(typed)?;
+                // All files that options name are read. A signal is CMD's matter now, which may take its time.
+                drop(watchdog);
+                Ok(run::run(&life, &typed.cmd, report, signals))
+            }
             Command::Join => {
                 let logging = settings::logging(typed)?;
                 let life = settings::life::life(typed)?;
@@ -116,6 +111,9 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             Exit::Usage
         }
         Err(Stop::Wrong(text)) => {
+            if let Some(typed) = cli::gist(std::env::args_os().collect()) {
+                run::publish_usage(&typed, &mut report);
+            }
             report.failure(&Line::new(Severity::Error, "usage", text));
             Exit::Usage
         }

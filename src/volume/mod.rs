@@ -2,7 +2,7 @@
 //!
 //! | file | writer | what |
 //! | --- | --- | --- |
-//! | `NAME.lock` | NAME | holds an exclusive OFD lock from before it says anything until it is dead. Never removed |
+//! | `NAME.lock` | NAME | holds an exclusive OFD lock from before it says anything until it is dead: on all of it until its record is its own, then on the first byte. Never removed |
 //! | `NAME.record` | NAME | its state, replaced by rename(2) |
 //! | `NAME.acted` | NAME | the failures that it has acted on; survives its restarts |
 //! | `NAME.next.ID.N` | NAME | space kept for the records to come |
@@ -40,6 +40,9 @@ pub(crate) enum Plain {
     /// Yes: `--allow-plain-dir`, for a laptop.
     Allowed,
 }
+
+/// How often a member is looked at that changes meanwhile.
+const LOOKS: usize = 8;
 
 /// A volume, to look at.
 #[derive(Debug)]
@@ -98,9 +101,22 @@ impl Volume {
 
     /// Looks at a member.
     pub(crate) fn look(&self, name: &Name) -> Found {
-        // The record first: a lock that is free then was free, or became so, after what the record says.
-        let record = self.record(name);
-        Found { record, is_held: is_held(&self.file(name, "lock")) }
+        let lock = self.file(name, "lock");
+        let mut record = self.record(name);
+        for _ in 0..LOOKS {
+            let hold = hold(&lock);
+            // Who publishes its end and dies between the two looks is not lost: a lock goes with a record that was the same before and
+            // after it.
+            let after = self.record(name);
+            if after == record {
+                // Who takes the whole file has not written its record yet: what is there is its earlier incarnation's.
+                let record = if hold == Hold::Whole { None } else { record };
+                return Found { record, is_held: hold != Hold::Free };
+            }
+            record = after;
+        }
+        // It changes faster than one can look: somebody lives.
+        Found { record, is_held: true }
     }
 
     /// What `look` means here.
@@ -195,12 +211,33 @@ fn lock(kind: i32) -> libc::flock {
     libc::flock { l_type: kind, l_whence: set, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
+/// How much of a lock's file is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Nothing: nobody lives.
+    Free,
+    /// All of it: by one that has not written its record yet.
+    Whole,
+    /// The first byte: by one whose record is its own.
+    First,
+}
+
 /// Does somebody hold it exclusively? Only who may write the file can, so a neighbour who may only read cannot seem alive.
-fn is_held(path: &Path) -> bool {
-    let Ok(file) = open_read(path) else { return false };
+fn hold(path: &Path) -> Hold {
+    let Ok(file) = open_read(path) else { return Hold::Free };
     let mut asked = lock(libc::F_RDLCK);
     let free = i16::try_from(libc::F_UNLCK).unwrap_or_default();
-    fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok() && asked.l_type != free
+    match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)) {
+        Ok(_) if asked.l_type == free => Hold::Free,
+        // A length of 0 is: to the end, however long the file becomes.
+        Ok(_) if asked.l_len == 0 => Hold::Whole,
+        Ok(_) => Hold::First,
+        Err(_) => Hold::Free,
+    }
+}
+
+fn is_held(path: &Path) -> bool {
+    hold(path) != Hold::Free
 }
 
 /// A number that nobody else has: std seeds its hashers from getrandom(2).

@@ -86,6 +86,7 @@ impl Own {
         let mut own = Self { volume: Rc::clone(volume), lock, record, spares: Vec::new(), acted };
         own.sweep();
         own.write("record", &own.record.encode()).map_err(|error| own.refusal("written", &error))?;
+        own.narrow().map_err(|error| own.refusal("said to be this one's", &error))?;
         for _ in 0..SPARES {
             let kept = own.keep().map_err(|error| own.refusal("given space for its last record", &error));
             match kept {
@@ -97,6 +98,13 @@ impl Own {
             }
         }
         Ok(own)
+    }
+
+    /// From now on the record is this incarnation's: lets go of all of the lock but its first byte.
+    fn narrow(&self) -> io::Result<()> {
+        let rest = libc::flock { l_start: 1, ..lock(libc::F_UNLCK) };
+        fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&rest))?;
+        Ok(())
     }
 
     fn refusal(&self, what: &str, error: &io::Error) -> Refusal {

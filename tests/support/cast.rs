@@ -60,6 +60,13 @@ pub fn line(pod: &Pod, name: &str, key: &str) -> Option<String> {
     record.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ").map(str::to_owned))
 }
 
+/// Had this member ended when the command of that one was told to stop? By their own clocks, for a log is read when the reader can.
+#[track_caller]
+pub fn goes_before(pod: &Pod, first: &str, then: &str) {
+    let moments = (line(pod, first, "exited").unwrap(), line(pod, then, "stopping").unwrap());
+    assert!(moments.0 <= moments.1, "{first} ended and {then} was stopped at {moments:?}");
+}
+
 /// Waits for a member to come into this state.
 #[track_caller]
 pub fn comes(pod: &Pod, name: &str, state: &str) {
