@@ -99,14 +99,20 @@ fn a_volume_that_is_full_before_the_start_is_refused() {
 fn a_volume_that_becomes_full_loses_no_state() {
     let Some(pod) = Pod::with_volume("size=128k") else { return };
     let sidecar = pod.start(&sidecar());
-    let fill = format!("dd if=/dev/zero of={VOLUME}/big bs=1k 2>/dev/null; rm -f /run/go; ");
-    let script = format!("{fill} echo full; until test -e /run/end; do sleep 0.01; done; exit 7");
-    let main = pod.start(&run("main", &["--ready", "file:///run/go-ready"], &script));
-    main.prints("full");
-    main.exec(["sh", "-c", &format!("echo x >{VOLUME}/more")]).says("No space left");
+    let script = "echo up; until test -e /run/end; do sleep 0.01; done; exit 7";
+    let main = pod.start(&run("main", &["--ready", "file:///run/go-ready"], script));
+    main.prints("up");
+    sidecar.says("main runs");
+    // A record that takes another one's place leaves some: it is filled again before each.
+    let fill = |file: &str| {
+        let write = ["dd", "if=/dev/zero", "bs=1k", &format!("of={VOLUME}/{file}")];
+        main.exec(write).code(1).says("No space left");
+    };
+    fill("big");
     main.exec(["touch", "/run/go-ready"]).code(0);
     eventually("ready", || status(&sidecar).contains("ready").then_some(()));
     sidecar.says("main is ready");
+    fill("more");
     main.exec(["touch", "/run/end"]).code(0);
     main.code(7);
     assert!(fs::read_to_string(pod.volume().join("main.record")).unwrap().contains("exit: 7\n"));

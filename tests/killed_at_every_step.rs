@@ -21,6 +21,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const AT_ONCE: usize = 5;
 
+/// From an end to the next start.
+const RESTART: Duration = Duration::from_millis(150);
+
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
@@ -128,9 +131,11 @@ fn moments(volume: &Path, name: &str, what: &str) -> Vec<u128> {
 fn violation(volume: &Path, mains: &[&str], killed: &[(&str, u128)]) -> Option<String> {
     for name in mains {
         let ends = moments(volume, name, "end ");
-        let kills = killed.iter().filter(|(victim, _)| victim == name).map(|(_, at)| *at);
-        let ends: Vec<u128> = ends.into_iter().chain(kills).collect();
-        for begin in moments(volume, name, "begin ") {
+        let kills: Vec<u128> = killed.iter().filter(|(victim, _)| victim == name).map(|(_, at)| *at).collect();
+        let ends: Vec<u128> = ends.into_iter().chain(kills.iter().copied()).collect();
+        // What came between the look at the clock and the kill is the killed one's; its restart comes later.
+        let is_killed = |begin: &u128| kills.iter().any(|at| (*at..*at + RESTART.as_nanos()).contains(begin));
+        for begin in moments(volume, name, "begin ").into_iter().filter(|begin| !is_killed(begin)) {
             let end = ends.iter().filter(|end| **end >= begin).min();
             for stop in moments(volume, "sidecar", "stop ") {
                 if begin < stop && end.is_none_or(|end| stop < *end) {
@@ -194,7 +199,7 @@ fn strike(pod: &Pod, play: &Play, round: &Round) -> Option<(&'static str, u128)>
 
 fn play(round: &Round) {
     let pod = Pod::new().unwrap();
-    let rules = Rules { back_off: Duration::from_millis(150), ..round.pods.into() };
+    let rules = Rules { back_off: RESTART, ..round.pods.into() };
     let play = pod.play(rules, containers(round));
     let killed: Vec<_> = strike(&pod, &play, round).into_iter().collect();
     // All mains end by themselves, so a sidecar that stays is what this waits for in vain.
