@@ -1,7 +1,8 @@
 //! Faults of the shared volume: never a crash, never a hang, never an exit code out of garbage (DESIGN 6.4 to 6.9).
 //!
-//! Not tried here: a network or FUSE file system (9p, NFS, virtiofs), which this machine has no server for; of those without inotify for
-//! all changes it has ramfs.
+//! Not tried here: a network or FUSE file system (9p, NFS, virtiofs), for which no server is installed, and so none without locks; of
+//! those of which podgate does not know that inotify tells all there is ramfs. Nor a wall clock that is set back: the times in records
+//! are changed instead.
 
 use crate::support::pod::{Access, Container, Life, Pod, VOLUME};
 use crate::support::{Folder, PODGATE, eventually, output, podgate};
