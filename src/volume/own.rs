@@ -1,6 +1,7 @@
 //! A member's own part of the volume: its lock, its record, the space for the records to come, and what it remembers.
 
 use super::{MODE, Volume, create, is_held, lock, random, read};
+use crate::core::exit::Exit;
 use crate::core::member::{Name, Policy, Stage};
 use crate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
 use nix::errno::Errno;
@@ -92,7 +93,13 @@ impl Own {
             match kept {
                 Ok(path) => own.spares.push(path),
                 Err(refusal) => {
-                    own.sweep();
+                    if own.record.is_joined {
+                        // Its container has an end of its own.
+                        own.sweep();
+                    } else {
+                        // That is an end, too: with what space there is, it is told. If there is none, the free lock says lost.
+                        let _ = own.exit(Exit::Own.code());
+                    }
                     return Err(refusal);
                 }
             }

@@ -1,0 +1,385 @@
+//! Faults of the shared volume: never a crash, never a hang, never an exit code out of garbage (DESIGN 6.4 to 6.9).
+//!
+//! Not tried here: a network or FUSE file system (9p, NFS, virtiofs), for which no server is installed, and so none without locks; of
+//! those of which podgate does not know that inotify tells all there is ramfs. Nor a wall clock that is set back: the times in records
+//! are changed instead.
+
+use crate::support::pod::{Access, Container, Life, Pod, VOLUME};
+use crate::support::{Folder, PODGATE, eventually, output, podgate};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// Long enough under load; a wait without an end would be longer.
+const SOON: Duration = Duration::from_secs(12);
+
+const NAP: &str = "trap 'exit 0' TERM; sleep 100 & wait";
+
+fn run(name: &str, options: &[&str], script: &str) -> Container {
+    let words = [&["run", "--name", name], options, &["--", "sh", "-c", script]].concat();
+    Container::podgate(name, words)
+}
+
+fn sidecar() -> Container {
+    run("sidecar", &["--until", "main", "--grace", "6s"], NAP)
+}
+
+fn status(life: &Life) -> String {
+    let done = life.exec(["/run/image/podgate", "status"]);
+    assert!(!done.stderr.contains("panicked"), "{done}");
+    done.code(0).stdout.clone()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_no_volume_is_refused() {
+    let Some(pod) = Pod::new() else { return };
+    let missing = pod.start(&run("main", &[], "true").no_volume());
+    missing.code(125);
+    missing.says("it is not there; mount one emptyDir");
+    let plain = pod.start(&run("main", &[], "true").plain_directory());
+    plain.code(125);
+    plain.says("it is no volume but a directory of this container's own root file system");
+    pod.start(&run("main", &["--allow-plain-dir"], "exit 3").plain_directory()).code(3);
+    // A directory of the same device as /, mounted there: a volume, by its mount id.
+    let folder = Folder::new();
+    pod.start(&run("main", &[], "exit 4").no_volume().mount(folder.path(), VOLUME, Access::ReadWrite)).code(4);
+    assert!(folder.join("main.record").exists());
+    let file = pod.start(&run("main", &["--dir", "/etc/passwd"], "true"));
+    file.code(125);
+    file.says("it is no directory");
+}
+
+#[test]
+fn a_member_refuses_a_read_only_volume_and_an_observer_does_not() {
+    let Some(pod) = Pod::new() else { return };
+    let main = pod.start(&run("main", &[], NAP));
+    let refused = pod.start(&run("other", &[], "true").read_only_volume());
+    refused.code(125);
+    refused.says("mount the volume without readOnly");
+    let observer = pod.start(&Container::podgate("o", ["wait", "ready:main", "--timeout", "10s"]).read_only_volume());
+    observer.code(0);
+    let gone = pod.start(&Container::podgate("o", ["wait", "gone:main", "--timeout", "20s"]).read_only_volume());
+    gone.says("still waiting");
+    main.kill();
+    main.code(137);
+    gone.code(0);
+}
+
+#[test]
+fn a_volume_that_is_full_before_the_start_is_refused() {
+    for options in ["size=4k", "size=8k", "size=16k"] {
+        let Some(pod) = Pod::with_volume(options) else { return };
+        let life = pod.start(&run("main", &[], "echo started"));
+        life.code(125);
+        life.says("the volume is full");
+        assert_eq!(life.stdout(), "");
+        assert!(files(&pod.volume()).iter().all(|file| !file.contains(".next.")), "{:?}", files(&pod.volume()));
+        // Who waits for it sees an end.
+        let observer = pod.start(&Container::new("o", ["sleep", "100"]));
+        let text = status(&observer);
+        assert!(text.contains(if options == "size=4k" { "lost" } else { "exited" }), "{options}: {text}");
+    }
+    let Some(pod) = Pod::with_volume("nr_inodes=3") else { return };
+    let life = pod.start(&run("main", &[], "echo started"));
+    life.code(125);
+    life.says("the volume is full");
+    assert!(files(&pod.volume()).iter().all(|file| !file.contains(".next.")));
+}
+
+#[test]
+fn a_volume_that_becomes_full_loses_no_state() {
+    let Some(pod) = Pod::with_volume("size=128k") else { return };
+    let sidecar = pod.start(&sidecar());
+    let script = "echo up; until test -e /run/end; do sleep 0.01; done; exit 7";
+    let main = pod.start(&run("main", &["--ready", "file:///run/go-ready"], script));
+    main.prints("up");
+    sidecar.says("main runs");
+    // A record that takes another one's place leaves some: it is filled again before each.
+    let fill = |file: &str| {
+        let write = ["dd", "if=/dev/zero", "bs=1k", &format!("of={VOLUME}/{file}")];
+        main.exec(write).code(1).says("No space left");
+    };
+    fill("big");
+    main.exec(["touch", "/run/go-ready"]).code(0);
+    eventually("ready", || status(&sidecar).contains("ready").then_some(()));
+    sidecar.says("main is ready");
+    fill("more");
+    main.exec(["touch", "/run/end"]).code(0);
+    main.code(7);
+    assert!(fs::read_to_string(pod.volume().join("main.record")).unwrap().contains("exit: 7\n"));
+    sidecar.code(7);
+}
+
+type Plant = (&'static str, fn(&Path));
+
+const PLANTS: &[Plant] = &[
+    ("a fifo", |path| {
+        output(Command::new("mkfifo").arg(path));
+    }),
+    ("a link to outside", |path| symlink("/etc/passwd", path).unwrap()),
+    ("a dangling link", |path| symlink("/no/such", path).unwrap()),
+    ("a link to itself", |path| symlink(path.file_name().unwrap(), path).unwrap()),
+    ("a directory", |path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("x"), "").unwrap();
+    }),
+    ("a socket", |path| {
+        // Its path is too long for a sockaddr_un through /proc.
+        let folder = Folder::new();
+        drop(std::os::unix::net::UnixListener::bind(folder.join("s")).unwrap());
+        output(Command::new("cp").arg("-a").arg(folder.join("s")).arg(path));
+    }),
+    ("a device", |path| {
+        output(Command::new("mknod").arg(path).args(["c", "1", "5"]));
+    }),
+    ("garbage", |path| fs::write(path, b"\xff\x00state: exited\nexit: 0\n").unwrap()),
+    ("an empty file", |path| fs::write(path, "").unwrap()),
+    ("1 GiB", |path| fs::File::create(path).unwrap().set_len(1 << 30).unwrap()),
+];
+
+const KINDS: &[&str] =
+    &["lock", "record", "acted", "next.0123456789abcdef.0123456789abcdef", "quit.0123456789abcdef.1"];
+
+#[test]
+fn what_is_planted_before_the_start_is_named_or_does_not_matter() {
+    let Some(pod) = Pod::new() else { return };
+    for (what, plant) in PLANTS {
+        for kind in KINDS {
+            let path = pod.volume().join(format!("main.{kind}"));
+            plant(&path);
+            let life = pod.start(&run("main", &[], "exit 3"));
+            let end = life.finish();
+            assert!(end.at.duration_since(life.started()) < SOON, "{what} as {kind}\n{life}");
+            assert!(!life.stderr().contains("panicked"), "{life}");
+            let is_named = life.stderr().contains(&format!("main.{kind}")) || life.stderr().contains("main.record");
+            assert!(end.code == 3 || (end.code == 125 && is_named), "{what} as {kind}\n{life}");
+            output(Command::new("sh").args(["-c", &format!("rm -rf {}/main.*", pod.volume().display())]));
+        }
+    }
+}
+
+#[test]
+fn a_sidecar_that_sees_garbage_stays_and_completes_with_the_real_main() {
+    let Some(pod) = Pod::new() else { return };
+    for (what, plant) in PLANTS {
+        let path = pod.volume().join("main.record");
+        plant(&path);
+        let sidecar = pod.start(&sidecar());
+        sidecar.says("main.record\" ");
+        thread::sleep(Duration::from_millis(50));
+        assert!(sidecar.is_running(), "{what}\n{sidecar}");
+        assert!(status(&sidecar).contains("unknown"), "{what}");
+        output(Command::new("rm").arg("-rf").arg(&path));
+        pod.start(&run("main", &[], "exit 5")).code(5);
+        assert_eq!(sidecar.finish().code, 5, "{what}\n{sidecar}");
+        output(Command::new("sh").args(["-c", &format!("rm -rf {}/*", pod.volume().display())]));
+    }
+}
+
+#[test]
+fn what_is_planted_while_both_run_changes_no_exit_code() {
+    for (what, plant) in PLANTS {
+        let Some(pod) = Pod::new() else { return };
+        let sidecar = pod.start(&sidecar());
+        let main = pod.start(&run("main", &[], NAP));
+        sidecar.says("main is ready");
+        let record = pod.volume().join("main.record");
+        fs::remove_file(&record).unwrap();
+        plant(&record);
+        thread::sleep(Duration::from_millis(50));
+        assert!(sidecar.is_running() && main.is_running(), "{what}\n{sidecar}{main}");
+        main.signal(Signal::SIGTERM);
+        main.code(0);
+        // What it could not write over is garbage, and the free lock says that it is dead.
+        let code = sidecar.finish().code;
+        let is_written = fs::read_to_string(&record).is_ok_and(|text| text.contains("exit: 0\n"));
+        assert_eq!(code, if is_written { 0 } else { 137 }, "{what}\n{sidecar}{main}");
+    }
+}
+
+#[test]
+fn a_lock_that_somebody_else_holds_is_waited_for_and_then_refused() {
+    let Some(pod) = Pod::new() else { return };
+    let lock = pod.volume().join("main.lock");
+    fs::write(&lock, "").unwrap();
+    let hold = |kind: &str, mode: &str| {
+        format!(
+            "import fcntl, struct, time\nf = open('{VOLUME}/main.lock', '{mode}')\n\
+             fcntl.{kind}\nprint('held', flush=True)\ntime.sleep(100)"
+        )
+    };
+    let exclusive = hold("lockf(f, fcntl.LOCK_EX)", "r+");
+    let shared = hold("lockf(f, fcntl.LOCK_SH)", "r");
+    for (container, is_refused) in [
+        (Container::new("holds", ["python3", "-c", &exclusive]), true),
+        (Container::new("holds", ["python3", "-c", &shared]).read_only_volume(), true),
+        // Another kind of lock, which podgate never looks at.
+        (Container::new("holds", ["python3", "-c", &hold("flock(f, fcntl.LOCK_EX)", "r")]).read_only_volume(), false),
+    ] {
+        let holder = pod.start(&container);
+        holder.prints("held");
+        let life = pod.start(&run("main", &[], "exit 3"));
+        let end = life.code(if is_refused { 125 } else { 3 });
+        let took = end.at.duration_since(life.started());
+        assert!(took < SOON && (!is_refused || took >= Duration::from_secs(2)), "{took:?}\n{life}");
+        if is_refused {
+            life.says("another container of this pod is main and lives");
+        }
+        holder.kill();
+        holder.finish();
+    }
+}
+
+/// A record of a main that has ended with 0.
+fn ended(host: &str) -> String {
+    format!(
+        "podgate: 1\nname: main\nstate: exited\nexit: 0\nstage: ready\nincarnation: 1\nid: 0123456789abcdef\nhost: {host}\n\
+         container: 1\nuid: 0\nkind: run\nwaiting: 2099-01-01T00:00:00.000Z\nexited: 1999-01-01T00:00:00.000Z\nmood: fine\n"
+    )
+}
+
+#[test]
+fn records_of_other_pods_versions_and_clocks() {
+    let Some(pod) = Pod::new() else { return };
+    let record = pod.volume().join("main.record");
+    let here = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    // Times that cannot be, and a key that nobody knows: no decision rests on them.
+    fs::write(&record, ended(here.trim())).unwrap();
+    pod.start(&sidecar()).code(0);
+    for (text, says) in [
+        (ended("another-pod"), "is another pod's (host \"another-pod\""),
+        (ended(here.trim()).replace("podgate: 1", "podgate: 2"), "is of version 2, newer than this podgate knows"),
+    ] {
+        fs::write(&record, text).unwrap();
+        let sidecar = pod.start(&sidecar());
+        sidecar.says(says);
+        thread::sleep(Duration::from_millis(100));
+        assert!(sidecar.is_running(), "{sidecar}");
+        pod.start(&run("main", &[], "exit 6")).code(6);
+        sidecar.code(6);
+    }
+}
+
+#[test]
+fn what_belongs_to_another_user_is_refused_with_both_uids() {
+    let Some(pod) = Pod::new() else { return };
+    pod.start(&run("main", &[], "exit 0").user(1000, 1000)).code(0);
+    let life = pod.start(&run("main", &[], "exit 0").user(2000, 2000).hardened());
+    life.code(125);
+    life.says("belongs to uid 1000, and this is uid 2000");
+}
+
+#[test]
+fn a_volume_that_is_wiped_does_not_keep_the_sidecar() {
+    for is_killed in [true, false] {
+        let Some(pod) = Pod::new() else { return };
+        let (sidecar, main) = (pod.start(&sidecar()), pod.start(&run("main", &[], NAP)));
+        sidecar.says("main is ready");
+        output(Command::new("sh").args(["-c", &format!("rm -rf {}/*", pod.volume().display())]));
+        if is_killed {
+            main.kill();
+            main.code(137);
+        } else {
+            main.signal(Signal::SIGTERM);
+            main.code(0);
+        }
+        let code = sidecar.finish().code;
+        // Without its record and its lock a death has no code.
+        assert!([0, 137].contains(&code) && !sidecar.stderr().contains("panicked"), "{sidecar}");
+    }
+}
+
+#[test]
+fn ten_thousand_foreign_files_do_not_matter() {
+    let Some(pod) = Pod::with_volume("size=64m") else { return };
+    for number in 0..10_000 {
+        fs::write(pod.volume().join(format!("foreign-{number}.next.x")), "").unwrap();
+    }
+    let sidecar = pod.start(&sidecar());
+    let main = pod.start(&run("main", &[], "exit 3"));
+    let end = main.code(3);
+    assert!(end.at.duration_since(main.started()) < Duration::from_secs(5), "{main}");
+    let after = sidecar.code(3).at;
+    assert!(after.saturating_duration_since(end.at) < Duration::from_secs(5), "{sidecar}");
+}
+
+#[test]
+fn restarts_do_not_make_files_grow_in_number() {
+    let folder = Folder::new();
+    let dir = folder.path().to_str().unwrap();
+    let mut most = 0;
+    for round in 0..200_u64 {
+        let words = ["run", "--dir", dir, "--allow-plain-dir", "--name", "main", "--", "sleep", "100"];
+        let running = podgate(words).start();
+        thread::sleep(Duration::from_millis(round % 20));
+        running.signal(Signal::SIGKILL);
+        running.finish();
+        most = most.max(files(folder.path()).len());
+    }
+    // The lock, the record, the spares, and one that was about to be written.
+    assert!(most <= 8, "{most}: {:?}", files(folder.path()));
+}
+
+/// Starts a sidecar and a main in this directory, once `first` has been done; what they and a doctor say.
+fn ends_by_polling(starter: &[&str], dir: &str, first: &str) -> String {
+    let script = format!(
+        "{first} || exit 99
+{PODGATE} doctor --dir {dir} --allow-plain-dir
+{PODGATE} run --dir {dir} --allow-plain-dir --name sidecar --until main -- sleep 100 &
+{PODGATE} run --dir {dir} --allow-plain-dir --name main -- sh -c 'sleep 0.5; exit 3'
+date +main:%s%N; wait $!; echo code:$?; date +sidecar:%s%N"
+    );
+    let text = output(Command::new("unshare").args(starter).args(["sh", "-c", &script]));
+    assert!(text.contains("code:3"), "{text}");
+    let at = |name: &str| -> u64 { text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap() };
+    assert!(at("sidecar:").saturating_sub(at("main:")) < 3_000_000_000, "{text}");
+    text
+}
+
+#[test]
+fn without_inotify_podgate_looks_by_itself() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let folder = Folder::new();
+    let dir = folder.path().to_str().unwrap();
+    // A user namespace that is given no instance of inotify.
+    let none = "echo 0 >/proc/sys/user/max_inotify_instances";
+    let text = ends_by_polling(&["--user", "--map-root-user"], dir, none);
+    assert!(text.contains("inotify: cannot be had"), "{text}");
+    let folder = Folder::new();
+    let dir = folder.path().to_str().unwrap();
+    // A file system of which podgate does not know that inotify tells all.
+    let text = ends_by_polling(&["--mount"], dir, &format!("mount -n -t ramfs ram {dir}"));
+    assert!(text.contains("inotify: the volume's file system does not tell of all changes"), "{text}");
+}
+
+#[test]
+fn what_is_planted_under_a_sidecars_names_changes_no_exit_code() {
+    let Some(pod) = Pod::new() else { return };
+    pod.start(&run("main", &[], "exit 3")).code(3);
+    for (what, plant) in PLANTS {
+        for kind in KINDS {
+            let path = pod.volume().join(format!("sidecar.{kind}"));
+            plant(&path);
+            let life = pod.start(&sidecar());
+            let end = life.finish();
+            assert!(end.at.duration_since(life.started()) < SOON, "{what} as {kind}\n{life}");
+            let is_named =
+                life.stderr().contains(&format!("sidecar.{kind}")) || life.stderr().contains("sidecar.record");
+            assert!(end.code == 3 || (end.code == 125 && is_named), "{what} as {kind}\n{life}");
+            output(Command::new("sh").args(["-c", &format!("rm -rf {}/sidecar.*", pod.volume().display())]));
+        }
+    }
+}
