@@ -83,15 +83,19 @@ impl Round {
         let policies: &[_] = if pods == RestartPolicy::Never { &["auto", "never"] } else { &["auto", "on-failure"] };
         let mains: &[&str] = dice.pick(&[&["main"][..], &["main"], &["main", "second"]]);
         let one = dice.pick(&["main", "main", "sidecar"]);
+        let victim = dice.pick(&[Victim::Nobody, Victim::Container(one), Victim::Container(one), Victim::Cmd(one)]);
+        // A main that is killed between publishing 0 and its own end is started again by the kubelet, to others a success all the same:
+        // its sidecar is gone for good, and it would need it for ever.
+        let may_need = pods == RestartPolicy::Never || victim != Victim::Container("main");
         Self {
             pods,
             policy: dice.pick(policies),
             mains,
             // A need that is killed stops the main with 69, which the pod retries.
-            is_needed: dice.roll(4) == 0,
+            is_needed: dice.roll(4) == 0 && may_need,
             code: dice.pick(&[0, 0, 3]),
             work: 30 + dice.roll(90),
-            victim: dice.pick(&[Victim::Nobody, Victim::Container(one), Victim::Container(one), Victim::Cmd(one)]),
+            victim,
             after: Duration::from_micros(if dice.roll(4) == 0 { dice.roll(120_000) } else { dice.roll(20_000) }),
             at_end: dice.roll(2) == 0,
         }

@@ -155,7 +155,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         Shape::List("NAME"),
         LIVES,
         STOP,
-        "When told to stop, hold CMD's stop back while this member lives (repeatable)",
+        "When told to stop, hold CMD's stop back while this member lives (repeatable;\nnot with join, which cannot hold what goes to PID 1)",
     ),
     opt(
         "grace",

@@ -264,3 +264,108 @@ pub(crate) fn mount_id(path: &Path) -> Option<u64> {
 pub(crate) fn container() -> u64 {
     fs::metadata("/proc/self/ns/mnt").map_or(0, |found| found.ino())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Own, Plain, Statement, Volume, lock};
+    use crate::core::member::{End, Name, Sighting, Stage};
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+    use std::fs::{self, OpenOptions};
+    use std::path::PathBuf;
+    use std::rc::Rc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("podgate-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).expect("a folder");
+            Self(path)
+        }
+
+        fn volume(&self) -> Rc<Volume> {
+            Rc::new(Volume::open(&self.0, Plain::Allowed).expect("a volume"))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn name() -> Name {
+        Name::parse("main").expect("a name")
+    }
+
+    fn take(volume: &Rc<Volume>) -> Own {
+        Own::take(volume, Statement { name: name(), policy: None, is_joined: false }).expect("the name")
+    }
+
+    #[test]
+    fn a_life_is_seen_as_it_goes() {
+        let folder = Folder::new("life");
+        let volume = folder.volume();
+        assert_eq!(volume.sight(&name()), Sighting::Absent);
+        let mut own = take(&volume);
+        let id = own.record().id;
+        let alive = |stage| Sighting::Alive { id: Some(id), stage: Some(stage) };
+        assert_eq!(volume.sight(&name()), alive(Stage::Waiting));
+        own.publish(Stage::Ready).expect("a record");
+        assert_eq!(volume.sight(&name()), alive(Stage::Ready));
+        own.exit(3).expect("a record");
+        assert_eq!(volume.sight(&name()), Sighting::Ended { id, end: End::Code(3), policy: None });
+        drop(own);
+        let again = take(&volume);
+        assert_eq!(again.record().incarnation, 2);
+        drop(again);
+        let id = volume.look(&name()).record.expect("a record").expect("a good one").id;
+        assert_eq!(volume.sight(&name()), Sighting::Ended { id, end: End::Lost, policy: None });
+        assert_eq!(
+            fs::read_dir(&folder.0).expect("the volume").count(),
+            6,
+            "lock, record, and four kept by who was lost"
+        );
+        take(&volume).exit(0).expect("a record");
+        assert_eq!(fs::read_dir(&folder.0).expect("the volume").count(), 2, "swept by the next one");
+    }
+
+    #[test]
+    fn who_has_the_lock_and_no_record_of_its_own_is_not_what_the_old_record_says() {
+        let folder = Folder::new("whole");
+        let volume = folder.volume();
+        take(&volume).publish(Stage::Ready).expect("a record");
+        let file = OpenOptions::new().read(true).write(true).open(folder.0.join("main.lock")).expect("the lock");
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK))).expect("held as at a start");
+        assert_eq!(volume.sight(&name()), Sighting::Alive { id: None, stage: None });
+    }
+
+    #[test]
+    fn who_publishes_its_end_and_dies_is_never_taken_for_lost() {
+        let folder = Folder::new("dies");
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let volume = folder.volume();
+                for _ in 0..300 {
+                    let mut own = take(&volume);
+                    own.publish(Stage::Ready).expect("a record");
+                    own.exit(0).expect("a record");
+                }
+                is_over.store(true, Ordering::SeqCst);
+            });
+            let volume = folder.volume();
+            let mut looks = 0_u32;
+            while !is_over.load(Ordering::SeqCst) {
+                let sighting = volume.sight(&name());
+                assert!(!matches!(sighting, Sighting::Ended { end: End::Lost, .. }), "{sighting:?}");
+                looks += 1;
+            }
+            assert!(looks > 100, "{looks} looks");
+        });
+    }
+}

@@ -143,6 +143,10 @@ impl Own {
     /// # Errors
     /// It cannot be written. The lock still tells that it lives.
     pub(crate) fn publish(&mut self, stage: Stage) -> io::Result<()> {
+        // The hook of `join` has told it before the process that stays does.
+        if self.record.stage == stage && stage != Stage::Waiting {
+            return Ok(());
+        }
         self.record.stage = stage;
         let times = &mut self.record.times;
         match stage {
