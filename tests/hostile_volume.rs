@@ -1,11 +1,11 @@
 //! Faults of the shared volume: never a crash, never a hang, never an exit code out of garbage (DESIGN 6.4 to 6.9).
 //!
-//! Not tried here: a network or FUSE file system (9p, NFS, virtiofs), for which no server is installed, and so none without locks; of
-//! those of which podgate does not know that inotify tells all there is ramfs. Nor a wall clock that is set back: the times in records
+//! Not tried here: a network or FUSE file system (9p, NFS, virtiofs), for which no server is installed. A seccomp filter stands for one
+//! without locks, and of those of which podgate does not know that inotify tells all there is ramfs. Nor a wall clock that is set back: the times in records
 //! are changed instead.
 
 use crate::support::pod::{Access, Container, Life, Pod, VOLUME};
-use crate::support::{Folder, PODGATE, eventually, output, podgate};
+use crate::support::{Folder, PODGATE, eventually, inside, needs, output, podgate, program};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -382,4 +382,52 @@ fn what_is_planted_under_a_sidecars_names_changes_no_exit_code() {
             output(Command::new("sh").args(["-c", &format!("rm -rf {}/sidecar.*", pod.volume().display())]));
         }
     }
+}
+
+/// Runs a program for which OFD locks fail with this error, as on a file system that has none: `nolocks ERRNO PROGRAM…`.
+const NO_LOCKS: &str = r#"
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    (void)count;
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 37, 0, 1), /* F_OFD_SETLK */
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | atoi(words[1])),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof code / sizeof *code, code};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) return 99;
+    execv(words[2], words + 2);
+    return 98;
+}
+"#;
+
+#[test]
+fn a_file_system_without_locks_is_refused() {
+    if !needs("gcc", program("gcc", &[]).is_some()) {
+        return;
+    }
+    let folder = Folder::new();
+    let source = folder.file("nolocks.c", NO_LOCKS);
+    let helper = folder.text("nolocks");
+    output(Command::new("gcc").args(["-o", &helper, &source]));
+    let volume = Folder::new();
+    let call =
+        ["run", "--name", "main", "--dir", volume.path().to_str().unwrap(), "--allow-plain-dir", "--", "echo", "ran"];
+    // ENOLCK (37) of NFS without a lock daemon, EOPNOTSUPP (95); and 0: a file system that says yes and keeps no lock.
+    for (error, what) in [("37", "cannot be locked"), ("95", "cannot be locked"), ("0", "keeps no locks")] {
+        let done = inside(&[&helper, error], call).run();
+        done.code(125).says(what).says("main.lock").says("use an emptyDir").prints("");
+    }
+    podgate(call).run().code(0).prints("ran\n");
 }
