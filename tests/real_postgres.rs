@@ -107,7 +107,13 @@ fn it_is_waited_for_in_every_way() {
     let settled = || podgate(["check", "--attempt-timeout", "5s", &isready]).run().status.success().then_some(());
     eventually("PostgreSQL", settled);
     let received = || postgres.log().matches("connection received").count();
-    let before = received();
+    // What was asked before may still be written.
+    let settled = || {
+        let before = received();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        (received() == before).then_some(before)
+    };
+    let before = eventually("the log to be written", settled);
     for _ in 0..5 {
         podgate(["check", &listen]).run().code(0);
     }

@@ -509,8 +509,8 @@ fn signals_are_mapped_and_dropped() {
 #[test]
 fn a_group_gets_signals_only_if_it_is_asked_for() {
     let Some(pod) = Pod::new() else { return };
-    let script = "sh -c 'trap \"echo inner\" USR1; echo inner-up; while :; do sleep 0.02; done' & \
-                  trap 'echo outer' USR1; while :; do sleep 0.02; done";
+    let script = "trap 'echo outer' USR1; sh -c 'trap \"echo inner\" USR1; echo inner-up; while :; do sleep 0.02; done' & \
+                  while :; do sleep 0.02; done";
     for is_group in [true, false] {
         let option: &[&str] = if is_group { &["--signal-group"] } else { &[] };
         let life = run_in(&pod, option.iter().copied().chain(["--", "bash", "-c", script]));

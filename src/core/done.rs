@@ -46,6 +46,8 @@ pub(crate) struct Failure {
     pub(crate) passes_on: bool,
 }
 
+/// Stands for an incarnation that nobody knows the number of. A random one is hardly ever 0.
+const NAMELESS: u64 = 0;
 /// The exit code of a container that was killed (128 + SIGKILL).
 const KILLED: u8 = 137;
 
@@ -60,6 +62,10 @@ impl Watched {
         let sighting = match (self.sighting, sighting) {
             (Sighting::Alive { id: Some(id), .. }, Sighting::Absent | Sighting::Unreadable) => {
                 Sighting::Ended { id, end: End::Lost, policy: None }
+            }
+            // It died before it could say who it was, or in words that we do not know.
+            (Sighting::Alive { id: None, .. }, Sighting::Absent | Sighting::Unreadable) => {
+                Sighting::Ended { id: NAMELESS, end: End::Lost, policy: None }
             }
             (ended @ Sighting::Ended { .. }, Sighting::Absent | Sighting::Unreadable) => ended,
             // A held lock whose record is gone: still the one that was here.
@@ -228,6 +234,18 @@ mod tests {
             assert_eq!(watched.sighting(), ended(End::Lost));
             watched.see(at(3), gone);
             assert_eq!(watched.sighting(), ended(End::Lost), "and stays so");
+        }
+    }
+
+    #[test]
+    fn who_dies_between_its_lock_and_its_first_record_was_there() {
+        for gone in [Sighting::Absent, Sighting::Unreadable] {
+            let mut watched = Watched::new();
+            watched.see(at(0), Sighting::Alive { id: None, stage: None });
+            assert!(watched.has_come());
+            watched.see(at(1), gone);
+            let lost = Answer::Failed(Failure { id: 0, code: 137, passes_on: true });
+            assert_eq!(watched.answer(at(1), Policy::Auto, LINGER), lost);
         }
     }
 
