@@ -2,6 +2,8 @@
 # rust-toolchain.toml only where it installs the toolchain, or is asked to by `rustup toolchain install`.
 TARGET := $(shell uname -m)-unknown-linux-musl
 CARGO := cargo
+# Most tests wait for something; more at a time than there are cores is quicker.
+export RUST_TEST_THREADS ?= 4
 
 .PHONY: demo test build lint size image bench target
 
