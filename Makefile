@@ -5,6 +5,10 @@ CARGO := cargo
 # Most tests wait for something; more at a time than there are cores is quicker.
 export RUST_TEST_THREADS ?= 4
 
+# Signals do what they do by default: a shell ignores SIGINT and SIGQUIT for what it starts in the background, nohup SIGHUP, and the
+# programs of the tests would inherit that.
+AS_USUAL := env --default-signal
+
 .PHONY: demo test build lint size image bench target
 
 demo: build
@@ -13,8 +17,8 @@ demo: build
 
 test: target
 	tests/setup
-	$(CARGO) test --locked --target $(TARGET)
-	$(CARGO) test --locked --target $(TARGET) --no-default-features --target-dir target/no-tls
+	$(AS_USUAL) $(CARGO) test --locked --target $(TARGET)
+	$(AS_USUAL) $(CARGO) test --locked --target $(TARGET) --no-default-features --target-dir target/no-tls
 
 build: target
 	$(CARGO) build --release --locked --target $(TARGET)
