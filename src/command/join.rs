@@ -10,17 +10,23 @@ use crate::core::exit::Exit;
 use crate::core::gate::{Need, Spec, Verdict};
 use crate::core::member::{Name, Stage};
 use crate::core::schedule::{NEAR, Pace};
+use crate::event_loop::is_ready;
 use crate::process::sys::{Fork, fork};
 use crate::process::{self, Children, Signals, Which};
 use crate::report::{Line, LogTo, Report, Severity};
 use crate::settings::Logging;
 use crate::settings::life::Life as Settings;
 use crate::volume::{Own, Volume, container};
+use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, IntoRawFd};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// How long the process that stays may take to let go of what was the hook's.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub(super) fn run(
@@ -77,12 +83,20 @@ fn join(
     // Registered before the hook returns: its container runs, and others may see it.
     let stage = if settings.ready.is_empty() { Stage::Ready } else { Stage::Running };
     own.publish(stage).map_err(|error| Failed(format!("cannot publish {name} on the volume: {error}")))?;
+    // Whoever started the hook may wait until nobody holds what it gave to the hook: it returns when that is so.
+    let (left, leaving) = io::pipe().map_err(|error| Failed(format!("cannot leave a process behind: {error}")))?;
     match fork() {
         Ok(Fork::Parent) => {
+            drop(leaving);
+            let _ = is_ready(left.as_fd(), PollFlags::POLLIN, PATIENCE);
             report.line(&Line::new(Severity::Info, "joined", format!("{name} has joined")));
             Ok(volume)
         }
-        Ok(Fork::Child) => stay(settings, logging, &volume, own, report, signals),
+        Ok(Fork::Child) => {
+            // Both are closed with all that was inherited.
+            let _ = (left.into_raw_fd(), leaving.into_raw_fd());
+            stay(settings, logging, &volume, own, report, signals)
+        }
         Err(error) => Err(Failed(format!("cannot leave a process behind: {error}; see the limits on processes"))),
     }
 }
