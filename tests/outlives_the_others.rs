@@ -47,8 +47,9 @@ fn at_a_deletion_the_sidecar_stays_until_the_app_has_ended() {
 #[test]
 fn its_exit_code_is_the_commands_own() {
     let Some(pod) = Pod::new() else { return };
-    let play =
-        pod.play(rules(NEVER), [run("proxy", &format!("--until app {AMPLE}"), &server(5)), run("app", "", &server(6))]);
+    // The app takes its time: it must not be done before the proxy is told.
+    let app = run("app", "", &slow_server(6, 0.5));
+    let play = pod.play(rules(NEVER), [run("proxy", &format!("--until app {AMPLE}"), &server(5)), app]);
     assert_eq!(delete(&pod, &play, &["proxy", "app"], GRACE), Phase::Failed);
     // Told first, done later: the first cause decides.
     assert_eq!((play.codes("proxy"), play.codes("app")), (vec![5], vec![6]), "{play}");

@@ -496,17 +496,21 @@ impl<'a> Runner<'a> {
     fn tell_of(&mut self, name: &Name, sighting: Sighting) {
         let what = match sighting {
             Sighting::Absent | Sighting::Unreadable | Sighting::Alive { stage: None, .. } => return,
-            Sighting::Alive { stage: Some(Stage::Waiting), .. } => "waits for others".to_owned(),
+            // Mostly for the moment between its lock and its command.
+            Sighting::Alive { stage: Some(Stage::Waiting), .. } => "waits".to_owned(),
             Sighting::Alive { stage: Some(Stage::Running), .. } => "runs".to_owned(),
             Sighting::Alive { stage: Some(Stage::Ready), .. } => "is ready".to_owned(),
-
             Sighting::Ended { end: End::Code(code), .. } => format!("ended with exit code {code}"),
             Sighting::Ended { end: End::Lost, .. } => {
                 "was lost: it died without a word (SIGKILL, or out of memory)".to_owned()
             }
             Sighting::Ended { end: End::Unknown, .. } => "ended, and cannot tell its exit code (it joined)".to_owned(),
         };
-        let line = Line::new(Severity::Info, "member", format!("{name} {what}"));
+        let severity = match sighting {
+            Sighting::Alive { stage: Some(Stage::Waiting), .. } => Severity::Debug,
+            Sighting::Alive { .. } | Sighting::Ended { .. } | Sighting::Absent | Sighting::Unreadable => Severity::Info,
+        };
+        let line = Line::new(severity, "member", format!("{name} {what}"));
         self.report.line(&line.with("member", Field::Text(name.to_string())));
     }
 
