@@ -293,6 +293,23 @@ fn a_job_that_is_deleted_in_its_middle() {
 }
 
 #[test]
+fn who_is_told_and_finds_the_other_gone_at_the_same_moment_was_told() {
+    let Some(pod) = Pod::new() else { return };
+    let app = pod.start(&run("app", "", &server(6)));
+    let proxy = pod.start(&run("proxy", &format!("--until app {AMPLE}"), &server(5)));
+    proxy.prints("up");
+    proxy.says("app is ready");
+    // It gets no time between the signal and the end of the other.
+    proxy.signal(Signal::SIGSTOP);
+    proxy.signal(Signal::SIGTERM);
+    app.prints("up");
+    app.signal(Signal::SIGTERM);
+    app.code(6);
+    proxy.signal(Signal::SIGCONT);
+    proxy.code(5);
+}
+
+#[test]
 fn the_grace_counts_from_the_signal_not_from_the_end_of_the_app() {
     let Some(pod) = Pod::new() else { return };
     let app = pod.start(&run("app", "", &job("app", 0)));

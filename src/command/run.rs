@@ -291,11 +291,15 @@ impl<'a> Runner<'a> {
         let from = bounds.first().copied().unwrap_or(first);
         let of_ready = ready.get(from..bounds.get(1).copied().unwrap_or(from)).unwrap_or_default().to_vec();
 
+        // Signals go before what others did: at a deletion all are told at once, and who ends at once is no cause for the others.
+        let child_ended = has_signal && self.take_signals();
         if has_change {
             self.changed();
         }
         self.poll();
-        let child_ended = has_signal && self.drain_signals();
+        if child_ended {
+            self.reap();
+        }
         if self.end.is_some() {
             return Ok(());
         }
@@ -343,40 +347,43 @@ impl<'a> Runner<'a> {
         life.into_iter().chain(drivers).chain(endpoint).chain(self.poll).chain(again).chain(verdict).min()
     }
 
+    /// Takes in what has arrived, and whose end that tells.
+    fn drain_signals(&mut self) {
+        if self.take_signals() {
+            self.reap();
+        }
+    }
+
     /// Takes in what has arrived; did a child end?
-    fn drain_signals(&mut self) -> bool {
+    fn take_signals(&mut self) -> bool {
         let mut child_ended = false;
-        while let Some(arrived) = self.signals.next() {
+        while self.end.is_none()
+            && let Some(arrived) = self.signals.next()
+        {
             match arrived {
                 Arrived::Child => child_ended = true,
                 Arrived::Ending(number) => self.signalled(number, true),
                 Arrived::Other(number) => self.signalled(number, false),
             }
-            if self.end.is_some() {
-                return child_ended;
-            }
-        }
-        if child_ended {
-            let end = {
-                let mut children = self.around.children.borrow_mut();
-                children.reap();
-                children.take_main_end()
-            };
-            if let Some(end) = end {
-                let code = match end {
-                    process::End::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
-                    process::End::Killed(number) => Exit::Signal(u8::try_from(number).unwrap_or(u8::MAX)).code(),
-                };
-                self.report.line(&Line::new(
-                    Severity::Debug,
-                    "ended",
-                    format!("the command ended with exit code {code}"),
-                ));
-                let code = if self.settings.ok_exits.contains(&code) { 0 } else { code };
-                self.event(Event::Ended(code));
-            }
         }
         child_ended
+    }
+
+    /// Reaps who has ended: CMD, perhaps.
+    fn reap(&mut self) {
+        let end = {
+            let mut children = self.around.children.borrow_mut();
+            children.reap();
+            children.take_main_end()
+        };
+        let Some(end) = end else { return };
+        let code = match end {
+            process::End::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
+            process::End::Killed(number) => Exit::Signal(u8::try_from(number).unwrap_or(u8::MAX)).code(),
+        };
+        self.report.line(&Line::new(Severity::Debug, "ended", format!("the command ended with exit code {code}")));
+        let code = if self.settings.ok_exits.contains(&code) { 0 } else { code };
+        self.event(Event::Ended(code));
     }
 
     fn signalled(&mut self, number: u8, ends: bool) {
@@ -408,8 +415,10 @@ impl<'a> Runner<'a> {
             return;
         };
         if is_stop {
-            // Who lives is looked at now, not when it last changed.
-            self.look(|_| true);
+            // Who lives is looked at now, not when it last changed; who has ended at the same time is no cause any more.
+            for (member, sighting) in self.sightings(|_| true) {
+                self.life.note(self.now(), member, sighting);
+            }
             self.event(Event::Stop);
         } else {
             self.around.children.borrow().signal_main(to, self.settings.reach);
@@ -476,21 +485,31 @@ impl<'a> Runner<'a> {
         self.poll = pause.and_then(|pause| Instant::now().checked_add(pause));
     }
 
-    /// Looks at some of the members.
+    /// Looks at some of the members, and acts on what is seen.
     fn look(&mut self, which: impl Fn(&Name) -> bool) {
-        let Some(volume) = self.around.volume.clone() else { return };
+        for (member, sighting) in self.sightings(which) {
+            self.event(Event::Seen { member, sighting });
+        }
+    }
+
+    /// Looks at some of the members, and tells what is new.
+    fn sightings(&mut self, which: impl Fn(&Name) -> bool) -> Vec<(usize, Sighting)> {
+        let Some(volume) = self.around.volume.clone() else { return Vec::new() };
+        let mut sightings = Vec::new();
         for (member, name) in self.settings.members.iter().enumerate().filter(|(_, name)| which(name)) {
             let found = volume.look(name);
             self.complain(&volume, name, &found);
             let sighting = sight(&found, volume.host());
-            let Some(before) = self.life.members().get(member).copied() else { return };
-            let mut after = before;
-            after.see(self.now(), sighting);
-            if after.sighting() != before.sighting() {
-                self.tell_of(name, after.sighting());
+            if let Some(before) = self.life.members().get(member).copied() {
+                let mut after = before;
+                after.see(self.now(), sighting);
+                if after.sighting() != before.sighting() {
+                    self.tell_of(name, after.sighting());
+                }
+                sightings.push((member, sighting));
             }
-            self.event(Event::Seen { member, sighting });
         }
+        sightings
     }
 
     fn tell_of(&mut self, name: &Name, sighting: Sighting) {

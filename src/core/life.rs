@@ -246,13 +246,18 @@ impl Life {
         }
     }
 
+    /// Takes what is seen of a member without acting on it: before [`Event::Stop`], which then finds who lives now.
+    pub(crate) fn note(&mut self, now: Time, member: usize, sighting: Sighting) {
+        if let Some(watched) = self.members.get_mut(member) {
+            watched.see(now, sighting);
+        }
+    }
+
     /// Takes an event and says what is to be done.
     pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Event::Seen { member, sighting } = event
-            && let Some(watched) = self.members.get_mut(member)
-        {
-            watched.see(now, sighting);
+        if let Event::Seen { member, sighting } = event {
+            self.note(now, member, sighting);
         }
         match self.state {
             State::Gate => self.at_the_gate(now, event, &mut actions),
@@ -544,6 +549,16 @@ mod tests {
             done.extend(actions.into_iter().filter(|action| !matches!(action, Action::Notice(_))));
         }
         done
+    }
+
+    #[test]
+    fn who_has_ended_when_the_signal_comes_is_no_cause() {
+        let mut life = running(spec(&[UNTIL]));
+        life.handle(at(1), alive(1));
+        let Event::Seen { member, sighting } = ended(1, End::Code(3)) else { unreachable!() };
+        life.note(at(2), member, sighting);
+        assert_eq!(life.handle(at(2), Event::Stop), [Action::StopCmd]);
+        assert_eq!(life.handle(at(3), Event::Ended(0)), [Action::Finish(0)]);
     }
 
     #[test]

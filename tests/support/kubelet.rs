@@ -198,12 +198,22 @@ impl Kubelet {
         };
     }
 
-    /// Stops all that run, at once.
+    /// Stops all that run, at once: in one breath where no hook comes first, and load does not matter.
     fn stop_all(&self, grace: Duration) {
-        let running: Vec<_> = self.slots().iter().map(|slot| slot.lives.last().cloned()).enumerate().collect();
+        let alive = |(index, slot): (usize, &Slot)| {
+            let life = slot.lives.last().filter(|life| life.is_running())?;
+            Some((index, Arc::clone(life), slot.container.clone()))
+        };
+        let running: Vec<_> = self.slots().iter().enumerate().filter_map(alive).collect();
+        for (_, life, container) in running.iter().filter(|(_, _, container)| container.pre_stop.is_none()) {
+            life.signal(container.stop_signal);
+        }
         thread::scope(|scope| {
-            for (index, life) in running {
-                scope.spawn(move || life.filter(|life| life.is_running()).map(|life| self.stop(index, &life, grace)));
+            for (index, life, container) in &running {
+                scope.spawn(move || match container.pre_stop {
+                    Some(_) => self.stop(*index, life, grace),
+                    None => end_within(life, grace),
+                });
             }
         });
     }
@@ -225,10 +235,7 @@ impl Kubelet {
             window = grace.saturating_sub(begin.elapsed()).max(grace.min(SMALLEST_WINDOW));
         }
         life.signal(container.stop_signal);
-        if life.ended_within(window).is_none() {
-            life.kill();
-            let _ = life.ended_within(LIMIT);
-        }
+        end_within(life, window);
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
@@ -237,6 +244,14 @@ impl Kubelet {
 
     fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst) || self.sandbox.is_closed()
+    }
+}
+
+/// Waits for the end of a container that was told to, and kills it if it does not come.
+fn end_within(life: &Life, window: Duration) {
+    if life.ended_within(window).is_none() {
+        life.kill();
+        let _ = life.ended_within(LIMIT);
     }
 }
 
