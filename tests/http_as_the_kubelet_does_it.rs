@@ -59,8 +59,10 @@ fn the_request_is_as_the_kubelets() {
 fn each_attempt_has_a_connection_of_its_own() {
     let server = Server::status(503);
     podgate(["wait", "--timeout", "300ms", "--interval", "20ms", &server.url("/")]).run().code(124);
-    assert!(server.connections() > 3);
-    assert_eq!(server.connections(), server.requests().len());
+    let (connections, requests) = (server.connections(), server.requests().len());
+    assert!(requests > 1);
+    // The last one may have been cut off before it asked.
+    assert!((requests..=requests + 1).contains(&connections), "{connections} connections, {requests} requests");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,19 +98,27 @@ int main(int argc, char **argv) {
 }
 "#;
 
-/// The helper, compiled once.
-fn helper() -> Option<&'static str> {
-    static HELPER_PATH: OnceLock<Option<(Folder, String)>> = OnceLock::new();
-    let make = || {
-        needs("gcc", program("gcc", &[]).is_some()).then(|| {
-            let folder = Folder::new();
-            let source = folder.file("helper.c", HELPER);
-            let path = folder.text("helper");
-            output(Command::new("gcc").args(["-O1", "-w", "-o", &path, &source]));
-            (folder, path)
-        })
-    };
-    HELPER_PATH.get_or_init(make).as_ref().map(|(_, path)| path.as_str())
+/// The helper, compiled: one for all tests that run at the same time, gone with the last of them.
+struct Helper {
+    path: String,
+    _folder: Folder,
+}
+
+fn helper() -> Option<Arc<Helper>> {
+    static SHARED: Mutex<Weak<Helper>> = Mutex::new(Weak::new());
+    if !needs("gcc", program("gcc", &[]).is_some()) {
+        return None;
+    }
+    let mut shared = SHARED.lock().unwrap();
+    let helper = shared.upgrade().unwrap_or_else(|| {
+        let folder = Folder::new();
+        let source = folder.file("helper.c", HELPER);
+        let path = folder.text("helper");
+        output(Command::new("gcc").args(["-O1", "-w", "-o", &path, &source]));
+        Arc::new(Helper { path, _folder: folder })
+    });
+    *shared = Arc::downgrade(&helper);
+    Some(helper)
 }
 
 fn send(helper: &str, to: Pid, signals: &[i32]) {
@@ -171,6 +179,7 @@ fn exit_codes_pass_through() {
 #[test]
 fn a_death_by_a_signal_is_128_and_its_number() {
     let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let helper = helper.path.as_str();
     // Those that do not end a process: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH.
     let deadly: Vec<i32> = (1..=64).filter(|number| ![17, 18, 19, 20, 21, 22, 23, 28].contains(number)).collect();
     let list = deadly.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
@@ -210,6 +219,7 @@ fn what_cannot_be_run_has_codes_of_its_own() {
 #[test]
 fn every_signal_reaches_cmd() {
     let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let helper = helper.path.as_str();
     let life = run_in(&pod, ["--", helper, "receive"]);
     life.prints("up");
     let running = podgate(["run", "--", helper, "receive"]).start();
@@ -245,6 +255,7 @@ fn every_signal_reaches_cmd() {
 #[test]
 fn what_comes_while_podgate_starts_is_not_lost() {
     let Some(helper) = helper() else { return };
+    let helper = helper.path.as_str();
     // Those that are pending when it starts. One that tells to end needs no CMD.
     for number in [1, 2, 3, 10, 12, 15] {
         let done = inside(&[helper, "pending", &number.to_string(), "--"], ["run", "--", "echo", "started"]).run();
@@ -338,6 +349,7 @@ fn streams_and_arguments_are_cmds_own() {
 #[test]
 fn no_orphan_stays_a_zombie() {
     let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let helper = helper.path.as_str();
     let pid_1 = run_in(&pod, ["--", helper, "orphans", "300"]);
     let elsewhere = podgate(["run", "--", helper, "orphans", "300"]).start();
     // A negative control: a PID 1 that reaps nobody.
@@ -649,6 +661,7 @@ fn it_sleeps_while_nothing_happens() {
 #[test]
 fn a_stderr_that_nobody_reads_does_no_harm() {
     let Some(helper) = helper() else { return };
+    let helper = helper.path.as_str();
     let folder = Folder::new();
     for is_full in [false, true] {
         let (reader, mut writer) = std::io::pipe().unwrap();
