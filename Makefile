@@ -9,11 +9,16 @@ export RUST_TEST_THREADS ?= 4
 # programs of the tests would inherit that.
 AS_USUAL := env --default-signal
 
-.PHONY: demo test build lint size image bench target
+.PHONY: demo picture test build lint size image bench target
 
 demo: build
 	$(CARGO) build --release --locked --target $(TARGET) --example demo
 	target/$(TARGET)/release/examples/demo
+
+# The picture of the demo in README, drawn anew.
+picture: build
+	$(CARGO) build --release --locked --target $(TARGET) --example demo
+	target/$(TARGET)/release/examples/demo | docs/picture >docs/demo.svg.new && mv docs/demo.svg.new docs/demo.svg
 
 test: target
 	tests/setup
