@@ -15,7 +15,7 @@ use super::time::Time;
 use std::time::Duration;
 
 /// What one observer knows of one member: the latest sighting, and what it remembers from earlier ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Watched {
     sighting: Sighting,
     /// When this end was first seen.
@@ -36,7 +36,7 @@ pub(crate) enum Answer {
 }
 
 /// A failure that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Failure {
     /// Which incarnation failed.
     pub(crate) id: u64,
@@ -110,7 +110,7 @@ impl Watched {
 }
 
 /// All that are waited for are done: how, in the order in which they were named.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Completion {
     /// The failures, none if all succeeded.
     pub(crate) failures: Vec<Failure>,

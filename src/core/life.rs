@@ -32,7 +32,7 @@ const FIRST_BEAT: Duration = Duration::from_secs(1);
 const LONGEST_BEAT: Duration = Duration::from_secs(60);
 
 /// What another member is to this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Relation {
     /// `--until`: CMD ends when it is done. Implies `outlives`.
     pub(crate) until: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Relation {
 }
 
 /// What a life is to be like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Spec {
     /// The members that this one has to do with, in the order in which they were named.
     pub(crate) relations: Vec<Relation>,
@@ -70,7 +70,7 @@ pub(crate) struct Spec {
 }
 
 /// What happened. Members are named by their index in [`Spec::relations`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Event {
     /// Time passed: [`Life::deadline`] is reached, or nothing in particular.
     Tick,
@@ -100,7 +100,7 @@ pub(crate) enum Event {
 }
 
 /// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     /// Start CMD, and answer with [`Event::Started`] or [`Event::NotStarted`].
     Start,
@@ -119,7 +119,7 @@ pub(crate) enum Action {
 }
 
 /// What people are told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Notice {
     /// A stop begins, for this cause.
     Stopping(Cause),
@@ -134,7 +134,7 @@ pub(crate) enum Notice {
 }
 
 /// Why a life ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Cause {
     /// CMD ended by itself.
     Own,
@@ -153,7 +153,7 @@ pub(crate) enum Cause {
     NeverCame(usize),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum State {
     Gate,
     Starting,
@@ -164,7 +164,7 @@ enum State {
 }
 
 /// The machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Life {
     spec: Spec,
     members: Vec<Watched>,
@@ -492,6 +492,9 @@ impl Life {
         actions.push(Action::Finish(code));
     }
 }
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {

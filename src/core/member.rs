@@ -46,7 +46,7 @@ impl fmt::Display for Name {
 }
 
 /// What a member's end means to those who wait for it: the pod's `restartPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Policy {
     /// Nothing is restarted: any end is final.
     Never,
@@ -84,7 +84,7 @@ impl Policy {
 }
 
 /// How far a living member is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Stage {
     /// Its CMD is not started.
     Waiting,
@@ -95,7 +95,7 @@ pub(crate) enum Stage {
 }
 
 /// How an incarnation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum End {
     /// With this exit code of its container.
     Code(u8),
@@ -106,7 +106,7 @@ pub(crate) enum End {
 }
 
 /// What an observer sees of a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Sighting {
     /// Nobody of that name was here, or nobody of this pod.
     Absent,

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A moment, counted on the monotonic clock from the start of the process.
 ///
 /// Additions saturate: a moment that cannot be represented is one that never comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Time(Duration);
 
 impl Time {
