@@ -9,7 +9,7 @@ export RUST_TEST_THREADS ?= 4
 # programs of the tests would inherit that.
 AS_USUAL := env --default-signal
 
-.PHONY: demo picture test build lint size image bench target
+.PHONY: demo picture test build lint size image bench fuzz target
 
 demo: build
 	$(CARGO) build --release --locked --target $(TARGET) --example demo
@@ -30,6 +30,7 @@ build: target
 
 lint: target
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --target $(TARGET) --all-targets -- -D warnings
 	$(CARGO) clippy --locked --target $(TARGET) --all-targets --no-default-features --target-dir target/no-tls -- -D warnings
 
@@ -47,6 +48,11 @@ bench: size
 	python3 tests/bench/measure.py --podgate target/$(TARGET)/release/podgate \
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
 	python3 tests/bench/coordinate.py --podgate target/$(TARGET)/release/podgate
+
+# How often each target of the fuzzer is executed.
+RUNS := 60000
+fuzz:
+	tests/fuzz $(RUNS)
 
 target:
 	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || { rustup toolchain install --no-self-update && rustup target add $(TARGET); }

@@ -535,5 +535,7 @@ fn count_or_none(text: &str) -> Result<Option<u32>, String> {
 }
 
 fn bad(source: &Source, value: &str, cause: &str) -> Stop {
-    Stop::Wrong(format!("{source} {value:?}: {cause}"))
+    // A URL where none belongs may have a password all the same.
+    let shown = if value.contains("://") { check::redacted_refusal(value) } else { value.to_owned() };
+    Stop::Wrong(format!("{source} {shown:?}: {cause}"))
 }

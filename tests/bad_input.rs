@@ -253,6 +253,18 @@ fn every_bad_input_has_its_message() {
 }
 
 #[test]
+fn a_password_in_a_url_is_hidden_where_no_url_belongs() {
+    // Found by fuzzing.
+    for option in
+        ["--restart-policy", "--name", "--dir", "--grace", "--log-format", "--stop-signal", "--until", "--listen"]
+    {
+        let done = podgate(["run", option, "http://user:hunter2@host/", "--", "true"]).run();
+        done.code(2);
+        assert!(!done.stderr.contains("hunter2"), "{done}");
+    }
+}
+
+#[test]
 fn what_is_not_utf_8_is_refused_and_not_changed() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;

@@ -180,7 +180,7 @@ impl Record {
             name: get("name").and_then(|name| Name::parse(name).ok()).ok_or(lacks)?,
             incarnation: get("incarnation").and_then(number).ok_or(lacks)?,
             id: get("id").and_then(id).ok_or(lacks)?,
-            host: get("host").filter(|host| host.len() <= LONGEST_HOST).ok_or(lacks)?.to_owned(),
+            host: get("host").filter(|host| is_host(host)).ok_or(lacks)?.to_owned(),
             container: get("container").and_then(number).unwrap_or(0),
             uid: get("uid").and_then(number).unwrap_or(0),
             policy,
@@ -216,6 +216,11 @@ const fn stage_word(stage: Stage) -> &'static str {
         Stage::Running => "running",
         Stage::Ready => "ready",
     }
+}
+
+/// Printable, and one word.
+fn is_host(text: &str) -> bool {
+    text.len() <= LONGEST_HOST && text.chars().all(|letter| !letter.is_whitespace() && !letter.is_control())
 }
 
 /// Digits only: `parse` would take a `+`, too.
@@ -292,6 +297,9 @@ pub(crate) mod tests {
             ("id: 0123", "id: +123"),
             ("name: main", "name: ../main"),
             ("incarnation: 2", "incarnation: two"),
+            // Found by fuzzing: a carriage return more or less made another host.
+            ("host: pod", "host: pod\r\r"),
+            ("host: pod", "host: a pod"),
         ] {
             let bad = text.replacen(from, to, 1);
             assert_ne!(bad, text, "{from}");

@@ -76,7 +76,8 @@ impl Volume {
         }
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
         // A record is lines of text.
-        let host = host.split_whitespace().collect::<Vec<_>>().join("-");
+        let host =
+            host.split(|letter: char| letter.is_whitespace() || letter.is_control()).collect::<Vec<_>>().join("-");
         Ok(Self { path: path.to_owned(), host: if host.is_empty() { "-".to_owned() } else { host } })
     }
 
