@@ -920,8 +920,8 @@ fn larger_pods_in_every_order() {
     for make in [chain, two_mains] {
         holds(&Pod { kills: 0, ..make(false, Policy::Auto) }, 500_000);
         holds(&Pod { may_be_deleted: false, ..make(false, Policy::Never) }, 500_000);
-        holds(&Pod { may_be_deleted: false, kills: 0, ..make(true, Policy::Auto) }, 500_000);
-        holds(&Pod { may_be_deleted: false, kills: 0, ..make(true, Policy::OnFailure) }, 500_000);
+        holds(&Pod { may_be_deleted: false, kills: 0, ..make(true, Policy::Auto) }, 100_000);
+        holds(&Pod { may_be_deleted: false, kills: 0, ..make(true, Policy::OnFailure) }, 100_000);
     }
 }
 

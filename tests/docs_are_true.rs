@@ -1,0 +1,391 @@
+//! README, docs/ and the examples against the program: every option and variable is told, every command line is accepted, every block
+//! with output is what comes out, every message that troubleshooting names is one, every link leads somewhere.
+
+use crate::support::cast::{comes, onlooker, podgate_in, run, server};
+use crate::support::pod::Pod;
+use crate::support::{Folder, PODGATE, needs, output, podgate, program};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const COMMANDS: [&str; 8] = ["wait", "check", "run", "join", "quit", "status", "doctor", "install"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+/// The files of a folder that end so, sorted.
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            if root().join(&path).is_dir() {
+                folders.push(path);
+            } else if path.to_str().unwrap().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// README and all of docs/.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = vec![PathBuf::from("README.md")];
+    pages.extend(files("docs", ".md"));
+    assert!(pages.len() >= 6, "{pages:?}");
+    pages.into_iter().map(|path| (path.clone(), text(path))).collect()
+}
+
+/// The blocks of a page that are in this language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    page.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+/// The options that a command's help lists, with their dashes.
+fn options(command: &str) -> BTreeSet<String> {
+    let help = podgate([command, "--help"]).run();
+    let mut found = BTreeSet::new();
+    for line in help.code(0).stdout.lines().filter(|line| line.trim_start().starts_with('-')) {
+        let words = line.split([' ', ',', '=']).filter(|word| word.starts_with("--") && word.len() > 2);
+        found.extend(words.take(1).map(str::to_owned));
+    }
+    found.remove("--help");
+    found
+}
+
+fn all_options() -> BTreeSet<String> {
+    COMMANDS.into_iter().flat_map(options).collect()
+}
+
+#[test]
+fn every_option_and_its_variable_are_in_the_reference() {
+    let (all, reference) = (all_options(), text("docs/reference.md"));
+    assert!(all.len() >= 40, "{all:?}");
+    for option in all {
+        let variable = format!("PODGATE_{}", option.trim_start_matches('-').to_uppercase().replace('-', "_"));
+        let row = reference
+            .lines()
+            .find(|line| line.starts_with('|') && line.contains(&format!("{option}`")) && line.contains(&variable));
+        assert!(row.is_some(), "the reference has no row with {option} and {variable}");
+    }
+    for variable in ["PODGATE_CHECKS", "PODGATE_DISABLE", "PODGATE_QUIT_TIMEOUT"] {
+        assert!(reference.contains(variable));
+    }
+}
+
+#[test]
+fn no_option_is_in_the_reference_that_is_not_there() {
+    let (all, reference) = (all_options(), text("docs/reference.md"));
+    let mut seen = BTreeSet::new();
+    for row in reference.lines().filter(|line| line.starts_with("| `-") && line.contains("`PODGATE_")) {
+        let option = row.split(['`', ' ', ',']).find(|word| word.starts_with("--")).expect("an option");
+        seen.insert(option.to_owned());
+    }
+    assert_eq!(seen, all);
+}
+
+#[test]
+fn every_command_is_in_the_reference_and_in_the_help() {
+    let (help, reference) = (podgate(["--help"]).run(), text("docs/reference.md"));
+    for command in COMMANDS {
+        assert!(help.code(0).stdout.contains(&format!("\n  {command} ")), "{help}");
+        assert!(reference.contains(&format!("| `podgate {command}")), "{command}");
+    }
+}
+
+/// The words of a flow sequence of YAML.
+fn words(list: &str) -> Vec<String> {
+    let list = list.split(" #").next().unwrap().trim();
+    let inner = list.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_else(|| panic!("{list}"));
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for letter in inner.chars() {
+        match (quote, letter) {
+            (None, '"' | '\'') => quote = Some(letter),
+            (Some(open), _) if open == letter => quote = None,
+            (None, ',') => words.push(String::new()),
+            (None, ' ') => {}
+            (None | Some(_), _) => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words
+}
+
+/// Is this call of podgate one that it takes? Nothing is waited for, nobody is asked.
+fn is_accepted(arguments: &[String], place: &str) {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let disabled = |what: &str| podgate(arguments.iter().copied()).env("PODGATE_DISABLE", what).run();
+    match arguments[0] {
+        // Validated all the same; the app of the example is not here.
+        "wait" => assert!(matches!(disabled("gates").status.code(), Some(0 | 127)), "{place}: {arguments:?}"),
+        "run" | "join" => {
+            let done = disabled("all");
+            assert!(matches!(done.status.code(), Some(0 | 127)), "{place}: {done}");
+        }
+        "quit" => drop(disabled("quits").code(0)),
+        "check" => {
+            assert!(matches!(podgate(arguments).run().status.code(), Some(0 | 1 | 125)), "{place}: {arguments:?}")
+        }
+        "status" | "doctor" => drop(podgate(arguments).run()),
+        "install" => assert_eq!(arguments.len(), 2, "{place}"),
+        other => panic!("{other} in {place}"),
+    }
+}
+
+#[test]
+fn every_podgate_in_the_yaml_is_accepted() {
+    let mut sources = pages();
+    sources.extend(files("examples", ".yaml").into_iter().map(|path| (path.clone(), text(path))));
+    let mut seen = 0;
+    for (path, page) in &sources {
+        let place = path.display().to_string();
+        for line in page.lines().map(str::trim) {
+            let list = ["command: ", "args: ", "- command: ", "exec: {command: "]
+                .iter()
+                .find_map(|key| line.strip_prefix(key));
+            let Some(list) = list.filter(|list| list.starts_with('[')) else { continue };
+            let words = words(list.trim_end_matches('}'));
+            let is_installer = words.first().is_some_and(|word| word == "install");
+            let arguments = match words.split_first() {
+                Some((program, rest)) if program.ends_with("/podgate") => rest,
+                Some(_) if is_installer => &words[..],
+                Some(_) | None => continue,
+            };
+            seen += 1;
+            is_accepted(arguments, &place);
+        }
+    }
+    assert!(seen >= 20, "{seen} command lines");
+}
+
+#[test]
+fn every_command_line_of_the_comparison_is_accepted() {
+    // The right-hand side of "Coming from other tools": whole command lines only.
+    let mut seen = 0;
+    for cell in
+        text("docs/comparison.md").lines().filter_map(|line| line.rsplit_once("| `podgate ").map(|(_, rest)| rest))
+    {
+        let line = cell.split('`').next().expect("a command line");
+        let words = shell_words::split(line).unwrap();
+        // A row of figures has a command's name and no more.
+        if words.len() > 1 {
+            is_accepted(&words, "docs/comparison.md");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 8, "{seen} command lines");
+}
+
+/// Commands that show what happens are run as they stand; of the others it is seen that they would be.
+#[test]
+fn every_console_block_is_one_that_runs() {
+    let mut seen = 0;
+    for (path, page) in pages() {
+        let place = path.display().to_string();
+        for block in blocks(&page, "console") {
+            for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+                let command = command.split("  #").next().unwrap();
+                let words = shell_words::split(command).unwrap();
+                seen += 1;
+                match words.first().map(String::as_str) {
+                    Some("podgate") => is_accepted(&words[1..], &place),
+                    Some("make") => drop(output(Command::new("make").args(["-n", "-C"]).arg(root()).args(&words[1..]))),
+                    Some(
+                        "sha256sum" | "docker" | "tar" | "python3" | "cd" | "rustup" | "cargo" | "scripts/release",
+                    ) => {
+                        assert!(
+                            Command::new("sh").args(["-n", "-c", command]).status().unwrap().success(),
+                            "{command}"
+                        );
+                    }
+                    other => panic!("{other:?} in {place}: say here how that is tested"),
+                }
+            }
+        }
+    }
+    assert!(seen >= 7, "{seen} commands");
+}
+
+/// The block of the reference whose command begins so: what it prints.
+fn shown(command: &str) -> Vec<String> {
+    let block = blocks(&text("docs/reference.md"), "console").into_iter().find(|block| block.starts_with(command));
+    let block = block.unwrap_or_else(|| panic!("no block with {command}"));
+    block.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// Without what is another every time: numbers of a time, and the room that they take.
+fn timeless(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
+    let is_time = |word: &str| word.len() == 24 && word.ends_with('Z');
+    let words = |line: &str| {
+        let mut words: Vec<&str> =
+            line.split_whitespace().map(|word| if is_time(word) { "TIME" } else { word }).collect();
+        if let Some(at) = words.iter().position(|word| *word == "after") {
+            words[at + 1] = "TIME";
+        }
+        words.join(" ")
+    };
+    lines.into_iter().map(|line| words(line.as_ref())).collect()
+}
+
+#[test]
+fn the_status_that_is_shown_is_what_comes_out() {
+    let Some(pod) = Pod::new() else { return };
+    let _proxy = pod.start(&run("proxy", "", &server(0)));
+    comes(&pod, "proxy", "ready");
+    for _ in 0..2 {
+        pod.start(&run("main", "", "exit 3")).code(3);
+    }
+    let onlooker = pod.start(&onlooker("onlooker"));
+    let done = podgate_in(&onlooker, "status");
+    assert_eq!(timeless(shown("$ podgate status")), timeless(done.code(0).stdout.lines()));
+}
+
+#[test]
+fn the_quit_that_is_shown_is_what_comes_out() {
+    let is_there = program("unshare", &["/usr/bin"]).is_some() && program("ip", &["/sbin", "/usr/sbin"]).is_some();
+    if !needs("unshare, ip and python3, as root", is_there && nix::unistd::geteuid().is_root()) {
+        return;
+    }
+    let folder = Folder::new();
+    // Istio's agent: ready on one port, quit by another, and gone a while later.
+    let agent = folder.file(
+        "agent.py",
+        "import http.server, os, threading
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self): self.send_response(200); self.end_headers()
+    def do_POST(self): self.do_GET(); threading.Timer(0.3, os._exit, [0]).start()
+    def log_message(self, *words): pass
+ready = http.server.HTTPServer(('127.0.0.1', 15021), H)
+threading.Thread(target=ready.serve_forever, daemon=True).start()
+http.server.HTTPServer(('127.0.0.1', 15020), H).serve_forever()
+",
+    );
+    let quit = "quit istio http://localhost:8080/quitquitquit";
+    let script = format!(
+        "PATH=$PATH:/sbin:/usr/sbin ip link set lo up && {{ python3 {agent} & }} && {PODGATE} wait -q istio tcp://127.0.0.1:15020 && exec {PODGATE} {quit}"
+    );
+    let mut command = Command::new("unshare");
+    let done = command.args(["--net", "--", "sh", "-c", &script]).stdin(Stdio::null()).output().unwrap();
+    let printed = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{printed}");
+    let sorted = |lines: Vec<String>| lines.into_iter().collect::<BTreeSet<_>>();
+    // Two are asked at the same time, and which answer is first is luck.
+    let printed: Vec<&str> = printed.lines().filter(|line| !line.contains("still")).collect();
+    assert_eq!(sorted(timeless(shown(&format!("$ podgate {quit}")))), sorted(timeless(printed)));
+}
+
+#[test]
+fn the_record_that_is_shown_has_the_lines_of_a_record() {
+    let Some(pod) = Pod::new() else { return };
+    pod.start(&run("main", "--restart-policy on-failure", "exit 3")).code(3);
+    let keys = |record: &str| -> Vec<String> {
+        record.lines().map(|line| line.split(": ").next().unwrap().to_owned()).filter(|key| key != "stopping").collect()
+    };
+    let written = fs::read_to_string(pod.volume().join("main.record")).unwrap();
+    let reference = text("docs/reference.md");
+    let shown = blocks(&reference, "text").into_iter().find(|block| block.starts_with("podgate: 1\n")).unwrap();
+    assert_eq!(keys(&shown), keys(&written), "{written}");
+    for key in keys(&written) {
+        assert!(reference.contains(&format!("`{key}`")), "{key} is not explained");
+    }
+}
+
+#[test]
+fn every_message_of_troubleshooting_is_one_of_ours() {
+    let mut source = String::new();
+    for path in files("src", ".rs") {
+        // A string may go on in the next line.
+        let lines = text(path).replace("\\\"", "\"");
+        source.extend(lines.split("\\\n").enumerate().map(|(at, part)| if at == 0 { part } else { part.trim_start() }));
+    }
+    let mut seen = 0;
+    for row in text("docs/troubleshooting.md").lines().filter(|line| line.starts_with("| `")) {
+        let message = row.split("| ").nth(1).unwrap();
+        for span in message.split('`').skip(1).step_by(2) {
+            // What stands for something else is not in the source.
+            let pieces = span.split(['…', '(', ')', ':', ';', ',']).flat_map(|piece| piece.split("NAME"));
+            let pieces = pieces.flat_map(|piece| piece.split("main ")).flat_map(|piece| piece.split("app "));
+            let longest = pieces.map(str::trim).max_by_key(|piece| piece.len()).unwrap();
+            let is_there =
+                source.contains(longest) || longest.split(' ').all(|word| source.contains(word.trim_matches('"')));
+            assert!(longest.len() >= 4 && is_there, "{span:?} is no message of podgate's: {longest:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 20, "{seen} messages");
+}
+
+/// As GitHub makes it of a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars()
+        .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter))
+        .collect::<String>()
+        .replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut seen = 0;
+    for (path, page) in pages() {
+        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(root().join(&target).exists(), "{}: {link}", path.display());
+            if !fragment.is_empty() {
+                let headings = text(&target);
+                let mut anchors = headings.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(anchors.any(|it| it == fragment), "{}: {link}", path.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 30, "{seen} links");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = text("README.md").lines().count();
+    assert!((100..=250).contains(&lines), "{lines} lines");
+}
+
+#[test]
+fn the_picture_is_drawn_from_what_the_demo_prints() {
+    let draw = |shown: &str| {
+        let mut child = Command::new("python3")
+            .arg(root().join("docs/picture"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(shown.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let done = draw("Scene 1: a <job>\n\n$ podgate run\n\n    1 ms  job runs\n\n  job |--..##~~X|\n");
+    let picture = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && picture.starts_with("<svg ") && picture.contains("a &lt;job&gt;"), "{picture}");
+    assert_eq!(picture.matches("<tspan").count(), picture.matches("</tspan>").count());
+    assert!(!draw("something else\n").status.success());
+    let kept = text("docs/demo.svg");
+    for part in
+        ["<svg ", "</svg>", "podgate run --name proxy --until job", "job is killed", "proxy ends: exit code 137"]
+    {
+        assert!(kept.contains(part), "{part}");
+    }
+}
