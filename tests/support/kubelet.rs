@@ -1,10 +1,28 @@
 //! What the kubelet does with a pod's containers, as far as podgate's promises rest on it (DESIGN 2).
 //!
-//! One thread plays it, so that what it does happens in one order: containers are started in the order of the list; a `postStart`
-//! hook holds back all that comes after it, a deletion too; one that fails stops its container, and the next one starts all the same
-//! (`startContainer` and `SyncPod` in `pkg/kubelet/kuberuntime`). Not played: init containers, probes, a back-off that grows.
+//! One thread plays it, so that what it does happens in one order. The rules, each with a test of its own in `player_rules` or
+//! `pod_harness`, and its source (`pkg/kubelet/…` of Kubernetes 1.32; "doc" is the page Pod Lifecycle, "KEP" KEP-753):
+//!
+//! | rule | source |
+//! | --- | --- |
+//! | init containers run one after the other, each to an end with 0, before any main container starts | doc; `computeInitContainerActions` in `kuberuntime/kuberuntime_container.go` |
+//! | one that fails is started anew, under Never the pod has failed and its native sidecars are stopped | the same |
+//! | what comes after a native sidecar (`restartPolicy: Always`) starts when its `postStart` and its `startupProbe` have passed | KEP; the same |
+//! | a native sidecar that ends is started anew whatever the pod's policy is, and what was started after it goes on | KEP; the same |
+//! | main containers start in the order of the list; a `postStart` holds back all that comes after it, a deletion too | `SyncPod` in `kuberuntime/kuberuntime_manager.go` |
+//! | a `postStart` that fails stops its container; a main container after it starts all the same, one after a native sidecar does not | `startContainer`, `SyncPod` |
+//! | a `startupProbe` that fails `failureThreshold` times stops its container; on a main container it delays nothing | `prober/worker.go` |
+//! | a main container is started anew as the pod's policy says, after a back-off that doubles up to a limit | doc |
+//! | all main containers over: the native sidecars are stopped, and the pod is over | `computePodActions` (nothing to keep: `KillPod`) |
+//! | deletion: `preStop` of all at once, then the stop signal to all main containers at once | `killContainer` |
+//! | a native sidecar gets the stop signal when all main containers and all native sidecars after it have ended, or at the end of the grace | `kuberuntime_termination_order.go` |
+//! | SIGKILL at the end of the grace, and not less than 2 s after a `preStop` or a wait for others that used it up | `killContainer`, `minimumGracePeriodInSeconds` |
+//! | phase: Pending until all main containers have come, Succeeded if all of them ended with 0, else Failed; a native sidecar's end does not count | `getPhase` in `kubelet_pods.go` |
+//!
+//! What is played otherwise: the back-off is short, and the first restart has one, too (the kubelet's first one comes as soon as it has
+//! seen the end, up to a second later). Not played: liveness and readiness probes.
 
-use super::pod::{Container, End, Exec, Life, Pod, Sandbox, pause};
+use super::pod::{Container, End, Exec, Life, Pod, Sandbox, StartupProbe, pause};
 use super::{Done, LIMIT, eventually_or};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,15 +42,17 @@ pub enum RestartPolicy {
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub policy: RestartPolicy,
-    /// From an end to the next start.
+    /// From an end to the next start, for the first time; doubled each time.
     pub back_off: Duration,
+    pub longest_back_off: Duration,
     /// What a container gets when its `postStart` has failed: a pod's `terminationGracePeriodSeconds`.
     pub grace: Duration,
 }
 
 impl From<RestartPolicy> for Rules {
     fn from(policy: RestartPolicy) -> Self {
-        Self { policy, back_off: Duration::from_millis(100), grace: Duration::from_secs(2) }
+        let (back_off, longest_back_off) = (Duration::from_millis(100), Duration::from_secs(1));
+        Self { policy, back_off, longest_back_off, grace: Duration::from_secs(2) }
     }
 }
 
@@ -49,6 +69,17 @@ pub enum Phase {
 pub enum Hook {
     PostStart,
     PreStop,
+}
+
+/// In which list a container is, and how it is looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `initContainers`: runs to its end.
+    Init,
+    /// `initContainers` with `restartPolicy: Always`: a native sidecar.
+    Sidecar,
+    /// `containers`.
+    Main,
 }
 
 /// The kubelet always leaves a container this long after its `preStop`, or what the grace was if that is less.
@@ -74,9 +105,12 @@ struct Kubelet {
 
 /// A container of the list, and what became of it.
 struct Slot {
+    role: Role,
     container: Container,
     lives: Vec<Arc<Life>>,
     hooks: Vec<(Hook, Arc<Done>)>,
+    /// When the next one of the list was let start, once and for all: an init container's end, a native sidecar's readiness.
+    passed: Option<Instant>,
     plan: Plan,
 }
 
@@ -90,6 +124,8 @@ enum Plan {
 
 enum Event {
     Ended(usize),
+    /// The `startupProbe` of this life has passed, or has failed for good.
+    Probed(usize, Arc<Life>, bool),
     Delete(Duration),
     Close,
 }
@@ -97,14 +133,20 @@ enum Event {
 impl Pod {
     /// Starts these containers and looks after them, in the background.
     pub fn play(&self, rules: impl Into<Rules>, containers: impl IntoIterator<Item = Container>) -> Play {
+        self.play_all(rules, containers.into_iter().map(|container| (Role::Main, container)))
+    }
+
+    /// The same with init containers, in front.
+    pub fn play_all(&self, rules: impl Into<Rules>, containers: impl IntoIterator<Item = (Role, Container)>) -> Play {
         let plan = Plan::Start(Instant::now());
-        let slots = containers.into_iter();
+        let slot =
+            |(role, container)| Slot { role, container, lives: Vec::new(), hooks: Vec::new(), passed: None, plan };
+        let slots: Vec<_> = containers.into_iter().map(slot).collect();
+        assert!(slots.is_sorted_by_key(|slot| slot.role == Role::Main), "init containers come first");
         let kubelet = Arc::new(Kubelet {
             rules: rules.into(),
             sandbox: Arc::clone(self.sandbox()),
-            slots: Mutex::new(
-                slots.map(|container| Slot { container, lives: Vec::new(), hooks: Vec::new(), plan }).collect(),
-            ),
+            slots: Mutex::new(slots),
             closing: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -123,11 +165,17 @@ impl Kubelet {
             let wait = match next {
                 Next::Start(_, when) => when.saturating_duration_since(Instant::now()),
                 Next::Wait => LIMIT,
-                Next::Finished => return self.finished.store(true, Ordering::SeqCst),
+                Next::Finished => {
+                    // What still runs are native sidecars.
+                    self.stop_all(self.rules.grace);
+                    return self.finished.store(true, Ordering::SeqCst);
+                }
             };
             // What has happened goes before what is due: a deletion between two starts keeps the second from happening.
             match (events.recv_timeout(wait), next) {
                 (Ok(Event::Ended(index)), _) => self.ended(index),
+                (Ok(Event::Probed(index, _, true)), _) => self.pass(index, Instant::now()),
+                (Ok(Event::Probed(index, life, false)), _) => self.stop(index, &life, self.rules.grace, &[]),
                 (Ok(Event::Delete(grace)), _) => {
                     self.stop_all(grace);
                     return self.finished.store(true, Ordering::SeqCst);
@@ -142,21 +190,28 @@ impl Kubelet {
     /// The next start: those that never ran first, then the earliest.
     fn next(&self) -> Next {
         let slots = self.slots();
+        let is_over = |slot: &Slot| matches!(slot.plan, Plan::Over);
+        let has_failed = slots.iter().any(|slot| slot.role == Role::Init && is_over(slot) && slot.passed.is_none());
+        if has_failed || slots.iter().filter(|slot| slot.role == Role::Main).all(is_over) {
+            return Next::Finished;
+        }
+        // The first that holds the others back; all after it have to wait, unless they have run before.
+        let holds = slots.iter().position(|slot| slot.role != Role::Main && slot.passed.is_none());
         let due = |(index, slot): (usize, &Slot)| match slot.plan {
+            Plan::Start(_) if slot.lives.is_empty() && holds.is_some_and(|holds| index > holds) => None,
             Plan::Start(when) => Some((!slot.lives.is_empty(), when, index)),
             Plan::Wait | Plan::Over => None,
         };
-        match slots.iter().enumerate().filter_map(due).min() {
-            Some((_, when, index)) => Next::Start(index, when),
-            None if slots.iter().all(|slot| matches!(slot.plan, Plan::Over)) => Next::Finished,
-            None => Next::Wait,
-        }
+        slots.iter().enumerate().filter_map(due).min().map_or(Next::Wait, |(_, when, index)| Next::Start(index, when))
     }
 
     fn start(&self, index: usize, tell: &Sender<Event>) {
-        let container = self.slots()[index].container.clone();
-        let tell = tell.clone();
-        let life = match Life::start(&self.sandbox, &container, move || drop(tell.send(Event::Ended(index)))) {
+        let (role, container) = {
+            let slot = &self.slots()[index];
+            (slot.role, slot.container.clone())
+        };
+        let its = tell.clone();
+        let life = match Life::start(&self.sandbox, &container, move || drop(its.send(Event::Ended(index)))) {
             Ok(life) => Arc::new(life),
             Err(error) => {
                 // The fault is the test's, or that the test is over.
@@ -172,54 +227,92 @@ impl Kubelet {
         if self.is_closing() {
             return life.kill();
         }
-        let Some(hook) = &container.post_start else { return };
-        let mut exec = life.start_exec(hook);
-        // The kubelet sets no limit; the container's end is one.
-        let done = loop {
-            if let Some(done) = exec.done() {
-                break done;
+        if let Some(hook) = &container.post_start {
+            let mut exec = life.start_exec(hook);
+            // The kubelet sets no limit; the container's end is one.
+            let done = loop {
+                if let Some(done) = exec.done() {
+                    break done;
+                }
+                pause();
+            };
+            let failed = !done.status.success();
+            self.slots()[index].hooks.push((Hook::PostStart, Arc::new(done)));
+            if failed {
+                return self.stop(index, &life, self.rules.grace, &[]);
             }
-            pause();
-        };
-        let failed = !done.status.success();
-        self.slots()[index].hooks.push((Hook::PostStart, Arc::new(done)));
-        if failed {
-            self.stop(index, &life, self.rules.grace);
         }
+        match container.startup_probe {
+            Some(probe) => {
+                let tell = tell.clone();
+                thread::spawn(move || {
+                    let passed = ask(&life, &probe);
+                    passed.map(|passed| tell.send(Event::Probed(index, life, passed)))
+                });
+            }
+            None if role == Role::Sidecar => self.pass(index, Instant::now()),
+            None => {}
+        }
+    }
+
+    fn pass(&self, index: usize, now: Instant) {
+        self.slots()[index].passed.get_or_insert(now);
     }
 
     fn ended(&self, index: usize) {
         let slot = &mut self.slots()[index];
         let Some(end) = slot.lives.last().and_then(|life| life.end()) else { return };
-        slot.plan = match self.rules.policy {
-            RestartPolicy::Never => Plan::Over,
-            RestartPolicy::OnFailure if end.code == 0 => Plan::Over,
-            RestartPolicy::OnFailure | RestartPolicy::Always => Plan::Start(end.at + self.rules.back_off),
+        let restarts = u32::try_from(slot.lives.len()).unwrap() - 1;
+        let back_off = self.rules.back_off.saturating_mul(2_u32.saturating_pow(restarts));
+        let again = Plan::Start(end.at + back_off.min(self.rules.longest_back_off));
+        slot.plan = match (slot.role, self.rules.policy) {
+            (Role::Init, _) if end.code == 0 => {
+                slot.passed = Some(end.at);
+                Plan::Over
+            }
+            (Role::Init | Role::Main, RestartPolicy::Never) => Plan::Over,
+            (Role::Main, RestartPolicy::OnFailure) if end.code == 0 => Plan::Over,
+            (Role::Sidecar, _) | (Role::Init | Role::Main, RestartPolicy::OnFailure | RestartPolicy::Always) => again,
         };
     }
 
-    /// Stops all that run, at once: in one breath where no hook comes first, and load does not matter.
+    /// Stops all that run, native sidecars in their turn and all others at once: in one breath where no hook comes first, and load does
+    /// not matter.
     fn stop_all(&self, grace: Duration) {
         let alive = |(index, slot): (usize, &Slot)| {
             let life = slot.lives.last().filter(|life| life.is_running())?;
-            Some((index, Arc::clone(life), slot.container.clone()))
+            Some((index, Arc::clone(life), slot.role, slot.container.clone()))
         };
         let running: Vec<_> = self.slots().iter().enumerate().filter_map(alive).collect();
-        for (_, life, container) in running.iter().filter(|(_, _, container)| container.pre_stop.is_none()) {
-            life.signal(container.stop_signal);
+        let at_once = |role, container: &Container| role != Role::Sidecar && container.pre_stop.is_none();
+        for (_, life, role, container) in &running {
+            if at_once(*role, container) {
+                life.signal(container.stop_signal);
+            }
         }
+        // Those whose end a native sidecar waits for: all main containers, and the native sidecars after it.
+        let before = |index, role| {
+            let goes_first = |other: usize, its: Role| match (role, its) {
+                (Role::Sidecar, Role::Main) => true,
+                (Role::Sidecar, Role::Sidecar) => other > index,
+                (Role::Init | Role::Main, _) | (Role::Sidecar, Role::Init) => false,
+            };
+            let lives = running.iter().filter(|(other, _, its, _)| goes_first(*other, *its));
+            lives.map(|(_, life, _, _)| Arc::clone(life)).collect::<Vec<_>>()
+        };
         thread::scope(|scope| {
-            for (index, life, container) in &running {
-                scope.spawn(move || match container.pre_stop {
-                    Some(_) => self.stop(*index, life, grace),
-                    None => end_within(life, grace),
+            for (index, life, role, container) in &running {
+                let before = before(*index, *role);
+                scope.spawn(move || match at_once(*role, container) {
+                    true => end_within(life, grace),
+                    false => self.stop(*index, life, grace, &before),
                 });
             }
         });
     }
 
-    /// Stops a container: its `preStop`, the stop signal, and at the end of the grace SIGKILL.
-    fn stop(&self, index: usize, life: &Life, grace: Duration) {
+    /// Stops a container: its `preStop`, the end of those before it, the stop signal, and at the end of the grace SIGKILL.
+    fn stop(&self, index: usize, life: &Life, grace: Duration, before: &[Arc<Life>]) {
         let (begin, container) = (Instant::now(), self.slots()[index].container.clone());
         let mut window = grace;
         if let Some(hook) = &container.pre_stop {
@@ -232,6 +325,11 @@ impl Kubelet {
                 pause();
             };
             self.slots()[index].hooks.extend(done.map(|done| (Hook::PreStop, Arc::new(done))));
+        }
+        for other in before {
+            other.ended_within(grace.saturating_sub(begin.elapsed()));
+        }
+        if container.pre_stop.is_some() || !before.is_empty() {
             window = grace.saturating_sub(begin.elapsed()).max(grace.min(SMALLEST_WINDOW));
         }
         life.signal(container.stop_signal);
@@ -252,6 +350,41 @@ fn end_within(life: &Life, window: Duration) {
     if life.ended_within(window).is_none() {
         life.kill();
         let _ = life.ended_within(LIMIT);
+    }
+}
+
+/// Asks a `startupProbe` until it passes, or has failed for good. `None`: the container has ended.
+fn ask(life: &Life, probe: &StartupProbe) -> Option<bool> {
+    let mut due = Instant::now() + probe.initial_delay;
+    let mut failures = 0;
+    loop {
+        while Instant::now() < due {
+            life.is_running().then_some(())?;
+            thread::sleep(Duration::from_millis(1));
+        }
+        life.is_running().then_some(())?;
+        let begin = Instant::now();
+        // A tick that comes while an attempt runs is kept (Go's `time.Ticker`): the next attempt then starts at once.
+        due = begin + probe.period;
+        let mut exec = life.start_exec(&probe.command);
+        let passed = loop {
+            match exec.done() {
+                Some(done) => break done.status.success(),
+                None if begin.elapsed() >= probe.timeout => {
+                    exec.kill();
+                    break false;
+                }
+                None => pause(),
+            }
+        };
+        life.is_running().then_some(())?;
+        if passed {
+            return Some(true);
+        }
+        failures += 1;
+        if failures >= probe.failure_threshold {
+            return Some(false);
+        }
     }
 }
 
@@ -311,8 +444,15 @@ impl Play {
         self.wait(&format!("the postStart of {name:?}"), || self.hooks(name, Hook::PostStart).last().cloned())
     }
 
+    /// When its `startupProbe` and hook had let the next one start, or the end of an init container.
+    #[track_caller]
+    pub fn passed(&self, name: &str) -> Option<Instant> {
+        self.slot(name, |slot| slot.passed)
+    }
+
     pub fn phase(&self) -> Phase {
         let slots = self.kubelet.slots();
+        let slots: Vec<_> = slots.iter().filter(|slot| slot.role == Role::Main).collect();
         let codes: Vec<_> = slots.iter().map(|slot| Some(slot.lives.last()?.end()?.code)).collect();
         if !self.kubelet.finished.load(Ordering::SeqCst) {
             let all_came = slots.iter().all(|slot| !slot.lives.is_empty());

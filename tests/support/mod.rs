@@ -5,6 +5,7 @@
 
 pub mod cast;
 pub mod kubelet;
+pub mod player;
 pub mod pod;
 pub mod server;
 

@@ -10,7 +10,8 @@
 //! test process, however that dies. Nothing is ever mounted in the namespace of the test.
 //!
 //! What a container sees: the files of this machine (there is no image), its own `/proc`, an empty `/run` of its own with the volume
-//! at [`VOLUME`] and podgate at [`IMAGE`], and no variables but `PATH` and those it was given.
+//! at [`VOLUME`] and podgate at [`IMAGE`], and no variables but `PATH` and those it was given. Where a manifest is played
+//! ([`super::player`]), it has a root file system of its own instead, with its image's files, and the volumes that the manifest mounts.
 //!
 //! The restart policy, hooks and deletion are the kubelet's: see [`super::kubelet`].
 
@@ -40,6 +41,11 @@ const STARTER: &str = "podstart-";
 
 /// What the starter says if it fails.
 const NOT_SET_UP: &str = "podstart: the container cannot be set up";
+
+/// Where a container with a root of its own finds its image's programs by name.
+pub const PROGRAMS: &str = "/image/bin";
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Words of a command.
 pub fn words(words: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
@@ -98,6 +104,15 @@ pub(super) struct Sandbox {
     /// The `unshare` that waits for it; its standard input is what the sandbox lives by.
     child: Mutex<Child>,
     closed: AtomicBool,
+    network: Network,
+}
+
+/// Whose ports a pod has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    OfTheMachine,
+    /// Its own, with a loopback interface and nothing else: no port is taken, and nothing can be reached.
+    Own,
 }
 
 impl Pod {
@@ -108,28 +123,43 @@ impl Pod {
 
     /// The same with these options for the volume's tmpfs: `size=4k`, `nr_inodes=8`, `mode=0700`.
     pub fn with_volume(options: &str) -> Option<Self> {
+        Self::with(options, Network::OfTheMachine)
+    }
+
+    /// The same with a network namespace of its own: fixed ports of two pods do not clash.
+    pub fn with_network(options: &str) -> Option<Self> {
+        Self::with(options, Network::Own)
+    }
+
+    fn with(options: &str, network: Network) -> Option<Self> {
         let tools = tools();
         needs(
             "the right to make containers (root, and unshare, nsenter, setpriv, mount of util-linux)",
             tools.is_some(),
         )
-        .then(|| Self::make(tools.unwrap(), options))
+        .then(|| Self::make(tools.unwrap(), options, network))
     }
 
-    fn make(tools: &'static Tools, options: &str) -> Self {
+    fn make(tools: &'static Tools, options: &str, network: Network) -> Self {
         let folder = Folder::new();
         let volume = folder.text("volume");
         fs::create_dir(&volume).unwrap();
         symlink(&tools.sh, folder.join(&format!("{STARTER}sh"))).unwrap();
         // Where the test is killed, nobody else removes the folder.
+        let (net, up) = match network {
+            Network::OfTheMachine => (None, String::new()),
+            Network::Own => (Some("--net"), format!("{} link set lo up && ", program("ip", &[]).unwrap().display())),
+        };
         let script = format!(
-            "{} -t tmpfs -o mode=0777,{options} podgate-volume {volume} && echo ready && read x; {} -l {volume} && rm -r {}",
+            "{up}{} -t tmpfs -o mode=0777,{options} podgate-volume {volume} && echo ready && read x; {} -l {volume} && rm -r {}",
             tools.mount,
             tools.umount,
             folder.path().display()
         );
         let mut child = Command::new(&tools.unshare)
-            .args(["--pid", "--fork", "--mount", "--mount-proc", "--", &tools.sh, "-c", &script])
+            .args(["--pid", "--fork", "--mount", "--mount-proc"])
+            .args(net)
+            .args(["--", &tools.sh, "-c", &script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // unshare says something about an end by SIGKILL.
@@ -143,7 +173,14 @@ impl Pod {
         }
         let pid = only_child(&child).unwrap();
         Self {
-            sandbox: Arc::new(Sandbox { tools, folder, pid, child: Mutex::new(child), closed: AtomicBool::new(false) }),
+            sandbox: Arc::new(Sandbox {
+                tools,
+                folder,
+                pid,
+                child: Mutex::new(child),
+                closed: AtomicBool::new(false),
+                network,
+            }),
         }
     }
 
@@ -189,6 +226,24 @@ impl Sandbox {
         self.folder.text("volume")
     }
 
+    /// A folder on this machine that goes with the pod.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Where a volume of this name lies. The one tmpfs holds them all.
+    fn shared(&self, volume: &str) -> String {
+        format!("{}/{volume}", self.staging())
+    }
+
+    /// Enters the pod's network with `nsenter`, where it has its own.
+    fn net(&self) -> Option<&'static str> {
+        match self.network {
+            Network::OfTheMachine => None,
+            Network::Own => Some("--net"),
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -216,12 +271,26 @@ enum Volume {
     Absent,
     /// A directory at [`VOLUME`] that lies on the container's own root file system.
     PlainDirectory,
+    /// Those of [`Mount::Shared`], in a root file system of the container's own.
+    OfTheManifest,
 }
 
 #[derive(Clone, Debug)]
 enum Mount {
-    Bind { source: PathBuf, at: String, access: Access },
-    Empty { at: String },
+    Bind {
+        source: PathBuf,
+        at: String,
+        access: Access,
+    },
+    Empty {
+        at: String,
+    },
+    /// A volume of the pod by its name.
+    Shared {
+        volume: String,
+        at: String,
+        access: Access,
+    },
 }
 
 /// A container as a pod's spec has it. To be started, any number of times, by [`Pod::start`] or a kubelet.
@@ -241,6 +310,17 @@ pub struct Container {
     pub(super) post_start: Option<Vec<String>>,
     pub(super) pre_stop: Option<Vec<String>>,
     pub(super) stop_signal: Signal,
+    pub(super) startup_probe: Option<StartupProbe>,
+}
+
+/// A `startupProbe` with an exec.
+#[derive(Clone, Debug)]
+pub struct StartupProbe {
+    pub command: Vec<String>,
+    pub initial_delay: Duration,
+    pub period: Duration,
+    pub timeout: Duration,
+    pub failure_threshold: u32,
 }
 
 impl Container {
@@ -261,7 +341,14 @@ impl Container {
             post_start: None,
             pre_stop: None,
             stop_signal: Signal::SIGTERM,
+            startup_probe: None,
         }
+    }
+
+    /// A container with a root file system of its own: this machine's programs and libraries, read-only, and its image's files.
+    pub fn with_own_root(name: &str, command: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let plain = Self { volume: Volume::OfTheManifest, ..Self::new(name, command) };
+        plain.env("PATH", &format!("{PROGRAMS}:{PATH}"))
     }
 
     /// The same with a shell script.
@@ -342,6 +429,17 @@ impl Container {
         self
     }
 
+    /// A volume of the pod at any path, for a container with a root of its own.
+    pub fn shared(mut self, volume: &str, at: &str, access: Access) -> Self {
+        self.mounts.push(Mount::Shared { volume: volume.to_owned(), at: at.to_owned(), access });
+        self
+    }
+
+    pub fn startup_probe(mut self, probe: StartupProbe) -> Self {
+        self.startup_probe = Some(probe);
+        self
+    }
+
     /// An empty directory of its own at this path, which everyone may write: an emptyDir at `/tmp`. It hides what the test has there.
     pub fn empty_dir(mut self, at: &str) -> Self {
         self.mounts.push(Mount::Empty { at: at.to_owned() });
@@ -372,6 +470,10 @@ impl Container {
         let staging = sandbox.staging();
         let mut lines = vec!["set -e".to_owned(), format!("trap 'echo \"{NOT_SET_UP}\" >&2' EXIT")];
         lines.push(format!("{mount} -t proc proc /proc"));
+        if matches!(self.volume, Volume::OfTheManifest) {
+            lines.push(self.image_root(sandbox));
+            return self.last_lines(lines, sandbox);
+        }
         let run = if matches!(self.volume, Volume::PlainDirectory) {
             lines.push(own_root(sandbox.tools));
             // There, /run is a directory as any other.
@@ -395,9 +497,10 @@ impl Container {
             }
             Volume::Absent => lines.push(format!("{umount} {staging}")),
             Volume::PlainDirectory => lines.push(format!("{umount} {staging}\n{mkdir} -m 0777 {VOLUME}")),
+            Volume::OfTheManifest => {}
         }
         for extra in &self.mounts {
-            let (Mount::Bind { at, .. } | Mount::Empty { at }) = extra;
+            let (Mount::Bind { at, .. } | Mount::Empty { at } | Mount::Shared { at, .. }) = extra;
             let is_file = matches!(extra, Mount::Bind { source, .. } if !source.is_dir());
             if at.starts_with("/run/") && is_file {
                 lines.push(format!("{mkdir} -p {}\n: >{at}", at.rsplit_once('/').unwrap().0));
@@ -410,8 +513,14 @@ impl Container {
                     format!("{mount} -o {options} {} {at}", shell_words::quote(source.to_str().unwrap()))
                 }
                 Mount::Empty { at } => format!("{mount} -t tmpfs -o mode=0777 empty-dir {at}"),
+                Mount::Shared { .. } => panic!("{:?} has no root of its own for {at}", self.name),
             });
         }
+        self.last_lines(lines, sandbox)
+    }
+
+    fn last_lines(&self, mut lines: Vec<String>, sandbox: &Sandbox) -> String {
+        let mount = &sandbox.tools.mount;
         if let Some(name) = &self.host_name {
             lines.push(format!("echo {name} >/proc/sys/kernel/hostname"));
         }
@@ -421,6 +530,45 @@ impl Container {
         // The harness says go when it knows the pid.
         lines.push("read -r go\ntrap - EXIT".to_owned());
         lines.push(format!("{} </dev/null", self.become_program(sandbox.tools)));
+        lines.join("\n")
+    }
+
+    /// A root file system with what the image and the manifest put there. Of this machine it has the programs and libraries, read-only.
+    fn image_root(&self, sandbox: &Sandbox) -> String {
+        let Tools { mkdir, mount, pivot_root, rmdir, umount, .. } = sandbox.tools;
+        let mut lines = vec![format!(
+            "{mount} -t tmpfs -o mode=0755 root /run
+for entry in /bin /sbin /lib* /usr; do
+    if [ -h \"$entry\" ]; then
+        ln -s \"$(readlink \"$entry\")\" \"/run$entry\"
+    else
+        {mkdir} \"/run$entry\"
+        {mount} --rbind \"$entry\" \"/run$entry\"
+        {mount} -o remount,bind,ro \"/run$entry\"
+    fi
+done
+{mkdir} /run/dev /run/proc /run/etc /run/run /run/var /run/old-root
+{mkdir} -m 1777 /run/tmp
+{mount} --rbind /dev /run/dev
+{mount} --rbind /proc /run/proc
+for entry in hosts passwd group nsswitch.conf ld.so.cache alternatives; do
+    [ ! -e /etc/$entry ] || cp -r /etc/$entry /run/etc/
+done"
+        )];
+        for extra in &self.mounts {
+            let (source, at, access) = match extra {
+                Mount::Bind { source, at, access } => (source.to_str().unwrap().to_owned(), at, access),
+                Mount::Shared { volume, at, access } => (sandbox.shared(volume), at, access),
+                Mount::Empty { at } => panic!("{:?} has an empty directory at {at} by no manifest", self.name),
+            };
+            let (source, at) = (shell_words::quote(&source).into_owned(), format!("/run{at}"));
+            let (folder, _) = at.rsplit_once('/').unwrap();
+            let options = if *access == Access::ReadOnly { "bind,ro" } else { "bind" };
+            lines.push(format!(
+                "{mkdir} -p {folder}\nif [ -d {source} ]; then {mkdir} -p {at}; else : >{at}; fi\n{mount} -o {options} {source} {at}"
+            ));
+        }
+        lines.push(format!("cd /run\n{pivot_root} . old-root\n{umount} -l /old-root\n{rmdir} /old-root"));
         lines.join("\n")
     }
 
@@ -441,7 +589,7 @@ impl Container {
     }
 
     fn variables(&self, command: &mut Command) {
-        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env_clear().env("PATH", PATH);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 
@@ -525,7 +673,8 @@ impl Life {
         let target = sandbox.pid.to_string();
         let sh = sandbox.folder.text(&format!("{STARTER}sh"));
         let mut command = Command::new(&tools.nsenter);
-        command.args(["--target", &target, "--mount", "--pid", "--", &tools.unshare, "--pid", "--mount"]);
+        command.args(["--target", &target, "--mount", "--pid"]).args(sandbox.net());
+        command.args(["--", &tools.unshare, "--pid", "--mount"]);
         if container.host_name.is_some() {
             command.arg("--uts");
         }
@@ -692,8 +841,8 @@ impl Life {
         container.owns(&stdout).unwrap();
         container.owns(&stderr).unwrap();
         let mut command = Command::new(&tools.nsenter);
-        command.args(["--target", &self.pid.to_string(), "--mount", "--pid", "--uts", "--"]);
-        command.args([&tools.sh, "-c", &container.become_program(tools), "sh"]).args(&words);
+        command.args(["--target", &self.pid.to_string(), "--mount", "--pid", "--uts"]).args(self.sandbox.net());
+        command.args(["--", &tools.sh, "-c", &container.become_program(tools), "sh"]).args(&words);
         container.variables(&mut command);
         command.stdin(Stdio::null()).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
         let started = Instant::now();
@@ -746,6 +895,16 @@ impl Exec {
             stderr: content(&self.stderr),
             took,
         })
+    }
+}
+
+impl Exec {
+    /// Kills the command: the kubelet does that when a probe's time is over.
+    pub(super) fn kill(&self) {
+        // This is nsenter, whose child is the command.
+        if let Some(pid) = only_child(&self.child) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
     }
 }
 

@@ -1,0 +1,110 @@
+"""A sidecar by its outside: the ports and paths of one that is documented, and what it does when it is told to stop.
+
+    fake NAME [--ready PORT/PATH] [--quit PORT/PATH] [--after SECONDS|FILE] [--dies SECONDS] [--lasts SECONDS] [--code N] [--deaf]
+
+It answers at --ready with 200 when it is ready, until then with 503; ready is --after so many seconds, or when the test has made
+/test/FILE. A POST to --quit from loopback ends it as SIGTERM does. It notes what happens in /test/events, before anybody can see it.
+"""
+
+import argparse
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+
+class Stop(Exception):
+    """It was told to end; by this."""
+
+
+def note(word):
+    with open("/test/events", "a") as events:
+        events.write(f"{time.time():.9f} {options.name} {word}\n")
+
+
+def told(number, frame):
+    note("told")
+    if not options.deaf:
+        raise Stop
+
+
+def listen(place):
+    port, path = place.split("/", 1)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("0.0.0.0", int(port)))
+    listener.listen(64)
+    return int(port), "/" + path, listener
+
+
+def answer(stream, port, peer):
+    """Whether this was the request to quit."""
+    stream.settimeout(2)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        more = stream.recv(4096)
+        if not more:
+            return False
+        head += more
+    method, path = head.decode().split(" ", 2)[:2]
+    quits = (port, path) in quit_at and method == "POST" and peer.startswith("127.")
+    status = 200 if quits or ((port, path) in ready_at and is_ready) else 503 if (port, path) in ready_at else 404
+    stream.sendall(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    return quits
+
+
+def is_due():
+    try:
+        return time.monotonic() >= begin + float(options.after)
+    except ValueError:
+        return os.path.exists("/test/" + options.after)
+
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("name")
+arguments.add_argument("--ready", action="append", default=[])
+arguments.add_argument("--quit", action="append", default=[])
+arguments.add_argument("--after", default="0")
+arguments.add_argument("--dies", type=float, default=float("inf"))
+arguments.add_argument("--lasts", type=float, default=0)
+arguments.add_argument("--code", type=int, default=0)
+arguments.add_argument("--deaf", action="store_true")
+options = arguments.parse_args()
+
+begin, is_ready = time.monotonic(), False
+signal.signal(signal.SIGTERM, told)
+places = [(place, True) for place in options.ready] + [(place, False) for place in options.quit]
+listeners, ready_at, quit_at = {}, set(), set()
+for place, is_for_ready in places:
+    if int(place.split("/")[0]) not in [port for port, _ in listeners.values()]:
+        port, path, listener = listen(place)
+        listeners[listener] = (port, path)
+    port, path = place.split("/", 1)
+    (ready_at if is_for_ready else quit_at).add((int(port), "/" + path))
+
+try:
+    note("up")
+    while True:
+        if not is_ready and is_due():
+            note("ready")
+            is_ready = True
+        if time.monotonic() >= begin + options.dies:
+            note("dies")
+            sys.exit(options.code or 1)
+        for listener in select.select(list(listeners), [], [], 0.01)[0]:
+            stream, peer = listener.accept()
+            with stream:
+                try:
+                    quits = answer(stream, listeners[listener][0], peer[0])
+                except OSError:
+                    quits = False
+            if quits:
+                note("quit")
+                raise Stop
+except Stop:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(options.lasts)
+    note("ended")
+    sys.exit(options.code)
