@@ -5,8 +5,9 @@ use crate::support::cast::{
     server, slow_server,
 };
 use crate::support::kubelet::{Phase, RestartPolicy};
-use crate::support::pod::{Container, Life, Pod, VOLUME};
+use crate::support::pod::{Container, IMAGE, Life, Pod, VOLUME};
 use crate::support::server::Server;
+use crate::support::{needs, program};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::time::Duration;
@@ -410,6 +411,22 @@ fn a_quit_while_it_waits() {
         main.code(code);
         assert_eq!(main.stdout(), "");
     }
+}
+
+#[test]
+fn a_quit_between_the_first_record_and_the_watch_is_heard() {
+    if !needs("strace", program("strace", &[]).is_some()) {
+        return;
+    }
+    let Some(pod) = Pod::new() else { return };
+    let proxy = pod.start(&onlooker("proxy"));
+    // The watch comes half a second after the record.
+    let slow = "exec strace -f -qq -o /dev/null -e trace=inotify_init1 -e inject=inotify_init1:delay_enter=500000";
+    let main = format!("{slow} {IMAGE} run --name main --after file://{VOLUME}/no -- true");
+    let main = pod.start(&Container::sh("main", &main));
+    comes(&pod, "main", "waiting");
+    podgate_in(&proxy, "quit member:main").code(0);
+    main.code(143);
 }
 
 #[test]

@@ -196,6 +196,10 @@ impl<'a> Runner<'a> {
         if self.end.is_none() {
             self.begin();
         }
+        // Who saw the record before this one watched has told nobody.
+        if self.end.is_none() && self.own.as_ref().is_some_and(Own::is_asked) {
+            self.event(Event::Quit);
+        }
         loop {
             if let Some(code) = self.end {
                 let drivers = [self.after.take(), self.ready.take()];
