@@ -21,8 +21,11 @@ fn main() -> io::Result<()> {
     fs::write(&script, text)?;
     println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", script.display());
     println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
-    // A static-pie relocates itself at every start. Packed (RELR, in musl since 1.2.4), its relocations are 2 KB instead of 70.
-    println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    // A static-pie relocates itself at every start. Packed (RELR, in musl since 1.2.4), its relocations are 2 KB instead of 70. For
+    // aarch64, rustc makes no static-pie but a binary at fixed addresses, which has none.
+    if var("CARGO_CFG_TARGET_ARCH") == "x86_64" {
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
     // Without tables there is nothing to unwind, but std's default panic hook, which is never ours, still names the unwinder: 60 KB that
     // nothing can call. Who called it all the same would abort, as a panic does here.
     for name in UNWINDER {

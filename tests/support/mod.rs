@@ -22,8 +22,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The binary under test.
-pub const PODGATE: &str = env!("CARGO_BIN_EXE_podgate");
+/// The binary under test: the one that cargo has built for the tests, or another, told when the tests are compiled. tests/emulated
+/// tells one for another architecture.
+pub const PODGATE: &str = match option_env!("PODGATE_UNDER_TEST") {
+    Some(path) => path,
+    None => env!("CARGO_BIN_EXE_podgate"),
+};
+
+/// What `/proc/PID/exe` says of a podgate: the binary itself, or what emulates it.
+const EXE: &str = match option_env!("PODGATE_EMULATOR") {
+    Some(path) => path,
+    None => PODGATE,
+};
 
 /// No test waits longer for anything.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -136,7 +146,7 @@ impl Running {
             let mut pid = self.pid();
             loop {
                 let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-                if path == Path::new(PODGATE) {
+                if path == Path::new(EXE) {
                     return Some(pid);
                 }
                 let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
