@@ -1,6 +1,8 @@
-# The two commands of README: `make demo` and `make test`. Both see to the Rust target by themselves: rustup adds the targets of
-# rust-toolchain.toml only where it installs the toolchain, or is asked to by `rustup toolchain install`.
-TARGET := $(shell uname -m)-unknown-linux-musl
+# The two commands of README: `make demo` and `make test`. `make build` and those that need it see to the Rust target by themselves, and
+# build for another architecture, too: `make build ARCH=aarch64` (docs/building.md).
+ARCH := $(shell uname -m)
+HOST := $(shell uname -m)-unknown-linux-musl
+TARGET = $(shell scripts/arch $(ARCH))-unknown-linux-musl
 CARGO := cargo
 # Most tests wait for something; more at a time than there are cores is quicker.
 export RUST_TEST_THREADS ?= 4
@@ -9,40 +11,62 @@ export RUST_TEST_THREADS ?= 4
 # programs of the tests would inherit that.
 AS_USUAL := env --default-signal
 
-.PHONY: demo picture test build lint size image bench fuzz target
+.PHONY: demo picture test build lint size image bench fuzz target emulated release reproduce
 
 demo: build
-	$(CARGO) build --release --locked --target $(TARGET) --example demo
+	scripts/build $(ARCH) --example demo
 	target/$(TARGET)/release/examples/demo
 
 # The picture of the demo in README, drawn anew.
 picture: build
-	$(CARGO) build --release --locked --target $(TARGET) --example demo
+	scripts/build $(ARCH) --example demo
 	target/$(TARGET)/release/examples/demo | docs/picture >docs/demo.svg.new && mv docs/demo.svg.new docs/demo.svg
 
 test: target
 	tests/setup
-	$(AS_USUAL) $(CARGO) test --locked --target $(TARGET)
-	$(AS_USUAL) $(CARGO) test --locked --target $(TARGET) --no-default-features --target-dir target/no-tls
+	$(AS_USUAL) $(CARGO) test --locked --target $(HOST)
+	$(AS_USUAL) $(CARGO) test --locked --target $(HOST) --no-default-features --target-dir target/no-tls
 
+# The release build, with the same bytes wherever it is made.
 build: target
-	$(CARGO) build --release --locked --target $(TARGET)
+	scripts/build $(ARCH)
 
 lint: target
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) clippy --locked --target $(TARGET) --all-targets -- -D warnings
-	$(CARGO) clippy --locked --target $(TARGET) --all-targets --no-default-features --target-dir target/no-tls -- -D warnings
+	$(CARGO) clippy --locked --target $(HOST) --all-targets -- -D warnings
+	$(CARGO) clippy --locked --target $(HOST) --all-targets --no-default-features --target-dir target/no-tls -- -D warnings
+	$(CARGO) fetch --locked --quiet
+	tests/licences
 
 # Both builds, and whether they are within their limits.
 size: build
-	$(CARGO) build --release --locked --target $(TARGET) --no-default-features --target-dir target/no-tls
+	scripts/build $(ARCH) --no-default-features --target-dir target/no-tls
 	tests/size target/$(TARGET)/release/podgate 2000000
 	tests/size target/no-tls/$(TARGET)/release/podgate 1000000
 
-# Builds the Dockerfile with a base image made of this machine's toolchain, and runs the final image.
-image: build
+# Builds the Dockerfile, for both architectures, with a base image made of this machine's toolchain, and runs the final image.
+image:
+	tests/setup-release
+	scripts/build x86_64
+	scripts/build aarch64
 	tests/image
+
+# The black-box tests with the aarch64 binary, on a machine of another architecture.
+emulated:
+	tests/setup-release
+	scripts/build aarch64
+	tests/emulated
+
+# dist/: both binaries, SBOMs, the image as an OCI archive, checksums; looked at, and made a second time.
+release:
+	tests/setup-release
+	tests/release
+
+# Builds in two folders, and compares.
+reproduce:
+	tests/setup-release
+	tests/reproducible
 
 bench: size
 	python3 tests/bench/measure.py --podgate target/$(TARGET)/release/podgate \
@@ -55,4 +79,4 @@ fuzz:
 	tests/fuzz $(RUNS)
 
 target:
-	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || { rustup toolchain install --no-self-update && rustup target add $(TARGET); }
+	@scripts/toolchain $(ARCH)
