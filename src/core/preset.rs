@@ -1,4 +1,4 @@
-//! The sidecars that podgate knows by name (DESIGN 8): ONE table, for the code, its messages and README.
+//! The sidecars that podgate knows by name (DESIGN 8): ONE table, for the code, its messages, README and the reference.
 //!
 //! Text in, text out: what a preset asks is a URL that `check` reads like any other. A preset is asked by a plain GET as the kubelet
 //! asks, whatever `--http-…` says, because it is a sidecar's own endpoint and not the user's.
@@ -238,11 +238,18 @@ mod tests {
         }
     }
 
-    /// README's table is this table.
     #[test]
     fn readme_has_the_same_table() {
-        let readme = include_str!("../../README.md");
-        let mut rows = readme.lines().skip_while(|line| !line.starts_with("| preset | ready | quit")).skip(2);
+        is_the_table(include_str!("../../README.md"));
+    }
+
+    #[test]
+    fn the_reference_has_the_same_table() {
+        is_the_table(include_str!("../../docs/reference.md"));
+    }
+
+    fn is_the_table(page: &str) {
+        let mut rows = page.lines().skip_while(|line| !line.starts_with("| preset | ready | quit")).skip(2);
         for preset in &PRESETS {
             let ready = match preset.ready {
                 (port, "") => format!("accepts at localhost:{port}"),
