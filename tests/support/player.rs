@@ -120,6 +120,8 @@ const PODGATE_USER: (u32, u32) = (65532, 65532);
 pub struct Manifest {
     name: String,
     text: String,
+    /// Name and image.
+    injected: Vec<(String, String)>,
 }
 
 impl Manifest {
@@ -131,7 +133,13 @@ impl Manifest {
     }
 
     pub fn new(name: &str, text: &str) -> Self {
-        Self { name: name.to_owned(), text: text.to_owned() }
+        Self { name: name.to_owned(), text: text.to_owned(), injected: Vec::new() }
+    }
+
+    /// The same with a container that a mesh's webhook adds, after all others: they are all started at once, as far as it is concerned.
+    pub fn injected(mut self, name: &str, image: &str) -> Self {
+        self.injected.push((name.to_owned(), image.to_owned()));
+        self
     }
 
     /// The same with each of these texts replaced, wherever it stands.
@@ -155,7 +163,14 @@ impl Manifest {
             specs.push(object(document).map_err(|error| format!("{}: {error}", self.name))?);
         }
         match specs.len() {
-            1 => Ok(specs.remove(0)),
+            1 => {
+                let mut spec = specs.remove(0);
+                for (name, image) in &self.injected {
+                    let part = Part { name: name.clone(), image: image.clone(), ..Part::default() };
+                    spec.containers.push((Role::Main, part));
+                }
+                Ok(spec)
+            }
             number => Err(format!("{}: {number} objects with a pod, not one", self.name)),
         }
     }
