@@ -797,12 +797,11 @@ fn a_job_starts_when_the_hook_of_its_native_sidecar_is_over_and_takes_it_along()
 
 #[test]
 fn a_native_sidecar_whose_hook_fails_is_restarted_and_the_job_goes_on_waiting() {
-    let manifest =
-        Manifest::example("native-sidecar-post-start.yaml").shortened(&[("--timeout=60s", "--timeout=300ms")]);
+    let manifest = Manifest::example("native-sidecar-post-start.yaml").shortened(&[("--timeout=60s", "--timeout=1s")]);
     let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else { return };
     played.comes_again("proxy up", 2);
     played.happened(&["proxy up", "proxy told", "proxy ended", "proxy up"]).never_happened("report up");
-    played.nth_life("proxy", 0).says("gave up after 300ms");
+    played.nth_life("proxy", 0).says("gave up after 1s");
     played.allow("ready");
     assert_eq!(played.finish(), Phase::Succeeded, "{played}");
     played.happened(&["proxy ready", "report up", "report ended", "proxy told"]);
@@ -852,12 +851,12 @@ fn an_app_starts_when_the_hook_of_its_sidecar_is_over() {
 
 #[test]
 fn a_hook_that_fails_stops_the_sidecar_and_the_app_starts_all_the_same() {
-    let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&[("--timeout=60s", "--timeout=500ms")]);
+    let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&[("--timeout=60s", "--timeout=1s")]);
     let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
     played.comes("app up");
     played.happened(&["proxy up", "proxy told", "proxy ended", "app up"]).never_happened("proxy ready");
     // The reason is in the log of the container, for the hook's own output is lost.
-    played.nth_life("proxy", 0).says("gave up after 500ms");
+    played.nth_life("proxy", 0).says("gave up after 1s");
     // It is restarted, and ready in a later life.
     played.allow("ready");
     played.comes("proxy ready");

@@ -23,6 +23,7 @@ mod joins_from_a_hook;
 mod killed_at_every_step;
 mod layers;
 mod outlives_the_others;
+mod player_rules;
 mod pod_harness;
 mod quit_endpoint;
 mod quits_after_the_end;

@@ -520,7 +520,7 @@ impl Spec {
         let back_off = Duration::from_millis(100);
         let rules = Rules { back_off, longest_back_off: 8 * back_off, policy: self.policy, grace: self.grace };
         let begin = Instant::now();
-        Played { play: pod.play_all(rules, containers), grace: self.grace, begin, test, pod }
+        Played { play: pod.play_all(rules, containers), grace: self.grace, begin, test, _pod: pod }
     }
 
     /// A container of the spec as one of a pod.
@@ -623,7 +623,7 @@ pub struct Played {
     grace: Duration,
     begin: Instant,
     test: PathBuf,
-    pub pod: Pod,
+    _pod: Pod,
 }
 
 impl Deref for Played {
