@@ -831,6 +831,78 @@ fn a_native_sidecar_that_dies_while_the_job_runs_is_restarted() {
     assert_eq!(played.count("report up"), 1, "{played}");
 }
 
+// kustomize/job.rendered.yaml and kustomize/deployment.rendered.yaml: somebody else's, with the component.
+
+#[test]
+fn somebody_elses_job_completes_with_the_component() {
+    for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
+        let images = unmodified("--after 0.3", &app("main", code, 0.0));
+        let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else { return };
+        played.comes("main up");
+        played.post_start("main").code(0);
+        played.allow("end-main");
+        played.ends_as(phase, &[("main", &[code]), ("proxy", &[0])]);
+        played.happened(&["proxy ready", "main up", "main ended", "proxy told", "proxy ended"]);
+    }
+    // The negative control: without it, the proxy runs for ever.
+    let Some(played) = Manifest::example("kustomize/job/job.yaml").play(&unmodified("", &app("main", 0, 0.0))) else {
+        return;
+    };
+    played.allow("end-main");
+    played.life("main").code(0);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((played.phase(), played.count("proxy told")), (Phase::Running, 0), "{played}");
+}
+
+#[test]
+fn somebody_elses_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_ready() {
+    let manifest = Manifest::example("kustomize/job.rendered.yaml");
+    let Some(played) = manifest.play(&unmodified("", &app("main", 0, 0.0))) else { return };
+    played.comes("main up");
+    played.post_start("main").code(0);
+    played.life("main").kill();
+    played.ends_as(Phase::Failed, &[("main", &[137]), ("proxy", &[0])]);
+
+    let manifest = Manifest::example("kustomize/job.rendered.yaml").shortened(&[("--timeout=60s", "--timeout=1s")]);
+    let Some(played) = manifest.play(&unmodified("--after never", &app("main", 0, 0.0))) else { return };
+    played.comes("main up");
+    played.allow("end-main");
+    played.ends_as(Phase::Succeeded, &[("main", &[0]), ("proxy", &[0])]);
+    played.happened(&["proxy told", "main up"]);
+}
+
+#[test]
+fn the_proxy_of_somebody_elses_deployment_comes_first_and_goes_last_with_the_component() {
+    let images = [envoy("--after 0.3"), web(&app("app", 0, 0.5))];
+    let Some(played) = Manifest::example("kustomize/deployment.rendered.yaml").play(&images) else { return };
+    played.comes("app up");
+    played.post_start("main").code(0);
+    played.delete_it();
+    played.ends_as(Phase::Succeeded, &[("main", &[0]), ("proxy", &[0])]);
+    played.happened(&["proxy ready", "app up", "app told", "app ended", "proxy told", "proxy ended"]);
+    // The negative control: without it, the app starts at once, and the proxy is told when the app is.
+    let images = [envoy("--after never"), web(&app("app", 0, 0.5))];
+    let Some(played) = Manifest::example("kustomize/deployment/deployment.yaml").play(&images) else { return };
+    played.comes("app up");
+    played.comes("proxy up");
+    played.delete_it();
+    played.ends_as(Phase::Succeeded, &[("main", &[0]), ("proxy", &[0])]);
+    played.never_happened("proxy ready").happened(&["proxy told", "app ended"]);
+}
+
+// The negative control of all the above: what is asserted comes from podgate's words in the manifest.
+
+#[test]
+fn without_podgates_words_an_example_does_not_keep_its_promise() {
+    let gateless = [("\"--after=ready:proxy\", ", ""), ("\"--until=report\", ", "")];
+    let manifest = Manifest::example("job-wrapped-sidecar.yaml").shortened(&gateless);
+    let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else { return };
+    played.comes("report ended");
+    played.never_happened("proxy ready");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((played.phase(), played.count("proxy told")), (Phase::Running, 0), "{played}");
+}
+
 // wait-in-poststart.yaml
 
 #[test]
@@ -887,6 +959,7 @@ fn the_gate_in_the_entrypoint_becomes_the_app_when_the_sidecar_is_ready() {
     played.comes("app up as 1 --serve");
     played.happened(&["proxy up", "proxy ready", "app up as 1 --serve"]);
     assert!(played.life("app").processes().iter().all(|process| process.name != "podgate"), "{played}");
+    played.comes("app up");
     played.life("app").kill();
     played.comes_again("app up", 2);
     played.delete_it();

@@ -14,6 +14,7 @@ mod docs_are_true;
 mod ends_on_signals;
 mod ends_with_the_others;
 mod examples_are_played;
+mod examples_are_valid;
 mod gate_over_many_checks;
 mod hostile_servers;
 mod hostile_volume;

@@ -497,6 +497,15 @@ fn security(yaml: Option<&Yaml>, outer: Security) -> Read<Security> {
 }
 
 impl Spec {
+    /// What is mounted where: the container, its image, the path, and how.
+    pub fn mounts(&self) -> Vec<(&str, &str, &str, Access)> {
+        let mut mounts = Vec::new();
+        for (_, part) in &self.containers {
+            mounts.extend(part.mounts.iter().map(|(_, path, access)| (&*part.name, &*part.image, &**path, *access)));
+        }
+        mounts
+    }
+
     fn play(self, pod: Pod, images: &[(&str, Image)]) -> Played {
         let folder = pod.sandbox().folder();
         let test = folder.join("test");

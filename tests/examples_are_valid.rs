@@ -1,0 +1,235 @@
+//! The examples, and the YAML in README and docs, are what Kubernetes takes: against the schemas of the newest version that the PyPI package
+//! `kubernetes-validate` carries (tests/setup), strictly: an unknown field is an error.
+
+use crate::support::player::Manifest;
+use crate::support::pod::Access;
+use crate::support::{Folder, needs, program};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use yaml_rust2::{Yaml, YamlLoader};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files with this ending in a folder of the repository, sorted.
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files: BTreeSet<_> = paths.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
+    files.into_iter().collect()
+}
+
+/// All manifests of examples/, those that only show the component included.
+fn examples() -> Vec<PathBuf> {
+    let mut all = files("examples", ".yaml");
+    all.extend(files("examples/kustomize", ".rendered.yaml"));
+    all.extend(["job/job.yaml", "deployment/deployment.yaml"].map(|name| root().join("examples/kustomize").join(name)));
+    all
+}
+
+/// Whether all of these files are valid, and what was said of them. `None` where the validator is not there.
+fn validate(files: &[PathBuf]) -> Option<(bool, String)> {
+    let tool = root().join("target/tools/kubernetes-validate/bin/kubernetes-validate");
+    needs("kubernetes-validate", tool.exists()).then_some(())?;
+    let output = Command::new(tool).arg("--strict").args(files).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// Each of them was found valid, and none was passed over for want of a schema.
+#[track_caller]
+fn are_valid(files: &[PathBuf]) {
+    let Some((valid, said)) = validate(files) else { return };
+    assert!(valid, "{said}");
+    for file in files {
+        let line = said.lines().find(|line| line.contains(file.to_str().unwrap()));
+        assert!(line.is_some_and(|line| line.contains(" passed ")), "{} was not validated:\n{said}", file.display());
+    }
+}
+
+#[test]
+fn every_example_is_valid() {
+    let examples = examples();
+    assert!(examples.len() >= 20, "{examples:?}");
+    are_valid(&examples);
+}
+
+#[test]
+fn what_is_not_valid_is_found() {
+    let folder = Folder::new();
+    let pod = |spec: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");
+    let right = "containers: [{name: a, image: a}]";
+    are_valid(&[folder.file("right.yaml", &pod(right)).into()]);
+    for (name, text, error) in [
+        ("unknown", pod("containers: [{name: a, image: a, postStart: {}}]"), "'postStart' was unexpected"),
+        ("type", pod("containers: [{name: a, image: a, command: sh}]"), "is not of type 'array'"),
+        ("missing", pod("containers: [{image: a}]"), "'name' is a required property"),
+        ("kind", pod(right).replace("kind: Pod", "kind: Pot"), "find schema"),
+    ] {
+        let file = folder.file(name, &text);
+        let Some((valid, said)) = validate(&[file.into()]) else { return };
+        assert!(said.contains(error) && (!valid || !said.contains(" passed ")), "{name}: {said}");
+    }
+}
+
+/// The YAML blocks of a Markdown text, with the numbers of their first lines.
+fn blocks(text: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut is_in = false;
+    for (number, line) in text.lines().enumerate() {
+        match line.trim() {
+            "```yaml" => {
+                is_in = true;
+                found.push((number + 2, String::new()));
+            }
+            "```" => is_in = false,
+            _ if is_in => found.last_mut().unwrap().1 += &format!("{line}\n"),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A block as a whole object. One that is whole stays as it is; a list is a pod's `containers`; a mapping is part of a pod's spec if it has
+/// one of `containers`, `initContainers` and `volumes`, else it is part of a container. What is missing then is added: names, an image.
+fn whole(block: &str) -> String {
+    let documents = YamlLoader::load_from_str(block).unwrap_or_else(|error| panic!("{error} in\n{block}"));
+    let has = |name: &str| documents[0].as_hash().is_some_and(|hash| hash.contains_key(&Yaml::String(name.to_owned())));
+    let indent = block.lines().next().unwrap().chars().take_while(|letter| *letter == ' ').count();
+    let at = |depth: usize| {
+        let lines = block.lines().map(|line| format!("{:depth$}{}\n", "", line.get(indent..).unwrap_or_default()));
+        lines.collect::<String>()
+    };
+    let head = "apiVersion: v1\nkind: Pod\nmetadata: {name: fragment}\nspec:\n";
+    if has("apiVersion") {
+        block.to_owned()
+    } else if documents[0].is_array() {
+        format!("{head}  containers:\n{}", at(2))
+    } else if has("containers") {
+        format!("{head}{}", at(2))
+    } else if has("initContainers") || has("volumes") {
+        format!("{head}  containers: [{{name: fragment, image: fragment}}]\n{}", at(2))
+    } else {
+        format!("{head}  containers:\n  - name: fragment\n    image: fragment\n{}", at(4))
+    }
+}
+
+#[test]
+fn every_yaml_block_of_readme_and_docs_is_valid() {
+    let folder = Folder::new();
+    let mut written = Vec::new();
+    for path in [vec![root().join("README.md")], files("docs", ".md")].concat() {
+        let page = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        for (line, block) in blocks(&fs::read_to_string(&path).unwrap()) {
+            written.push(PathBuf::from(folder.file(&format!("{page}-line-{line}.yaml"), &whole(&block))));
+        }
+    }
+    assert!(!written.is_empty());
+    are_valid(&written);
+}
+
+#[test]
+fn fragments_are_made_whole_without_hiding_what_is_wrong_with_them() {
+    let blocks =
+        blocks("text\n```yaml\n  - name: a\n    image: a\n```\n```console\n$ b\n```\n  ```yaml\nvolumes: []\n  ```\n");
+    assert_eq!(blocks, [(3, "  - name: a\n    image: a\n".to_owned()), (10, "volumes: []\n".to_owned())]);
+    let folder = Folder::new();
+    for (number, (right, wrong)) in [
+        ("  - name: a\n    image: a\n", "  - name: a\n    imago: a\n"),
+        (
+            "    lifecycle:\n      preStop: {exec: {command: [a]}}\n",
+            "    lifecycle:\n      preStop: {execute: {command: [a]}}\n",
+        ),
+        ("  initContainers:\n  - name: a\n    image: a\n", "  initContainers:\n  - name: a\n    nonsense: a\n"),
+        ("  volumes:\n  - {name: a, emptyDir: {}}\n", "  volumes:\n  - {name: a, emptiedDir: {}}\n"),
+        ("containers: [{name: a, image: a}]\n", "containers: [{name: [], image: a}]\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        are_valid(&[folder.file(&format!("right-{number}"), &whole(right)).into()]);
+        let Some((valid, said)) = validate(&[folder.file(&format!("wrong-{number}"), &whole(wrong)).into()]) else {
+            return;
+        };
+        assert!(!valid, "{wrong}\n{said}");
+    }
+}
+
+/// The comment that a file opens with.
+fn comment(text: &str) -> String {
+    text.lines().take_while(|line| line.starts_with('#')).map(|line| line.to_owned() + "\n").collect()
+}
+
+#[test]
+fn every_example_says_when_to_use_it_what_it_guarantees_and_what_it_does_not() {
+    for path in [files("examples", ".yaml"), files("examples/kustomize/podgate", "kustomization.yaml")].concat() {
+        let text = fs::read_to_string(&path).unwrap();
+        let comment = comment(&text);
+        for part in ["\n# When: ", "\n# Guarantees: ", "\n# Does not: "] {
+            assert!(comment.contains(part), "{} has no {part:?}", path.display());
+        }
+        assert!(text.lines().all(|line| line.len() <= 160), "{} has long lines", path.display());
+    }
+}
+
+#[test]
+fn every_example_is_played() {
+    let tests = include_str!("examples_are_played.rs");
+    for path in [files("examples", ".yaml"), files("examples/kustomize", ".rendered.yaml")].concat() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(tests.contains(&format!("{name}\"")), "{name} is not played");
+    }
+}
+
+#[test]
+fn only_the_init_container_can_write_the_binary_and_it_is_not_on_the_members_volume() {
+    let mut seen = 0;
+    for path in examples() {
+        let spec = Manifest::new(path.to_str().unwrap(), &fs::read_to_string(&path).unwrap()).read().unwrap();
+        for (container, image, at, access) in spec.mounts() {
+            let may_write = image == "podgate:0.1.0";
+            match at {
+                "/podgate-bin" => {
+                    assert_eq!(access == Access::ReadWrite, may_write, "{container} of {}", path.display())
+                }
+                _ => assert!(!may_write, "{container} of {} mounts {at}", path.display()),
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 60, "{seen} mounts");
+}
+
+#[test]
+fn the_examples_name_this_version() {
+    let image = format!("podgate:{}", env!("CARGO_PKG_VERSION"));
+    for path in examples() {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in
+            text.lines().filter(|line| line.contains("image: podgate:") || line.contains("reference: \"podgate:"))
+        {
+            assert!(line.contains(&image), "{line} in {}", path.display());
+        }
+    }
+}
+
+/// What is rendered is in the repository, so that it is validated and played where kubectl is not at hand; where it is, it is made anew.
+/// No test depends on kubectl alone, so that its absence is said, and nothing else.
+#[test]
+fn the_component_renders_to_what_is_in_the_repository() {
+    let Some(kubectl) = program("kubectl", &[]) else {
+        println!(
+            "kubectl is not at hand: that examples/kustomize/*.rendered.yaml is what it makes of the component is not checked"
+        );
+        return;
+    };
+    for name in ["job", "deployment"] {
+        let folder = format!("examples/kustomize/{name}");
+        let rendered = crate::support::output(Command::new(&kubectl).args(["kustomize", &folder]).current_dir(root()));
+        let kept = fs::read_to_string(root().join(format!("{folder}.rendered.yaml"))).unwrap();
+        assert_eq!(kept.strip_prefix(&comment(&kept)).unwrap(), rendered, "{folder}.rendered.yaml");
+    }
+}
