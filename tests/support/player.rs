@@ -242,7 +242,13 @@ impl<'a> Fields<'a> {
         match yaml {
             Yaml::Hash(hash) => Ok(Self { kind, hash, read: Vec::new() }),
             Yaml::Null => Ok(Self { kind, hash: &NOTHING, read: Vec::new() }),
-            other => Err(format!("{kind} is {other:?}, not a mapping")),
+            Yaml::Real(_)
+            | Yaml::Integer(_)
+            | Yaml::String(_)
+            | Yaml::Boolean(_)
+            | Yaml::Array(_)
+            | Yaml::Alias(_)
+            | Yaml::BadValue => Err(format!("{kind} is {yaml:?}, not a mapping")),
         }
     }
 
