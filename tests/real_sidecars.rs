@@ -70,7 +70,8 @@ impl Server {
         })
     }
 
-    /// With a master and a worker (`-W`), or in one process.
+    /// With a master and a worker (`-W`), or in one process (`-db`). Not with `-q`: once it is up, its stderr is /dev/null then, and who
+    /// joins a moment later finds no log of the container.
     fn haproxy(mode: &str) -> Option<Self> {
         let haproxy = program("haproxy", &[]);
         needs("HAProxy", haproxy.is_some()).then_some(())?;
@@ -331,7 +332,7 @@ macro_rules! servers {
 servers! {
     nginx: Server::nginx();
     haproxy_master_and_worker: Server::haproxy("-W");
-    haproxy_alone: Server::haproxy("-q");
+    haproxy_alone: Server::haproxy("-db");
     pgbouncer: Server::pgbouncer();
     postgres: Server::postgres();
 }
@@ -343,7 +344,7 @@ fn nginx_joins() {
 
 #[test]
 fn haproxy_joins() {
-    joins(Server::haproxy("-q"));
+    joins(Server::haproxy("-db"));
 }
 
 /// HAProxy's master ends when it has no child left, and what a hook leaves behind is one: it has to go first.
