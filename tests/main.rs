@@ -15,6 +15,8 @@ mod ends_on_signals;
 mod ends_with_the_others;
 mod examples_are_played;
 mod examples_are_valid;
+#[cfg(target_arch = "x86_64")]
+mod fails_at_every_system_call;
 mod gate_over_many_checks;
 mod hostile_servers;
 mod hostile_volume;

@@ -8,6 +8,8 @@ pub mod kubelet;
 pub mod player;
 pub mod pod;
 pub mod server;
+#[cfg(target_arch = "x86_64")]
+pub mod tracer;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
