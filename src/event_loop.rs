@@ -4,22 +4,30 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use std::os::fd::BorrowedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A descriptor, and what is waited for.
 pub(crate) type Interest<'a> = (BorrowedFd<'a>, PollFlags);
 
+/// How long to wait for the kernel to have memory again.
+const BREATH: Duration = Duration::from_millis(10);
+
 /// Waits until one of `interests` is ready or `until` has come (`None`: no end); tells for each whether it is ready. A wake-up
-/// without a cause is possible (EINTR): then none is.
+/// without a cause is possible (EINTR, and ENOMEM, which passes): then none is.
 ///
 /// # Errors
-/// Those of ppoll(2); with valid descriptors only ENOMEM is left.
+/// Those of ppoll(2); with valid descriptors only EINVAL is left: somebody has lowered the limit on them (prlimit(1)).
 pub(crate) fn wait(interests: &[Interest<'_>], until: Option<Instant>) -> Result<Vec<bool>, Errno> {
     let timeout = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
     let mut polled: Vec<PollFd<'_>> = interests.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
     match ppoll(&mut polled, timeout, None) {
         Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
         Err(Errno::EINTR) => Ok(vec![false; interests.len()]),
+        Err(Errno::ENOMEM) => {
+            thread::sleep(BREATH);
+            Ok(vec![false; interests.len()])
+        }
         Err(error) => Err(error),
     }
 }

@@ -49,8 +49,8 @@ enum Weight {
 }
 
 use Errno::{
-    E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINTR, EIO, EMFILE, ENFILE, ENOENT, ENOLCK, ENOMEM, ENOSPC, ENOSYS, ENOTTY,
-    EPERM, EROFS, ESRCH, ETXTBSY,
+    E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENOENT, ENOLCK, ENOMEM, ENOSPC, ENOSYS,
+    ENOTTY, EPERM, EROFS, ESRCH, ETXTBSY,
 };
 
 const fn call(number: i64, name: &'static str, weight: Weight, errors: &'static [Errno]) -> Call {
@@ -76,9 +76,9 @@ const CALLS: &[Call] = &[
     call(libc::SYS_rename, "rename", Weight::Needed, &[EIO, ENOSPC, EDQUOT, EBUSY]),
     call(libc::SYS_unlink, "unlink", Weight::Needed, &[EIO, EBUSY]),
     call(libc::SYS_chdir, "chdir", Weight::Optional, &[EIO]),
-    // Waiting, and being told.
+    // Waiting, and being told. EINVAL: somebody has lowered the limit on descriptors.
     call(libc::SYS_poll, "poll", Weight::Memory, &[EINTR, ENOMEM]),
-    call(libc::SYS_ppoll, "ppoll", Weight::Needed, &[EINTR, ENOMEM]),
+    call(libc::SYS_ppoll, "ppoll", Weight::Needed, &[EINTR, ENOMEM, EINVAL]),
     call(libc::SYS_inotify_init1, "inotify_init1", Weight::Optional, &[EMFILE, ENFILE, ENOMEM, ENOSYS]),
     call(libc::SYS_inotify_add_watch, "inotify_add_watch", Weight::Optional, &[ENOSPC, ENOMEM]),
     call(libc::SYS_inotify_rm_watch, "inotify_rm_watch", Weight::Optional, &[]),
@@ -326,6 +326,8 @@ impl Round {
             match life.ended() {
                 Some(code) if codes.len() < count => codes.push(code),
                 Some(_) if main_ended.is_some() => break,
+                // It has ended well, or with its main's code: the main's own end is not seen yet.
+                Some(code) if code == 0 || self.victim == Victim::Main => {}
                 Some(_) if count < 3 => {
                     // It is not the first one's fault that comes now.
                     let words = if self.victim == Victim::Join { world.joined() } else { world.sidecar() };
@@ -339,20 +341,25 @@ impl Round {
                         Part::Traced(traced) => traced.died("child 1"),
                         Part::Plain(_) => false,
                     };
-                    if self.victim == Victim::Join && hook.is_some_and(|code| code != 0) && count == 1 {
-                        // A hook that fails: the kubelet kills the container.
+                    // Who was told to stop takes its agent with it.
+                    let is_told = world.log().iter().any(|line| line == "sidecar stop");
+                    let fails = hook.is_some_and(|code| code != 0) || (agent_died && !is_told);
+                    // The agent's user may not signal PID 1's: it says so.
+                    let is_helpless = world.said("sidecar-says").contains("cannot send SIGTERM to PID 1");
+                    if self.victim == Victim::Join && fails && count == 1 {
+                        // The kubelet kills the container of a hook that fails; and the kernel that of an agent that is killed for memory
+                        // (cgroup v2 kills all of a container). One whose agent is killed alone stays, and somebody has to see it.
                         let _ = kill(life.pid(), Signal::SIGKILL);
-                    } else if main_ended.is_some() && !is_deleted {
-                        // A main that never came, or a container that nobody is in to end it: the pod is deleted.
-                        let is_joined = self.victim == Victim::Join;
-                        let came = world.record("main", "state").is_some();
-                        if !came || (is_joined && agent_died) {
-                            is_deleted = true;
-                            if is_joined {
-                                signal_inside(life.pid());
-                            } else {
-                                let _ = kill(life.pid(), Signal::SIGTERM);
-                            }
+                    } else if main_ended.is_some()
+                        && !is_deleted
+                        && (is_helpless || world.record("main", "state").is_none())
+                    {
+                        // And a main that never came: the pod is deleted.
+                        is_deleted = true;
+                        if self.victim == Victim::Join {
+                            signal_inside(life.pid());
+                        } else {
+                            let _ = kill(life.pid(), Signal::SIGTERM);
                         }
                     }
                 }
@@ -397,7 +404,8 @@ impl Round {
         let sidecar = *played.sidecar.last().unwrap();
         if self.victim == Victim::Main {
             let expected: &[i32] = match exit.as_deref().and_then(|code| code.parse().ok()) {
-                _ if played.is_deleted => &[0, 143],
+                // Lost: it was seen with its lock, and died before it could write its record.
+                _ if played.is_deleted => &[0, 143, 137],
                 Some(0) => &[0],
                 Some(125) => &[125],
                 Some(126) => &[126],

@@ -39,9 +39,9 @@ impl Member {
         let Some(volume) = &self.volume else {
             return Outcome::Never(Reason::Member("cannot be seen: there is no --dir".to_owned()));
         };
-        let found = volume.look(&self.name);
-        let sighting = sight(&found, volume.host());
         let not_yet = |what: &str| Outcome::NotYet(Reason::Member(what.to_owned()));
+        let Some(found) = volume.look(&self.name) else { return not_yet("cannot be looked at just now") };
+        let sighting = sight(&found, volume.host());
         match (self.fact, sighting) {
             (Fact::Gone, Sighting::Alive { .. }) => not_yet("is alive"),
             (Fact::Gone, Sighting::Absent) => {

@@ -103,7 +103,7 @@ fn join(
 
 /// Is the living member of that name this container's own?
 fn is_joined_already(volume: &Volume, name: &Name) -> bool {
-    let found = volume.look(name);
+    let Some(found) = volume.look(name) else { return false };
     let is_ours = |record: &crate::core::record::Record| {
         record.is_joined && record.exit.is_none() && record.container != 0 && record.container == container()
     };
@@ -131,6 +131,11 @@ fn stay(
     process::leave_home(&kept);
     drop(kept);
     // Nothing that is sent to all (kill -1) may end the sign of life.
+    let failed = |report: &mut Report, what: &str, error: nix::Error| {
+        let text = format!("cannot {what}: {error}; this container is no member any more, and nobody ends it");
+        report.line(&Line::new(Severity::Error, "failed", text));
+        Exit::Own
+    };
     let exit = match Signals::take(Which::All) {
         Ok(signals) => {
             let around = Around {
@@ -138,9 +143,12 @@ fn stay(
                 volume: Some(Rc::clone(volume)),
             };
             let mut runner = Runner::new(settings, &around, Some(own), Body::Init, report, &signals);
-            runner.live().map_or(Exit::Own, |_| Exit::Passed)
+            match runner.live() {
+                Ok(_) => Exit::Passed,
+                Err(error) => failed(report, "wait for events", error),
+            }
         }
-        Err(_) => Exit::Own,
+        Err(error) => failed(report, "take over the signals", error),
     };
     std::process::exit(exit.code().into())
 }

@@ -136,16 +136,18 @@ impl Member {
         let sighting = self.volume.sight(&self.name);
         let asked = self.request.as_ref().map(|(id, _)| *id);
         match (sighting, asked) {
-            (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, None) => {
+            // It cannot be looked at just now.
+            (None, _) => {}
+            (Some(Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable), None) => {
                 self.end(true, report, "was gone already".to_owned());
             }
-            (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, Some(_)) => {
+            (Some(Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable), Some(_)) => {
                 self.end(true, report, format!("is gone, after {}", show(took)));
             }
-            (Sighting::Alive { id: Some(id), .. }, Some(before)) if id != before => {
+            (Some(Sighting::Alive { id: Some(id), .. }), Some(before)) if id != before => {
                 self.end(true, report, format!("is gone, after {}, and was started anew", show(took)));
             }
-            (Sighting::Alive { id: Some(id), .. }, None) => match self.volume.ask(&self.name, id) {
+            (Some(Sighting::Alive { id: Some(id), .. }), None) => match self.volume.ask(&self.name, id) {
                 Ok(request) => self.request = Some((id, request)),
                 Err(error) => {
                     let text = format!(
@@ -154,7 +156,7 @@ impl Member {
                     self.end(false, report, text);
                 }
             },
-            (Sighting::Alive { .. }, _) => {}
+            (Some(Sighting::Alive { .. }), _) => {}
         }
         if self.is_gone.is_none() && self.limits.all.is_some_and(|all| took >= all) {
             let text = format!(

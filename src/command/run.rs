@@ -96,6 +96,7 @@ fn live(
     let code = runner.live().unwrap_or_else(|error| {
         let text = format!("cannot wait for events: {error}; the command is killed");
         runner.report.failure(&Line::new(Severity::Error, "failed", text));
+        around.children.borrow_mut().kill_main(settings.reach);
         runner.publish_end(Exit::Own.code())
     });
     (code, runner.own)
@@ -501,7 +502,11 @@ impl<'a> Runner<'a> {
         let Some(volume) = self.around.volume.clone() else { return Vec::new() };
         let mut sightings = Vec::new();
         for (member, name) in self.settings.members.iter().enumerate().filter(|(_, name)| which(name)) {
-            let found = volume.look(name);
+            // Whoever cannot be looked at now is as before, and is looked at again soon.
+            let Some(found) = volume.look(name) else {
+                self.again = self.again.or_else(|| Instant::now().checked_add(FAST).map(|at| (at, FAST)));
+                continue;
+            };
             self.complain(&volume, name, &found);
             let sighting = sight(&found, volume.host());
             if let Some(before) = self.life.members().get(member).copied() {

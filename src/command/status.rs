@@ -46,9 +46,13 @@ pub(super) fn json(volume: &Volume) -> String {
 }
 
 fn rows(volume: &Volume) -> Vec<Row> {
-    let row = |name: Name| {
-        let found = volume.look(&name);
-        row(volume, name, &found)
+    let row = |name: Name| match volume.look(&name) {
+        Some(found) => row(volume, name, &found),
+        None => {
+            let error = Some(format!("{:?} cannot be looked at just now", volume.record_path(&name)));
+            let (incarnation, since, exit_code) = (None, None, None);
+            Row { name, state: "unknown", incarnation, since, exit_code, is_alive: false, error }
+        }
     };
     volume.names().into_iter().map(row).collect()
 }

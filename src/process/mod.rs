@@ -312,6 +312,17 @@ impl Children {
         }
     }
 
+    /// Kills CMD, and waits until it is dead: others must not learn of an end while it lives.
+    pub(crate) fn kill_main(&mut self, reach: Reach) {
+        let patience = Instant::now();
+        self.signal_main(Signal::SIGKILL as u8, reach);
+        self.reap();
+        while self.main.is_some() && patience.elapsed() < GONE_WITHIN {
+            std::thread::sleep(Duration::from_millis(1));
+            self.reap();
+        }
+    }
+
     /// Starts a command in a process group of its own, with nothing to read.
     ///
     /// # Errors

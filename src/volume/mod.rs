@@ -100,29 +100,38 @@ impl Volume {
         self.file(name, "record")
     }
 
-    /// Looks at a member.
-    pub(crate) fn look(&self, name: &Name) -> Found {
+    /// Looks at a member. `None`: one cannot look just now (no descriptor, no memory, an error of the disk). That is no news of it, least of
+    /// all of its death.
+    pub(crate) fn look(&self, name: &Name) -> Option<Found> {
         let lock = self.file(name, "lock");
         let mut record = self.record(name);
+        let mut cause = None;
         for _ in 0..LOOKS {
-            let hold = hold(&lock);
+            let hold = match hold(&lock) {
+                Ok(hold) => hold,
+                Err(errno) => {
+                    cause = Some(errno);
+                    continue;
+                }
+            };
+            cause = None;
             // Who publishes its end and dies between the two looks is not lost: a lock goes with a record that was the same before and
             // after it.
             let after = self.record(name);
             if after == record {
                 // Who takes the whole file has not written its record yet: what is there is its earlier incarnation's.
                 let record = if hold == Hold::Whole { None } else { record };
-                return Found { record, is_held: hold != Hold::Free };
+                return Some(Found { record, is_held: hold != Hold::Free });
             }
             record = after;
         }
         // It changes faster than one can look: somebody lives.
-        Found { record, is_held: true }
+        cause.is_none().then_some(Found { record, is_held: true })
     }
 
     /// What `look` means here.
-    pub(crate) fn sight(&self, name: &Name) -> Sighting {
-        sight(&self.look(name), &self.host)
+    pub(crate) fn sight(&self, name: &Name) -> Option<Sighting> {
+        self.look(name).map(|found| sight(&found, &self.host))
     }
 
     /// Every name that has a record or a lock here.
@@ -182,23 +191,22 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a file that a neighbour may have put there: no link is followed, and nothing blocks.
-fn open_read(path: &Path) -> Result<File, Unreadable> {
+/// `None`: it is no regular file.
+fn open_read(path: &Path) -> Result<Option<File>, Errno> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let system = |error: io::Error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ELOOP) => Unreadable::Garbage("it is a symbolic link"),
-        Some(errno) => Unreadable::System(errno.desc()),
-        None => Unreadable::System("unknown error"),
-    };
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(system)?;
-    if !file.metadata().map_err(system)?.is_file() {
-        return Err(Unreadable::Garbage("it is no regular file"));
-    }
-    Ok(file)
+    let errno = |error: io::Error| error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(errno)?;
+    let is_file = file.metadata().map_err(errno)?.is_file();
+    Ok(is_file.then_some(file))
 }
 
 /// Reads a small file.
 fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
-    let file = open_read(path)?;
+    let opened = open_read(path).map_err(|errno| match errno == Errno::ELOOP {
+        true => Unreadable::Garbage("it is a symbolic link"),
+        false => Unreadable::System(errno.desc()),
+    });
+    let file = opened?.ok_or(Unreadable::Garbage("it is no regular file"))?;
     let mut bytes = Vec::new();
     let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most).read_to_end(&mut bytes).map_err(|_| Unreadable::System("input/output error"))?;
@@ -224,21 +232,30 @@ enum Hold {
 }
 
 /// Does somebody hold it exclusively? Only who may write the file can, so a neighbour who may only read cannot seem alive.
-fn hold(path: &Path) -> Hold {
-    let Ok(file) = open_read(path) else { return Hold::Free };
+///
+/// # Errors
+/// One cannot look. What is not there, may not be read or is no regular file is no member's lock, and free.
+fn hold(path: &Path) -> Result<Hold, Errno> {
+    let file = match open_read(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(Hold::Free),
+        // A device or a socket in its place, a link, a folder in the place of the volume, another user's file.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENXIO | Errno::ELOOP | Errno::EACCES | Errno::EPERM) => {
+            return Ok(Hold::Free);
+        }
+        Err(errno) => return Err(errno),
+    };
     let mut asked = lock(libc::F_RDLCK);
     let free = i16::try_from(libc::F_UNLCK).unwrap_or_default();
     match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)) {
-        Ok(_) if asked.l_type == free => Hold::Free,
+        Ok(_) if asked.l_type == free => Ok(Hold::Free),
         // A length of 0 is: to the end, however long the file becomes.
-        Ok(_) if asked.l_len == 0 => Hold::Whole,
-        Ok(_) => Hold::First,
-        Err(_) => Hold::Free,
+        Ok(_) if asked.l_len == 0 => Ok(Hold::Whole),
+        Ok(_) => Ok(Hold::First),
+        // A file system that keeps no locks: nobody holds one there.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(Hold::Free),
+        Err(errno) => Err(errno),
     }
-}
-
-fn is_held(path: &Path) -> bool {
-    hold(path) != Hold::Free
 }
 
 /// A number that nobody else has: std seeds its hashers from getrandom(2).
@@ -311,21 +328,21 @@ mod tests {
     fn a_life_is_seen_as_it_goes() {
         let folder = Folder::new("life");
         let volume = folder.volume();
-        assert_eq!(volume.sight(&name()), Sighting::Absent);
+        assert_eq!(volume.sight(&name()), Some(Sighting::Absent));
         let mut own = take(&volume);
         let id = own.record().id;
-        let alive = |stage| Sighting::Alive { id: Some(id), stage: Some(stage) };
+        let alive = |stage| Some(Sighting::Alive { id: Some(id), stage: Some(stage) });
         assert_eq!(volume.sight(&name()), alive(Stage::Waiting));
         own.publish(Stage::Ready).expect("a record");
         assert_eq!(volume.sight(&name()), alive(Stage::Ready));
         own.exit(3).expect("a record");
-        assert_eq!(volume.sight(&name()), Sighting::Ended { id, end: End::Code(3), policy: None });
+        assert_eq!(volume.sight(&name()), Some(Sighting::Ended { id, end: End::Code(3), policy: None }));
         drop(own);
         let again = take(&volume);
         assert_eq!(again.record().incarnation, 2);
         drop(again);
-        let id = volume.look(&name()).record.expect("a record").expect("a good one").id;
-        assert_eq!(volume.sight(&name()), Sighting::Ended { id, end: End::Lost, policy: None });
+        let id = volume.look(&name()).expect("a look").record.expect("a record").expect("a good one").id;
+        assert_eq!(volume.sight(&name()), Some(Sighting::Ended { id, end: End::Lost, policy: None }));
         assert_eq!(
             fs::read_dir(&folder.0).expect("the volume").count(),
             6,
@@ -342,7 +359,7 @@ mod tests {
         take(&volume).publish(Stage::Ready).expect("a record");
         let file = OpenOptions::new().read(true).write(true).open(folder.0.join("main.lock")).expect("the lock");
         fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK))).expect("held as at a start");
-        assert_eq!(volume.sight(&name()), Sighting::Alive { id: None, stage: None });
+        assert_eq!(volume.sight(&name()), Some(Sighting::Alive { id: None, stage: None }));
     }
 
     #[test]
@@ -363,7 +380,7 @@ mod tests {
             let mut looks = 0_u32;
             while !is_over.load(Ordering::SeqCst) {
                 let sighting = volume.sight(&name());
-                assert!(!matches!(sighting, Sighting::Ended { end: End::Lost, .. }), "{sighting:?}");
+                assert!(!matches!(sighting, Some(Sighting::Ended { end: End::Lost, .. })), "{sighting:?}");
                 looks += 1;
             }
             assert!(looks > 100, "{looks} looks");

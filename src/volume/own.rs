@@ -1,6 +1,6 @@
 //! A member's own part of the volume: its lock, its record, the space for the records to come, and what it remembers.
 
-use super::{MODE, Volume, create, is_held, lock, random, read};
+use super::{Hold, MODE, Volume, create, hold, lock, random, read};
 use crate::core::exit::Exit;
 use crate::core::member::{Name, Policy, Stage};
 use crate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
@@ -275,7 +275,7 @@ fn take_lock(volume: &Volume, name: &Name) -> Result<File, Refusal> {
         let taken = fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK)));
         match taken {
             // Somebody may have replaced the file meanwhile.
-            Ok(_) if is_same(&file, &path) && is_held(&path) => return Ok(file),
+            Ok(_) if is_same(&file, &path) && hold(&path) != Ok(Hold::Free) => return Ok(file),
             Ok(_) if is_same(&file, &path) => {
                 return Err(Refusal::Volume(format!(
                     "{path:?} is on a file system that keeps no locks; use an emptyDir, on disk or with medium: Memory"
