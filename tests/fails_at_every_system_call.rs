@@ -9,7 +9,7 @@
 //! Seen from outside: each CMD writes down that it begins, ends, or is told to stop, into one file, whose order is the order of things.
 
 use crate::support::tracer::{Fault, Point, Trace, Traced};
-use crate::support::{Folder, LIMIT, PODGATE, Program, eventually, namespaces};
+use crate::support::{Folder, LIMIT, PODGATE, Program, eventually, namespaces, without_own_variables};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -160,6 +160,7 @@ impl fmt::Display for Round {
         write!(f, "{:?}/{}/{name}#{}/", self.victim, point.who, point.nth)?;
         match fault {
             Fault::Death => write!(f, "SIGKILL"),
+            Fault::Stall(steps) => write!(f, "stalled+{steps}"),
             Fault::Error(errno) => write!(f, "{errno:?}"),
         }
     }
@@ -215,7 +216,18 @@ impl World {
     /// A container whose entrypoint is a shell, and whose hook joins; its PID 1 is that shell.
     fn joined(&self) -> Vec<String> {
         let ready = format!("file://{}", self.folder.text("ready"));
-        let options = ["--name", "sidecar", "--until", "main", "--restart-policy", "never", "--ready", &ready];
+        let options = [
+            "--name",
+            "sidecar",
+            "--until",
+            "main",
+            "--restart-policy",
+            "never",
+            "--ready",
+            &ready,
+            "--log-to",
+            "stderr",
+        ];
         let hook = shell_words::join(self.words("join", &options, &["true"]));
         let told = format!("echo hook $? >>{}", self.folder.text("log"));
         let script = self.sidecar_script().replace("while :", &format!("{hook}\n{told}\nwhile :"));
@@ -263,9 +275,12 @@ impl Part {
         let stderr = world.stderr(said);
         match strike {
             Some(strike) => Self::Traced(Traced::start(words, Path::new(PODGATE), stderr, strike)),
-            None => Self::Plain(Program::start(
-                Command::new(&words[0]).args(&words[1..]).stdout(Stdio::null()).stderr(stderr),
-            )),
+            None => {
+                let mut command = Command::new(&words[0]);
+                without_own_variables(&mut command);
+                command.args(&words[1..]).stdout(Stdio::null()).stderr(stderr);
+                Self::Plain(Program::start(&mut command))
+            }
         }
     }
 
@@ -435,6 +450,7 @@ impl Round {
             // A CMD that dies before it is one was killed all the same.
             Fault::Death if point.who.starts_with("child") && !is_hook => assert_eq!(victim, 137),
             Fault::Death if is_hook => {}
+            Fault::Stall(_) => assert_eq!((victim, played.sidecar.len()), (0, 1)),
             Fault::Death => assert_eq!(victim, 137),
             Fault::Error(_) => {
                 let code = if is_hook { of_podgate } else { victim };
@@ -445,7 +461,12 @@ impl Round {
                     (134 | 139 | 101, Weight::Memory) => true,
                     (125, _) => {
                         let says = &said[usize::from(self.victim == Victim::Main)];
-                        assert!(says.lines().any(|line| line.starts_with("podgate: cannot")), "125 without a word");
+                        // Memory: the runtime has failed, and says what with.
+                        let is_word = |line: &str| {
+                            line.starts_with("podgate: cannot")
+                                || (call.weight == Weight::Memory && line.starts_with("podgate: "))
+                        };
+                        assert!(says.lines().any(is_word), "125 without a word");
                         true
                     }
                     (126 | 127, _) => is_exec,
@@ -538,9 +559,13 @@ fn points(victim: Victim) -> Vec<Point> {
 }
 
 fn rounds(victim: Victim) -> Vec<Round> {
+    let first_of_thread = Point { who: "thread 1".to_owned(), number: libc::SYS_rt_sigprocmask, nth: 1 };
     let faults = |point: &Point| {
         let errors = decided(point.number).unwrap().errors.iter().map(|errno| Fault::Error(*errno));
-        [Fault::Death].into_iter().chain(errors).collect::<Vec<_>>()
+        // A thread that is on its way when its process forks may hold what the new one will need.
+        let is_first = victim == Victim::Join && point.who == "thread 1" && *point == first_of_thread;
+        let stalls = (0..if is_first { 60 } else { 0 }).map(|step| Fault::Stall(step * 25));
+        [Fault::Death].into_iter().chain(stalls).chain(errors).collect::<Vec<_>>()
     };
     let points = points(victim);
     let rounds: Vec<Round> = points

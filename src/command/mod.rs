@@ -83,7 +83,7 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             Command::Join => {
                 let logging = settings::logging(typed)?;
                 let life = settings::life::life(typed)?;
-                drop(watchdog);
+                watchdog.into_iter().for_each(Watchdog::leave);
                 Ok(join::run(&life, &logging, &typed.cmd, report, signals))
             }
             Command::Status => {

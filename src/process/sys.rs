@@ -156,8 +156,8 @@ pub(crate) enum Fork {
 /// # Errors
 /// EAGAIN: a limit on processes. ENOMEM.
 pub(crate) fn fork() -> Result<Fork, Errno> {
-    // SAFETY: called by `join` alone, before it starts any thread but, at most, the watchdog's, which sleeps in ppoll and holds no lock;
-    // musl's own locks are taken by its fork. So the child may go on as any process does.
+    // SAFETY: called by `join` alone, before it starts any thread but, at most, the watchdog's, which is up, goes to sleep in ppoll and
+    // holds no lock of Rust's (`Watchdog::leave`); musl's own locks are taken by its fork. So the child may go on as any process does.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { .. } => Ok(Fork::Parent),
         ForkResult::Child => Ok(Fork::Child),

@@ -4,9 +4,11 @@
 use super::Signals;
 use crate::event_loop::is_ready;
 use nix::poll::PollFlags;
+use std::convert::Infallible;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ const FOR_EVER: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     over: Arc<AtomicBool>,
+    up: Receiver<Infallible>,
 }
 
 impl Watchdog {
@@ -32,8 +35,10 @@ impl Watchdog {
     ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
+        let (coming, up) = channel();
         if let Ok(ending) = signals.ending() {
             let watch = move || {
+                drop(coming);
                 // A wake-up without a cause is possible.
                 loop {
                     let left = end.map_or(FOR_EVER, |end| end.saturating_duration_since(Instant::now()));
@@ -49,7 +54,14 @@ impl Watchdog {
             };
             let _ = thread::Builder::new().stack_size(STACK).spawn(watch);
         }
-        Self { over }
+        Self { over, up }
+    }
+
+    /// Ends the watch, and leaves a thread behind that may be forked from. While Rust's runtime starts a thread it holds locks of its own,
+    /// which nobody would open in the new process: the first thread that was started there would hang.
+    pub(crate) fn leave(self) {
+        // There is nothing to receive: the other end is dropped when the thread is up, or was never made.
+        let _ = self.up.recv();
     }
 }
 

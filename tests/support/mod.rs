@@ -61,13 +61,18 @@ pub fn inside<S: AsRef<OsStr>>(starter: &[&str], arguments: impl IntoIterator<It
         words.push(argument.as_ref().to_string_lossy().into_owned());
         command.arg(argument);
     }
+    without_own_variables(&mut command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Podgate { command, words }
+}
+
+/// Takes away what would change what podgate does, and is whoever's runs the tests.
+pub fn without_own_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PODGATE_") || name == "SSL_CERT_FILE" {
             command.env_remove(name);
         }
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Podgate { command, words }
 }
 
 impl Podgate {

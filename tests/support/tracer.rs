@@ -18,9 +18,13 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Which process or thread of podgate: `podgate` itself, `thread 1`, `child 1`, … in the order in which they came to be.
 pub type Who = String;
+
+/// How long a call is held up at most.
+const STALL: Duration = Duration::from_millis(100);
 
 /// In place of an exit code: it has become another program.
 pub const EXECUTED: i32 = -1;
@@ -40,6 +44,8 @@ pub enum Fault {
     Error(Errno),
     /// SIGKILL, and it is not made.
     Death,
+    /// It is held up, so many instructions later, until podgate has forked, but for [`STALL`] at most: what a scheduler may do at any time.
+    Stall(u32),
 }
 
 /// What was seen of a life.
@@ -73,7 +79,9 @@ impl Traced {
         let (words, image, shared, told) = (words.to_vec(), image.to_owned(), Arc::clone(&tasks), Arc::clone(&ends));
         // Who traces is a thread (ptrace(2)); this one has no other children, so it may wait for any.
         let follower = thread::spawn(move || {
-            let mut child = Command::new("sh")
+            let mut command = Command::new("sh");
+            super::without_own_variables(&mut command);
+            let mut child = command
                 .args(["-c", "read -r go && exec \"$@\" </dev/null", "sh"])
                 .args(&words)
                 .stdin(Stdio::piped())
@@ -98,6 +106,7 @@ impl Traced {
                 tell_end: Some(Box::new(move |code| tell_end.send(code).unwrap_or_default())),
                 tasks: BTreeMap::from([(root, Task::outside())]),
                 parked: Vec::new(),
+                stalled: None,
                 counts: BTreeMap::new(),
                 born: BTreeMap::new(),
                 trace: Trace::default(),
@@ -159,12 +168,41 @@ struct Task {
     is_inside: bool,
     /// What the call answers instead.
     answer: Option<Errno>,
+    /// It was last let go on for one instruction.
+    is_stepping: bool,
 }
 
 impl Task {
     fn outside() -> Self {
-        Self { who: None, is_inside: false, answer: None }
+        Self { who: None, is_inside: false, answer: None, is_stepping: false }
     }
+}
+
+/// Lets it execute one instruction. `false`: it has not come back from it, because it sleeps in a call.
+fn stepped(pid: Pid) -> bool {
+    let patience = Instant::now();
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    let mut stopped = ptrace::step(pid, None).and_then(|()| waitpid(pid, Some(flags)));
+    while stopped == Ok(WaitStatus::StillAlive) && patience.elapsed() < Duration::from_millis(20) {
+        thread::yield_now();
+        stopped = waitpid(pid, Some(flags));
+    }
+    matches!(stopped, Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)))
+}
+
+/// Lets it go on for one instruction. `false`: it does not come back soon.
+fn step(pid: Pid) -> bool {
+    let start = Instant::now();
+    if ptrace::step(pid, None).is_err() {
+        return false;
+    }
+    while start.elapsed() < Duration::from_millis(50) {
+        match waitpid(pid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => std::hint::spin_loop(),
+            stopped => return matches!(stopped, Ok(WaitStatus::Stopped(_, Signal::SIGTRAP))),
+        }
+    }
+    false
 }
 
 struct Follower {
@@ -175,6 +213,7 @@ struct Follower {
     tasks: BTreeMap<Pid, Task>,
     /// Those that stopped before their parent told of them.
     parked: Vec<Pid>,
+    stalled: Option<(Pid, Instant)>,
     counts: BTreeMap<(Who, i64), usize>,
     born: BTreeMap<&'static str, usize>,
     trace: Trace,
@@ -185,7 +224,14 @@ struct Follower {
 impl Follower {
     fn follow(&mut self) {
         loop {
-            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+            let mut flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+            if let Some((pid, since)) = self.stalled {
+                flags |= WaitPidFlag::WNOHANG;
+                if since.elapsed() >= STALL {
+                    self.stalled = None;
+                    self.resume(pid, None);
+                }
+            }
             match waitpid(None, Some(flags)) {
                 Err(Errno::EINTR) => {}
                 // Nobody is left.
@@ -194,8 +240,15 @@ impl Follower {
                 Ok(WaitStatus::Signaled(pid, signal, _)) => self.ended(pid, 128 + signal as i32),
                 Ok(WaitStatus::PtraceSyscall(pid)) => self.call(pid),
                 Ok(WaitStatus::PtraceEvent(pid, _, event)) => self.event(pid, event),
-                Ok(WaitStatus::Stopped(pid, signal)) => self.resume(pid, Some(signal)),
-                Ok(WaitStatus::Continued(_) | WaitStatus::StillAlive) => {}
+                // Of a step: podgate makes none itself.
+                Ok(WaitStatus::Stopped(pid, Signal::SIGTRAP)) => self.resume(pid, None),
+                Ok(WaitStatus::Stopped(pid, signal)) => {
+                    let is_step = signal == Signal::SIGTRAP
+                        && self.tasks.get_mut(&pid).is_some_and(|task| std::mem::take(&mut task.is_stepping));
+                    self.resume(pid, Some(signal).filter(|_| !is_step));
+                }
+                Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_micros(200)),
+                Ok(WaitStatus::Continued(_)) => {}
             }
         }
     }
@@ -229,6 +282,9 @@ impl Follower {
                     self.born(pid, Pid::from_raw(i32::try_from(new).unwrap()), event == CLONE);
                 }
                 self.resume(pid, None);
+                if let Some((stalled, _)) = self.stalled.take_if(|_| event == FORK) {
+                    self.resume(stalled, None);
+                }
             }
             EXEC => self.executed(pid),
             // The first stop of a new one, or a group's stop.
@@ -303,9 +359,23 @@ impl Follower {
             self.trace.struck = true;
             match fault {
                 Fault::Death => drop(kill(pid, Signal::SIGKILL)),
+                Fault::Stall(steps) => {
+                    // The first step ends the call.
+                    task.is_inside = *steps == 0;
+                    if (0..*steps).all(|_| stepped(pid)) {
+                        self.stalled = Some((pid, Instant::now()));
+                    } else {
+                        // It sleeps in a call: nothing to hold up. What comes is the trap of the last step.
+                        self.trace.calls.push(point);
+                        return;
+                    }
+                }
                 Fault::Error(errno) => {
-                    task.answer = Some(*errno);
-                    if number != nix::libc::SYS_close {
+                    let is_close = number == nix::libc::SYS_close;
+                    let of_folder = |fd| fs::metadata(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|it| it.is_dir());
+                    // No file system has anything to say when a directory is closed.
+                    task.answer = Some(*errno).filter(|_| !(is_close && of_folder(registers.rdi)));
+                    if !is_close {
                         registers.orig_rax = u64::MAX;
                         let _ = ptrace::setregs(pid, registers);
                     }
