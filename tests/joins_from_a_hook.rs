@@ -387,6 +387,35 @@ fn a_joined_main_and_a_sidecar_under_run() {
     }
 }
 
+/// The kernel may give a new container the number of the one before while its agent still holds its lock, dying.
+#[test]
+fn who_dies_while_a_hook_runs_is_not_its_own_agent() {
+    let Some(pod) = Pod::new() else { return };
+    let main = pod.start(&Container::sh("main", &server(0)));
+    join(&main, "main", "--restart-policy never").code(0);
+    kill(agent(&main).pid, Signal::SIGKILL).unwrap();
+    eventually("the agent's death", || main.processes().iter().all(|it| it.name != "podgate").then_some(()));
+    // Its lock, for as long as a process takes to die on a busy machine.
+    let dying = main.start_exec([
+        "python3",
+        "-c",
+        &format!(
+            "import fcntl, struct, time
+f = open('{VOLUME}/main.lock', 'r+')
+fcntl.fcntl(f, 37, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 1, 0))
+open('{VOLUME}/held', 'w').close()
+time.sleep(0.2)"
+        ),
+    ]);
+    eventually("the lock", || pod.volume().join("held").exists().then_some(()));
+    join(&main, "main", "--restart-policy never").code(0).says("main has joined").says_not("already");
+    dying.finish().code(0);
+    assert_eq!(line(&pod, "main", "incarnation").as_deref(), Some("2"));
+    agent(&main);
+    // The control: who lives is found, and nobody joins twice.
+    join(&main, "main", "--restart-policy never").code(0).says("main has joined already");
+}
+
 #[test]
 fn members_that_are_disabled_do_not_join_but_their_hook_runs() {
     let Some(pod) = Pod::new() else { return };

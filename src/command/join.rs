@@ -23,10 +23,16 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How long the process that stays may take to let go of what was the hook's.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long who dies may hold its lock when its container's number is another's.
+const DYING: Duration = Duration::from_millis(500);
+/// How often that is looked at.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Runs the command.
 pub(super) fn run(
@@ -101,8 +107,21 @@ fn join(
     }
 }
 
-/// Is the living member of that name this container's own?
+/// Is the living member of that name this container's own? The kernel gives the number of a mount namespace to another one a moment before
+/// its last process has let go of its files (`do_exit`): what a new container sees may be the dying one of the container before. Who is
+/// dying is soon gone.
 fn is_joined_already(volume: &Volume, name: &Name) -> bool {
+    let patience = Instant::now();
+    while is_joined(volume, name) {
+        if patience.elapsed() >= DYING {
+            return true;
+        }
+        thread::sleep(AGAIN);
+    }
+    false
+}
+
+fn is_joined(volume: &Volume, name: &Name) -> bool {
     let Some(found) = volume.look(name) else { return false };
     let is_ours = |record: &crate::core::record::Record| {
         record.is_joined && record.exit.is_none() && record.container != 0 && record.container == container()

@@ -363,6 +363,20 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_look_sees_no_death() {
+        let folder = Folder::new("look");
+        let volume = folder.volume();
+        let own = take(&volume);
+        assert!(volume.look(&name()).is_some_and(|found| found.is_held));
+        // A name that is too long stands for all that keeps one from looking (EMFILE, ENOMEM, EIO): it is not ENOENT.
+        assert_eq!(super::hold(&folder.0.join("x".repeat(300))), Err(nix::errno::Errno::ENAMETOOLONG));
+        assert_eq!(super::hold(&folder.0.join("nobody.lock")), Ok(super::Hold::Free));
+        assert_eq!(super::hold(&folder.0.join("main.lock")), Ok(super::Hold::First));
+        drop(own);
+        assert_eq!(super::hold(&folder.0.join("main.lock")), Ok(super::Hold::Free));
+    }
+
+    #[test]
     fn who_publishes_its_end_and_dies_is_never_taken_for_lost() {
         let folder = Folder::new("dies");
         let is_over = AtomicBool::new(false);

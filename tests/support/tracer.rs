@@ -168,13 +168,11 @@ struct Task {
     is_inside: bool,
     /// What the call answers instead.
     answer: Option<Errno>,
-    /// It was last let go on for one instruction.
-    is_stepping: bool,
 }
 
 impl Task {
     fn outside() -> Self {
-        Self { who: None, is_inside: false, answer: None, is_stepping: false }
+        Self { who: None, is_inside: false, answer: None }
     }
 }
 
@@ -188,21 +186,6 @@ fn stepped(pid: Pid) -> bool {
         stopped = waitpid(pid, Some(flags));
     }
     matches!(stopped, Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)))
-}
-
-/// Lets it go on for one instruction. `false`: it does not come back soon.
-fn step(pid: Pid) -> bool {
-    let start = Instant::now();
-    if ptrace::step(pid, None).is_err() {
-        return false;
-    }
-    while start.elapsed() < Duration::from_millis(50) {
-        match waitpid(pid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => std::hint::spin_loop(),
-            stopped => return matches!(stopped, Ok(WaitStatus::Stopped(_, Signal::SIGTRAP))),
-        }
-    }
-    false
 }
 
 struct Follower {
@@ -242,11 +225,7 @@ impl Follower {
                 Ok(WaitStatus::PtraceEvent(pid, _, event)) => self.event(pid, event),
                 // Of a step: podgate makes none itself.
                 Ok(WaitStatus::Stopped(pid, Signal::SIGTRAP)) => self.resume(pid, None),
-                Ok(WaitStatus::Stopped(pid, signal)) => {
-                    let is_step = signal == Signal::SIGTRAP
-                        && self.tasks.get_mut(&pid).is_some_and(|task| std::mem::take(&mut task.is_stepping));
-                    self.resume(pid, Some(signal).filter(|_| !is_step));
-                }
+                Ok(WaitStatus::Stopped(pid, signal)) => self.resume(pid, Some(signal)),
                 Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_micros(200)),
                 Ok(WaitStatus::Continued(_)) => {}
             }
