@@ -13,7 +13,12 @@ fn play(spec: &str, images: &[(&str, Image)]) -> Option<Played> {
 }
 
 fn manifest(spec: &str) -> Manifest {
-    Manifest::new("the test's pod", &format!("{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{{spec}}}}}"))
+    // A container that is told before it can hear it does not hold the test up.
+    let grace = if spec.contains("Grace") { "" } else { ", terminationGracePeriodSeconds: 10" };
+    Manifest::new(
+        "the test's pod",
+        &format!("{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{{spec}{grace}}}}}"),
+    )
 }
 
 /// An image whose program is this script.
@@ -21,9 +26,20 @@ fn image<'a>(name: &'a str, script: &str) -> (&'a str, Image) {
     (name, Image::new(&format!("/{name}"), script))
 }
 
-/// One that notes that it is up and told, and ends with 0.
-fn server<'a>(name: &'a str, arguments: &str) -> (&'a str, Image) {
-    image(name, &fake(&format!("{name} {arguments}")))
+/// One that notes that it is up and told, and then ends with 0.
+fn server(name: &str) -> (&str, Image) {
+    slow_server(name, 0.0, 0)
+}
+
+/// The same, which takes so many seconds to end, with this code.
+fn slow_server(name: &str, seconds: f32, code: i32) -> (&str, Image) {
+    let end = format!("note {name} told; sleep {seconds}; note {name} ended; exit {code}");
+    image(name, &format!("trap '{end}' TERM; note {name} up; sleep 1000 & wait"))
+}
+
+/// One that does not heed SIGTERM.
+fn deaf(name: &str) -> (&str, Image) {
+    image(name, &format!("trap 'note {name} told' TERM; note {name} up; while :; do sleep 0.1; done"))
 }
 
 /// One that ends at once.
@@ -52,7 +68,7 @@ fn init_containers_run_one_after_the_other_before_the_main_containers() {
 #[test]
 fn an_init_container_that_fails_is_started_anew_and_under_never_the_pod_has_failed() {
     let spec = format!("initContainers: [{{name: s, image: s, restartPolicy: Always}}, {{name: a, image: a}}], {MAIN}");
-    let images = [server("s", ""), image("a", &app_in_lives("a", &[3, 4, 0])), ends("main", 0)];
+    let images = [server("s"), image("a", &app_in_lives("a", &[3, 4, 0])), ends("main", 0)];
     // Should the sidecar not have been told how to take SIGTERM yet.
     let spec = format!("terminationGracePeriodSeconds: 1, {spec}");
     for policy in ["OnFailure", "Always"] {
@@ -87,7 +103,7 @@ fn a_native_sidecar_holds_back_what_comes_after_it_until_its_probe_and_its_hook_
         let spec = format!(
             "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {gate}}}, {{name: b, image: b}}], {MAIN}"
         );
-        let Some(played) = play(&spec, &[server("a", ""), ends("b", 0), ends("main", 0)]) else { return };
+        let Some(played) = play(&spec, &[server("a"), ends("b", 0), ends("main", 0)]) else { return };
         played.comes("a up");
         std::thread::sleep(Duration::from_millis(200));
         played.never_happened("b up");
@@ -101,7 +117,11 @@ fn a_native_sidecar_holds_back_what_comes_after_it_until_its_probe_and_its_hook_
 #[test]
 fn a_native_sidecar_without_a_gate_holds_nothing_back() {
     let spec = format!("restartPolicy: Never, initContainers: [{SIDECAR}], {MAIN}");
-    let Some(played) = play(&spec, &[server("a", ""), server("b", ""), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), server("b"), image("main", &app("main", 0, 0.0))]) else { return };
+    for what in ["a up", "b up", "main up"] {
+        played.comes(what);
+    }
+    played.allow("end-main");
     played.ends_as(Phase::Succeeded, &[("main", &[0])]);
 }
 
@@ -109,10 +129,11 @@ fn a_native_sidecar_without_a_gate_holds_nothing_back() {
 fn a_native_sidecar_is_started_anew_whatever_the_policy_is_and_what_came_after_it_goes_on() {
     for policy in ["Never", "OnFailure", "Always"] {
         let spec = format!("restartPolicy: {policy}, initContainers: [{SIDECAR}], {MAIN}");
-        let images = [server("a", ""), server("b", ""), image("main", &app("main", 0, 0.0))];
+        let images = [server("a"), server("b"), image("main", &app("main", 0, 0.0))];
         let Some(played) = play(&spec, &images) else { return };
-        played.comes("main up");
-        played.comes("a up");
+        for what in ["a up", "b up", "main up"] {
+            played.comes(what);
+        }
         played.life("a").kill();
         played.comes_again("a up", 2);
         assert_eq!((played.count("b up"), played.count("main up"), played.count("main told")), (1, 1, 0), "{played}");
@@ -127,7 +148,7 @@ fn what_comes_after_a_native_sidecar_whose_hook_fails_does_not_start() {
     let spec = format!(
         "restartPolicy: Never, terminationGracePeriodSeconds: 1, initContainers: [{{name: a, image: a, restartPolicy: Always, {hook}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a", ""), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
     played.nth_life("a", 2);
     played.never_happened("main up").allow("go");
     assert_eq!(played.finish(), Phase::Succeeded, "{played}");
@@ -141,7 +162,7 @@ fn a_startup_probe_that_fails_so_often_stops_its_container() {
     let spec = format!(
         "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a", ""), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
     played.comes_again("a up", 2);
     played.happened(&["asked", "asked", "a told", "a ended", "a up"]).never_happened("main up");
     let asked: Vec<_> = played.happenings().into_iter().filter(|its| its.what == "asked").map(|its| its.at).collect();
@@ -162,7 +183,7 @@ fn a_startup_probe_is_killed_when_its_time_is_over_and_that_is_a_failure() {
     let spec = format!(
         "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a", ""), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
     let life = played.life("a");
     let first = life.process("sleep");
     played.comes_again("asked", 2);
@@ -181,7 +202,7 @@ fn a_startup_probe_waits_for_its_initial_delay() {
     let spec = format!(
         "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a", ""), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
     played.finish();
     assert!(played.passed("a").unwrap() - played.begin() >= Duration::from_secs(1), "{played}");
     played.happened(&["asked", "main up"]);
@@ -189,7 +210,7 @@ fn a_startup_probe_waits_for_its_initial_delay() {
 
 #[test]
 fn a_startup_probe_of_a_main_container_delays_nothing_and_stops_it_when_it_fails() {
-    let probe = "startupProbe: {exec: {command: ['false']}, periodSeconds: 1, failureThreshold: 1}";
+    let probe = "startupProbe: {exec: {command: ['false']}, initialDelaySeconds: 1, failureThreshold: 1}";
     let spec =
         format!("restartPolicy: Never, containers: [{{name: a, image: a, {probe}}}, {{name: main, image: main}}]");
     let slow = image("a", "trap 'note a told; exit 6' TERM; note a up; sleep 100 & wait");
@@ -207,7 +228,7 @@ fn main_containers_start_in_order_and_a_hook_that_fails_holds_nobody_back_for_ev
          containers: [{{name: a, image: a, {hook}}}, {{name: b, image: b, {fails}}}, {{name: main, image: main}}]"
     );
     let deaf = image("b", "trap '' TERM; note b up; sleep 100");
-    let Some(played) = play(&spec, &[server("a", ""), deaf, ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), deaf, ends("main", 0)]) else { return };
     played.comes("a up");
     std::thread::sleep(Duration::from_millis(200));
     assert!(played.lives("b").is_empty() && played.phase() == Phase::Pending, "{played}");
@@ -238,9 +259,10 @@ fn policies_restart_what_they_say() {
         [("Never", 3, false), ("OnFailure", 0, false), ("OnFailure", 3, true), ("Always", 0, true), ("Always", 3, true)]
     {
         let spec = format!("restartPolicy: {policy}, containers: [{{name: main, image: main}}, {{name: a, image: a}}]");
-        let Some(played) = play(&spec, &[image("main", &app_in_lives("main", &[code])), server("a", "")]) else {
+        let Some(played) = play(&spec, &[image("main", &app_in_lives("main", &[code])), server("a")]) else {
             return;
         };
+        played.comes("a up");
         played.life("main").code(code);
         if restarts {
             played.nth_life("main", 1);
@@ -255,8 +277,7 @@ fn policies_restart_what_they_say() {
 fn a_pod_whose_main_containers_are_done_ends_its_native_sidecars_in_reverse() {
     for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
         let spec = format!("restartPolicy: Never, initContainers: [{SIDECAR}], {MAIN}");
-        let images =
-            [server("a", "--code 7"), server("b", "--lasts 0.3 --code 8"), image("main", &app("main", code, 0.0))];
+        let images = [slow_server("a", 0.0, 7), slow_server("b", 0.3, 8), image("main", &app("main", code, 0.0))];
         let Some(played) = play(&spec, &images) else { return };
         played.comes("a up");
         played.comes("b up");
@@ -275,8 +296,8 @@ fn deletion_tells_all_main_containers_at_once_and_native_sidecars_after_them_in_
         "initContainers: [{SIDECAR}], containers: [{{name: main, image: main}}, {{name: other, image: other}}]"
     );
     let images = [
-        server("a", ""),
-        server("b", "--lasts 0.3"),
+        server("a"),
+        slow_server("b", 0.3, 0),
         image("main", &app("main", 0, 0.5)),
         image("other", &app("other", 0, 0.5)),
     ];
@@ -300,7 +321,7 @@ fn a_pre_stop_runs_at_once_also_that_of_a_native_sidecar_and_holds_its_own_signa
         hook("a"),
         waits_for("go")
     );
-    let images = [server("a", ""), image("main", &app("main", 0, 0.0)), image("other", &app("other", 0, 0.0))];
+    let images = [server("a"), image("main", &app("main", 0, 0.0)), image("other", &app("other", 0, 0.0))];
     let Some(played) = play(&spec, &images) else { return };
     for what in ["a up", "main up", "other up"] {
         played.comes(what);
@@ -316,7 +337,7 @@ fn a_pre_stop_runs_at_once_also_that_of_a_native_sidecar_and_holds_its_own_signa
 #[test]
 fn what_is_left_at_the_end_of_the_grace_is_killed_and_a_native_sidecar_still_gets_its_window() {
     let spec = format!("terminationGracePeriodSeconds: 2, initContainers: [{SIDECAR}], {MAIN}");
-    let images = [server("a", ""), server("b", "--deaf"), image("main", "trap '' TERM; note main up; sleep 100")];
+    let images = [server("a"), deaf("b"), image("main", "trap '' TERM; note main up; sleep 100")];
     let Some(played) = play(&spec, &images) else { return };
     for what in ["a up", "b up", "main up"] {
         played.comes(what);
@@ -436,7 +457,7 @@ fn each_pod_has_a_network_of_its_own_with_loopback_only() {
     let asks = "until wget -q -O /dev/null http://127.0.0.1:9901/ready || \
                 python3 -c 'import urllib.request as u; u.urlopen(\"http://localhost:9901/ready\")' 2>/dev/null; \
                 do sleep 0.05; done; note main has its answer; grep -c : /proc/net/dev";
-    let images = [server("s", "--ready 9901/ready"), image("main", asks)];
+    let images = [image("s", &fake("s --ready 9901/ready")), image("main", asks)];
     // Two at the same time, on the same port.
     let (Some(one), Some(two)) = (play(spec, &images), play(spec, &images)) else { return };
     for played in [one, two] {

@@ -136,7 +136,8 @@ impl Manifest {
         Self { name: name.to_owned(), text: text.to_owned(), injected: Vec::new() }
     }
 
-    /// The same with a container that a mesh's webhook adds, after all others: they are all started at once, as far as it is concerned.
+    /// The same with a container that a mesh's webhook adds: the last of the list, so that nothing but podgate orders the start. The init
+    /// container and the hooks that it may add besides are not played.
     pub fn injected(mut self, name: &str, image: &str) -> Self {
         self.injected.push((name.to_owned(), image.to_owned()));
         self
