@@ -37,4 +37,5 @@ mod real_postgres;
 mod real_sidecars;
 mod sees_members;
 mod tells_what_happens;
+mod under_load;
 mod wraps_a_command;

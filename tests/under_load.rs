@@ -1,0 +1,401 @@
+//! Many members, many pods, many signals, many files, many lives: nothing is lost, nothing grows, nobody spins (DESIGN 6 and 7).
+//!
+//! By default as much as a test run can carry; `PODGATE_LOAD=full` is the whole of it: 200 pods at once, storms of 20,000, and as many
+//! restarts as a day can have. Limits of time are generous, and only there to tell work from hanging; the figures are printed.
+
+use crate::support::{
+    Folder, LIMIT, PODGATE, Program, Running, eventually, eventually_or, needs, output, podgate, program,
+};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A clock tick of /proc/PID/stat (proc(5)): Linux tells user space of 100 a second, whatever it counts itself.
+const TICK: Duration = Duration::from_millis(10);
+
+fn scaled(usual: usize, full: usize) -> usize {
+    if std::env::var("PODGATE_LOAD").is_ok_and(|load| load == "full") { full } else { usual }
+}
+
+/// `podgate COMMAND --dir … OPTIONS -- CMD`, as words.
+fn call<'a>(command: &'a str, dir: &'a str, options: &[&'a str], cmd: &[&'a str]) -> Vec<&'a str> {
+    let dashes: &[&str] = if cmd.is_empty() { &[] } else { &["--"] };
+    [&[command, "--dir", dir, "--allow-plain-dir"], options, dashes, cmd].concat()
+}
+
+/// What this process has used of the CPU so far.
+fn cpu(pid: Pid) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = |field: usize| fields.split_ascii_whitespace().nth(field - 3).unwrap().parse::<u32>().unwrap();
+    TICK * (ticks(14) + ticks(15))
+}
+
+/// KiB of memory that are this process's own.
+fn memory(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn descriptors(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+fn threads(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+}
+
+/// A line of a record.
+fn field(volume: &Path, member: &str, key: &str) -> Option<String> {
+    let text = fs::read_to_string(volume.join(format!("{member}.record"))).ok()?;
+    Some(text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))?.to_owned())
+}
+
+#[test]
+fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_them() {
+    let folder = Folder::new();
+    let volume = folder.join("volume");
+    fs::create_dir(&volume).unwrap();
+    let (dir, go) = (folder.text("volume"), folder.text("go"));
+    mkfifo(Path::new(&go), Mode::S_IRWXU).unwrap();
+    let names: Vec<String> = (1..200).map(|number| format!("main-{number}")).collect();
+    let start = Instant::now();
+    let mut options = vec!["--name", "sidecar"];
+    names.iter().for_each(|name| options.extend(["--until", name.as_str()]));
+    let sidecar = podgate(call("run", &dir, &options, &["sleep", "1000"])).start();
+    // Each waits until somebody opens the pipe to write: all go on at once.
+    let script = format!("read -r go <{go}; exit 0");
+    let main = |name: &String| podgate(call("run", &dir, &["--name", name], &["sh", "-c", &script])).start();
+    let mains: Vec<Running> = names.iter().map(main).collect();
+    let ready = || {
+        let status = podgate(call("status", &dir, &["--json"], &[])).run();
+        let count = |text: &str| status.code(0).stdout.lines().filter(|line| line.contains(text)).count();
+        (count("\"state\":\"ready\",") == 200 && count("\"alive\":true") == 200).then_some(status.took)
+    };
+    let status = eventually("200 members that are ready", ready);
+    let all_ready = start.elapsed();
+    // All that has happened is taken in; from now on nothing does, and nobody has anything to do.
+    let pid = sidecar.pid();
+    quiet(pid);
+    let before = (cpu(pid), Instant::now());
+    thread::sleep(Duration::from_millis(1000));
+    let idle = (cpu(pid) - before.0, before.1.elapsed());
+    assert!(idle.0 * 4 < idle.1, "{idle:?} on the CPU, with nothing to do");
+
+    // A shell that is late finds nobody who writes, and waits for the next one.
+    let (writer, is_over) = (go.clone(), std::sync::Arc::new(AtomicBool::new(false)));
+    let ended = std::sync::Arc::clone(&is_over);
+    let start = Instant::now();
+    let opener = thread::spawn(move || {
+        while !ended.load(Ordering::SeqCst) {
+            use std::os::unix::fs::OpenOptionsExt;
+            drop(File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&writer));
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    for main in mains {
+        main.finish().code(0);
+    }
+    let mains_took = start.elapsed();
+    is_over.store(true, Ordering::SeqCst);
+    opener.join().unwrap();
+    sidecar.finish().code(0);
+    let took = start.elapsed();
+    let stopping = field(&volume, "sidecar", "stopping").unwrap();
+    for name in &names {
+        let exited = field(&volume, name, "exited").unwrap();
+        assert!(exited <= stopping, "{name} ended at {exited}, and the sidecar was stopped at {stopping}");
+    }
+    println!(
+        "200 members: ready after {all_ready:?}, status {status:?}, the sidecar used {:?} of the CPU until then and {:?} of an idle {:?}; \
+         199 ended within {mains_took:?}, the sidecar within {took:?}",
+        before.0, idle.0, idle.1
+    );
+}
+
+/// Waits until this process sleeps for a while.
+fn quiet(pid: Pid) {
+    let look = || {
+        let before = cpu(pid);
+        thread::sleep(Duration::from_millis(200));
+        (cpu(pid) - before <= 2 * TICK).then_some(())
+    };
+    eventually(&format!("{pid} to sleep"), look);
+}
+
+#[test]
+fn many_pods_at_once_keep_their_order_and_their_codes() {
+    let count = scaled(40, 200);
+    let folder = Folder::new();
+    let code = |number: usize| if number % 3 == 0 { 3 } else { 0 };
+    let pod = |number: usize| {
+        let dir = folder.text(&number.to_string());
+        fs::create_dir(&dir).unwrap();
+        let ready = format!("file://{dir}/is-ready");
+        let start = |options: &[&str], script: &str| {
+            let mut command = Command::new(PODGATE);
+            crate::support::without_own_variables(&mut command);
+            let errors = File::options().create(true).append(true).open(format!("{dir}/said")).unwrap();
+            command.args(call("run", &dir, options, &["sh", "-c", script])).stdout(Stdio::null()).stderr(errors);
+            Program::start(&mut command)
+        };
+        let sidecar = format!(
+            "trap 'echo stop >>{dir}/log; exit 0' TERM; echo begin >>{dir}/log; : >{dir}/is-ready; sleep 1000 & wait"
+        );
+        let main = format!("echo main >>{dir}/log; sleep 0.2; echo end >>{dir}/log; exit {}", code(number));
+        let sidecar = start(&["--name", "sidecar", "--until", "main", "--ready", &ready], &sidecar);
+        let main = start(&["--name", "main", "--after", "ready:sidecar", "--after-timeout", "none"], &main);
+        (dir, sidecar, main)
+    };
+    let start = Instant::now();
+    let mut pods: Vec<_> = (0..count).map(pod).collect();
+    let started = start.elapsed();
+    // The whole machine is busy: more patience than for one thing.
+    let patience = LIMIT * 4;
+    for (number, (dir, sidecar, main)) in pods.iter_mut().enumerate() {
+        for (who, program) in [("main", main), ("sidecar", sidecar)] {
+            let end = loop {
+                if let Some(status) = program.has_ended() {
+                    break status.code();
+                }
+                assert!(start.elapsed() < patience, "pod {number}: {who} goes on\n{}", said(dir));
+                thread::sleep(Duration::from_millis(2));
+            };
+            assert_eq!(end, Some(code(number)), "pod {number}: {who}\n{}", said(dir));
+        }
+        let log = fs::read_to_string(format!("{dir}/log")).unwrap();
+        assert_eq!(log, "begin\nmain\nend\nstop\n", "pod {number}\n{}", said(dir));
+    }
+    println!("{count} pods: started within {started:?}, all over after {:?}", start.elapsed());
+}
+
+fn said(dir: &str) -> String {
+    fs::read_to_string(format!("{dir}/said")).unwrap_or_default()
+}
+
+/// Counts the signals that it gets, each kind for itself, and tells when it gets 41; SIGQUIT ends it with 42, after a while.
+///
+/// 40 and 41 are real-time signals. Each one that is sent is queued, and has to arrive; the others only as often as they are not pending
+/// already. The kernel hands out pending signals from the lowest number on: when 41 arrives, so has all that came before (signal(7)).
+const COUNTER: &str = "
+import os, signal, sys, time
+ends = int(signal.SIGQUIT)
+kinds = [int(it) for it in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCONT)] + [ends, 40, 41]
+signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
+counts = dict.fromkeys(kinds, 0)
+for _ in range(int(sys.argv[1])):
+    # Its child leaves an orphan behind.
+    if os.fork() == 0:
+        if os.fork() == 0:
+            time.sleep(0.05)
+        os._exit(0)
+    os.wait()
+print('up', flush=True)
+while True:
+    kind = int(signal.sigwaitinfo(kinds).si_signo)
+    counts[kind] += 1
+    if kind in (ends, 41):
+        print('told', *(counts[it] for it in kinds), flush=True)
+    if kind == ends:
+        time.sleep(0.3)
+        sys.exit(42)
+";
+
+/// `storm PID TIMES SIGNAL…`: sends each so often, in turns; or until there is nobody any more.
+const STORM: &str = "
+import os, sys
+pid, times, kinds = int(sys.argv[1]), int(sys.argv[2]), [int(it) for it in sys.argv[3:]]
+try:
+    for _ in range(times):
+        for kind in kinds:
+            os.kill(pid, kind)
+except ProcessLookupError:
+    pass
+";
+
+#[test]
+fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
+    if !needs("python3", program("python3", &[]).is_some()) {
+        return;
+    }
+    // No more at a time than the kernel queues: what is beyond that it forgets by itself (RLIMIT_SIGPENDING).
+    const AT_A_TIME: usize = 250;
+    let rounds = scaled(6, 80);
+    let words = ["run", "--map-signal", "TERM=QUIT", "--grace", "60s", "--", "python3", "-c", COUNTER, "300"];
+    let mut running = podgate(words).start();
+    let pid = running.pid();
+    eventually("the counter", || running.stdout().contains("up").then_some(()));
+    let storm = |times: usize, kinds: &[i32]| {
+        let numbers = [i32::try_from(times).unwrap()].iter().chain(kinds).map(i32::to_string).collect::<Vec<_>>();
+        output(Command::new("python3").args(["-c", STORM, &pid.to_string()]).args(numbers));
+    };
+    let standard = [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGWINCH, libc::SIGCONT];
+    // What the counter has told, the so manieth time: the five, SIGQUIT, 40 and 41.
+    let told = |nth: usize| -> Vec<usize> {
+        let look = || {
+            let stdout = running.stdout();
+            // The last line may not be whole yet.
+            let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let line = lines.filter_map(|line| line.strip_prefix("told ")).nth(nth - 1)?;
+            Some(line.split_ascii_whitespace().map(|count| count.parse().unwrap()).collect())
+        };
+        eventually_or("the counter's word", look, || format!("the {nth}. time\n{}", running.stdout()))
+    };
+    let start = Instant::now();
+    for round in 1..=rounds {
+        storm(AT_A_TIME, &[&standard[..], &[libc::SIGCHLD, 40]].concat());
+        storm(1, &[41]);
+        let counts = told(round);
+        assert_eq!(counts[6], round * AT_A_TIME, "real-time signals are lost");
+    }
+    let took = start.elapsed();
+    // And each kind that comes when the storm is over.
+    let before = told(rounds);
+    assert!(before[..5].iter().all(|count| *count >= rounds), "{before:?}");
+    storm(1, &standard);
+    storm(1, &[41]);
+    let after = told(rounds + 1);
+    assert!(before[..5].iter().zip(&after).all(|(before, after)| *after == before + 1), "{before:?} {after:?}");
+    // Orphans: all were reaped.
+    let states = || {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        (children.split_ascii_whitespace().count() == 1).then_some(())
+    };
+    eventually("no child but the command", states);
+    // Then it is told to stop, again and again, while it ends.
+    assert!(!running.has_ended());
+    let sent = Instant::now();
+    storm(1_000_000, &[libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD]);
+    let stopped = sent.elapsed();
+    let done = running.finish();
+    done.code(42);
+    let last: Vec<_> = done.stdout.lines().last().unwrap().split(' ').collect();
+    assert!(last[0] == "told" && last[6] == "1", "{done}");
+    println!("{} signals of 7 kinds in {took:?}, then SIGTERM for {stopped:?}", rounds * AT_A_TIME * 7);
+}
+
+#[test]
+fn ten_thousand_foreign_files_keep_nobody_busy() {
+    let folder = Folder::new();
+    let (dir, volume) = (folder.text("volume"), folder.join("volume"));
+    fs::create_dir(&volume).unwrap();
+    let foreign = |kind: &str, count: usize| {
+        (0..count).for_each(|number| fs::write(volume.join(format!("foreign-{number}{kind}")), "x").unwrap());
+    };
+    foreign(".tmp", 5_000);
+    let limit = Duration::from_secs(10);
+    let words = call("run", &dir, &["--name", "sidecar", "--until", "main"], &["sleep", "1000"]);
+    let (start, sidecar) = (Instant::now(), podgate(words).start());
+    let is_ready = || (field(&volume, "sidecar", "state")? == "ready").then_some(());
+    eventually("the sidecar", is_ready);
+    let started = start.elapsed();
+    assert!(started < limit, "{started:?}");
+    let pid = sidecar.pid();
+    quiet(pid);
+    // More of them, while it watches; then there is nothing to do.
+    let before = cpu(pid);
+    foreign("", 5_000);
+    quiet(pid);
+    let watching = cpu(pid) - before;
+    assert!(watching < Duration::from_secs(2), "{watching:?} on the CPU for other people's files");
+    let before = cpu(pid);
+    thread::sleep(Duration::from_secs(1));
+    let idle = cpu(pid) - before;
+    assert!(idle <= 10 * TICK, "{idle:?} on the CPU in a second in which nothing happens");
+    let status = podgate(call("status", &dir, &[], &[])).run();
+    assert!(status.code(0).within(limit).stdout.lines().count() <= 3, "{status}");
+    let mut main = podgate(call("run", &dir, &["--name", "main"], &["sleep", "1000"])).start();
+    eventually("the main", || (field(&volume, "main", "state")? == "ready").then_some(()));
+    assert!(!main.has_ended());
+    let quit = podgate(call("quit", &dir, &["member:main"], &[])).run();
+    quit.code(0).within(limit);
+    main.finish();
+    let (asked, code) = (Instant::now(), sidecar.finish());
+    assert!(asked.elapsed() < limit, "{code}");
+    println!(
+        "10,000 foreign files: a start in {started:?}, {watching:?} of the CPU while 5,000 came, {idle:?} of an idle second, status in {:?}, \
+         quit in {:?}",
+        status.took, quit.took
+    );
+}
+
+#[test]
+fn a_day_of_restarts_leaves_nothing_behind() {
+    let lives = scaled(240, 5_000);
+    let folder = Folder::new();
+    let (dir, volume) = (folder.text("volume"), folder.join("volume"));
+    fs::create_dir(&volume).unwrap();
+    // Failures are not its end, and its code is not yet known: the observer stays, and acts on none of them.
+    let options = ["--name", "sidecar", "--until", "main", "--restart-policy", "on-failure", "--linger", "1h"];
+    let mut sidecar = podgate(call("run", &dir, &options, &["sleep", "100000"])).start();
+    let pid = sidecar.pid();
+    let seen = |state: &str| (field(&volume, "sidecar", "state")? == state).then_some(());
+    eventually("the sidecar", || seen("ready"));
+    let main = |options: &[&str], cmd: &[&str]| {
+        podgate(call("run", &dir, &[&["--name", "main", "--restart-policy", "on-failure"], options].concat(), cmd))
+    };
+    let names = || -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(&volume).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let (start, mut first, mut most) = (Instant::now(), None, 0);
+    let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut before: u64 = 0;
+    for life in 0..lives {
+        let how = ["fails", "is killed", "is stopped"][life % 3];
+        *ends.entry(how).or_default() += 1;
+        let running = main(&[], if how == "fails" { &["false"] } else { &["sleep", "1000"] }).start();
+        if how != "fails" {
+            let is_there = || {
+                let record: u64 = field(&volume, "main", "incarnation")?.parse().unwrap();
+                (record > before && field(&volume, "main", "state")? == "ready").then_some(())
+            };
+            eventually("the next life", is_there);
+            // PDEATHSIG takes CMD along; SIGTERM ends it with 143.
+            running.signal(if how == "is killed" { Signal::SIGKILL } else { Signal::SIGTERM });
+        }
+        let done = running.finish();
+        let code = done.status.code();
+        assert_eq!(code, [Some(1), None, Some(143)][life % 3], "{done}");
+        before = field(&volume, "main", "incarnation").unwrap().parse().unwrap();
+        most = most.max(names().len());
+        if life + 1 == lives / 4 {
+            quiet(pid);
+            first = Some((memory(pid), descriptors(pid), threads(pid)));
+        }
+    }
+    let took = start.elapsed();
+    assert_eq!(before, lives as u64, "each life is an incarnation");
+    quiet(pid);
+    let (first, last) = (first.unwrap(), (memory(pid), descriptors(pid), threads(pid)));
+    assert!(!sidecar.has_ended());
+    // Pages come and go by a few with what happens to be on the stack.
+    assert!(last.0 <= first.0 + 64, "{} KiB of memory after a quarter, {} KiB at the end", first.0, last.0);
+    assert_eq!((first.1, first.2), (last.1, last.2), "descriptors and threads");
+    // A lock, a record, its spares and the one that is being written, for each of them.
+    assert!(most <= 10, "{most} files");
+    // Their CMDs are gone, too. The last one succeeds, and that is what the observer has waited for.
+    main(&[], &["true"]).run().code(0);
+    let done = sidecar.finish();
+    done.code(0);
+    println!(
+        "{lives} lives in {took:?} ({ends:?}): memory {} KiB and then {} KiB, {} descriptors, {} threads, at most {most} files, at last {:?}",
+        first.0,
+        last.0,
+        last.1,
+        last.2,
+        names()
+    );
+}
