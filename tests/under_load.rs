@@ -6,7 +6,6 @@
 use crate::support::{
     Folder, LIMIT, PODGATE, Program, Running, eventually, eventually_or, needs, output, podgate, program,
 };
-use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -59,6 +58,39 @@ fn threads(pid: Pid) -> usize {
 fn field(volume: &Path, member: &str, key: &str) -> Option<String> {
     let text = fs::read_to_string(volume.join(format!("{member}.record"))).ok()?;
     Some(text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))?.to_owned())
+}
+
+#[test]
+fn who_spins_and_who_grows_is_seen() {
+    let folder = Folder::new();
+    // One pipe a step: who has just read from one may still be its reader.
+    let steps: Vec<String> = (0..3).map(|number| folder.text(&number.to_string())).collect();
+    steps.iter().for_each(|step| mkfifo(Path::new(step), Mode::S_IRWXU).unwrap());
+    // Opens files, then learns a long text by heart, then never rests.
+    let script = format!(
+        "read -r go <{}; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null; read -r go <{}; text=x
+         for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do text=$text$text; done
+         read -r go <{}; while :; do :; done",
+        steps[0], steps[1], steps[2]
+    );
+    let program = Program::start(Command::new("sh").args(["-c", &script]));
+    let pid = program.pid();
+    // Opening it waits for its reader, who has done all that comes before.
+    let proceed = |step: usize| File::options().write(true).open(&steps[step]).unwrap();
+    let first = proceed(0);
+    let before = descriptors(pid);
+    drop(first);
+    let second = proceed(1);
+    // It may be about to move the one it reads from to its place.
+    assert!(descriptors(pid) >= before + 4, "{before} and {}", descriptors(pid));
+    let before = memory(pid);
+    drop(second);
+    let third = proceed(2);
+    assert!(memory(pid) > before + 512, "{before} and {}", memory(pid));
+    quiet(pid);
+    let before = cpu(pid);
+    drop(third);
+    eventually("a process that spins", || (cpu(pid) - before > 25 * TICK).then_some(()));
 }
 
 #[test]
@@ -211,13 +243,22 @@ while True:
         sys.exit(42)
 ";
 
-/// `storm PID TIMES SIGNAL…`: sends each so often, in turns; or until there is nobody any more.
+/// `storm PID TIMES SIGNAL…`: sends each so often, in turns.
 const STORM: &str = "
 import os, sys
 pid, times, kinds = int(sys.argv[1]), int(sys.argv[2]), [int(it) for it in sys.argv[3:]]
+for _ in range(times):
+    for kind in kinds:
+        os.kill(pid, kind)
+";
+
+/// `storm PID SIGNAL…`: sends them without a pause, until there is nobody any more, for 20 s at most.
+const UNTIL_GONE: &str = "
+import os, sys, time
+pid, kinds, end = int(sys.argv[1]), [int(it) for it in sys.argv[2:]], time.monotonic() + 20
 try:
-    for _ in range(times):
-        for kind in kinds:
+    while time.monotonic() < end:
+        for kind in kinds * 100:
             os.kill(pid, kind)
 except ProcessLookupError:
     pass
@@ -230,7 +271,7 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
     }
     // No more at a time than the kernel queues: what is beyond that it forgets by itself (RLIMIT_SIGPENDING).
     const AT_A_TIME: usize = 250;
-    let rounds = scaled(6, 80);
+    let rounds = scaled(4, 80);
     let words = ["run", "--map-signal", "TERM=QUIT", "--grace", "60s", "--", "python3", "-c", COUNTER, "300"];
     let mut running = podgate(words).start();
     let pid = running.pid();
@@ -275,10 +316,16 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
     // Then it is told to stop, again and again, while it ends.
     assert!(!running.has_ended());
     let sent = Instant::now();
-    storm(1_000_000, &[libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD]);
-    let stopped = sent.elapsed();
+    let kinds = [libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD].map(|kind| kind.to_string());
+    let storms: Vec<Program> = (0..2)
+        .map(|_| Program::start(Command::new("python3").args(["-c", UNTIL_GONE, &pid.to_string()]).args(&kinds)))
+        .collect();
     let done = running.finish();
+    let stopped = sent.elapsed();
+    drop(storms);
     done.code(42);
+    // 0.3 s of it are the counter's.
+    assert!(stopped < Duration::from_secs(10), "its end was not heard for {stopped:?}");
     let last: Vec<_> = done.stdout.lines().last().unwrap().split(' ').collect();
     assert!(last[0] == "told" && last[6] == "1", "{done}");
     println!("{} signals of 7 kinds in {took:?}, then SIGTERM for {stopped:?}", rounds * AT_A_TIME * 7);
@@ -311,7 +358,7 @@ fn ten_thousand_foreign_files_keep_nobody_busy() {
     let before = cpu(pid);
     thread::sleep(Duration::from_secs(1));
     let idle = cpu(pid) - before;
-    assert!(idle <= 10 * TICK, "{idle:?} on the CPU in a second in which nothing happens");
+    assert!(idle <= 25 * TICK, "{idle:?} on the CPU in a second in which nothing happens");
     let status = podgate(call("status", &dir, &[], &[])).run();
     assert!(status.code(0).within(limit).stdout.lines().count() <= 3, "{status}");
     let mut main = podgate(call("run", &dir, &["--name", "main"], &["sleep", "1000"])).start();
@@ -331,7 +378,7 @@ fn ten_thousand_foreign_files_keep_nobody_busy() {
 
 #[test]
 fn a_day_of_restarts_leaves_nothing_behind() {
-    let lives = scaled(240, 5_000);
+    let lives = scaled(120, 5_000);
     let folder = Folder::new();
     let (dir, volume) = (folder.text("volume"), folder.join("volume"));
     fs::create_dir(&volume).unwrap();
