@@ -122,10 +122,10 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
         Ok(Some(Arg::Short('V') | Arg::Long("version"))) => return Err(Stop::Read(help::VERSION.to_owned())),
         Ok(Some(Arg::Value(word))) => command(&word)?,
         Ok(Some(Arg::Short(letter))) => {
-            return Err(Stop::Wrong(format!("unknown option \"-{letter}\"; say podgate --help")));
+            return Err(Stop::Wrong(format!("unknown option {:?}; say podgate --help", format!("-{letter}"))));
         }
         Ok(Some(Arg::Long(name))) => {
-            return Err(Stop::Wrong(format!("unknown option \"--{name}\"; say podgate --help")));
+            return Err(Stop::Wrong(format!("unknown option {:?}; say podgate --help", format!("--{name}"))));
         }
         Err(error) => return Err(Stop::Wrong(format!("{error}; say podgate --help"))),
     };
@@ -417,6 +417,19 @@ mod tests {
         assert!(get("any").is_some() && get("quiet").is_some());
         assert_eq!(typed.checks.as_ref().map(|given| given.values.len()), Some(2));
         assert_eq!(typed.cmd, ["app", "--any", "--"]);
+    }
+
+    /// What fuzzing found: before the command, an unknown option was printed as it is.
+    #[test]
+    fn an_unknown_option_cannot_drive_the_terminal() {
+        for words in [["podgate", "--a\u{1b}[31m"], ["podgate", "-\u{7}"]] {
+            match parsed(&words) {
+                Err(Stop::Wrong(text)) => {
+                    assert!(text.starts_with("unknown option \"-") && !text.contains(char::is_control), "{text:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -48,11 +48,11 @@ pub(crate) struct Logging {
 
 impl Logging {
     /// What the log is called in messages.
-    pub(crate) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> String {
         match &self.to {
-            LogTo::Stderr => "stderr",
-            LogTo::Container => "container",
-            LogTo::File(path) => path.to_str().unwrap_or("the file"),
+            LogTo::Stderr => "stderr".to_owned(),
+            LogTo::Container => "container".to_owned(),
+            LogTo::File(path) => check::redacted_value(&path.to_string_lossy()),
         }
     }
 }
@@ -534,8 +534,8 @@ fn count_or_none(text: &str) -> Result<Option<u32>, String> {
     count(text).map(Some).map_err(|cause| format!("{cause}, or none for no end"))
 }
 
+/// A URL that stands where another value should has a password all the same.
 fn bad(source: &Source, value: &str, cause: &str) -> Stop {
-    // A URL where none belongs may have a password all the same.
-    let shown = if value.contains("://") { check::redacted_refusal(value) } else { value.to_owned() };
+    let shown = check::redacted_value(value);
     Stop::Wrong(format!("{source} {shown:?}: {cause}"))
 }

@@ -63,6 +63,12 @@ const CASES: &[Case] = &[
     (&["check"], &[], &["needs a check", "PODGATE_CHECKS"]),
     (&["wait"], &[], &["needs a check"]),
     (&["wait", "--", "true"], &["PODGATE_CHECKS=db:5432"], &["PODGATE_CHECKS", "\"db:5432\"", "tcp://db:5432"]),
+    // A URL where it has no place.
+    (&["wait", "--timeout", "http://u:secret@h/", "file:///"], &[], &["--timeout \"http://***@h/\"", "30s"]),
+    (&["status", "--dir", "http://u:secret@h/"], &[], &["--dir \"http://***@h/\""]),
+    (&["wait", "--log-to", "http://u:secret@h/", "file:///"], &[], &["--log-to \"http://***@h/\""]),
+    (&["wait", "istio-proxy:secret@h"], &[], &["\"***@h\"", "say istio,", "tcp://HOST:80"]),
+    (&["wait", ")db:5432"], &[], &["\")db:5432\"", "is no check"]),
     // Durations.
     (&["wait", "-t", "5", "file:///"], &[], &["--timeout \"5\"", "5s"]),
     (&["wait", "-t", "0", "file:///"], &[], &["--timeout \"0\"", "none"]),
@@ -249,6 +255,7 @@ fn every_bad_input_has_its_message() {
         assert_eq!(done.stderr.lines().count(), 1, "one line\n{done}");
         assert!(done.stderr.starts_with("podgate: "), "{done}");
         assert!(!folder.join("touched").exists(), "{done}");
+        assert!(!done.stderr.contains("secret"), "{done}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! roots are built in: a binary that outlives its roots is a trap.
 
 use super::stream::Stream;
-use crate::core::check::Host;
+use crate::core::check::{Host, redacted_value};
 use crate::core::outcome::{Reason, one_line};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -102,11 +102,12 @@ fn no_bundle() -> String {
 /// Reads the value of `--tls-server-name`.
 fn server_name_of(name: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(name.to_owned())
-        .map_err(|_| format!("--tls-server-name {name:?} is no host name; say db.example.com"))
+        .map_err(|_| format!("--tls-server-name {:?} is no host name; say db.example.com", redacted_value(name)))
 }
 
 fn verify_by(provider: &Arc<CryptoProvider>, path: &Path, option: &str) -> Result<Arc<TrustListed>, String> {
     let failed = |cause: &dyn std::fmt::Display| {
+        let path = redacted_value(&path.to_string_lossy());
         format!(
             "{option} {path:?}: {cause}; name a PEM file with CA certificates by --tls-ca /etc/ca/ca.crt, or say --tls-insecure"
         )

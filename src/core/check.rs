@@ -205,7 +205,12 @@ impl fmt::Display for Kind {
             Self::Listen(None, port) => write!(f, "listen://:{port}"),
             Self::Listen(Some(address), port) => write!(f, "listen://{}:{port}", Host::Address(*address)),
             Self::File(path) => write!(f, "file://{path}"),
-            Self::Exec(words) => write!(f, "exec:{}", shell_words::join(words)),
+            Self::Exec(words) => {
+                let command = shell_words::join(words);
+                // `exec://` is refused as a slip; a command whose name begins so stands apart.
+                let space = if command.starts_with("//") { " " } else { "" };
+                write!(f, "exec:{space}{command}")
+            }
             Self::Member(fact, name) => {
                 let word = FACTS.iter().find(|(_, it)| it == fact).map_or("", |(word, _)| word);
                 write!(f, "{word}:{name}")
@@ -321,6 +326,11 @@ pub(crate) fn redacted_refusal(text: &str) -> String {
     }
 }
 
+/// The same for the value of another option, where a URL has no place but may stand by mistake.
+pub(crate) fn redacted_value(text: &str) -> String {
+    if text.contains("://") { redacted_refusal(text) } else { text.to_owned() }
+}
+
 fn kind(text: &str) -> Result<Kind, String> {
     if let Some(command) = text.strip_prefix("exec:") {
         return exec(command);
@@ -358,30 +368,40 @@ fn hint(text: &str) -> String {
         return format!("is empty; {example}");
     }
     if let Some(name) = preset::nearest(text) {
-        let port = text.rsplit_once(':').map_or("80", |(_, port)| port);
+        // What is no port may be a password.
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).map_or(80, |port| port.max(1));
         return format!("is no check; for the sidecar say {name}, for a host http://… or tcp://HOST:{port}");
     }
     if text.contains('@') {
         return format!("is no check; {example}");
     }
+    // An example is one only if it is right.
+    let is_right = |example: &String| kind(example).is_ok();
     if text.starts_with('/') {
-        return format!("is a path; say file://{text} (it exists) or unix://{text} (it accepts connections)");
+        return match Some(format!("unix://{text}")).filter(is_right) {
+            Some(socket) => format!("is a path; say file://{text} (it exists) or {socket} (it accepts connections)"),
+            None => format!("is a path; say file://{text}"),
+        };
     }
-    if let Some((scheme, path)) = text.split_once(":/").filter(|(scheme, _)| matches!(*scheme, "unix" | "file")) {
-        return format!("has too few slashes; say {scheme}:///{path}");
+    if let Some((scheme, path)) = text.split_once(":/").filter(|(scheme, _)| matches!(*scheme, "unix" | "file"))
+        && let Some(meant) = Some(format!("{scheme}:///{path}")).filter(is_right)
+    {
+        return format!("has too few slashes; say {meant}");
     }
     if let Some((host, rest)) = text.rsplit_once(':') {
         let (port, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
-        if port.parse::<u16>().is_ok() && !host.contains('/') {
-            return match (host, path) {
-                ("", "") => format!("has no kind; say listen://:{port} or tcp://localhost:{port}"),
-                (_, "") => format!("has no kind; say tcp://{text}"),
-                (_, _) => format!("has no kind; say http://{text}"),
-            };
+        let meant = match (host, path) {
+            ("", "") => format!("listen://:{port}"),
+            (_, "") => format!("tcp://{text}"),
+            (_, _) => format!("http://{text}"),
+        };
+        if port.parse::<u16>().is_ok() && is_right(&meant) {
+            let or = if host.is_empty() { format!(" or tcp://localhost:{port}") } else { String::new() };
+            return format!("has no kind; say {meant}{or}");
         }
     }
-    if text.parse::<u16>().is_ok() {
-        return format!("has no kind; say tcp://localhost:{text} or listen://:{text}");
+    if let Some(meant) = Some(format!("listen://:{text}")).filter(is_right) {
+        return format!("has no kind; say tcp://localhost:{text} or {meant}");
     }
     format!("is no check; {example}; a command goes after --")
 }
@@ -586,7 +606,7 @@ fn percent_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, Kind, Scheme, Server, Url, parse, percent_decoded, redacted, redacted_refusal};
+    use super::{Host, Kind, Scheme, Server, Url, parse, percent_decoded, redacted, redacted_refusal, redacted_value};
     use proptest::prelude::*;
 
     fn kind(text: &str) -> Kind {
@@ -661,6 +681,50 @@ mod tests {
             let error = parse(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");
         }
+    }
+
+    /// What fuzzing found: examples that would have been refused, too.
+    #[test]
+    fn an_example_that_is_made_of_what_was_typed_can_be_typed() {
+        for (text, hint) in [
+            (")db:5432", "is no check"),
+            ("d b:80/x", "is no check"),
+            ("0", "is no check"),
+            ("6/", "is no check"),
+            (":0", "is no check"),
+            ("/run/app/", "is a path; say file:///run/app/"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.starts_with(hint) && !error.contains(&format!("//{text} or")), "{text:?}: {error}");
+        }
+        assert!(!parse("/run/app/").expect_err("a path").contains("unix://"));
+        assert!(parse("unix:/run/app/").expect_err("no socket").starts_with("is no check"));
+    }
+
+    /// What fuzzing found: it was printed as `exec://bin/x a`, which is refused.
+    #[test]
+    fn a_command_that_begins_with_two_slashes_prints_back_to_itself() {
+        let check = parse("exec: //bin/x a").expect("a check");
+        assert_eq!(check.kind.to_string(), "exec: //bin/x a");
+        assert_eq!(parse(&check.kind.to_string()), Ok(check));
+    }
+
+    /// What fuzzing found: the port of the hint was all that follows the last colon.
+    #[test]
+    fn a_password_behind_a_presets_name_is_not_in_the_hint() {
+        let error = parse("istio-proxy:secret@host").expect_err("no check");
+        assert!(
+            error.contains("say istio,") && error.contains("tcp://HOST:80") && !error.contains("secret"),
+            "{error}"
+        );
+        assert!(parse("vault:8200").expect_err("no check").contains("tcp://HOST:8200"));
+    }
+
+    /// What fuzzing found: a URL in the place of another value was shown with its password.
+    #[test]
+    fn a_url_in_the_place_of_another_value_hides_its_user_info() {
+        assert_eq!(redacted_value("http://user:se/cret@host/"), "http://***@host/");
+        assert_eq!(redacted_value("me@host"), "me@host");
     }
 
     #[test]

@@ -38,10 +38,11 @@ pub(crate) fn delay(text: &str) -> Result<Duration, String> {
     }
     // humantime takes fractions since 2.4. One grammar for all podgates of a pod: none of them does.
     if text.contains('M') {
-        return Err(format!("has months (M), and nobody waits so long; say {} for minutes", text.replace('M', "m")));
+        let fixed = right(text.replace('M', "m")).unwrap_or_else(|| "1m".to_owned());
+        return Err(format!("has months (M), and nobody waits so long; say {fixed} for minutes"));
     }
     if text.contains('.') {
-        let fixed = whole_units(text).unwrap_or_else(|| "1s500ms".to_owned());
+        let fixed = whole_units(text).and_then(right).unwrap_or_else(|| "1s500ms".to_owned());
         return Err(format!("durations have no fractions; say {fixed}"));
     }
     let duration = humantime::parse_duration(text).map_err(|error| {
@@ -52,7 +53,10 @@ pub(crate) fn delay(text: &str) -> Result<Duration, String> {
             return "a duration cannot be negative; say 30s".to_owned();
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return format!("has no unit; say {text}s or {text}ms");
+            return match (right(format!("{text}s")), right(format!("{text}ms"))) {
+                (Some(seconds), Some(millis)) => format!("has no unit; say {seconds} or {millis}"),
+                (Some(_) | None, _) => "has no unit; say 30s".to_owned(),
+            };
         }
         match error {
             humantime::DurationError::NumberOverflow => "is too long; say 30s".to_owned(),
@@ -96,6 +100,11 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
         return Err("0 could mean at once or for ever; say none for no limit, or 1ms".to_owned());
     }
     Ok(Limit::After(duration))
+}
+
+/// An example that is made of what was typed, if whoever asks for a duration takes it.
+fn right(example: String) -> Option<String> {
+    positive(&example).is_ok().then_some(example)
 }
 
 /// `1.5s` as `1s500ms`, if `text` is a number with up to three decimals and one of the units `s`, `m`, `h`.
@@ -164,6 +173,23 @@ mod tests {
         ] {
             let error = delay(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");
+        }
+    }
+
+    /// What fuzzing found: examples that would have been refused, too.
+    #[test]
+    fn an_example_that_is_made_of_what_was_typed_can_be_typed() {
+        for (text, hint) in [
+            ("xM", "say 1m for minutes"),
+            ("99999999M", "say 1m for minutes"),
+            ("0.0s", "say 1s500ms"),
+            ("4294967295.5h", "say 1s500ms"),
+            ("00", "say 30s"),
+            ("99999999999999999999", "say 30s"),
+        ] {
+            for error in [delay(text), positive(text), limit(text).map(|_| Duration::ZERO)].map(Result::unwrap_err) {
+                assert!(error.contains(hint), "{text:?}: {error}");
+            }
         }
     }
 

@@ -12,13 +12,17 @@ pub(crate) const LONGEST: usize = 4096;
 /// The longest host name (sethostname(2)).
 const LONGEST_HOST: usize = 64;
 
+/// The last millisecond that RFC 3339 can say: its years have four digits.
+const LAST: u64 = 253_402_300_799_999;
+
 /// A moment of the wall clock, for people and programs that draw; no decision rests on it. Milliseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Stamp(pub(crate) u64);
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH);
+        // A clock can be wrong by millennia, and a Display that fails is a panic.
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.0.min(LAST))).unwrap_or(UNIX_EPOCH);
         write!(f, "{}", humantime::format_rfc3339_millis(time))
     }
 }
@@ -307,6 +311,15 @@ pub(crate) mod tests {
         }
         assert!(Record::decode(&[0xff; 64]).is_err());
         assert!(Record::decode(b"").is_err());
+    }
+
+    /// What fuzzing found: a Display that fails makes `to_string` panic.
+    #[test]
+    fn a_clock_beyond_the_year_9999_is_printed_as_its_end() {
+        assert_eq!(Stamp(253_402_300_799_999).to_string(), "9999-12-31T23:59:59.999Z");
+        for millis in [253_402_300_800_000, u64::MAX] {
+            assert_eq!(Stamp(millis).to_string(), "9999-12-31T23:59:59.999Z");
+        }
     }
 
     #[test]
