@@ -366,6 +366,34 @@ fn without_inotify_podgate_looks_by_itself() {
 }
 
 #[test]
+fn a_need_that_comes_between_two_looks_is_not_lost() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let folder = Folder::new();
+    let dir = folder.path().to_str().unwrap();
+    // The gate asks every few milliseconds, the life looks ten times a second: the gate sees first that the sidecar is ready. Eight at
+    // once, because about every second one did not.
+    let script = format!(
+        "echo 0 >/proc/sys/user/max_inotify_instances || exit 99
+pids=
+for i in 1 2 3 4 5 6 7 8; do
+    mkdir {dir}/$i
+    {PODGATE} run --dir {dir}/$i --allow-plain-dir --name main --needs proxy -- sleep 0.3 &
+    pids=\"$pids $!\"
+done
+for i in 1 2 3 4 5 6 7 8; do until [ -e {dir}/$i/main.record ]; do sleep 0.01; done; done
+for i in 1 2 3 4 5 6 7 8; do
+    {PODGATE} run --dir {dir}/$i --allow-plain-dir --name proxy --until main -- sleep 100 &
+done
+for pid in $pids; do wait $pid; echo code:$?; done
+wait"
+    );
+    let text = output(Command::new("unshare").args(["--user", "--map-root-user", "sh", "-c", &script]));
+    assert_eq!(text.matches("code:0\n").count(), 8, "{text}");
+}
+
+#[test]
 fn what_is_planted_under_a_sidecars_names_changes_no_exit_code() {
     let Some(pod) = Pod::new() else { return };
     pod.start(&run("main", &[], "exit 3")).code(3);

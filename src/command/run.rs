@@ -270,6 +270,8 @@ impl<'a> Runner<'a> {
         };
         driver.leave(self.report);
         if opens {
+            // The gate has looked for itself: what it saw ready may have been absent when this one looked last, and is not lost.
+            self.look(|_| true);
             // One that came while the gate opened: CMD is not started after a signal to end.
             self.drain_signals();
         }
