@@ -1,0 +1,276 @@
+//! What must be so in every world, said from outside: by what the containers are at, not by what podgate has seen of it.
+
+use super::world::{Cmd, Hold, KILLED, Member, Phase, World, id};
+use super::Pod;
+use crate::core::life::{Cause, Event};
+use crate::core::member::{End, Policy, Sighting, Stage};
+
+/// What is true of a member at one moment, as far as it can be known from the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Truth {
+    Absent,
+    /// It has its lock, and has not said yet who it is.
+    Starts,
+    Lives(u64),
+    /// With this code, if it has published one.
+    Ended(u64, Option<u8>),
+}
+
+impl Truth {
+    pub(super) fn of(who: usize, it: &Member) -> Self {
+        let ended = |life: u8| Self::Ended(id(who, life), it.notes.codes[usize::from(life)]);
+        match it.phase {
+            Phase::WritesRecord | Phase::NarrowsLock => Self::Starts,
+            Phase::Tells | Phase::Lives => Self::Lives(id(who, it.lives)),
+            Phase::Exits(_) => ended(it.lives),
+            Phase::Down | Phase::Over | Phase::TakesLock | Phase::Dies(_) => match it.notes.written {
+                0 => Self::Absent,
+                life => ended(life),
+            },
+        }
+    }
+
+    fn is_told_by(self, sighting: Sighting) -> bool {
+        match (self, sighting) {
+            (Self::Absent, Sighting::Absent) | (Self::Starts, Sighting::Alive { id: None, .. }) => true,
+            (Self::Lives(it), Sighting::Alive { id: Some(id), .. }) => it == id,
+            (Self::Ended(it, Some(code)), Sighting::Ended { id, end: End::Code(seen), .. }) => (it, code) == (id, seen),
+            (Self::Ended(it, None), Sighting::Ended { id, end: End::Lost | End::Unknown, .. }) => it == id,
+            (Self::Absent | Self::Starts | Self::Lives(_) | Self::Ended(..), _) => false,
+        }
+    }
+}
+
+/// Why a member ends, as it is known outside: the first cause decides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Why {
+    Own,
+    Signal {
+        was_ready: bool,
+    },
+    Quit,
+    /// It never started CMD, and this is the code.
+    Given(u8),
+    /// All are done: one of these codes.
+    Done(Vec<u8>),
+    NeedLost,
+    NeverCame,
+}
+
+impl World {
+    fn name(pod: &Pod, who: usize) -> &'static str {
+        pod.roles[who].name
+    }
+
+    /// A look shows what was so at one moment of it, though others went on meanwhile.
+    pub(super) fn is_sighting_right(&mut self, member: usize, sighting: Sighting, truth: Truth, pod: &Pod) {
+        let name = Self::name(pod, member);
+        let codes = self.members[member].notes.codes;
+        let has_published = |it| (0..).zip(codes).any(|(life, code)| id(member, life) == it && code.is_some());
+        match sighting {
+            Sighting::Ended { id, end: End::Lost, .. } if has_published(id) => {
+                self.wrong = Some(format!("{name}, which has published its end, is taken for lost"));
+            }
+            Sighting::Ended { .. } | Sighting::Absent | Sighting::Alive { .. } | Sighting::Unreadable => {}
+        }
+        if pod.judges_looks && self.wrong.is_none() && !truth.is_told_by(sighting) {
+            self.wrong = Some(format!("{name} is {truth:?}, and it is seen as {sighting:?}"));
+        }
+    }
+
+    /// Notes what the life is about to be told.
+    pub(super) fn note_event(&mut self, who: usize, event: Event, pod: &Pod) {
+        let has_ready = pod.roles[who].has_ready;
+        let notes = &mut self.of(who).notes;
+        match event {
+            Event::Stop => {
+                notes.stops = notes.stops.saturating_add(1);
+                notes.why.get_or_insert(Why::Signal { was_ready: notes.was_ready || !has_ready });
+            }
+            Event::Quit => {
+                notes.why.get_or_insert(Why::Quit);
+            }
+            Event::Ended(code) => {
+                notes.cmd_code = Some(code);
+                notes.why.get_or_insert(Why::Own);
+            }
+            Event::NotOpened(code) | Event::NotStarted(code) => {
+                notes.why.get_or_insert(Why::Given(code));
+            }
+            Event::Ready => notes.was_ready = true,
+            Event::Tick | Event::Opened | Event::Started | Event::Seen { .. } => {}
+        }
+    }
+
+    /// What has it decided by itself, and was that right?
+    pub(super) fn note_decision(&mut self, who: usize, pod: &Pod) {
+        let it = &self.members[who];
+        let (Some(machine), None) = (&it.life, &it.notes.why) else { return };
+        let why = match machine.0.cause {
+            None => return,
+            Some(Cause::Done(_)) => self.codes_of_completion(who, pod).map(Why::Done),
+            Some(Cause::NeedLost(relation)) => {
+                let (need, _) = pod.roles[who].relations[relation];
+                let other = &self.members[need];
+                let is_the_same = other.lives == it.notes.needed[relation] && matches!(other.phase, Phase::Lives);
+                match is_the_same {
+                    true => Err(format!("{} is taken for lost, and lives", Self::name(pod, need))),
+                    false => Ok(Why::NeedLost),
+                }
+            }
+            Some(Cause::NeverCame(relation)) => {
+                let (member, _) = pod.roles[who].relations[relation];
+                match self.members[member].notes.written > 0 && !it.changed[relation] {
+                    true => Err(format!("{} was seen, and is said to have never come", Self::name(pod, member))),
+                    false => Ok(Why::NeverCame),
+                }
+            }
+            Some(Cause::Own | Cause::Quit | Cause::Signal { .. }) => Err("it ends, and nothing happened".to_owned()),
+        };
+        match why {
+            Ok(why) => self.of(who).notes.why = Some(why),
+            Err(wrong) => self.wrong = Some(wrong),
+        }
+    }
+
+    /// Which of its lives may be taken for the last one, by who has no CMD yet or has one?
+    fn last_end(it: &Member, is_loose: bool) -> Option<u8> {
+        let is_published = it.notes.codes[usize::from(it.lives)].is_some();
+        let has_ended = !it.is_alive() || matches!(it.phase, Phase::Exits(_)) || is_published;
+        match it.lives {
+            0 => None,
+            lives if has_ended => Some(lives),
+            // It was just started again: who starts at the same moment may look before it says so. No CMD is stopped for that.
+            lives if lives > 1 && is_loose => Some(lives - 1),
+            _ => None,
+        }
+    }
+
+    /// The codes that DESIGN 7, "all `--until` are done", allows; or why they are not done at all. Who is at its gate, or where nobody
+    /// waits before a restart, may have looked at a member just before that was started again: then both its ends will do.
+    fn codes_of_completion(&self, who: usize, pod: &Pod) -> Result<Vec<u8>, String> {
+        let is_loose = self.members[who].cmd == Cmd::None || pod.is_eager;
+        let mut codes = vec![0];
+        // From the last to the first, because the first failure decides.
+        for (member, _) in pod.roles[who].relations.iter().rev().filter(|(_, relation)| relation.until) {
+            let (other, name, role) = (&self.members[*member], Self::name(pod, *member), &pod.roles[*member]);
+            let Some(last) = Self::last_end(other, is_loose) else {
+                return Err(format!("done, and {name} has not ended"));
+            };
+            // Nobody knows of a life that was over before it had written its first record; that it was lost, at most.
+            let is_unknown = last == other.lives && other.notes.written < last;
+            let own = pod.roles[who].policy;
+            let policy = if role.policy == Policy::Auto { own } else { role.policy };
+            if policy == Policy::Always && !is_unknown {
+                return Err(format!("done, and {name} is always restarted"));
+            }
+            let published = |life: u8| other.notes.codes[usize::from(life)];
+            // Who has joined cannot tell: its policy says that it has not failed for good.
+            let code = |life| published(life).unwrap_or(if role.is_joined { 0 } else { KILLED });
+            // A success is final, though who was killed after it had told it is started again.
+            let has_succeeded = (1..=last).any(|life| published(life) == Some(0));
+            let is_waited_for = if is_unknown { own == Policy::OnFailure } else { policy == Policy::OnFailure };
+            if !has_succeeded && is_waited_for && other.phase != Phase::Over {
+                return Err(format!("done, and {name} has failed and will be restarted"));
+            }
+            let before = if (is_loose || is_unknown) && last > 1 { last - 1 } else { last };
+            let after = |its: u8, policy: Policy| match its {
+                0 => codes.clone(),
+                _ if policy == Policy::Never => vec![0],
+                failed => vec![failed],
+            };
+            let success = if has_succeeded { after(0, policy) } else { Vec::new() };
+            // Nor which policy it would have stated.
+            let lost = if is_unknown { after(KILLED, own) } else { Vec::new() };
+            codes = [after(code(last), policy), after(code(before), policy), success, lost].concat();
+            codes.sort_unstable();
+            codes.dedup();
+        }
+        Ok(codes)
+    }
+
+    /// CMD is about to be started.
+    pub(super) fn is_start_right(&mut self, who: usize, pod: &Pod) {
+        let it = &self.members[who];
+        if it.notes.stops > 0 {
+            self.wrong = Some("CMD is started after a signal to end".to_owned());
+            return;
+        }
+        for (relation, (need, _)) in pod.roles[who].relations.iter().enumerate().filter(|(_, (_, its))| its.needs) {
+            let other = &self.members[*need];
+            let is_its = other.record.is_some_and(|it| it.id == id(*need, other.lives) && it.stage == Stage::Ready);
+            let is_another = pod.is_eager && other.lives != it.notes.needed[relation];
+            if !is_its && !is_another {
+                let name = Self::name(pod, *need);
+                self.wrong = Some(format!("CMD is started, and {name}, which it needs, is not ready"));
+                return;
+            }
+        }
+    }
+
+    /// It is about to act on these failures: is one of them new to it?
+    pub(super) fn is_new_to(&mut self, who: usize, ids: &[u64]) {
+        if ids.iter().all(|id| self.members[who].notes.acted.contains(id)) {
+            self.wrong = Some("a failure is acted on twice".to_owned());
+        }
+        let acted = &mut self.of(who).notes.acted;
+        acted.extend(ids);
+        acted.sort_unstable();
+        acted.dedup();
+    }
+
+    /// CMD is told to stop: does nobody live for whom it has to stay?
+    pub(super) fn is_stop_right(&mut self, who: usize, pod: &Pod) {
+        let it = &self.members[who];
+        let is_excused = match &it.notes.why {
+            Some(Why::Quit | Why::NeedLost) => true,
+            Some(Why::Signal { .. }) => it.notes.stops > 1 || it.notes.is_out_of_grace,
+            // Of several, one may have come; it is given up for who has not.
+            Some(Why::NeverCame) => true,
+            Some(Why::Own | Why::Done(_) | Why::Given(_)) | None => false,
+        };
+        if is_excused {
+            return;
+        }
+        // Between the look and this, others may start where the kubelet does not wait, where one is told alone (absent counts as gone),
+        // and where CMD runs before its container has joined.
+        let is_loose = pod.is_eager || pod.probes > 0 || pod.roles.iter().any(|role| role.is_joined);
+        for (relation, (member, its)) in pod.roles[who].relations.iter().enumerate() {
+            let other = &self.members[*member];
+            let lives = other.has_living_cmd() && !matches!(other.phase, Phase::Dies(_));
+            let was_seen = !is_loose || (it.notes.saw_alive[relation] && other.hold != Hold::Free);
+            if (its.until || its.outlives) && lives && was_seen {
+                self.wrong = Some(format!("CMD is stopped, and {} lives", Self::name(pod, *member)));
+                return;
+            }
+        }
+    }
+
+    /// DESIGN 7's table of exit codes.
+    pub(super) fn is_end_right(&mut self, who: usize, code: u8, pod: &Pod) {
+        let it = &self.members[who];
+        let role = &pod.roles[who];
+        if it.has_living_cmd() && !role.is_joined {
+            self.wrong = Some("it ends, and its CMD lives".to_owned());
+            return;
+        }
+        let cmd = it.notes.cmd_code;
+        let expected = match (&it.notes.why, cmd) {
+            (None, _) | (Some(Why::Own), None) => Vec::new(),
+            (Some(Why::Own), Some(cmd)) => vec![cmd],
+            (Some(Why::Signal { was_ready: false }), Some(0)) | (Some(Why::Signal { .. }), None) => vec![143],
+            (Some(Why::Signal { .. }), Some(cmd)) => vec![cmd],
+            (Some(Why::Quit), _) if role.serves() => vec![0],
+            (Some(Why::Quit), None) => vec![143],
+            (Some(Why::Quit), Some(cmd)) => vec![cmd],
+            (Some(Why::Given(given)), _) => vec![*given],
+            (Some(Why::Done(codes)), _) => codes.clone(),
+            (Some(Why::NeedLost), _) => vec![69],
+            (Some(Why::NeverCame), _) => vec![124],
+        };
+        if !expected.contains(&code) {
+            let why = &it.notes.why;
+            self.wrong = Some(format!("exit code {code}, and it should be one of {expected:?}: {why:?}"));
+        }
+    }
+}

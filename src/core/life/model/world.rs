@@ -1,0 +1,874 @@
+//! The world of a model: what is on the volume, what the containers are at, and every step that may come next.
+
+use super::judge::{Truth, Why};
+use super::{Flaw, Pod, Role};
+use crate::core::done::Answer;
+use crate::core::life::{Action, Event, Life, Relation, Spec, State};
+use crate::core::member::{End, Found, Name, Policy, Sighting, Stage, sight};
+use crate::core::record::{Record, Times};
+use crate::core::time::Time;
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+const LINGER: Duration = Duration::from_secs(360);
+const GRACE: Duration = Duration::from_secs(30);
+const MARGIN: Duration = Duration::from_secs(5);
+/// When `--absent-timeout` is over. Before `LINGER`, so that a tick then tells of nothing else.
+const ABSENT: Duration = Duration::from_millis(500);
+/// To how many others a member is related at most.
+const MOST: usize = 2;
+/// How often a container is started at most.
+pub(super) const LIVES: u8 = 2;
+const HOST: &str = "pod";
+/// 128 + SIGKILL.
+pub(super) const KILLED: u8 = 137;
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Hold {
+    Free,
+    Whole,
+    First,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Written {
+    pub(super) id: u64,
+    pub(super) stage: Stage,
+    pub(super) exit: Option<u8>,
+    pub(super) policy: Option<Policy>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    /// To be started.
+    Down,
+    TakesLock,
+    WritesRecord,
+    NarrowsLock,
+    /// Of `join` only: the hook tells that its container runs.
+    Tells,
+    Lives,
+    /// Its end is published.
+    Exits(u8),
+    /// It was killed: the lock is free already, the rest is not dead yet.
+    Dies(u8),
+    /// It will not be started again.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Cmd {
+    None,
+    Runs,
+    Told,
+    Dead,
+}
+
+/// What a look is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Purpose {
+    /// Something has changed.
+    Change,
+    /// A stop signal: who lives now?
+    Stop,
+    /// The gate's own: is what is needed ready?
+    Gate,
+    /// The gate has opened: what does the life have to know before CMD starts?
+    Start,
+}
+
+/// A look: at whom, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Look {
+    purpose: Purpose,
+    /// Relations that are still to be looked at, the present one first.
+    rest: Range<usize>,
+    seen: [Option<Sighting>; MOST],
+    first: Option<Option<Written>>,
+    hold: Option<(Hold, Truth)>,
+}
+
+/// The machine, hashed by what changes in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Machine(pub(super) Rc<Life>);
+
+impl Hash for Machine {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let life = &self.0;
+        (life.state, &life.members, &life.cause, &life.needed, life.is_ready).hash(hasher);
+    }
+}
+
+/// A member: its files, which outlive its container, and its container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    pub(super) hold: Hold,
+    pub(super) record: Option<Written>,
+    memory: Vec<u64>,
+    /// How often it was started.
+    pub(super) lives: u8,
+    pub(super) phase: Phase,
+    pub(super) cmd: Cmd,
+    pub(super) life: Option<Machine>,
+    /// Did it begin: is its gate at work, or was there none?
+    has_begun: bool,
+    look: Option<Look>,
+    events: VecDeque<Event>,
+    todo: VecDeque<Action>,
+    /// Which relations have changed since they were looked at, and since the gate looked at them.
+    pub(super) changed: [bool; MOST],
+    gate_changed: [bool; MOST],
+    is_signalled: bool,
+    is_asked: bool,
+    /// CMD's end that was not taken in yet.
+    ended: Option<u8>,
+    /// What the judge has to know.
+    pub(super) notes: Notes,
+}
+
+/// What no podgate knows: for the judge only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Notes {
+    /// The last of its lives that has written a record.
+    pub(super) written: u8,
+    /// With which code each of its lives has published its end.
+    pub(super) codes: [Option<u8>; LIVES as usize + 1],
+    /// On which failures it has acted, and remembers it.
+    pub(super) acted: Vec<u64>,
+    /// How often this incarnation was told to stop.
+    pub(super) stops: u8,
+    pub(super) is_out_of_grace: bool,
+    pub(super) was_ready: bool,
+    /// The first cause of its end, and CMD's code.
+    pub(super) why: Option<Why>,
+    pub(super) cmd_code: Option<u8>,
+    /// Who lived when it looked last.
+    pub(super) saw_alive: [bool; MOST],
+    /// In which of its lives the gate saw each need ready.
+    pub(super) needed: [u8; MOST],
+}
+
+/// What may still happen, and what has happened to the pod as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Fate {
+    pub(super) kills: u8,
+    pub(super) probes: u8,
+    pub(super) quits: u8,
+    /// How often a memory of failures cannot be written.
+    pub(super) forgets: u8,
+    pub(super) is_deleted: bool,
+    /// Has a container ended in its last life that would be restarted? Then the pod will be deleted.
+    pub(super) is_given_up: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) members: Vec<Rc<Member>>,
+    pub(super) fate: Fate,
+    pub(super) wrong: Option<String>,
+}
+
+/// A step: who, what, and does it happen in the end?
+pub(super) struct Step {
+    pub(super) who: usize,
+    pub(super) what: &'static str,
+    pub(super) is_certain: bool,
+    pub(super) world: World,
+}
+
+/// Adds a step: what it is, whether it happens in the end, and what it does.
+type Add<'a> = dyn FnMut(&'static str, bool, &dyn Fn(&mut World)) + 'a;
+
+pub(super) fn id(who: usize, life: u8) -> u64 {
+    u64::try_from(who).expect("small") * 16 + u64::from(life) + 16
+}
+
+impl Member {
+    fn new() -> Self {
+        Self {
+            hold: Hold::Free,
+            record: None,
+            memory: Vec::new(),
+            lives: 0,
+            phase: Phase::Down,
+            cmd: Cmd::None,
+            life: None,
+            has_begun: false,
+            look: None,
+            events: VecDeque::new(),
+            todo: VecDeque::new(),
+            changed: [false; MOST],
+            gate_changed: [false; MOST],
+            is_signalled: false,
+            is_asked: false,
+            ended: None,
+            notes: Notes {
+                written: 0,
+                codes: [None; LIVES as usize + 1],
+                acted: Vec::new(),
+                stops: 0,
+                is_out_of_grace: false,
+                was_ready: false,
+                why: None,
+                cmd_code: None,
+                saw_alive: [false; MOST],
+                needed: [0; MOST],
+            },
+        }
+    }
+
+    /// The same files, and a container that has nothing yet.
+    fn renewed(&self, phase: Phase) -> Self {
+        let new = Self::new();
+        let notes = Notes {
+            written: self.notes.written,
+            codes: self.notes.codes,
+            acted: self.notes.acted.clone(),
+            ..new.notes
+        };
+        Self { hold: self.hold, record: self.record, memory: self.memory.clone(), lives: self.lives, phase, notes, ..new }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !matches!(self.phase, Phase::Down | Phase::Over | Phase::Dies(_))
+    }
+
+    pub(super) fn has_living_cmd(&self) -> bool {
+        matches!(self.cmd, Cmd::Runs | Cmd::Told)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.phase == Phase::Lives && self.look.is_none() && self.events.is_empty() && self.todo.is_empty()
+    }
+
+    fn is_deciding(&self) -> bool {
+        self.phase == Phase::Lives && self.look.is_none() && self.todo.is_empty() && !self.events.is_empty()
+    }
+
+    fn begin_look(&mut self, rest: Range<usize>, purpose: Purpose) {
+        self.look = Some(Look { purpose, rest, seen: [None; MOST], first: None, hold: None });
+        self.end_empty_look();
+    }
+
+    /// Its gate is open; a signal that is there is taken first.
+    fn open(&mut self, pod: &Pod) {
+        if pod.flaw != Flaw::StartsAllTheSame && std::mem::take(&mut self.is_signalled) {
+            self.events.push_back(Event::Stop);
+        }
+        self.events.push_back(Event::Opened);
+    }
+
+    /// A look at nobody is over.
+    fn end_empty_look(&mut self) {
+        if let Some(look) = self.look.take_if(|look| look.rest.is_empty())
+            && look.purpose == Purpose::Stop
+        {
+            self.events.push_back(Event::Stop);
+        }
+    }
+}
+
+impl Role {
+    fn untils(&self) -> impl Iterator<Item = usize> {
+        self.relations.iter().filter(|(_, relation)| relation.until).map(|(member, _)| *member)
+    }
+
+    fn needs(&self) -> impl Iterator<Item = usize> {
+        self.relations.iter().enumerate().filter(|(_, (_, relation))| relation.needs).map(|(at, _)| at)
+    }
+
+    fn has_needs(&self) -> bool {
+        self.needs().next().is_some()
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.relations.iter().any(|(_, relation)| relation.until || relation.outlives)
+    }
+}
+
+impl World {
+    pub(super) fn new(pod: &Pod) -> Self {
+        let member = |_: &Role| Rc::new(Member::new());
+        let fate = Fate {
+            kills: pod.kills,
+            probes: pod.probes,
+            quits: pod.quits,
+            forgets: pod.forgets,
+            is_deleted: false,
+            is_given_up: false,
+        };
+        Self { members: pod.roles.iter().map(member).collect(), fate, wrong: None }
+    }
+
+    pub(super) fn of(&mut self, who: usize) -> &mut Member {
+        Rc::make_mut(&mut self.members[who])
+    }
+
+    /// Every step that may come next.
+    pub(super) fn steps(&self, pod: &Pod) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for who in 0..self.members.len() {
+            let mut add = |what, is_certain, change: &dyn Fn(&mut World)| {
+                let mut world = self.clone();
+                change(&mut world);
+                world.decide(who, pod);
+                steps.push(Step { who, what, is_certain, world });
+            };
+            self.of_container(who, pod, &mut add);
+            self.of_cmd(who, pod, &mut add);
+            self.from_outside(who, pod, &mut add);
+        }
+        if !self.fate.is_deleted && (pod.may_be_deleted || self.fate.is_given_up) {
+            let mut world = self.clone();
+            world.fate.is_deleted = true;
+            (0..world.members.len()).for_each(|who| world.tell_to_stop(who, pod));
+            let what = "and all others are told to stop: the pod is deleted";
+            steps.push(Step { who: 0, what, is_certain: self.fate.is_given_up, world });
+        }
+        steps
+    }
+
+    /// What the kubelet, and the shell, do with a container, one after the other.
+    fn of_container(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
+        let role = &pod.roles[who];
+        match self.members[who].phase {
+            Phase::Down if self.fate.is_deleted => {
+                add("is not started any more", true, &|world| world.of(who).phase = Phase::Over);
+            }
+            Phase::Down if self.may_restart(who, pod) => add("starts", true, &|world| {
+                let it = world.of(who);
+                *it = it.renewed(Phase::TakesLock);
+                it.lives += 1;
+                it.cmd = if role.is_joined { Cmd::Runs } else { Cmd::None };
+            }),
+            Phase::TakesLock => add("takes its lock", true, &|world| {
+                world.of(who).hold = if pod.flaw == Flaw::NarrowLock { Hold::First } else { Hold::Whole };
+                world.of(who).phase = Phase::WritesRecord;
+                world.has_changed(who, pod);
+            }),
+            Phase::WritesRecord => add("writes its first record", true, &|world| {
+                let it = world.of(who);
+                let policy = Some(role.policy).filter(|policy| *policy != Policy::Auto);
+                it.record = Some(Written { id: id(who, it.lives), stage: Stage::Waiting, exit: None, policy });
+                it.notes.written = it.lives;
+                it.phase = Phase::NarrowsLock;
+                world.has_changed(who, pod);
+            }),
+            Phase::NarrowsLock => add("narrows its lock", true, &|world| {
+                world.of(who).hold = Hold::First;
+                world.has_changed(who, pod);
+                if role.is_joined { world.of(who).phase = Phase::Tells } else { world.come_alive(who, pod) }
+            }),
+            Phase::Tells => add("tells that it runs", true, &|world| {
+                let stage = if role.has_ready { Stage::Running } else { Stage::Ready };
+                world.publish(who, stage, pod);
+                world.come_alive(who, pod);
+            }),
+            Phase::Lives => self.of_podgate(who, pod, add),
+            Phase::Exits(code) => add("exits", true, &|world| {
+                world.of(who).hold = Hold::Free;
+                world.has_changed(who, pod);
+                world.end(who, code, pod);
+            }),
+            Phase::Dies(code) => add("is dead", true, &|world| world.end(who, code, pod)),
+            Phase::Down | Phase::Over => {}
+        }
+    }
+
+    /// What a living podgate may do next: the turn of `command::run`.
+    fn of_podgate(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
+        let (it, role) = (&self.members[who], &pod.roles[who]);
+        if let Some(action) = it.todo.front() {
+            if matches!(action, Action::Remember(_)) && self.fate.forgets > 0 {
+                add("cannot write down what it acts on", false, &|world| {
+                    world.fate.forgets -= 1;
+                    world.of(who).todo.pop_front();
+                });
+            }
+            if *action == Action::Start && role.may_not_start {
+                add("cannot start CMD", false, &|world| {
+                    world.of(who).todo.pop_front();
+                    world.handle(who, Time::ZERO, Event::NotStarted(127), pod);
+                });
+            }
+            return add(name(action), true, &|world| world.act(who, pod));
+        }
+        if it.look.is_some() {
+            return self.of_look(who, pod, add);
+        }
+        let Some(Machine(life)) = &it.life else { return };
+        if life.state == State::Over {
+            return;
+        }
+        if !it.has_begun {
+            return add("begins", true, &|world| {
+                let it = world.of(who);
+                it.has_begun = true;
+                if !role.has_needs() {
+                    it.open(pod);
+                }
+            });
+        }
+        let is_started = it.cmd != Cmd::None;
+        if it.is_signalled && (is_started || pod.flaw != Flaw::StartsAllTheSame) {
+            add("takes a signal", true, &|world| {
+                let it = world.of(who);
+                it.is_signalled = false;
+                if is_started {
+                    it.begin_look(0..role.relations.len(), Purpose::Stop);
+                } else {
+                    it.events.push_back(Event::Stop);
+                }
+            });
+        }
+        if it.is_asked {
+            add("takes the request", true, &|world| {
+                world.of(who).is_asked = false;
+                world.of(who).events.push_back(Event::Quit);
+            });
+        }
+        if let Some(code) = it.ended {
+            add("reaps CMD", true, &|world| {
+                world.of(who).ended = None;
+                world.of(who).events.push_back(Event::Ended(code));
+            });
+        }
+        if pod.flaw != Flaw::Deaf {
+            for relation in (0..role.relations.len()).filter(|relation| it.changed[*relation]) {
+                add("begins to look", true, &|world| world.of(who).begin_look(relation..relation + 1, Purpose::Change));
+            }
+        }
+        match life.state {
+            State::Gate if role.has_needs() => {
+                for relation in role.needs().filter(|relation| it.gate_changed[*relation]) {
+                    let what = "begins to look whether its gate is open";
+                    add(what, true, &|world| world.of(who).begin_look(relation..relation + 1, Purpose::Gate));
+                }
+                let never = role.needs().any(|relation| {
+                    self.members[role.relations[relation].0].phase == Phase::Over && !it.gate_changed[relation]
+                });
+                add("gives up at its gate", never, &|world| world.of(who).events.push_back(Event::NotOpened(124)));
+            }
+            State::Running if it.cmd == Cmd::Runs && role.has_ready && !life.is_ready() => {
+                add("is ready", true, &|world| world.of(who).events.push_back(Event::Ready));
+            }
+            State::Holding { until } => add("is at the end of its hold", false, &|world| {
+                world.of(who).notes.is_out_of_grace = true;
+                world.handle(who, until, Event::Tick, pod);
+            }),
+            State::Stopping { kill: Some(kill) } if !role.heeds && it.cmd == Cmd::Told && !role.is_joined => {
+                add("is at the end of its grace", true, &|world| world.handle(who, kill, Event::Tick, pod));
+            }
+            State::Gate | State::Running | State::Starting | State::Stopping { .. } | State::Over => {}
+        }
+        if life.state == State::Running && role.has_absent_timeout && life.absent().next().is_some() {
+            let never = life.absent().all(|relation| {
+                self.members[role.relations[relation].0].phase == Phase::Over && !it.changed[relation]
+            });
+            let what = "has waited long enough for who is absent";
+            add(what, never, &|world| world.handle(who, Time::at(ABSENT), Event::Tick, pod));
+        }
+        if matches!(life.state, State::Gate | State::Running) {
+            self.of_linger(who, life, pod, add);
+        }
+    }
+
+    /// `--linger` is longer than any back-off: it is over when nobody who failed will come back.
+    fn of_linger(&self, who: usize, life: &Life, pod: &Pod, add: &mut Add<'_>) {
+        let (it, role) = (&self.members[who], &pod.roles[who]);
+        let lingers = |answer: Answer| matches!(answer, Answer::NotDone(Some(_)));
+        let until = role.relations.iter().zip(life.members()).filter(|((_, relation), _)| relation.until);
+        let (mut count, mut are_over) = (0, true);
+        for ((member, _), watched) in until {
+            if lingers(watched.answer(Time::ZERO, role.policy, LINGER)) {
+                count += 1;
+                are_over = are_over && self.members[*member].phase == Phase::Over;
+            }
+        }
+        if count > 0 && are_over && !it.changed.contains(&true) {
+            let after = Time::at(LINGER);
+            let mut life = Life::clone(life);
+            if life.handle(after, Event::Tick).iter().any(|action| !matches!(action, Action::Notice(_))) {
+                add("has lingered", true, &|world| world.handle(who, after, Event::Tick, pod));
+            }
+        }
+    }
+
+    /// CMD's own doings.
+    fn of_cmd(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
+        let (it, role) = (&self.members[who], &pod.roles[who]);
+        let is_there = if role.is_joined { it.is_alive() } else { it.phase == Phase::Lives };
+        if !is_there {
+            return;
+        }
+        match it.cmd {
+            Cmd::Runs => {
+                for code in role.ends {
+                    add("CMD ends by itself", true, &|world| world.end_cmd(who, *code, pod));
+                }
+            }
+            Cmd::Told if role.heeds => add("CMD ends as told", true, &|world| world.end_cmd(who, role.told, pod)),
+            Cmd::Told | Cmd::None | Cmd::Dead => {}
+        }
+        if it.has_living_cmd() && self.fate.kills > 0 {
+            add("CMD is killed", false, &|world| {
+                world.fate.kills -= 1;
+                world.end_cmd(who, KILLED, pod);
+            });
+        }
+    }
+
+    /// What others do to it.
+    fn from_outside(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
+        let it = &self.members[who];
+        if !it.is_alive() {
+            return;
+        }
+        if self.fate.kills > 0 {
+            add("is killed", false, &|world| {
+                world.fate.kills -= 1;
+                world.die(who, KILLED, pod);
+            });
+        }
+        if self.fate.probes > 0 {
+            add("is told to stop, alone", false, &|world| {
+                world.fate.probes -= 1;
+                world.tell_to_stop(who, pod);
+            });
+        }
+        // A request is for an incarnation that somebody has seen.
+        if self.fate.quits > 0 && it.phase == Phase::Lives && !it.is_asked {
+            add("is asked to quit", false, &|world| {
+                world.fate.quits -= 1;
+                world.of(who).is_asked = true;
+            });
+        }
+    }
+
+    /// SIGTERM goes to PID 1, which is podgate, or CMD of who has joined.
+    fn tell_to_stop(&mut self, who: usize, pod: &Pod) {
+        if !self.members[who].is_alive() || matches!(self.members[who].phase, Phase::Exits(_)) {
+            return;
+        }
+        let it = self.of(who);
+        if !pod.roles[who].is_joined {
+            it.is_signalled = true;
+        } else if it.cmd == Cmd::Runs {
+            it.cmd = Cmd::Told;
+        }
+    }
+
+    /// The kubelet takes longer than anybody's turn, unless the pod is one where it may not.
+    fn may_restart(&self, who: usize, pod: &Pod) -> bool {
+        let has_seen_all = |(other, it): (usize, &Rc<Member>)| {
+            let flags = it.changed.iter().zip(&it.gate_changed);
+            let mut relations = pod.roles[other].relations.iter().zip(flags);
+            let is_news = |changed: bool, at_gate: bool| changed || (at_gate && it.cmd == Cmd::None);
+            let knows = |((member, _), (a, b)): (&(usize, Relation), (&bool, &bool))| *member != who || !is_news(*a, *b);
+            it.phase != Phase::Lives || (it.is_idle() && relations.all(knows))
+        };
+        self.members[who].lives == 0 || pod.is_eager || self.members.iter().enumerate().all(has_seen_all)
+    }
+
+    /// Something of this member has changed on the volume.
+    fn has_changed(&mut self, who: usize, pod: &Pod) {
+        for (other, role) in pod.roles.iter().enumerate().filter(|(_, role)| !role.relations.is_empty()) {
+            let it = &self.members[other];
+            if it.phase != Phase::Lives {
+                continue;
+            }
+            let is_at_gate = it.cmd == Cmd::None;
+            for (relation, (member, its)) in role.relations.iter().enumerate().filter(|(_, (member, _))| *member == who) {
+                let _ = member;
+                if !self.members[other].changed[relation] {
+                    self.of(other).changed[relation] = true;
+                }
+                if its.needs && is_at_gate && !self.members[other].gate_changed[relation] {
+                    self.of(other).gate_changed[relation] = true;
+                }
+            }
+        }
+    }
+
+    /// It has its name; its life begins with a look at all.
+    fn come_alive(&mut self, who: usize, pod: &Pod) {
+        let role = &pod.roles[who];
+        let relations: Vec<Relation> = role.relations.iter().map(|(_, relation)| *relation).collect();
+        let spec = Spec {
+            policy: role.policy,
+            linger: LINGER,
+            grace: GRACE,
+            margin: if pod.flaw == Flaw::HoldsNothing { GRACE } else { MARGIN },
+            absent_timeout: role.has_absent_timeout.then_some(ABSENT),
+            has_ready: role.has_ready,
+            serves: role.serves(),
+            gate_proves_needs: true,
+            is_joined: role.is_joined,
+            acted: self.members[who].memory.clone(),
+            relations,
+        };
+        let it = self.of(who);
+        it.life = Some(Machine(Rc::new(Life::new(spec, Time::ZERO))));
+        it.phase = Phase::Lives;
+        it.changed[..role.relations.len()].fill(true);
+        role.needs().for_each(|relation| it.gate_changed[relation] = true);
+        it.begin_look(0..role.relations.len(), Purpose::Change);
+    }
+
+    /// One of the reads of a look, as `volume::look` has them.
+    fn of_look(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
+        let Some(look) = &self.members[who].look else { return };
+        let Some(relation) = look.rest.clone().next() else { return };
+        let member = pod.roles[who].relations[relation].0;
+        let record = self.members[member].record;
+        match (look.first, look.hold) {
+            (None, _) => add("reads a record", true, &|world| {
+                let it = world.of(who);
+                // What changes from now on is told anew.
+                let is_deaf_to_itself = pod.flaw == Flaw::NeverContent;
+                match it.look.as_ref().map(|look| look.purpose) {
+                    Some(Purpose::Gate) => it.gate_changed[relation] = false,
+                    Some(Purpose::Change | Purpose::Stop | Purpose::Start) | None => {
+                        it.changed[relation] = is_deaf_to_itself;
+                    }
+                }
+                it.look.iter_mut().for_each(|look| look.first = Some(record));
+            }),
+            (Some(_), None) => add("tests a lock", true, &|world| {
+                let other = &world.members[member];
+                let found = (other.hold, Truth::of(member, other));
+                world.of(who).look.iter_mut().for_each(|look| look.hold = Some(found));
+            }),
+            (Some(first), Some((hold, truth))) if first == record || pod.flaw == Flaw::LooksOnce => {
+                add("reads the record again", true, &|world| {
+                    let sighting = sighting(first, hold, pod.roles[member].is_joined);
+                    world.is_sighting_right(member, sighting, truth, pod);
+                    world.saw(who, relation, sighting, pod);
+                });
+            }
+            (Some(_), Some(_)) => {
+                add("reads another record", true, &|world| {
+                    world.of(who).look.iter_mut().for_each(|look| (look.first, look.hold) = (Some(record), None));
+                });
+                if pod.is_hasty {
+                    add("reads another record, for the last time", false, &|world| {
+                        let sighting = sighting(record, Hold::First, pod.roles[member].is_joined);
+                        world.saw(who, relation, sighting, pod);
+                    });
+                }
+            }
+        }
+    }
+
+    /// One relation was looked at; when all were, it is known what for.
+    fn saw(&mut self, who: usize, relation: usize, sighting: Sighting, pod: &Pod) {
+        let (member, _) = pod.roles[who].relations[relation];
+        let is_absent_done = pod.flaw == Flaw::AbsentIsDone && sighting == Sighting::Absent;
+        let sighting =
+            if is_absent_done { Sighting::Ended { id: 1, end: End::Code(0), policy: None } } else { sighting };
+        let (is_alive, lives) = (self.members[member].hold != Hold::Free, self.members[member].lives);
+        let it = self.of(who);
+        it.notes.saw_alive[relation] = is_alive && sighting.is_alive();
+        let Some(mut look) = it.look.take() else { return };
+        look.seen[relation] = Some(sighting);
+        look.rest.start += 1;
+        (look.first, look.hold) = (None, None);
+        if !look.rest.is_empty() {
+            it.look = Some(look);
+            return;
+        }
+        let seen = look.seen.iter().enumerate().filter_map(|(at, seen)| Some((at, (*seen)?)));
+        let events = seen.clone().map(|(member, sighting)| Event::Seen { member, sighting });
+        match look.purpose {
+            Purpose::Change => it.events.extend(events),
+            Purpose::Stop => {
+                if let Some(Machine(life)) = &mut it.life {
+                    let life = Rc::make_mut(life);
+                    seen.for_each(|(member, sighting)| life.note(Time::ZERO, member, sighting));
+                }
+                it.events.push_back(Event::Stop);
+            }
+            // One need is enough for these pods: with several, each would have to pass once.
+            Purpose::Gate => {
+                if matches!(sighting, Sighting::Alive { stage: Some(Stage::Ready), .. }) {
+                    it.notes.needed[relation] = lives;
+                    if pod.flaw == Flaw::GateLooksAlone {
+                        it.open(pod);
+                    } else {
+                        it.begin_look(0..pod.roles[who].relations.len(), Purpose::Start);
+                    }
+                }
+            }
+            Purpose::Start => {
+                it.events.extend(events);
+                it.open(pod);
+            }
+        }
+    }
+
+    /// What a member decides is its own affair: it follows from the step before, and no other step in between makes a difference.
+    fn decide(&mut self, who: usize, pod: &Pod) {
+        while self.members[who].is_deciding()
+            && let Some(event) = self.of(who).events.pop_front()
+        {
+            self.handle(who, Time::ZERO, event, pod);
+        }
+    }
+
+    /// Hands an event to the life.
+    fn handle(&mut self, who: usize, now: Time, event: Event, pod: &Pod) {
+        if event == Event::Opened && self.members[who].is_signalled {
+            self.wrong = Some("its gate opens after a signal to end".to_owned());
+        }
+        self.note_event(who, event, pod);
+        let it = self.of(who);
+        let Some(Machine(life)) = &mut it.life else { return };
+        let actions = Rc::make_mut(life).handle(now, event);
+        it.todo.extend(actions.into_iter().filter(|action| !matches!(action, Action::Notice(_))));
+        self.note_decision(who, pod);
+    }
+
+    fn act(&mut self, who: usize, pod: &Pod) {
+        let Some(action) = self.of(who).todo.pop_front() else { return };
+        match action {
+            Action::Start => {
+                self.is_start_right(who, pod);
+                self.of(who).cmd = if self.members[who].cmd == Cmd::None { Cmd::Runs } else { self.members[who].cmd };
+                self.of(who).gate_changed.fill(false);
+                self.handle(who, Time::ZERO, Event::Started, pod);
+            }
+            Action::Publish(stage) => self.publish(who, stage, pod),
+            Action::Remember(ids) => {
+                self.is_new_to(who, &ids);
+                if pod.flaw != Flaw::Forgets {
+                    self.of(who).memory.extend(ids);
+                }
+            }
+            // Who was told already may be told again.
+            Action::StopCmd => {
+                if self.members[who].cmd == Cmd::Runs {
+                    self.is_stop_right(who, pod);
+                    self.of(who).cmd = Cmd::Told;
+                }
+            }
+            Action::Kill => self.end_cmd(who, KILLED, pod),
+            Action::Notice(_) => {}
+            Action::Finish(code) => {
+                let of_cmd = self.members[who].notes.cmd_code.filter(|_| pod.flaw == Flaw::ExitsAsCmd);
+                let code = of_cmd.unwrap_or(code);
+                self.is_end_right(who, code, pod);
+                let it = self.of(who);
+                if let Some(record) = &mut it.record {
+                    record.exit = Some(code);
+                    it.notes.codes[usize::from(it.lives)] = Some(code);
+                }
+                *it = it.renewed(Phase::Exits(code));
+                self.has_changed(who, pod);
+            }
+        }
+    }
+
+    fn publish(&mut self, who: usize, stage: Stage, pod: &Pod) {
+        if self.members[who].record.is_some_and(|record| record.stage == stage) {
+            return;
+        }
+        self.of(who).record.iter_mut().for_each(|record| record.stage = stage);
+        self.has_changed(who, pod);
+    }
+
+    /// CMD ends. It is PID 1 of who has joined: its container dies with it.
+    fn end_cmd(&mut self, who: usize, code: u8, pod: &Pod) {
+        if !self.members[who].has_living_cmd() {
+            return;
+        }
+        self.of(who).cmd = Cmd::Dead;
+        if pod.roles[who].is_joined {
+            self.die(who, code, pod);
+        } else {
+            self.of(who).ended = Some(code);
+        }
+    }
+
+    /// The container is killed: its lock goes first. Its CMD lives for one step more.
+    fn die(&mut self, who: usize, code: u8, pod: &Pod) {
+        let it = self.of(who);
+        let (was_held, cmd) = (it.hold != Hold::Free, it.cmd);
+        *it = it.renewed(Phase::Dies(code));
+        (it.hold, it.cmd) = (Hold::Free, cmd);
+        if was_held {
+            self.has_changed(who, pod);
+        }
+    }
+
+    /// The container has ended.
+    fn end(&mut self, who: usize, code: u8, pod: &Pod) {
+        let is_restarted = match pod.restarts {
+            Policy::Always => true,
+            Policy::OnFailure => code != 0,
+            Policy::Never | Policy::Auto => false,
+        } && !self.fate.is_deleted;
+        let comes_back = is_restarted && self.members[who].lives < LIVES;
+        self.fate.is_given_up = self.fate.is_given_up || (is_restarted && !comes_back);
+        let it = self.of(who);
+        *it = it.renewed(if comes_back { Phase::Down } else { Phase::Over });
+    }
+
+    /// Nothing is left to be done: may it stay so?
+    pub(super) fn may_rest(&self, pod: &Pod) -> Result<(), String> {
+        for (who, it) in self.members.iter().enumerate().filter(|(_, it)| it.phase != Phase::Over) {
+            let role = &pod.roles[who];
+            // Killed before it has written that it is there: nobody can know (README: `--absent-timeout`).
+            let is_unseen = |member: usize| {
+                let notes = &self.members[member].notes;
+                notes.written < self.members[member].lives && !(role.has_absent_timeout && notes.written == 0)
+            };
+            let serves_on = it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
+            // It waits for one that does so.
+            let waits_for_one = role.untils().any(|member| self.members[member].phase != Phase::Over);
+            if !serves_on && !role.untils().any(is_unseen) && !waits_for_one {
+                return Err(format!("{} never ends", pod.roles[who].name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the three reads mean: as `volume::look` has it, and `sight`.
+fn sighting(record: Option<Written>, hold: Hold, is_joined: bool) -> Sighting {
+    let record = if hold == Hold::Whole { None } else { record };
+    let record = record.map(|written| {
+        Ok(Record {
+            name: Name::parse("m").expect("a name"),
+            incarnation: 1,
+            id: written.id,
+            host: HOST.to_owned(),
+            container: 0,
+            uid: 0,
+            policy: written.policy,
+            is_joined,
+            stage: written.stage,
+            exit: written.exit,
+            times: Times::default(),
+        })
+    });
+    sight(&Found { record, is_held: hold != Hold::Free }, HOST)
+}
+
+fn name(action: &Action) -> &'static str {
+    match action {
+        Action::Start => "starts CMD",
+        Action::Publish(Stage::Waiting) => "publishes that it waits",
+        Action::Publish(Stage::Running) => "publishes that it runs",
+        Action::Publish(Stage::Ready) => "publishes that it is ready",
+        Action::Remember(_) => "writes down what it acts on",
+        Action::StopCmd => "tells CMD to stop",
+        Action::Kill => "kills CMD",
+        Action::Notice(_) => "tells people",
+        Action::Finish(_) => "publishes its end",
+    }
+}
