@@ -29,7 +29,7 @@ mod search;
 mod world;
 
 use super::Relation;
-use crate::core::member::Policy;
+use crate::core::member::Policy::{self, Always, Auto, Never, OnFailure};
 use search::search;
 
 /// What a container is for.
@@ -194,22 +194,22 @@ fn holds(pod: &Pod, at_least: usize) {
     let found = search(pod);
     let policies: Vec<&str> = pod.roles.iter().map(|role| role.policy.word()).collect();
     let may = [
-        (pod.kills, "kills"),
-        (u8::from(pod.may_be_deleted), "deletions"),
+        (pod.kills, "killed"),
+        (u8::from(pod.may_be_deleted), "deleted"),
         (pod.probes, "told alone"),
-        (pod.quits, "quits"),
-        (pod.forgets, "lost memories"),
-        (u8::from(pod.is_eager), "eager kubelets"),
-        (u8::from(pod.is_hasty), "hasty looks"),
+        (pod.quits, "asked to quit"),
+        (pod.forgets, "forgetful"),
+        (u8::from(pod.is_eager), "restarted at once"),
+        (u8::from(pod.is_hasty), "hasty"),
     ];
     let may: Vec<String> =
-        may.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        may.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {what}: {count}")).collect();
     println!(
-        "{} (pod {}; {}; {}): {} worlds, {} steps, {} ends",
+        "{} (pod {}: {}{}): {} worlds, {} steps, {} ends",
         pod.name,
         pod.restarts.word(),
-        policies.join(", "),
-        may.join(", "),
+        policies.join(" "),
+        may.concat(),
         found.worlds,
         found.steps,
         found.ends
@@ -220,73 +220,144 @@ fn holds(pod: &Pod, at_least: usize) {
     assert!(found.worlds >= at_least && found.ends > 0, "{} worlds only", found.worlds);
 }
 
-use Policy::{Always, Auto, Never, OnFailure};
-
 #[test]
 fn a_main_and_its_sidecar_in_every_order() {
-    holds(&Pod { kills: 2, may_be_deleted: true, ..pair(Never, Auto, Auto) }, 1);
-    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(Never, Never, Auto) }, 1);
-    holds(&Pod { kills: 1, ..pair(OnFailure, Auto, Auto) }, 1);
-    holds(&Pod { kills: 1, ..pair(OnFailure, OnFailure, Auto) }, 1);
+    holds(&Pod { kills: 2, may_be_deleted: true, ..pair(Never, Auto, Auto) }, 25_000);
+    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(Never, Never, Auto) }, 15_000);
+    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(Never, Auto, Never) }, 15_000);
+    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(OnFailure, Auto, Auto) }, 15_000);
+    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(OnFailure, OnFailure, Auto) }, 20_000);
+    holds(&Pod { kills: 1, ..pair(OnFailure, Auto, OnFailure) }, 20_000);
+    holds(&Pod { kills: 1, ..pair(Always, Always, Always) }, 20_000);
+    holds(&Pod { kills: 1, ..pair(Always, Auto, Auto) }, 20_000);
 }
 
 #[test]
-fn t1() {
-    holds(&Pod { kills: 1, is_eager: true, ..pair(OnFailure, Auto, Auto) }, 1);
-}
-#[test]
-fn t2() {
-    holds(&Pod { quits: 1, ..pair(OnFailure, Auto, Auto) }, 1);
-}
-#[test]
-fn t3() {
-    holds(&Pod { forgets: 1, ..pair(OnFailure, Auto, Auto) }, 1);
-}
-#[test]
-fn t4() {
-    holds(&needing(OnFailure, OnFailure), 1);
-}
-#[test]
-fn t5() {
-    holds(&Pod { kills: 1, ..essential(Always) }, 1);
-}
-#[test]
-fn t6() {
-    holds(&Pod { kills: 1, may_be_deleted: true, ..joined(Never, Never) }, 1);
-}
-#[test]
-fn t7() {
-    holds(&joined(OnFailure, OnFailure), 1);
-}
-#[test]
-fn t8() {
-    holds(&chain(Never, Auto), 1);
-}
-#[test]
-fn t9() {
-    holds(&two_mains(Never, Auto), 1);
-}
-#[test]
-fn ta() {
-    holds(&Pod { kills: 1, may_be_deleted: true, ..servers(Always) }, 1);
-}
-#[test]
-fn tb() {
-    holds(&Pod { kills: 1, ..needing(Never, Never) }, 1);
-}
-#[test]
-fn tc() {
-    holds(&Pod { may_be_deleted: true, probes: 1, ..servers(OnFailure) }, 1);
-}
-#[test]
-fn td() {
+fn whoever_is_asked_forgets_or_does_not_heed_in_every_order() {
+    holds(&Pod { quits: 1, ..pair(OnFailure, Auto, Auto) }, 25_000);
+    holds(&Pod { kills: 1, forgets: 1, ..pair(OnFailure, Auto, Auto) }, 45_000);
+    holds(&Pod { probes: 1, ..pair(OnFailure, Auto, Auto) }, 20_000);
+    holds(&Pod { kills: 1, is_hasty: true, ..pair(OnFailure, Auto, Auto) }, 45_000);
     let mut pod = pair(Never, Auto, Auto);
+    pod.roles[0].may_not_start = true;
     pod.roles[1].has_absent_timeout = true;
     pod.roles[1].heeds = false;
-    pod.roles[0].may_not_start = true;
-    holds(&Pod { kills: 1, may_be_deleted: true, ..pod }, 1);
+    holds(&Pod { kills: 1, may_be_deleted: true, ..pod }, 40_000);
 }
+
 #[test]
-fn te() {
-    holds(&Pod { kills: 1, is_hasty: true, ..pair(Never, Auto, Auto) }, 1);
+fn a_kubelet_that_restarts_at_once_in_every_order() {
+    holds(&Pod { kills: 1, is_eager: true, ..pair(OnFailure, Auto, Auto) }, 60_000);
+    holds(&Pod { kills: 1, is_eager: true, ..pair(OnFailure, OnFailure, Auto) }, 20_000);
+    holds(&Pod { is_eager: true, ..needing(OnFailure, OnFailure) }, 10_000);
+}
+
+#[test]
+fn a_member_that_needs_another_in_every_order() {
+    holds(&Pod { kills: 1, may_be_deleted: true, ..needing(Never, Never) }, 13_000);
+    holds(&needing(OnFailure, OnFailure), 10_000);
+    holds(&Pod { kills: 1, ..essential(Always) }, 60_000);
+}
+
+#[test]
+fn a_server_and_its_proxy_in_every_order() {
+    holds(&Pod { kills: 1, may_be_deleted: true, ..servers(Always) }, 20_000);
+    holds(&Pod { may_be_deleted: true, probes: 1, ..servers(OnFailure) }, 20_000);
+}
+
+#[test]
+fn members_that_joined_in_every_order() {
+    holds(&Pod { kills: 1, may_be_deleted: true, ..joined(Never, Never) }, 4_000);
+    holds(&Pod { kills: 1, ..joined(OnFailure, OnFailure) }, 4_000);
+    let mut pod = joined(Never, Never);
+    pod.roles[0].is_joined = false;
+    holds(&Pod { kills: 1, may_be_deleted: true, name: "a main and its joined sidecar", ..pod }, 4_000);
+    let mut pod = joined(Never, Never);
+    pod.roles[1].is_joined = false;
+    holds(&Pod { kills: 1, may_be_deleted: true, name: "a joined main and its sidecar", ..pod }, 4_000);
+}
+
+#[test]
+fn three_members_in_every_order() {
+    holds(&chain(Never, Auto), 60_000);
+    holds(&two_mains(Never, Auto), 120_000);
+}
+
+#[test]
+#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+fn pairs_in_every_order_of_more() {
+    for (restarts, main, sidecar) in [
+        (Never, Auto, Auto),
+        (Never, Never, Never),
+        (Never, Never, Auto),
+        (Never, OnFailure, OnFailure),
+        (OnFailure, Auto, Auto),
+        (OnFailure, OnFailure, OnFailure),
+        (OnFailure, OnFailure, Auto),
+        (OnFailure, Auto, OnFailure),
+        (Always, Always, Always),
+        (Always, Auto, Auto),
+    ] {
+        holds(&Pod { kills: 2, may_be_deleted: true, forgets: 1, ..pair(restarts, main, sidecar) }, 10_000);
+    }
+}
+
+#[test]
+#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+fn pairs_with_several_faults_in_every_order_of_more() {
+    for (restarts, policy) in [(Never, Auto), (Never, Never), (OnFailure, Auto), (OnFailure, OnFailure)] {
+        holds(&Pod { quits: 1, probes: 1, kills: 1, ..pair(restarts, policy, policy) }, 10_000);
+        holds(&Pod { is_eager: true, kills: 1, may_be_deleted: true, ..pair(restarts, policy, policy) }, 10_000);
+        holds(&Pod { kills: 1, may_be_deleted: true, ..needing(restarts, policy) }, 10_000);
+        holds(&Pod { kills: 1, is_eager: true, ..needing(restarts, policy) }, 10_000);
+    }
+}
+
+#[test]
+#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+fn servers_and_joined_members_in_every_order_of_more() {
+    holds(&Pod { kills: 2, may_be_deleted: true, ..servers(Always) }, 10_000);
+    holds(&Pod { kills: 1, probes: 2, may_be_deleted: true, ..servers(OnFailure) }, 10_000);
+    holds(&Pod { kills: 2, may_be_deleted: true, ..essential(Always) }, 10_000);
+    holds(&Pod { kills: 1, quits: 1, probes: 1, ..essential(OnFailure) }, 10_000);
+    holds(&Pod { kills: 2, may_be_deleted: true, probes: 1, quits: 1, ..joined(OnFailure, OnFailure) }, 10_000);
+}
+
+#[test]
+#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+fn three_members_in_every_order_of_more() {
+    for make in [chain, two_mains] {
+        holds(&Pod { may_be_deleted: true, ..make(Never, Auto) }, 10_000);
+        holds(&Pod { kills: 1, ..make(Never, Never) }, 10_000);
+        holds(&make(OnFailure, OnFailure), 10_000);
+    }
+}
+
+#[test]
+fn every_flaw_is_found() {
+    let restarted = || Pod { kills: 1, ..pair(OnFailure, Auto, Auto) };
+    let unjudged = |pod: Pod| Pod { judges_looks: false, ..pod };
+    for (flaw, pod, what) in [
+        (Flaw::LooksOnce, restarted(), "main is Lives(17), and it is seen as"),
+        (Flaw::LooksOnce, unjudged(restarted()), "main, which has published its end, is taken for lost"),
+        (Flaw::NarrowLock, restarted(), "main is Starts, and it is seen as"),
+        (
+            Flaw::NarrowLock,
+            unjudged(Pod { kills: 1, ..needing(OnFailure, OnFailure) }),
+            "CMD is started, and sidecar, which it needs, is not ready",
+        ),
+        (Flaw::Forgets, restarted(), "a failure is acted on twice"),
+        (Flaw::AbsentIsDone, restarted(), "done, and main has not ended"),
+        (Flaw::Deaf, Pod { kills: 1, ..pair(Never, Auto, Auto) }, "sidecar never ends"),
+        (Flaw::HoldsNothing, Pod { may_be_deleted: true, ..servers(Always) }, "CMD is stopped, and server lives"),
+        (Flaw::GateLooksAlone, needing(Never, Never), "sidecar is taken for lost, and lives"),
+        (Flaw::StartsAllTheSame, Pod { may_be_deleted: true, ..restarted() }, "its gate opens after a signal to end"),
+        (Flaw::ExitsAsCmd, restarted(), "exit code 0, and it should be one of [137]"),
+        (Flaw::NeverContent, restarted(), "from here it may go on for ever"),
+    ] {
+        let found = search(&Pod { flaw, ..pod });
+        let wrong = found.wrong.unwrap_or_default();
+        println!("{flaw:?}, found after {} worlds:\n{wrong}\n", found.worlds);
+        assert!(wrong.contains(&format!("wrong: {what}")), "{flaw:?}: {wrong}");
+    }
 }

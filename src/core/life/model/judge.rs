@@ -1,7 +1,7 @@
 //! What must be so in every world, said from outside: by what the containers are at, not by what podgate has seen of it.
 
-use super::world::{Cmd, Hold, KILLED, Member, Phase, World, id};
 use super::Pod;
+use super::world::{Cmd, Hold, KILLED, Member, Phase, World, id};
 use crate::core::life::{Cause, Event};
 use crate::core::member::{End, Policy, Sighting, Stage};
 
@@ -23,7 +23,7 @@ impl Truth {
             Phase::WritesRecord | Phase::NarrowsLock => Self::Starts,
             Phase::Tells | Phase::Lives => Self::Lives(id(who, it.lives)),
             Phase::Exits(_) => ended(it.lives),
-            Phase::Down | Phase::Over | Phase::TakesLock | Phase::Dies(_) => match it.notes.written {
+            Phase::Down | Phase::Over | Phase::TakesLock | Phase::Dies(_) => match it.notes.last_written() {
                 0 => Self::Absent,
                 life => ended(life),
             },
@@ -88,6 +88,7 @@ impl World {
                 notes.why.get_or_insert(Why::Signal { was_ready: notes.was_ready || !has_ready });
             }
             Event::Quit => {
+                notes.was_asked = true;
                 notes.why.get_or_insert(Why::Quit);
             }
             Event::Ended(code) => {
@@ -120,7 +121,7 @@ impl World {
             }
             Some(Cause::NeverCame(relation)) => {
                 let (member, _) = pod.roles[who].relations[relation];
-                match self.members[member].notes.written > 0 && !it.changed[relation] {
+                match self.members[member].notes.last_written() > 0 && !it.changed[relation] {
                     true => Err(format!("{} was seen, and is said to have never come", Self::name(pod, member))),
                     false => Ok(Why::NeverCame),
                 }
@@ -158,7 +159,7 @@ impl World {
                 return Err(format!("done, and {name} has not ended"));
             };
             // Nobody knows of a life that was over before it had written its first record; that it was lost, at most.
-            let is_unknown = last == other.lives && other.notes.written < last;
+            let is_unknown = !other.notes.has_written(last);
             let own = pod.roles[who].policy;
             let policy = if role.policy == Policy::Auto { own } else { role.policy };
             if policy == Policy::Always && !is_unknown {
@@ -224,7 +225,7 @@ impl World {
         let it = &self.members[who];
         let is_excused = match &it.notes.why {
             Some(Why::Quit | Why::NeedLost) => true,
-            Some(Why::Signal { .. }) => it.notes.stops > 1 || it.notes.is_out_of_grace,
+            Some(Why::Signal { .. }) => it.notes.stops > 1 || it.notes.was_asked || it.notes.is_out_of_grace,
             // Of several, one may have come; it is given up for who has not.
             Some(Why::NeverCame) => true,
             Some(Why::Own | Why::Done(_) | Why::Given(_)) | None => false,

@@ -3,8 +3,8 @@
 //! Worlds are compared as a whole, not by a hash. A member at one point of its life is kept once, and a world is the numbers of its
 //! members.
 
-use super::world::{Fate, Member, World};
 use super::Pod;
+use super::world::{Fate, Member, World};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -169,5 +169,15 @@ fn circle(worlds: usize, edges: &[(u32, u32)]) -> Option<u32> {
             }
         }
     }
-    (0_u32..).zip(&incoming).find(|(_, count)| **count > 0).map(|(at, _)| at)
+    // Whatever is left comes from a circle; against the steps, one gets into it.
+    let is_left = |at: u32| incoming[at as usize] > 0;
+    let before: Table<u32, u32> =
+        edges.iter().filter(|(from, _)| is_left(*from)).map(|(from, to)| (*to, *from)).collect();
+    let mut met: Vec<u32> = Vec::new();
+    let mut at = (0_u32..).zip(&incoming).find(|(_, count)| **count > 0)?.0;
+    while !met.contains(&at) {
+        met.push(at);
+        at = *before.get(&at)?;
+    }
+    met.into_iter().skip_while(|it| *it != at).min()
 }

@@ -134,14 +134,15 @@ pub(super) struct Member {
 /// What no podgate knows: for the judge only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Notes {
-    /// The last of its lives that has written a record.
-    pub(super) written: u8,
+    /// Which of its lives have written a record.
+    pub(super) wrote: [bool; LIVES as usize + 1],
     /// With which code each of its lives has published its end.
     pub(super) codes: [Option<u8>; LIVES as usize + 1],
     /// On which failures it has acted, and remembers it.
     pub(super) acted: Vec<u64>,
-    /// How often this incarnation was told to stop.
+    /// How often this incarnation was told to stop, and whether it was asked to quit.
     pub(super) stops: u8,
+    pub(super) was_asked: bool,
     pub(super) is_out_of_grace: bool,
     pub(super) was_ready: bool,
     /// The first cause of its end, and CMD's code.
@@ -208,10 +209,11 @@ impl Member {
             is_asked: false,
             ended: None,
             notes: Notes {
-                written: 0,
+                wrote: [false; LIVES as usize + 1],
                 codes: [None; LIVES as usize + 1],
                 acted: Vec::new(),
                 stops: 0,
+                was_asked: false,
                 is_out_of_grace: false,
                 was_ready: false,
                 why: None,
@@ -225,13 +227,17 @@ impl Member {
     /// The same files, and a container that has nothing yet.
     fn renewed(&self, phase: Phase) -> Self {
         let new = Self::new();
-        let notes = Notes {
-            written: self.notes.written,
-            codes: self.notes.codes,
-            acted: self.notes.acted.clone(),
-            ..new.notes
-        };
-        Self { hold: self.hold, record: self.record, memory: self.memory.clone(), lives: self.lives, phase, notes, ..new }
+        let notes =
+            Notes { wrote: self.notes.wrote, codes: self.notes.codes, acted: self.notes.acted.clone(), ..new.notes };
+        Self {
+            hold: self.hold,
+            record: self.record,
+            memory: self.memory.clone(),
+            lives: self.lives,
+            phase,
+            notes,
+            ..new
+        }
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -270,6 +276,17 @@ impl Member {
         {
             self.events.push_back(Event::Stop);
         }
+    }
+}
+
+impl Notes {
+    pub(super) fn has_written(&self, life: u8) -> bool {
+        self.wrote[usize::from(life)]
+    }
+
+    /// The last of its lives that has written a record, or 0.
+    pub(super) fn last_written(&self) -> u8 {
+        (1..=LIVES).rev().find(|life| self.has_written(*life)).unwrap_or(0)
     }
 }
 
@@ -355,7 +372,7 @@ impl World {
                 let it = world.of(who);
                 let policy = Some(role.policy).filter(|policy| *policy != Policy::Auto);
                 it.record = Some(Written { id: id(who, it.lives), stage: Stage::Waiting, exit: None, policy });
-                it.notes.written = it.lives;
+                it.notes.wrote[usize::from(it.lives)] = true;
                 it.phase = Phase::NarrowsLock;
                 world.has_changed(who, pod);
             }),
@@ -467,9 +484,9 @@ impl World {
             State::Gate | State::Running | State::Starting | State::Stopping { .. } | State::Over => {}
         }
         if life.state == State::Running && role.has_absent_timeout && life.absent().next().is_some() {
-            let never = life.absent().all(|relation| {
-                self.members[role.relations[relation].0].phase == Phase::Over && !it.changed[relation]
-            });
+            let never = life
+                .absent()
+                .all(|relation| self.members[role.relations[relation].0].phase == Phase::Over && !it.changed[relation]);
             let what = "has waited long enough for who is absent";
             add(what, never, &|world| world.handle(who, Time::at(ABSENT), Event::Tick, pod));
         }
@@ -569,7 +586,8 @@ impl World {
             let flags = it.changed.iter().zip(&it.gate_changed);
             let mut relations = pod.roles[other].relations.iter().zip(flags);
             let is_news = |changed: bool, at_gate: bool| changed || (at_gate && it.cmd == Cmd::None);
-            let knows = |((member, _), (a, b)): (&(usize, Relation), (&bool, &bool))| *member != who || !is_news(*a, *b);
+            let knows =
+                |((member, _), (a, b)): (&(usize, Relation), (&bool, &bool))| *member != who || !is_news(*a, *b);
             it.phase != Phase::Lives || (it.is_idle() && relations.all(knows))
         };
         self.members[who].lives == 0 || pod.is_eager || self.members.iter().enumerate().all(has_seen_all)
@@ -583,7 +601,8 @@ impl World {
                 continue;
             }
             let is_at_gate = it.cmd == Cmd::None;
-            for (relation, (member, its)) in role.relations.iter().enumerate().filter(|(_, (member, _))| *member == who) {
+            for (relation, (member, its)) in role.relations.iter().enumerate().filter(|(_, (member, _))| *member == who)
+            {
                 let _ = member;
                 if !self.members[other].changed[relation] {
                     self.of(other).changed[relation] = true;
@@ -824,8 +843,8 @@ impl World {
             let role = &pod.roles[who];
             // Killed before it has written that it is there: nobody can know (README: `--absent-timeout`).
             let is_unseen = |member: usize| {
-                let notes = &self.members[member].notes;
-                notes.written < self.members[member].lives && !(role.has_absent_timeout && notes.written == 0)
+                let (notes, lives) = (&self.members[member].notes, self.members[member].lives);
+                !notes.has_written(lives) && !(role.has_absent_timeout && notes.last_written() == 0)
             };
             let serves_on = it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
             // It waits for one that does so.
