@@ -338,7 +338,7 @@ impl World {
             };
             self.of_container(who, pod, &mut add);
             self.of_cmd(who, pod, &mut add);
-            self.from_outside(who, pod, &mut add);
+            self.outside(who, pod, &mut add);
         }
         if !self.fate.is_deleted && (pod.may_be_deleted || self.fate.is_given_up) {
             let mut world = self.clone();
@@ -541,7 +541,7 @@ impl World {
     }
 
     /// What others do to it.
-    fn from_outside(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
+    fn outside(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let it = &self.members[who];
         if !it.is_alive() {
             return;
@@ -844,7 +844,7 @@ impl World {
             // Killed before it has written that it is there: nobody can know (README: `--absent-timeout`).
             let is_unseen = |member: usize| {
                 let (notes, lives) = (&self.members[member].notes, self.members[member].lives);
-                !notes.has_written(lives) && !(role.has_absent_timeout && notes.last_written() == 0)
+                !(notes.has_written(lives) || role.has_absent_timeout && notes.last_written() == 0)
             };
             let serves_on = it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
             // It waits for one that does so.
