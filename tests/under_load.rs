@@ -169,7 +169,7 @@ fn quiet(pid: Pid) {
 fn many_pods_at_once_keep_their_order_and_their_codes() {
     let count = scaled(40, 200);
     let folder = Folder::new();
-    let code = |number: usize| if number % 3 == 0 { 3 } else { 0 };
+    let code = |number: usize| if number.is_multiple_of(3) { 3 } else { 0 };
     let pod = |number: usize| {
         let dir = folder.text(&number.to_string());
         fs::create_dir(&dir).unwrap();

@@ -81,6 +81,8 @@ impl Traced {
         let follower = thread::spawn(move || {
             let mut command = Command::new("sh");
             super::without_own_variables(&mut command);
+            // It is waited for by its pid, with all the others.
+            #[allow(clippy::zombie_processes)]
             let mut child = command
                 .args(["-c", "read -r go && exec \"$@\" </dev/null", "sh"])
                 .args(&words)
