@@ -349,7 +349,12 @@ fn a_meshs_proxy_comes_before_the_job_and_is_asked_to_quit_after_it() {
 fn a_meshs_proxy_that_is_never_ready_fails_the_job_with_124_and_is_asked_to_quit() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "--after never");
-        let Some(played) = manifest.shortened(SHORT_GATE).play(&[proxy, report(&ends(0))]) else { return };
+        // Time enough for the proxy to come: it is the last of the list, and one that refuses connections is taken to be gone.
+        let Some(played) =
+            manifest.shortened(&[("--after-timeout=60s", "--after-timeout=3s")]).play(&[proxy, report(&ends(0))])
+        else {
+            return;
+        };
         played.ends_as(Phase::Failed, &[("report", &[124]), (its.1, &[0])]);
         played.never_happened("report up").happened(&["proxy up", "proxy quit", "proxy ended"]);
     }
@@ -376,6 +381,7 @@ fn nobody_asks_a_meshs_proxy_when_the_job_is_killed_with_its_container() {
         played.comes("report up");
         played.life("report").kill();
         played.life("report").code(137);
+        played.life(its.1);
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(played.phase(), Phase::Running, "{played}");
         played.never_happened("proxy quit");

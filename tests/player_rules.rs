@@ -176,7 +176,7 @@ fn a_startup_probe_that_fails_so_often_stops_its_container() {
 
 #[test]
 fn a_startup_probe_is_killed_when_its_time_is_over_and_that_is_a_failure() {
-    let command = "[sh, -c, 'note asked; test -e /test/go || exec sleep 100']";
+    let command = "[sh, -c, 'note asked; test -e /test/go || exec tail -f /dev/null']";
     let probe = format!(
         "startupProbe: {{exec: {{command: {command}}}, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 9}}"
     );
@@ -185,7 +185,7 @@ fn a_startup_probe_is_killed_when_its_time_is_over_and_that_is_a_failure() {
     );
     let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
     let life = played.life("a");
-    let first = life.process("sleep");
+    let first = life.process("tail");
     played.comes_again("asked", 2);
     assert!(
         life.processes().iter().all(|process| process.pid != first.pid || process.state == 'Z'),
@@ -263,6 +263,8 @@ fn policies_restart_what_they_say() {
             return;
         };
         played.comes("a up");
+        // What a program notes may be there before the kubelet knows that its container runs.
+        played.life("a");
         played.life("main").code(code);
         if restarts {
             played.nth_life("main", 1);
@@ -282,6 +284,7 @@ fn a_pod_whose_main_containers_are_done_ends_its_native_sidecars_in_reverse() {
         played.comes("a up");
         played.comes("b up");
         played.comes("main up");
+        played.life("main");
         assert_eq!(played.phase(), Phase::Running, "{played}");
         played.allow("end-main");
         // Their codes do not count.
