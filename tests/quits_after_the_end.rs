@@ -282,16 +282,30 @@ fn the_end_is_published_before_others_are_asked() {
         let place = ["--dir", &its, "--allow-plain-dir"];
         let status = podgate(["status", "--json"].iter().chain(&place)).run();
         let gone = podgate(["check", "gone:main"].iter().chain(&place)).run();
-        sees.lock().unwrap().extend([status, gone]);
+        // CMD has ended; the member itself is at its quits, and holds its lock.
+        let quit = podgate(["quit", "--timeout", "200ms", "member:main"].iter().chain(&place)).run();
+        sees.lock().unwrap().extend([status, gone, quit]);
     });
     let place =
         ["--name", "main", "--dir", &dir, "--allow-plain-dir", "--attempt-timeout", "20s", "--quit-timeout", "25s"];
     run(&[&NEVER[..], &place, &["--quit", &sidecar.url()]].concat(), "exit 9").code(9);
     let seen = seen.lock().unwrap();
-    let [status, gone] = seen.as_slice() else { panic!("asked {} times", sidecar.asked()) };
+    let [status, gone, quit] = seen.as_slice() else { panic!("asked {} times", sidecar.asked()) };
     assert!(status.code(0).stdout.contains("\"name\":\"main\",\"state\":\"exited\""), "{status}");
     assert!(status.stdout.contains("\"exit_code\":9,\"alive\":false"), "{status}");
     gone.code(0);
+    quit.code(1).says("still alive");
+}
+
+#[test]
+fn a_failed_quit_leaves_the_termination_message_alone() {
+    let folder = Folder::new();
+    let (path, heedless) = (folder.text("termination"), Server::status(200));
+    let options =
+        ["--termination-log", &path, "--quit-timeout", "200ms", "--quit", &heedless.url("/quit")].map(str::to_owned);
+    let options: Vec<&str> = NEVER.into_iter().chain(options.iter().map(String::as_str)).collect();
+    run(&options, &format!("echo 'no config' >{path}; exit 3")).code(3).says("still accepts connections");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "no config\n");
 }
 
 #[test]

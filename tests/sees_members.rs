@@ -517,10 +517,23 @@ fn without_members_nobody_waits_for_one() {
         podgate_in(&o, "wait ready:a gone:b").code(0).says("PODGATE_DISABLE is set").within(LONG);
         podgate_in(&o, "wait ready:a -- echo started").code(0).prints("started\n");
         podgate_in(&o, "quit member:a").code(0).says("PODGATE_DISABLE is set").within(LONG);
+        podgate_in(&o, "check ready:a").code(0).says("PODGATE_DISABLE is set").within(LONG);
     }
     // Only members are: the other checks count.
     let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", "members"));
     podgate_in(&o, "wait --timeout 100ms ready:a file:///no").code(124).says("file:///no");
+}
+
+#[test]
+fn who_may_not_look_sees_no_death() {
+    let Some(pod) = Pod::with_volume("size=4m,mode=0700") else { return };
+    let alive = pod.start(&run("m", "", &server(0)));
+    alive.prints("up");
+    comes(&pod, "m", "ready");
+    let stranger = pod.start(&onlooker("o").user(65534, 65534));
+    podgate_in(&stranger, "wait --timeout 300ms gone:m").code(124).says("cannot be looked at");
+    podgate_in(&stranger, "quit --timeout 300ms member:m").code(1);
+    podgate_in(&stranger, "status").code(125).says("cannot list");
 }
 
 #[test]

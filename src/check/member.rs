@@ -91,7 +91,7 @@ fn ended(end: End) -> String {
 
 /// What to say of a name that was never seen: it may be a wrong one.
 fn absent(volume: &Volume) -> String {
-    let names = volume.names();
+    let names = volume.names().unwrap_or_default();
     let seen: Vec<&str> = names.iter().take(NAMED).map(Name::as_str).collect();
     let more = if names.len() > NAMED { ", …" } else { "" };
     match seen.as_slice() {

@@ -14,6 +14,10 @@ use std::rc::Rc;
 /// Runs the command.
 pub(super) fn run(settings: Settings, volume: Option<Rc<Volume>>, report: &mut Report, signals: &Signals) -> Exit {
     let Settings { checks, gate, ask, .. } = settings;
+    // `PODGATE_DISABLE` has taken all of them away, and said so: there is nothing that could fail.
+    if checks.is_empty() {
+        return Exit::Passed;
+    }
     let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
     let mut driver = Driver::new(&checks, gate, &ask, Tells::Nothing, &around, report);
     let answer = driver.run(signals, report);

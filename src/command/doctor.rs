@@ -66,6 +66,11 @@ pub(super) fn run(place: &Place, budget: Result<(Duration, Duration), Stop>) -> 
     }
     match replaceable(place.dir.as_deref()) {
         Some(why) => findings.wrong(format!("binary: {why}")),
+        None if fs::read_link(MYSELF).is_err() => {
+            findings.note(format!(
+                "binary: where it lies cannot be seen without {MYSELF}; see that a neighbour cannot replace it"
+            ));
+        }
         None => findings.fine(format!("binary: {} cannot be replaced from here", own_path().display())),
     }
     let is_wrong = findings.0.iter().any(|(verdict, _)| *verdict == Verdict::Wrong);
@@ -189,9 +194,11 @@ fn look_at_process(findings: &mut Findings) {
     }
 }
 
+const MYSELF: &str = "/proc/self/exe";
+
 /// This binary, whatever it is called.
 fn own_path() -> PathBuf {
-    fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/proc/self/exe"))
+    fs::read_link(MYSELF).unwrap_or_else(|_| PathBuf::from(MYSELF))
 }
 
 /// Can a neighbour replace this binary? It can where it lies on a volume that is mounted writable here: what this container may write,

@@ -4,7 +4,7 @@ use super::{Failed, open_volume};
 use crate::core::check::Server;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
-use crate::core::member::{Name, Sighting};
+use crate::core::member::{Name, Sighting, sight};
 use crate::event_loop::{self, Interest};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
@@ -74,9 +74,10 @@ pub(super) fn ask(
         .collect();
     loop {
         for news in quits.proceed() {
-            if news.is_failure { report.failure(&line(&news)) } else { report.line(&line(&news)) }
+            // After `run`'s CMD it is told, and is no failure of this container: the termination message is CMD's, or the gate's.
+            if news.is_failure && kept.is_none() { report.failure(&line(&news)) } else { report.line(&line(&news)) }
         }
-        members.iter_mut().for_each(|member| member.proceed(report));
+        members.iter_mut().for_each(|member| member.proceed(report, kept));
         if quits.is_over() && members.iter().all(|member| member.is_gone.is_some()) {
             let all = quits.are_gone() && members.iter().all(|member| member.is_gone == Some(true));
             return if all { Exit::Passed } else { Exit::NotPassed };
@@ -128,24 +129,27 @@ impl Member {
         }
     }
 
-    fn proceed(&mut self, report: &mut Report) {
+    fn proceed(&mut self, report: &mut Report, kept: Option<Exit>) {
         if self.is_gone.is_some() {
             return;
         }
         let took = self.start.elapsed();
-        let sighting = self.volume.sight(&self.name);
+        let found = self.volume.look(&self.name);
+        let sighting = found.as_ref().map(|found| sight(found, self.volume.host()));
+        let is_held = found.as_ref().is_some_and(|found| found.is_held);
         let asked = self.request.as_ref().map(|(id, _)| *id);
         match (sighting, asked) {
-            // It cannot be looked at just now.
+            // It cannot be looked at just now; or it has told its end, and is not gone yet: the lock is the truth about life.
             (None, _) => {}
+            (Some(Sighting::Ended { .. }), _) if is_held => {}
             (Some(Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable), None) => {
-                self.end(true, report, "was gone already".to_owned());
+                self.end(true, report, kept, "was gone already".to_owned());
             }
             (Some(Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable), Some(_)) => {
-                self.end(true, report, format!("is gone, after {}", show(took)));
+                self.end(true, report, kept, format!("is gone, after {}", show(took)));
             }
             (Some(Sighting::Alive { id: Some(id), .. }), Some(before)) if id != before => {
-                self.end(true, report, format!("is gone, after {}, and was started anew", show(took)));
+                self.end(true, report, kept, format!("is gone, after {}, and was started anew", show(took)));
             }
             (Some(Sighting::Alive { id: Some(id), .. }), None) => match self.volume.ask(&self.name, id) {
                 Ok(request) => self.request = Some((id, request)),
@@ -153,29 +157,35 @@ impl Member {
                     let text = format!(
                         "cannot be asked: {error}; see that the volume is mounted without readOnly here, and that there is space"
                     );
-                    self.end(false, report, text);
+                    self.end(false, report, kept, text);
                 }
             },
             (Some(Sighting::Alive { .. }), _) => {}
         }
         if self.is_gone.is_none() && self.limits.all.is_some_and(|all| took >= all) {
-            let text = format!(
-                "was asked to quit, and is still alive after {}; see its log, or raise {}",
-                show(took),
-                self.limits.option
-            );
-            self.end(false, report, text);
+            let why = found.and_then(|found| found.record).and_then(Result::err);
+            let text = match (&self.request, why) {
+                (Some(_), _) | (None, None) => format!(
+                    "was asked to quit, and is still alive after {}; see its log, or raise {}",
+                    show(took),
+                    self.limits.option
+                ),
+                (None, Some(why)) => {
+                    format!("lives, and cannot be asked to quit: {:?} {why}", self.volume.record_path(&self.name))
+                }
+            };
+            self.end(false, report, kept, text);
         }
     }
 
-    fn end(&mut self, is_gone: bool, report: &mut Report, text: String) {
+    fn end(&mut self, is_gone: bool, report: &mut Report, kept: Option<Exit>, text: String) {
         self.is_gone = Some(is_gone);
         self.request = None;
         let target = format!("member:{}", self.name);
         let severity = if is_gone { Severity::Info } else { Severity::Error };
         let event = if is_gone { "gone" } else { "not_gone" };
         let line = Line::new(severity, event, format!("{target:?} {text}")).with("target", Field::Text(target));
-        if is_gone { report.line(&line) } else { report.failure(&line) }
+        if is_gone || kept.is_some() { report.line(&line) } else { report.failure(&line) }
     }
 }
 
@@ -200,7 +210,12 @@ fn watchdog(
         let text = format!(
             "gave up: the kernel does not come back from one of {names}; see whether the server of its file system is gone"
         );
-        report.failure(&Line::new(Severity::Error, "hangs", text));
+        let line = Line::new(Severity::Error, "hangs", text);
+        if kept.is_some() {
+            report.line(&line)
+        } else {
+            report.failure(&line)
+        }
         std::process::exit(exit.code().into());
     })
 }

@@ -486,7 +486,7 @@ impl<'a> Runner<'a> {
             (Some(_), true, _) => Some(SLOW),
             (None, true, _) => Some(FAST),
             // Only a request may come, and nobody would tell.
-            (None, false, Some(_)) => Some(SLOW),
+            (None, false, Some(_)) => Some(FAST),
             (Some(_) | None, false, _) => None,
         };
         self.poll = pause.and_then(|pause| Instant::now().checked_add(pause));
@@ -777,7 +777,7 @@ impl<'a> Runner<'a> {
     /// Who is on the volume.
     fn seen(&self) -> String {
         let own = self.own.as_ref().map(|own| &own.record().name);
-        let names = self.around.volume.as_ref().map(|volume| volume.names()).unwrap_or_default();
+        let names = self.around.volume.as_ref().map(|volume| volume.names().unwrap_or_default()).unwrap_or_default();
         let others: Vec<&str> = names.iter().filter(|name| Some(*name) != own).take(NAMED).map(Name::as_str).collect();
         if others.is_empty() {
             "nobody else was seen here".to_owned()

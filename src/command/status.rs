@@ -30,7 +30,14 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
             return Exit::Own;
         }
     };
-    let rows = rows(&volume);
+    let rows = match rows(&volume) {
+        Ok(rows) => rows,
+        Err(error) => {
+            let text = format!("cannot list {:?}: {error}; see that this user may read it", volume.path());
+            report.line(&Line::new(Severity::Error, "volume", text));
+            return Exit::Own;
+        }
+    };
     for error in rows.iter().filter_map(|row| row.error.as_ref()) {
         report.line(&Line::new(Severity::Error, "record", error.clone()));
     }
@@ -42,10 +49,10 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
 
 /// The same for `GET /status`.
 pub(super) fn json(volume: &Volume) -> String {
-    json_of(&rows(volume))
+    json_of(&rows(volume).unwrap_or_default())
 }
 
-fn rows(volume: &Volume) -> Vec<Row> {
+fn rows(volume: &Volume) -> std::io::Result<Vec<Row>> {
     let row = |name: Name| match volume.look(&name) {
         Some(found) => row(volume, name, &found),
         None => {
@@ -54,7 +61,7 @@ fn rows(volume: &Volume) -> Vec<Row> {
             Row { name, state: "unknown", incarnation, since, exit_code, is_alive: false, error }
         }
     };
-    volume.names().into_iter().map(row).collect()
+    Ok(volume.names()?.into_iter().map(row).collect())
 }
 
 fn row(volume: &Volume, name: Name, found: &Found) -> Row {

@@ -47,7 +47,7 @@ pub(crate) struct Failure {
 }
 
 /// Stands for an incarnation that nobody knows the number of. A random one is hardly ever 0.
-const NAMELESS: u64 = 0;
+pub(crate) const NAMELESS: u64 = 0;
 /// The exit code of a container that was killed (128 + SIGKILL).
 const KILLED: u8 = 137;
 
@@ -141,7 +141,8 @@ pub(crate) fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64
             Answer::Failed(failure) => failures.push(failure),
         }
     }
-    let is_new = failures.iter().any(|failure| !acted.contains(&failure.id));
+    // Those that nobody knows the number of are all called the same: each is a new one.
+    let is_new = failures.iter().any(|failure| failure.id == NAMELESS || !acted.contains(&failure.id));
     (count > 0 && (failures.is_empty() || is_new)).then_some(Completion { failures })
 }
 
@@ -170,6 +171,12 @@ mod tests {
         let mut watched = Watched::new();
         watched.see(at(100), ended(end));
         watched.answer(at(100 + after), policy, LINGER)
+    }
+
+    #[test]
+    fn one_without_a_number_is_new_each_time() {
+        let failure = Answer::Failed(Failure { id: super::NAMELESS, code: 137, passes_on: true });
+        assert!(completion([failure], &[super::NAMELESS]).is_some());
     }
 
     #[test]

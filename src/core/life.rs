@@ -436,7 +436,8 @@ impl Life {
     }
 
     fn done(&mut self, completion: Completion, actions: &mut Vec<Action>) {
-        let ids: Vec<u64> = completion.failures.iter().map(|failure| failure.id).collect();
+        let ids = completion.failures.iter().map(|failure| failure.id);
+        let ids: Vec<u64> = ids.filter(|id| *id != done::NAMELESS).collect();
         if !ids.is_empty() {
             actions.push(Action::Remember(ids));
         }

@@ -16,11 +16,14 @@ pub(crate) mod watch;
 
 pub(crate) use own::{Own, Refusal, Statement};
 
-use crate::core::member::{Found, Name, Sighting, sight};
+use crate::core::member::{Found, Name};
+#[cfg(test)]
+use crate::core::member::{Sighting, sight};
 use crate::core::record::{LONGEST, Record, Unreadable};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
+use nix::sys::stat::Mode;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -130,13 +133,17 @@ impl Volume {
     }
 
     /// What `look` means here.
+    #[cfg(test)]
     pub(crate) fn sight(&self, name: &Name) -> Option<Sighting> {
         self.look(name).map(|found| sight(&found, &self.host))
     }
 
     /// Every name that has a record or a lock here.
-    pub(crate) fn names(&self) -> Vec<Name> {
-        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
+    ///
+    /// # Errors
+    /// The volume cannot be read.
+    pub(crate) fn names(&self) -> io::Result<Vec<Name>> {
+        let entries = fs::read_dir(&self.path)?;
         let name = |file: &OsStr| {
             let (name, kind) = file.to_str()?.split_once('.')?;
             if matches!(kind, "record" | "lock") { Name::parse(name).ok() } else { None }
@@ -144,7 +151,7 @@ impl Volume {
         let mut names: Vec<Name> = entries.flatten().filter_map(|entry| name(&entry.file_name())).collect();
         names.sort_unstable();
         names.dedup();
-        names
+        Ok(names)
     }
 
     fn record(&self, name: &Name) -> Option<Result<Record, Unreadable>> {
@@ -234,15 +241,13 @@ enum Hold {
 /// Does somebody hold it exclusively? Only who may write the file can, so a neighbour who may only read cannot seem alive.
 ///
 /// # Errors
-/// One cannot look. What is not there, may not be read or is no regular file is no member's lock, and free.
+/// One cannot look. What is not there or is no regular file is no member's lock, and free.
 fn hold(path: &Path) -> Result<Hold, Errno> {
     let file = match open_read(path) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(Hold::Free),
-        // A device or a socket in its place, a link, a folder in the place of the volume, another user's file.
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENXIO | Errno::ELOOP | Errno::EACCES | Errno::EPERM) => {
-            return Ok(Hold::Free);
-        }
+        // A device or a socket in its place, a link, a folder in the place of the volume.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENXIO | Errno::ELOOP) => return Ok(Hold::Free),
         Err(errno) => return Err(errno),
     };
     let mut asked = lock(libc::F_RDLCK);
@@ -266,13 +271,18 @@ fn random() -> u64 {
 /// Is `path` on the same mount as `/`? `None` where the kernel does not tell. By mount id (proc(5), fdinfo), because a volume may be a
 /// directory of the same device.
 pub(crate) fn is_plain(path: &Path) -> Option<bool> {
-    Some(mount_id(path)? == mount_id(Path::new("/"))?)
+    let root = Path::new("/");
+    match (mount_id(path), mount_id(root)) {
+        (Some(own), Some(root)) => Some(own == root),
+        // Without /proc. A volume has another device than the container's own root file system, which is an overlay.
+        (_, _) => Some(fs::metadata(path).ok()?.dev() == fs::metadata(root).ok()?.dev()),
+    }
 }
 
 /// Which mount a path is on.
 pub(crate) fn mount_id(path: &Path) -> Option<u64> {
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).ok()?;
+    // Not by std: it takes O_PATH away, which musl counts as a part of O_ACCMODE, and then a right to read is needed.
+    let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
     line.trim().parse().ok()
