@@ -182,7 +182,8 @@ fn many_pods_at_once_keep_their_order_and_their_codes() {
             Program::start(&mut command)
         };
         let sidecar = format!(
-            "trap 'echo stop >>{dir}/log; exit 0' TERM; echo begin >>{dir}/log; : >{dir}/is-ready; sleep 1000 & wait"
+            "trap 'echo stop >>{dir}/log; kill $!; exit 0' TERM; sleep 1000 &\n\
+             echo begin >>{dir}/log; : >{dir}/is-ready; wait"
         );
         let main = format!("echo main >>{dir}/log; sleep 0.2; echo end >>{dir}/log; exit {}", code(number));
         let sidecar = start(&["--name", "sidecar", "--until", "main", "--ready", &ready], &sidecar);
