@@ -1,7 +1,8 @@
 //! What must be so in every world, said from outside: by what the containers are at, not by what podgate has seen of it.
 
 use super::Pod;
-use super::world::{Cmd, Hold, KILLED, Member, Phase, World, id};
+use super::member::{Cmd, Hold, KILLED, Member, Phase, id};
+use super::world::World;
 use crate::core::life::{Cause, Event};
 use crate::core::member::{End, Policy, Sighting, Stage};
 
@@ -113,7 +114,7 @@ impl World {
             Some(Cause::NeedLost(relation)) => {
                 let (need, _) = pod.roles[who].relations[relation];
                 let other = &self.members[need];
-                let is_the_same = other.lives == it.notes.needed[relation] && matches!(other.phase, Phase::Lives);
+                let is_the_same = id(need, other.lives) == it.notes.needed[relation] && other.phase == Phase::Lives;
                 match is_the_same {
                     true => Err(format!("{} is taken for lost, and lives", Self::name(pod, need))),
                     false => Ok(Why::NeedLost),
@@ -200,7 +201,7 @@ impl World {
         for (relation, (need, _)) in pod.roles[who].relations.iter().enumerate().filter(|(_, (_, its))| its.needs) {
             let other = &self.members[*need];
             let is_its = other.record.is_some_and(|it| it.id == id(*need, other.lives) && it.stage == Stage::Ready);
-            let is_another = pod.is_eager && other.lives != it.notes.needed[relation];
+            let is_another = pod.is_eager && id(*need, other.lives) != it.notes.needed[relation];
             if !is_its && !is_another {
                 let name = Self::name(pod, *need);
                 self.wrong = Some(format!("CMD is started, and {name}, which it needs, is not ready"));

@@ -4,7 +4,8 @@
 //! members.
 
 use super::Pod;
-use super::world::{Fate, Member, World};
+use super::member::Member;
+use super::world::{Fate, World};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;

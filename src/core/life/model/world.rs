@@ -1,15 +1,13 @@
-//! The world of a model: what is on the volume, what the containers are at, and every step that may come next.
+//! The world of a model: its members, what may still happen to them, and every step that may come next.
 
-use super::judge::{Truth, Why};
-use super::{Flaw, Pod, Role};
+use super::judge::Truth;
+use super::member::{Cmd, Hold, KILLED, LIVES, Machine, Member, Phase, Purpose, Written, id};
+use super::{Flaw, Pod};
 use crate::core::done::Answer;
 use crate::core::life::{Action, Event, Life, Relation, Spec, State};
 use crate::core::member::{End, Found, Name, Policy, Sighting, Stage, sight};
 use crate::core::record::{Record, Times};
 use crate::core::time::Time;
-use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
-use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,141 +16,7 @@ const GRACE: Duration = Duration::from_secs(30);
 const MARGIN: Duration = Duration::from_secs(5);
 /// When `--absent-timeout` is over. Before `LINGER`, so that a tick then tells of nothing else.
 const ABSENT: Duration = Duration::from_millis(500);
-/// To how many others a member is related at most.
-const MOST: usize = 2;
-/// How often a container is started at most.
-pub(super) const LIVES: u8 = 2;
 const HOST: &str = "pod";
-/// 128 + SIGKILL.
-pub(super) const KILLED: u8 = 137;
-
-/// Who holds a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Hold {
-    Free,
-    Whole,
-    First,
-}
-
-/// What a record says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Written {
-    pub(super) id: u64,
-    pub(super) stage: Stage,
-    pub(super) exit: Option<u8>,
-    pub(super) policy: Option<Policy>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Phase {
-    /// To be started.
-    Down,
-    TakesLock,
-    WritesRecord,
-    NarrowsLock,
-    /// Of `join` only: the hook tells that its container runs.
-    Tells,
-    Lives,
-    /// Its end is published.
-    Exits(u8),
-    /// It was killed: the lock is free already, the rest is not dead yet.
-    Dies(u8),
-    /// It will not be started again.
-    Over,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Cmd {
-    None,
-    Runs,
-    Told,
-    Dead,
-}
-
-/// What a look is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Purpose {
-    /// Something has changed.
-    Change,
-    /// A stop signal: who lives now?
-    Stop,
-    /// The gate's own: is what is needed ready?
-    Gate,
-    /// The gate has opened: what does the life have to know before CMD starts?
-    Start,
-}
-
-/// A look: at whom, and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Look {
-    purpose: Purpose,
-    /// Relations that are still to be looked at, the present one first.
-    rest: Range<usize>,
-    seen: [Option<Sighting>; MOST],
-    first: Option<Option<Written>>,
-    hold: Option<(Hold, Truth)>,
-}
-
-/// The machine, hashed by what changes in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Machine(pub(super) Rc<Life>);
-
-impl Hash for Machine {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let life = &self.0;
-        (life.state, &life.members, &life.cause, &life.needed, life.is_ready).hash(hasher);
-    }
-}
-
-/// A member: its files, which outlive its container, and its container.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Member {
-    pub(super) hold: Hold,
-    pub(super) record: Option<Written>,
-    memory: Vec<u64>,
-    /// How often it was started.
-    pub(super) lives: u8,
-    pub(super) phase: Phase,
-    pub(super) cmd: Cmd,
-    pub(super) life: Option<Machine>,
-    /// Did it begin: is its gate at work, or was there none?
-    has_begun: bool,
-    look: Option<Look>,
-    events: VecDeque<Event>,
-    todo: VecDeque<Action>,
-    /// Which relations have changed since they were looked at, and since the gate looked at them.
-    pub(super) changed: [bool; MOST],
-    gate_changed: [bool; MOST],
-    is_signalled: bool,
-    is_asked: bool,
-    /// CMD's end that was not taken in yet.
-    ended: Option<u8>,
-    /// What the judge has to know.
-    pub(super) notes: Notes,
-}
-
-/// What no podgate knows: for the judge only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Notes {
-    /// Which of its lives have written a record.
-    pub(super) wrote: [bool; LIVES as usize + 1],
-    /// With which code each of its lives has published its end.
-    pub(super) codes: [Option<u8>; LIVES as usize + 1],
-    /// On which failures it has acted, and remembers it.
-    pub(super) acted: Vec<u64>,
-    /// How often this incarnation was told to stop, and whether it was asked to quit.
-    pub(super) stops: u8,
-    pub(super) was_asked: bool,
-    pub(super) is_out_of_grace: bool,
-    pub(super) was_ready: bool,
-    /// The first cause of its end, and CMD's code.
-    pub(super) why: Option<Why>,
-    pub(super) cmd_code: Option<u8>,
-    /// Who lived when it looked last.
-    pub(super) saw_alive: [bool; MOST],
-    /// In which of its lives the gate saw each need ready.
-    pub(super) needed: [u8; MOST],
-}
 
 /// What may still happen, and what has happened to the pod as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,132 +49,8 @@ pub(super) struct Step {
 /// Adds a step: what it is, whether it happens in the end, and what it does.
 type Add<'a> = dyn FnMut(&'static str, bool, &dyn Fn(&mut World)) + 'a;
 
-pub(super) fn id(who: usize, life: u8) -> u64 {
-    u64::try_from(who).expect("small") * 16 + u64::from(life) + 16
-}
-
-impl Member {
-    fn new() -> Self {
-        Self {
-            hold: Hold::Free,
-            record: None,
-            memory: Vec::new(),
-            lives: 0,
-            phase: Phase::Down,
-            cmd: Cmd::None,
-            life: None,
-            has_begun: false,
-            look: None,
-            events: VecDeque::new(),
-            todo: VecDeque::new(),
-            changed: [false; MOST],
-            gate_changed: [false; MOST],
-            is_signalled: false,
-            is_asked: false,
-            ended: None,
-            notes: Notes {
-                wrote: [false; LIVES as usize + 1],
-                codes: [None; LIVES as usize + 1],
-                acted: Vec::new(),
-                stops: 0,
-                was_asked: false,
-                is_out_of_grace: false,
-                was_ready: false,
-                why: None,
-                cmd_code: None,
-                saw_alive: [false; MOST],
-                needed: [0; MOST],
-            },
-        }
-    }
-
-    /// The same files, and a container that has nothing yet.
-    fn renewed(&self, phase: Phase) -> Self {
-        let new = Self::new();
-        let notes =
-            Notes { wrote: self.notes.wrote, codes: self.notes.codes, acted: self.notes.acted.clone(), ..new.notes };
-        Self {
-            hold: self.hold,
-            record: self.record,
-            memory: self.memory.clone(),
-            lives: self.lives,
-            phase,
-            notes,
-            ..new
-        }
-    }
-
-    pub(super) fn is_alive(&self) -> bool {
-        !matches!(self.phase, Phase::Down | Phase::Over | Phase::Dies(_))
-    }
-
-    pub(super) fn has_living_cmd(&self) -> bool {
-        matches!(self.cmd, Cmd::Runs | Cmd::Told)
-    }
-
-    fn is_idle(&self) -> bool {
-        self.phase == Phase::Lives && self.look.is_none() && self.events.is_empty() && self.todo.is_empty()
-    }
-
-    fn is_deciding(&self) -> bool {
-        self.phase == Phase::Lives && self.look.is_none() && self.todo.is_empty() && !self.events.is_empty()
-    }
-
-    fn begin_look(&mut self, rest: Range<usize>, purpose: Purpose) {
-        self.look = Some(Look { purpose, rest, seen: [None; MOST], first: None, hold: None });
-        self.end_empty_look();
-    }
-
-    /// Its gate is open; a signal that is there is taken first.
-    fn open(&mut self, pod: &Pod) {
-        if pod.flaw != Flaw::StartsAllTheSame && std::mem::take(&mut self.is_signalled) {
-            self.events.push_back(Event::Stop);
-        }
-        self.events.push_back(Event::Opened);
-    }
-
-    /// A look at nobody is over.
-    fn end_empty_look(&mut self) {
-        if let Some(look) = self.look.take_if(|look| look.rest.is_empty())
-            && look.purpose == Purpose::Stop
-        {
-            self.events.push_back(Event::Stop);
-        }
-    }
-}
-
-impl Notes {
-    pub(super) fn has_written(&self, life: u8) -> bool {
-        self.wrote[usize::from(life)]
-    }
-
-    /// The last of its lives that has written a record, or 0.
-    pub(super) fn last_written(&self) -> u8 {
-        (1..=LIVES).rev().find(|life| self.has_written(*life)).unwrap_or(0)
-    }
-}
-
-impl Role {
-    fn untils(&self) -> impl Iterator<Item = usize> {
-        self.relations.iter().filter(|(_, relation)| relation.until).map(|(member, _)| *member)
-    }
-
-    fn needs(&self) -> impl Iterator<Item = usize> {
-        self.relations.iter().enumerate().filter(|(_, (_, relation))| relation.needs).map(|(at, _)| at)
-    }
-
-    fn has_needs(&self) -> bool {
-        self.needs().next().is_some()
-    }
-
-    pub(super) fn serves(&self) -> bool {
-        self.relations.iter().any(|(_, relation)| relation.until || relation.outlives)
-    }
-}
-
 impl World {
     pub(super) fn new(pod: &Pod) -> Self {
-        let member = |_: &Role| Rc::new(Member::new());
         let fate = Fate {
             kills: pod.kills,
             probes: pod.probes,
@@ -319,7 +59,7 @@ impl World {
             is_deleted: false,
             is_given_up: false,
         };
-        Self { members: pod.roles.iter().map(member).collect(), fate, wrong: None }
+        Self { members: pod.roles.iter().map(|_| Rc::new(Member::new())).collect(), fate, wrong: None }
     }
 
     pub(super) fn of(&mut self, who: usize) -> &mut Member {
@@ -338,7 +78,7 @@ impl World {
             };
             self.of_container(who, pod, &mut add);
             self.of_cmd(who, pod, &mut add);
-            self.outside(who, pod, &mut add);
+            self.of_others(who, pod, &mut add);
         }
         if !self.fate.is_deleted && (pod.may_be_deleted || self.fate.is_given_up) {
             let mut world = self.clone();
@@ -541,7 +281,7 @@ impl World {
     }
 
     /// What others do to it.
-    fn outside(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
+    fn of_others(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let it = &self.members[who];
         if !it.is_alive() {
             return;
@@ -583,31 +323,24 @@ impl World {
     /// The kubelet takes longer than anybody's turn, unless the pod is one where it may not.
     fn may_restart(&self, who: usize, pod: &Pod) -> bool {
         let has_seen_all = |(other, it): (usize, &Rc<Member>)| {
-            let flags = it.changed.iter().zip(&it.gate_changed);
-            let mut relations = pod.roles[other].relations.iter().zip(flags);
-            let is_news = |changed: bool, at_gate: bool| changed || (at_gate && it.cmd == Cmd::None);
-            let knows =
-                |((member, _), (a, b)): (&(usize, Relation), (&bool, &bool))| *member != who || !is_news(*a, *b);
-            it.phase != Phase::Lives || (it.is_idle() && relations.all(knows))
+            let is_at_gate = it.cmd == Cmd::None;
+            let is_news = |relation: usize| it.changed[relation] || (is_at_gate && it.gate_changed[relation]);
+            it.phase != Phase::Lives || (it.is_idle() && !pod.roles[other].relations_to(who).any(is_news))
         };
         self.members[who].lives == 0 || pod.is_eager || self.members.iter().enumerate().all(has_seen_all)
     }
 
     /// Something of this member has changed on the volume.
     fn has_changed(&mut self, who: usize, pod: &Pod) {
-        for (other, role) in pod.roles.iter().enumerate().filter(|(_, role)| !role.relations.is_empty()) {
-            let it = &self.members[other];
-            if it.phase != Phase::Lives {
-                continue;
-            }
-            let is_at_gate = it.cmd == Cmd::None;
-            for (relation, (member, its)) in role.relations.iter().enumerate().filter(|(_, (member, _))| *member == who)
-            {
-                let _ = member;
-                if !self.members[other].changed[relation] {
+        for (other, role) in pod.roles.iter().enumerate() {
+            for relation in role.relations_to(who) {
+                let it = &self.members[other];
+                if it.phase == Phase::Lives && !it.changed[relation] {
                     self.of(other).changed[relation] = true;
                 }
-                if its.needs && is_at_gate && !self.members[other].gate_changed[relation] {
+                let it = &self.members[other];
+                let is_at_gate = it.phase == Phase::Lives && it.cmd == Cmd::None;
+                if is_at_gate && role.relations[relation].1.needs && !it.gate_changed[relation] {
                     self.of(other).gate_changed[relation] = true;
                 }
             }
@@ -690,7 +423,7 @@ impl World {
         let is_absent_done = pod.flaw == Flaw::AbsentIsDone && sighting == Sighting::Absent;
         let sighting =
             if is_absent_done { Sighting::Ended { id: 1, end: End::Code(0), policy: None } } else { sighting };
-        let (is_alive, lives) = (self.members[member].hold != Hold::Free, self.members[member].lives);
+        let is_alive = self.members[member].hold != Hold::Free;
         let it = self.of(who);
         it.notes.saw_alive[relation] = is_alive && sighting.is_alive();
         let Some(mut look) = it.look.take() else { return };
@@ -714,8 +447,8 @@ impl World {
             }
             // One need is enough for these pods: with several, each would have to pass once.
             Purpose::Gate => {
-                if matches!(sighting, Sighting::Alive { stage: Some(Stage::Ready), .. }) {
-                    it.notes.needed[relation] = lives;
+                if let Sighting::Alive { id: Some(id), stage: Some(Stage::Ready) } = sighting {
+                    it.notes.needed[relation] = id;
                     if pod.flaw == Flaw::GateLooksAlone {
                         it.open(pod);
                     } else {
@@ -844,7 +577,8 @@ impl World {
             // Killed before it has written that it is there: nobody can know (README: `--absent-timeout`).
             let is_unseen = |member: usize| {
                 let (notes, lives) = (&self.members[member].notes, self.members[member].lives);
-                !(notes.has_written(lives) || role.has_absent_timeout && notes.last_written() == 0)
+                let is_given_up = role.has_absent_timeout && notes.last_written() == 0;
+                !notes.has_written(lives) && !is_given_up
             };
             let serves_on = it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
             // It waits for one that does so.

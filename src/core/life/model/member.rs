@@ -1,0 +1,273 @@
+//! A member of a model: what its files say, and what its container is at.
+
+use super::judge::{Truth, Why};
+use super::{Flaw, Pod, Role};
+use crate::core::life::{Action, Event, Life};
+use crate::core::member::{Policy, Sighting, Stage};
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// To how many others a member is related at most.
+const MOST: usize = 2;
+/// How often a container is started at most.
+pub(super) const LIVES: u8 = 2;
+/// 128 + SIGKILL.
+pub(super) const KILLED: u8 = 137;
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Hold {
+    Free,
+    Whole,
+    First,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Written {
+    pub(super) id: u64,
+    pub(super) stage: Stage,
+    pub(super) exit: Option<u8>,
+    pub(super) policy: Option<Policy>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    /// To be started.
+    Down,
+    TakesLock,
+    WritesRecord,
+    NarrowsLock,
+    /// Of `join` only: the hook tells that its container runs.
+    Tells,
+    Lives,
+    /// Its end is published.
+    Exits(u8),
+    /// It was killed: the lock is free already, the rest is not dead yet.
+    Dies(u8),
+    /// It will not be started again.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Cmd {
+    None,
+    Runs,
+    Told,
+    Dead,
+}
+
+/// What a look is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    /// Something has changed.
+    Change,
+    /// A stop signal: who lives now?
+    Stop,
+    /// The gate's own: is what is needed ready?
+    Gate,
+    /// The gate has opened: what does the life have to know before CMD starts?
+    Start,
+}
+
+/// A look: at whom, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Look {
+    pub(super) purpose: Purpose,
+    /// Relations that are still to be looked at, the present one first.
+    pub(super) rest: Range<usize>,
+    pub(super) seen: [Option<Sighting>; MOST],
+    pub(super) first: Option<Option<Written>>,
+    pub(super) hold: Option<(Hold, Truth)>,
+}
+
+/// The machine, hashed by what changes in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Machine(pub(super) Rc<Life>);
+
+impl Hash for Machine {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let life = &self.0;
+        (life.state, &life.members, &life.cause, &life.needed, life.is_ready).hash(hasher);
+    }
+}
+
+/// A member: its files, which outlive its container, and its container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    pub(super) hold: Hold,
+    pub(super) record: Option<Written>,
+    pub(super) memory: Vec<u64>,
+    /// How often it was started.
+    pub(super) lives: u8,
+    pub(super) phase: Phase,
+    pub(super) cmd: Cmd,
+    pub(super) life: Option<Machine>,
+    /// Did it begin: is its gate at work, or was there none?
+    pub(super) has_begun: bool,
+    pub(super) look: Option<Look>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) todo: VecDeque<Action>,
+    /// Which relations have changed since they were looked at, and since the gate looked at them.
+    pub(super) changed: [bool; MOST],
+    pub(super) gate_changed: [bool; MOST],
+    pub(super) is_signalled: bool,
+    pub(super) is_asked: bool,
+    /// CMD's end that was not taken in yet.
+    pub(super) ended: Option<u8>,
+    /// What the judge has to know.
+    pub(super) notes: Notes,
+}
+
+/// What no podgate knows: for the judge only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Notes {
+    /// Which of its lives have written a record.
+    pub(super) wrote: [bool; LIVES as usize + 1],
+    /// With which code each of its lives has published its end.
+    pub(super) codes: [Option<u8>; LIVES as usize + 1],
+    /// On which failures it has acted, and remembers it.
+    pub(super) acted: Vec<u64>,
+    /// How often this incarnation was told to stop, and whether it was asked to quit.
+    pub(super) stops: u8,
+    pub(super) was_asked: bool,
+    pub(super) is_out_of_grace: bool,
+    pub(super) was_ready: bool,
+    /// The first cause of its end, and CMD's code.
+    pub(super) why: Option<Why>,
+    pub(super) cmd_code: Option<u8>,
+    /// Who lived when it looked last.
+    pub(super) saw_alive: [bool; MOST],
+    /// Which incarnation of each need the gate saw ready.
+    pub(super) needed: [u64; MOST],
+}
+
+pub(super) fn id(who: usize, life: u8) -> u64 {
+    u64::try_from(who).expect("small") * 16 + u64::from(life) + 16
+}
+
+impl Member {
+    pub(super) fn new() -> Self {
+        Self {
+            hold: Hold::Free,
+            record: None,
+            memory: Vec::new(),
+            lives: 0,
+            phase: Phase::Down,
+            cmd: Cmd::None,
+            life: None,
+            has_begun: false,
+            look: None,
+            events: VecDeque::new(),
+            todo: VecDeque::new(),
+            changed: [false; MOST],
+            gate_changed: [false; MOST],
+            is_signalled: false,
+            is_asked: false,
+            ended: None,
+            notes: Notes {
+                wrote: [false; LIVES as usize + 1],
+                codes: [None; LIVES as usize + 1],
+                acted: Vec::new(),
+                stops: 0,
+                was_asked: false,
+                is_out_of_grace: false,
+                was_ready: false,
+                why: None,
+                cmd_code: None,
+                saw_alive: [false; MOST],
+                needed: [0; MOST],
+            },
+        }
+    }
+
+    /// The same files, and a container that has nothing yet.
+    pub(super) fn renewed(&self, phase: Phase) -> Self {
+        let new = Self::new();
+        let notes =
+            Notes { wrote: self.notes.wrote, codes: self.notes.codes, acted: self.notes.acted.clone(), ..new.notes };
+        Self {
+            hold: self.hold,
+            record: self.record,
+            memory: self.memory.clone(),
+            lives: self.lives,
+            phase,
+            notes,
+            ..new
+        }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !matches!(self.phase, Phase::Down | Phase::Over | Phase::Dies(_))
+    }
+
+    pub(super) fn has_living_cmd(&self) -> bool {
+        matches!(self.cmd, Cmd::Runs | Cmd::Told)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Lives && self.look.is_none() && self.events.is_empty() && self.todo.is_empty()
+    }
+
+    pub(super) fn is_deciding(&self) -> bool {
+        self.phase == Phase::Lives && self.look.is_none() && self.todo.is_empty() && !self.events.is_empty()
+    }
+
+    pub(super) fn begin_look(&mut self, rest: Range<usize>, purpose: Purpose) {
+        self.look = Some(Look { purpose, rest, seen: [None; MOST], first: None, hold: None });
+        self.end_empty_look();
+    }
+
+    /// Its gate is open; a signal that is there is taken first.
+    pub(super) fn open(&mut self, pod: &Pod) {
+        if pod.flaw != Flaw::StartsAllTheSame && std::mem::take(&mut self.is_signalled) {
+            self.events.push_back(Event::Stop);
+        }
+        self.events.push_back(Event::Opened);
+    }
+
+    /// A look at nobody is over.
+    fn end_empty_look(&mut self) {
+        if let Some(look) = self.look.take_if(|look| look.rest.is_empty())
+            && look.purpose == Purpose::Stop
+        {
+            self.events.push_back(Event::Stop);
+        }
+    }
+}
+
+impl Notes {
+    pub(super) fn has_written(&self, life: u8) -> bool {
+        self.wrote[usize::from(life)]
+    }
+
+    /// The last of its lives that has written a record, or 0.
+    pub(super) fn last_written(&self) -> u8 {
+        (1..=LIVES).rev().find(|life| self.has_written(*life)).unwrap_or(0)
+    }
+}
+
+impl Role {
+    pub(super) fn untils(&self) -> impl Iterator<Item = usize> {
+        self.relations.iter().filter(|(_, relation)| relation.until).map(|(member, _)| *member)
+    }
+
+    pub(super) fn needs(&self) -> impl Iterator<Item = usize> {
+        self.relations.iter().enumerate().filter(|(_, (_, relation))| relation.needs).map(|(at, _)| at)
+    }
+
+    /// What this other one is to it.
+    pub(super) fn relations_to(&self, other: usize) -> impl Iterator<Item = usize> {
+        self.relations.iter().enumerate().filter(move |(_, (member, _))| *member == other).map(|(at, _)| at)
+    }
+
+    pub(super) fn has_needs(&self) -> bool {
+        self.needs().next().is_some()
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.relations.iter().any(|(_, relation)| relation.until || relation.outlives)
+    }
+}
