@@ -19,8 +19,8 @@
 //! nothing is left to be done, whatever their order: no world is come to twice, which is seen to, and nobody lives more than twice: who
 //! would have to live a third time has reached its Job's `backoffLimit`, and the pod is deleted. In the end, no sidecar may be left over.
 //!
-//! **Not here**: a record that cannot be read or written, a look that cannot be made, `--quit`, signals that are passed on, more than one need, and a joined
-//! process that dies without its container. Tests with real processes see to those.
+//! **Not here**: a record that cannot be read or written, a look that cannot be made, `--quit`, signals that are passed on, more than one
+//! need, and a joined process that dies without its container. Tests with real processes see to those.
 
 #![allow(clippy::print_stdout, reason = "the tests tell how much they have tried")]
 
