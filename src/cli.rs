@@ -125,7 +125,10 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
             return Err(Stop::Wrong(format!("unknown option {:?}; say podgate --help", format!("-{letter}"))));
         }
         Ok(Some(Arg::Long(name))) => {
-            return Err(Stop::Wrong(format!("unknown option {:?}; say podgate --help", format!("--{name}"))));
+            return Err(Stop::Wrong(format!(
+                "unknown option {:?}; say podgate --help",
+                check::redacted_refusal(&format!("--{name}"))
+            )));
         }
         Err(error) => return Err(Stop::Wrong(format!("{error}; say podgate --help"))),
     };
@@ -184,7 +187,13 @@ fn command(word: &OsString) -> Result<&'static About, Stop> {
     let shown = check::redacted_refusal(text);
     Err(Stop::Wrong(match (check::parse(text), nearest(text, names)) {
         (Ok(_), _) => {
-            format!("{shown:?} is a check, not a command; say podgate wait {shown} or podgate check {shown}")
+            // What has spaces would need quotes, and what has control characters is not for a terminal.
+            let again = if shown.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+                "CHECK"
+            } else {
+                shown.as_str()
+            };
+            format!("{shown:?} is a check, not a command; say podgate wait {again} or podgate check {again}")
         }
         (Err(_), Some(name)) => format!("{shown:?} is no command; did you mean podgate {name}?"),
         (Err(_), None) => format!("{shown:?} is no command; say podgate wait, podgate run, or podgate --help for all"),
@@ -326,7 +335,10 @@ fn unknown(about: &About, option: &str) -> Stop {
         return Stop::Wrong(format!("{option:?} is no option, and no value is negative; say 30s or 3"));
     }
     let name = about.command.name();
-    Stop::Wrong(match nearest(option.trim_start_matches('-'), flags) {
+    let near = nearest(option.trim_start_matches('-'), flags);
+    // A URL that dashes have come before.
+    let option = check::redacted_refusal(option);
+    Stop::Wrong(match near {
         Some(flag) => format!("unknown option {option:?}; did you mean --{flag}? what is meant for CMD goes after --"),
         None => format!("unknown option {option:?}; see podgate {name} --help; what is meant for CMD goes after --"),
     })
@@ -419,13 +431,15 @@ mod tests {
         assert_eq!(typed.cmd, ["app", "--any", "--"]);
     }
 
-    /// What fuzzing found: before the command, an unknown option was printed as it is.
+    /// What fuzzing found: before the command, an unknown option was printed as it is, and so was a check in a command's place.
     #[test]
-    fn an_unknown_option_cannot_drive_the_terminal() {
-        for words in [["podgate", "--a\u{1b}[31m"], ["podgate", "-\u{7}"]] {
-            match parsed(&words) {
+    fn what_stands_in_the_commands_place_cannot_drive_the_terminal() {
+        for (word, begin) in
+            [("--a\u{1b}[31m", "unknown option \"--a"), ("-\u{7}", "unknown option \"-"), ("exec:a\nb", "\"exec:a")]
+        {
+            match parsed(&["podgate", word]) {
                 Err(Stop::Wrong(text)) => {
-                    assert!(text.starts_with("unknown option \"-") && !text.contains(char::is_control), "{text:?}");
+                    assert!(text.starts_with(begin) && !text.contains(char::is_control), "{text:?}")
                 }
                 other => panic!("{other:?}"),
             }
