@@ -56,6 +56,7 @@ image:
 
 # The black-box tests with the aarch64 binary, on a machine of another architecture.
 emulated:
+	tests/setup
 	tests/setup-release
 	scripts/build aarch64
 	tests/emulated
