@@ -211,9 +211,6 @@ impl World {
                 });
                 add("gives up at its gate", never, &|world| world.of(who).events.push_back(Event::NotOpened(124)));
             }
-            State::Running if it.cmd == Cmd::Runs && role.has_ready && !life.is_ready() => {
-                add("is ready", true, &|world| world.of(who).events.push_back(Event::Ready));
-            }
             State::Holding { until } => add("is at the end of its hold", false, &|world| {
                 world.of(who).notes.is_out_of_grace = true;
                 world.handle(who, until, Event::Tick, pod);
@@ -222,6 +219,11 @@ impl World {
                 add("is at the end of its grace", true, &|world| world.handle(who, kill, Event::Tick, pod));
             }
             State::Gate | State::Running | State::Starting | State::Stopping { .. } | State::Over => {}
+        }
+        // Also while its stop is held back.
+        let runs = matches!(life.state, State::Running | State::Holding { .. });
+        if runs && it.cmd == Cmd::Runs && role.has_ready && !life.is_ready() {
+            add("is ready", true, &|world| world.of(who).events.push_back(Event::Ready));
         }
         if life.state == State::Running && role.has_absent_timeout && life.absent().next().is_some() {
             let never = life
