@@ -4,7 +4,7 @@
 //! without locks, and of those of which podgate does not know that inotify tells all there is ramfs. Nor a wall clock that is set back: the times in records
 //! are changed instead.
 
-use crate::support::pod::{Access, Container, Life, Pod, VOLUME};
+use crate::support::pod::{Access, Container, IMAGE, Life, Pod, VOLUME};
 use crate::support::{Folder, PODGATE, eventually, inside, needs, output, podgate, program};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -458,4 +458,15 @@ fn a_file_system_without_locks_is_refused() {
         done.code(125).says(what).says("main.lock").says("use an emptyDir").prints("");
     }
     podgate(call).run().code(0).prints("ran\n");
+}
+
+#[test]
+fn a_plain_directory_that_may_not_be_read_is_refused_all_the_same() {
+    let Some(pod) = Pod::new() else { return };
+    let script = format!(
+        "mkdir -m 1733 /run/plain && exec setpriv --reuid 65534 --regid 65534 --clear-groups {IMAGE} run --dir /run/plain --name m -- true"
+    );
+    let life = pod.start(&Container::sh("m", &script).plain_directory());
+    life.code(125);
+    assert!(life.stderr().contains("it is no volume"), "{life}");
 }

@@ -128,11 +128,12 @@ fn an_acknowledged_quit_that_did_not_happen_is_a_failure() {
 fn other_answers_are_tried_again_until_the_time_is_over() {
     for (status, remedy) in [(404, "that it is enabled"), (403, "from here"), (405, "POST"), (503, "its log")] {
         let server = sidecar(move |_| status);
-        let done = podgate(["quit", "--timeout", "300ms", &url(server.port())]).run();
+        // Time for more than a few, also on a busy machine.
+        let done = podgate(["quit", "--timeout", "1s", &url(server.port())]).run();
         done.code(1)
-            .says(&format!("gave up after 300ms: \"{}\" answered {status} (asked", url(server.port())))
+            .says(&format!("gave up after 1s: \"{}\" answered {status} (asked", url(server.port())))
             .says(remedy);
-        assert!(server.requests().len() > 1, "{:?}", server.requests());
+        assert!(server.requests().len() > 5, "{:?}", server.requests());
     }
     let server = sidecar(|_| 404);
     let done = podgate(["quit", "--timeout", "300ms", &format!("linkerd:{}", server.port())]).run();
@@ -155,9 +156,9 @@ fn a_connection_closed_instead_of_an_answer_counts_if_it_is_then_refused() {
     eventually("python's end", || python.has_ended());
 
     let server = Server::raw(|mut stream| drop(head(&mut stream)));
-    let done = podgate(["quit", "--timeout", "300ms", &url(server.port())]).run();
+    let done = podgate(["quit", "--timeout", "1s", &url(server.port())]).run();
     done.code(1).says("closed the connection before it answered");
-    assert!(server.connections() > 1);
+    assert!(server.connections() > 5);
 }
 
 #[test]

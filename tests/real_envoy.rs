@@ -5,17 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Starts Envoy with an admin port of its own choice; it is not ready before `wait` seconds have passed, because it asks a control
-/// plane for its listeners that is not there. `None` where there is no Envoy.
-fn start(folder: &Folder, wait: &str) -> Option<Program> {
-    let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/envoy/bin/envoy");
-    if !needs("Envoy", envoy.exists()) {
-        return None;
-    }
-    let config = folder.file(
-        "envoy.yaml",
-        &format!(
-            "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}\n\
+/// Envoy's, with this admin port (0: any); not LIVE before it has waited so long for a control plane that is not there.
+pub(crate) fn config(port: u16, wait: &str) -> String {
+    format!(
+        "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}\n\
              node: {{id: test, cluster: test}}\n\
              dynamic_resources:\n\
              \x20 lds_config: {{resource_api_version: V3, initial_fetch_timeout: {wait}, api_config_source: {{api_type: GRPC, \
@@ -29,8 +22,17 @@ fn start(folder: &Folder, wait: &str) -> Option<Program> {
              {{http2_protocol_options: {{}}}}}}}}\n\
              \x20   load_assignment: {{cluster_name: xds, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: \
              {{address: 127.0.0.1, port_value: 1}}}}}}}}]}}]}}\n"
-        ),
-    );
+    )
+}
+
+/// Starts Envoy with an admin port of its own choice; it is not ready before `wait` seconds have passed, because it asks a control
+/// plane for its listeners that is not there. `None` where there is no Envoy.
+fn start(folder: &Folder, wait: &str) -> Option<Program> {
+    let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/envoy/bin/envoy");
+    if !needs("Envoy", envoy.exists()) {
+        return None;
+    }
+    let config = folder.file("envoy.yaml", &config(0, wait));
     let log = fs::File::create(folder.join("log")).unwrap();
     let address = folder.text("admin");
     let mut command = Command::new(envoy);

@@ -368,25 +368,7 @@ fn envoy(folder: &Folder, port: u16) -> Option<Container> {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/envoy/bin/envoy");
     needs("Envoy", envoy.exists()).then_some(())?;
     needs("curl", program("curl", &[]).is_some()).then_some(())?;
-    let config = folder.file(
-        "envoy.yaml",
-        &format!(
-            "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}\n\
-             node: {{id: test, cluster: test}}\n\
-             dynamic_resources:\n\
-             \x20 lds_config: {{resource_api_version: V3, initial_fetch_timeout: 1s, api_config_source: {{api_type: GRPC, \
-             transport_api_version: V3, grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]}}}}\n\
-             static_resources:\n\
-             \x20 clusters:\n\
-             \x20 - name: xds\n\
-             \x20   type: STATIC\n\
-             \x20   typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {{\"@type\": \
-             type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: \
-             {{http2_protocol_options: {{}}}}}}}}\n\
-             \x20   load_assignment: {{cluster_name: xds, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: \
-             {{address: 127.0.0.1, port_value: 1}}}}}}}}]}}]}}\n"
-        ),
-    );
+    let config = folder.file("envoy.yaml", &crate::real_envoy::config(port, "1s"));
     let command =
         [envoy.to_str()?, "-c", &config, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error"];
     Some(Container::new("envoy", command))
