@@ -1,31 +1,73 @@
-//! podgate's readers under libFuzzer: one program, and `FUZZ_TARGET` says which reader. `make fuzz` runs all of them for a while.
+//! podgate's readers under fire: one libFuzzer program with every target; FUZZ_TARGET says which one. README.md says how to run it.
 //!
-//! Beyond "no panic, no overflow": what is read again is the same, no half request quits, no secret is in an error, and so on; each
-//! target says what it checks.
+//! podgate is a program and no library, so its modules are included as they are: what is fuzzed is what ships.
 
 #![no_main]
-#![allow(dead_code, unused_imports, reason = "podgate's modules are whole, and only their readers are called")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 
-mod check;
-mod cli;
-mod core;
-mod event_loop;
-mod process;
-mod quit;
-mod report;
-mod settings;
-mod volume;
+#[allow(dead_code, unused_imports, reason = "the program's commands are not here, and leave some of it unused")]
+#[path = "../../src"]
+mod podgate {
+    pub(crate) mod check;
+    pub(crate) mod cli;
+    pub(crate) mod core;
+    pub(crate) mod event_loop;
+    pub(crate) mod listen;
+    pub(crate) mod process;
+    pub(crate) mod quit;
+    pub(crate) mod report;
+    pub(crate) mod settings;
+    pub(crate) mod volume;
+}
+// They call each other `crate::…`.
+pub(crate) use podgate::{check, cli, core, event_loop, listen, process, quit, report, settings, volume};
 
+mod input;
+mod memory;
 mod targets;
 
-use libfuzzer_sys::fuzz_target;
 use std::sync::OnceLock;
 
-fuzz_target!(|bytes: &[u8]| {
-    static TARGET: OnceLock<targets::Target> = OnceLock::new();
-    TARGET.get_or_init(|| {
-        let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
-        let known = targets::ALL.iter().find(|(its, _)| *its == name);
-        known.unwrap_or_else(|| panic!("FUZZ_TARGET is none of them: {:?}", targets::ALL.map(|(name, _)| name))).1
-    })(bytes);
+/// What is done with each input.
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 10] = [
+    ("argv", targets::argv::run),
+    ("check", targets::check::run),
+    ("duration", targets::duration::run),
+    ("endpoint", targets::endpoint::run),
+    ("http", targets::http::run),
+    ("listen", targets::listen::run),
+    ("listening", targets::listening::run),
+    ("option", targets::option::run),
+    ("record", targets::record::run),
+    ("rules", targets::rules::run),
+];
+
+fn target() -> Target {
+    let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
+    let found = TARGETS.iter().find(|(it, _)| *it == name);
+    // What the caller's environment says to podgate is no part of an input.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PODGATE_")) {
+        input::unset(&name);
+    }
+    input::unset("SSL_CERT_FILE".as_ref());
+    found.unwrap_or_else(|| panic!("FUZZ_TARGET={name:?} is none of {:?}", TARGETS.map(|(name, _)| name))).1
+}
+
+/// Is a bug to be planted (FUZZ_PLANT=1)? Each target then tampers with one answer of podgate's, as a bug would, and has to be caught.
+pub(crate) fn is_planted() -> bool {
+    static PLANTED: OnceLock<bool> = OnceLock::new();
+    *PLANTED.get_or_init(|| std::env::var_os("FUZZ_PLANT").is_some())
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    static TARGET: OnceLock<Target> = OnceLock::new();
+    TARGET.get_or_init(target)(bytes);
 });

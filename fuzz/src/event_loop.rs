@@ -1,1 +1,0 @@
-../../src/event_loop.rs

@@ -1,0 +1,71 @@
+//! Taking an input apart, and what inputs do to the environment.
+
+use std::ffi::OsStr;
+
+/// Values from the front of an input. Where it ends, all is zero.
+pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        (0..8).fold(0, |sum, _| sum << 8 | u64::from(self.byte()))
+    }
+
+    pub(crate) fn taken(&mut self, most: usize) -> &'a [u8] {
+        let (front, rest) = self.0.split_at(most.min(self.0.len()));
+        self.0 = rest;
+        front
+    }
+}
+
+/// An input in which short stands for long: a byte 1 for 1000 letters, 2 for 50. So limits of KiB are near for small inputs.
+pub(crate) fn expanded(bytes: &[u8]) -> Vec<u8> {
+    let mut long = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            1 => long.extend_from_slice(&[b'a'; 1000]),
+            2 => long.extend_from_slice(&[b'a'; 50]),
+            byte => long.push(*byte),
+        }
+    }
+    long
+}
+
+/// Pieces of a text, of sizes that follow from its bytes: the same input always makes the same pieces.
+pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
+    let mut seed = bytes.iter().fold(0x9e37_79b9_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let (mut rest, mut pieces) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let size = 1 + usize::try_from(seed >> 33).unwrap() % most.max(1);
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+/// The examples of a message: what stands after its last `say `, one by one.
+pub(crate) fn examples(message: &str) -> Vec<String> {
+    let Some((_, said)) = message.rsplit_once("say ") else { return Vec::new() };
+    let said = said.split_once(';').map_or(said, |(said, _)| said);
+    let one = |text: &str| {
+        text.split(" for ").next().unwrap_or(text).trim().trim_start_matches("or ").trim_matches('\'').to_owned()
+    };
+    said.split(", ").flat_map(|part| part.split(" or ")).map(one).filter(|it| !it.is_empty()).collect()
+}
+
+pub(crate) fn set(name: &OsStr, value: &OsStr) {
+    // SAFETY: the targets that read the environment have one thread.
+    unsafe { std::env::set_var(name, value) }
+}
+
+pub(crate) fn unset(name: &OsStr) {
+    // SAFETY: as above; at the start there is one thread in every target.
+    unsafe { std::env::remove_var(name) }
+}

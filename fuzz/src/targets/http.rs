@@ -1,0 +1,275 @@
+//! A hostile HTTP server. The real client (`check::ask`, with its thread, its dialling and its redirects) asks over a unix socket; the input
+//! is what the server says.
+//!
+//! An input is: a byte that says what is asked and how the server behaves, and its answers, one a connection, with `\n====\n` between them.
+
+use super::SECRET;
+use crate::check::http::Ask;
+use crate::check::tls::{Roots, Trust};
+use crate::check::{Leaf, Step, ask};
+use crate::core::check::{Kind, Url, parse};
+use crate::core::http::{Header, MOST_HEADERS, MOST_REDIRECTS, Request, Statuses, statuses};
+use crate::core::outcome::{Outcome, Reason};
+use crate::event_loop;
+use crate::input::{expanded, pieces};
+use crate::{is_planted, memory};
+use nix::poll::PollFlags;
+use nix::sys::socket::{setsockopt, sockopt};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// More than an attempt ever needs here: nothing is slow but the machine.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The most memory that one attempt may take: the headers' buffer while it grows, the headers, the body and the request.
+const MOST_MEMORY: usize = 400 * 1024;
+/// The most that one answer without chunks may be read of, with what the socket holds.
+const MOST_READ: usize = MOST_HEADERS + 64 * 1024;
+const BETWEEN: &[u8] = b"\n====\n";
+const NEEDLE: &str = "needle";
+
+/// What the first byte says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct How(u8);
+
+impl How {
+    /// After its last answer the server sends on for ever.
+    const fn is_endless(self) -> bool {
+        self.0 & 1 != 0
+    }
+    const fn is_in_pieces(self) -> bool {
+        self.0 & 2 != 0
+    }
+    const fn method(self) -> &'static str {
+        match self.0 >> 2 & 3 {
+            0 | 1 => "GET",
+            2 => "HEAD",
+            _ => "POST",
+        }
+    }
+    const fn wants_needle(self) -> bool {
+        self.0 & 16 != 0
+    }
+    const fn wants_some(self) -> bool {
+        self.0 & 32 != 0
+    }
+    /// What the client asks; the rest is the server's business.
+    const fn asked(self) -> Self {
+        Self(self.0 & 0b0011_1100)
+    }
+
+    fn statuses(self) -> Statuses {
+        if self.wants_some() { statuses("200-204,302,404").expect("statuses") } else { Statuses::Kubelet }
+    }
+
+    fn request(self) -> Request {
+        let header = Header { name: "X-Token".to_owned(), value: SECRET.to_owned() };
+        let body_contains = self.wants_needle().then(|| NEEDLE.to_owned());
+        Request { method: self.method().to_owned(), headers: vec![header], pass: self.statuses(), body_contains }
+    }
+}
+
+struct Server {
+    listener: UnixListener,
+    url: Url,
+    /// As a gate keeps them: one a check, asked again and again.
+    leaves: HashMap<How, Box<dyn Leaf>>,
+}
+
+thread_local! {
+    static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
+}
+
+pub(crate) fn run(bytes: &[u8]) {
+    let Some((how, answers)) = bytes.split_first() else { return };
+    let answers = expanded(answers);
+    SERVER.with_borrow_mut(|server| attempt(server.get_or_insert_with(Server::new), How(*how), &answers));
+}
+
+impl Server {
+    fn new() -> Self {
+        let folder = std::env::var("FUZZ_FOLDER").expect("FUZZ_FOLDER: where the socket may be");
+        let path = format!("{folder}/{}.sock", std::process::id());
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).expect("a socket");
+        listener.set_nonblocking(true).expect("no waiting");
+        let text = format!("http+unix://user:{SECRET}@{}/base?query", path.replace('/', "%2F"));
+        let Ok(Kind::Http(url)) = parse(&text).map(|check| check.kind) else { panic!("{text}") };
+        Self { listener, url, leaves: HashMap::new() }
+    }
+}
+
+/// One connection, seen from the server.
+struct Talk {
+    stream: UnixStream,
+    left: Vec<u8>,
+    sent: usize,
+    is_endless: bool,
+    is_sending: bool,
+    asked: Vec<u8>,
+}
+
+impl Talk {
+    fn new(stream: UnixStream, answer: &[u8], is_endless: bool) -> Self {
+        stream.set_nonblocking(true).expect("no waiting");
+        // So that what is sent is hardly more than what was read.
+        setsockopt(&stream, sockopt::SndBuf, &4096).expect("a small buffer");
+        Self { stream, left: answer.to_vec(), sent: 0, is_endless, is_sending: true, asked: Vec::new() }
+    }
+
+    /// Reads what is asked, and sends what can be sent.
+    fn proceed(&mut self, is_in_pieces: bool) {
+        let mut buffer = [0; 8192];
+        while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
+            self.asked.extend_from_slice(&buffer[..count]);
+        }
+        while self.is_sending {
+            if self.left.is_empty() && self.is_endless {
+                self.left = vec![b'a'; 4096];
+            }
+            if self.left.is_empty() {
+                self.is_sending = false;
+                let _ = self.stream.shutdown(Shutdown::Write);
+                return;
+            }
+            let piece = if is_in_pieces { pieces(&self.left, 700)[0].len() } else { self.left.len() };
+            match self.stream.write(&self.left[..piece]) {
+                Ok(count) => {
+                    self.left.drain(..count);
+                    self.sent += count;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // The client has gone.
+                Err(_) => self.is_sending = false,
+            }
+        }
+    }
+}
+
+fn attempt(server: &mut Server, how: How, answers: &[u8]) {
+    let Server { listener, url, leaves } = server;
+    let request = how.request();
+    let leaf = leaves.entry(how.asked()).or_insert_with(|| {
+        let trust = Trust::new(Roots::System, None).expect("trust");
+        ask(url, Ask { request: Arc::new(request.clone()), trust: Arc::new(trust) })
+    });
+    let mut answers = split(answers);
+    let mut talks: Vec<Talk> = Vec::new();
+    let mut served: Vec<&[u8]> = Vec::new();
+    let began = Instant::now();
+    let mark = memory::mark();
+    let mut own = 0;
+    let mut step = leaf.start(began + PATIENCE);
+    let mut outcome = loop {
+        if let Step::Done(outcome) = step {
+            break outcome;
+        }
+        assert!(began.elapsed() < PATIENCE, "no end: {}", talks.len());
+        while let Ok((stream, _)) = listener.accept() {
+            let answer = if answers.is_empty() { &b""[..] } else { answers.remove(0) };
+            served.push(answer);
+            own += answer.len() + 64 * 1024;
+            talks.push(Talk::new(stream, answer, how.is_endless() && answers.is_empty()));
+        }
+        talks.iter_mut().for_each(|talk| talk.proceed(how.is_in_pieces()));
+        let mut interests = vec![(listener.as_fd(), PollFlags::POLLIN)];
+        for talk in talks.iter().filter(|talk| talk.is_sending) {
+            interests.push((talk.stream.as_fd(), PollFlags::POLLOUT));
+        }
+        leaf.interests(&mut interests);
+        event_loop::wait(&interests, Some(began + PATIENCE)).expect("a wait");
+        step = leaf.proceed();
+    };
+    let most = memory::most_since(mark).saturating_sub(own);
+    // One that it gave up at once: a redirect to https, which this build has not.
+    while let Ok((stream, _)) = listener.accept() {
+        talks.push(Talk::new(stream, b"", false));
+    }
+    talks.iter_mut().for_each(|talk| talk.proceed(how.is_in_pieces()));
+    let status = served.last().and_then(|answer| status(answer));
+    if is_planted() && status.is_some_and(|it| it >= 500) {
+        outcome = Outcome::Pass;
+    }
+
+    assert!(most < MOST_MEMORY, "{most} bytes of memory");
+    assert!(talks.len() <= 1 + usize::try_from(MOST_REDIRECTS).unwrap(), "{} connections", talks.len());
+    let is_plain = |answer: &[u8]| !contains(answer, b"chunked") && !contains(answer, b"HTTP/1.1 1");
+    for (talk, answer) in talks.iter().zip(&served) {
+        assert!(!is_plain(answer) || talk.sent <= MOST_READ, "{} bytes were read", talk.sent);
+        is_one_request(&talk.asked);
+    }
+    match outcome {
+        Outcome::Pass => {
+            let answer = served.last().expect("an answer");
+            assert!(status.is_some_and(|it| request.pass.contain(it)), "{status:?} passed");
+            assert!(!how.wants_needle() || !is_plain(answer) || contains(answer, NEEDLE.as_bytes()), "no needle");
+        }
+        Outcome::NotYet(reason) => {
+            let text = reason.to_string();
+            assert!(!text.contains(SECRET) && !text.contains(char::is_control) && text.len() < 300, "{text:?}");
+            assert!(!matches!(reason, Reason::TimedOut { .. }), "{text}");
+        }
+        Outcome::Never(reason) => panic!("never: {reason}"),
+    }
+}
+
+fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut all = Vec::new();
+    while let Some(at) = bytes.windows(BETWEEN.len()).position(|it| it == BETWEEN) {
+        all.push(&bytes[..at]);
+        bytes = &bytes[at + BETWEEN.len()..];
+    }
+    all.push(bytes);
+    all
+}
+
+/// Without regard to case.
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|it| it.eq_ignore_ascii_case(part))
+}
+
+/// The status of the first answer that is no interim one: what a reader of RFC 9112 sees there at most.
+fn status(mut bytes: &[u8]) -> Option<u16> {
+    loop {
+        // Empty lines before an answer are put up with.
+        while let [b'\r' | b'\n', rest @ ..] = bytes {
+            bytes = rest;
+        }
+        let line = bytes.strip_prefix(b"HTTP/1.").filter(|rest| rest.len() > 4 && rest[1] == b' ')?;
+        let status = std::str::from_utf8(&line[2..5]).ok()?.parse().ok()?;
+        if !(100..200).contains(&status) || status == 101 {
+            return Some(status);
+        }
+        let ends = [&b"\r\n\r\n"[..], b"\n\n", b"\n\r\n"];
+        let end = ends
+            .iter()
+            .filter_map(|end| bytes.windows(end.len()).position(|it| it == *end).map(|at| at + end.len()))
+            .min()?;
+        bytes = &bytes[end..];
+    }
+}
+
+/// What a server can say makes the client ask for something else, but not say more than one request.
+fn is_one_request(asked: &[u8]) {
+    // The client may have gone before all was read here.
+    if asked.is_empty() {
+        return;
+    }
+    let text = std::str::from_utf8(asked).expect("ASCII");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
+    let mut lines = head.split("\r\n");
+    let first: Vec<&str> = lines.next().expect("a line").split(' ').collect();
+    let [method, target, "HTTP/1.1"] = first[..] else { panic!("{first:?}") };
+    assert!(["GET", "HEAD", "POST"].contains(&method) && target.starts_with('/') && body.is_empty(), "{text}");
+    let names: Vec<String> =
+        lines.map(|line| line.split_once(": ").expect("a header").0.to_ascii_lowercase()).collect();
+    let known =
+        ["host", "connection", "accept", "user-agent", "authorization", "x-token", "content-length", "content-type"];
+    assert!(names.iter().all(|name| known.contains(&name.as_str())), "{text}");
+    assert!(head.bytes().all(|byte| byte == b'\r' || byte == b'\n' || (b' '..0x7f).contains(&byte)), "{text:?}");
+}

@@ -1,0 +1,15 @@
+//! One module a target: `run` takes an input and panics where podgate breaks a promise.
+
+pub(crate) mod argv;
+pub(crate) mod check;
+pub(crate) mod duration;
+pub(crate) mod endpoint;
+pub(crate) mod http;
+pub(crate) mod listen;
+pub(crate) mod listening;
+pub(crate) mod option;
+pub(crate) mod record;
+pub(crate) mod rules;
+
+/// What must never be printed. Nothing else has this text in it.
+pub(crate) const SECRET: &str = "zQ7kXw3V";

@@ -1,0 +1,111 @@
+//! One option at a time, in a call that is right without it. Its value is valid, or the error names the option, and its example is right.
+//!
+//! An input is: a byte for the option, one for how it is given, and its value.
+
+use super::argv::call;
+use crate::cli::{self, Stop};
+use crate::input::{examples, set, unset};
+use crate::is_planted;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::OnceLock;
+
+/// Calls that are right.
+const CALLS: [&[&str]; 6] = [
+    &["wait", "http://localhost:1/"],
+    &["check", "http://user@localhost:1/", "ready:other"],
+    &["run", "--name", "self", "--until", "other", "--restart-policy", "never", "--quit", "http://localhost:1/q"],
+    &["join", "--name", "self", "--restart-policy", "never", "--wait"],
+    &["quit", "http://localhost:1/q"],
+    &["doctor"],
+];
+
+/// A flag of one of the calls.
+struct Flag {
+    call: usize,
+    name: String,
+}
+
+/// Every flag of every call, from the program's own help.
+fn flags() -> &'static [Flag] {
+    static FLAGS: OnceLock<Vec<Flag>> = OnceLock::new();
+    FLAGS.get_or_init(|| {
+        let mut all = Vec::new();
+        for (at, words) in CALLS.iter().enumerate() {
+            assert!(said(at, None).is_ok(), "{words:?}");
+            let Err(Stop::Read(help)) = cli::parse(vec!["podgate".into(), words[0].into(), "--help".into()]) else {
+                panic!("no help for {words:?}");
+            };
+            let heads = help.lines().filter_map(|line| line.trim_start().strip_prefix('-').map(|_| line));
+            for line in heads {
+                let Some((_, rest)) = line.split_once("--") else { continue };
+                let name: String = rest.chars().take_while(|it| it.is_ascii_lowercase() || *it == '-').collect();
+                if name != "help" && !words.contains(&format!("--{name}").as_str()) {
+                    all.push(Flag { call: at, name });
+                }
+            }
+        }
+        assert!(all.len() > 80, "{}", all.len());
+        all
+    })
+}
+
+/// Reads a call, with one more word.
+fn said(call_at: usize, word: Option<OsString>) -> Result<(), Stop> {
+    let (command, rest) = CALLS[call_at].split_first().unwrap();
+    let mut words: Vec<OsString> = vec!["podgate".into(), command.into()];
+    words.extend(word);
+    words.extend(rest.iter().map(OsString::from));
+    if ["wait", "run", "join"].contains(command) {
+        words.extend(["--".into(), "app".into()]);
+    }
+    call(words).map(drop)
+}
+
+pub(crate) fn run(bytes: &[u8]) {
+    let [at, how, value @ ..] = bytes else { return };
+    let flags = flags();
+    let flag = &flags[usize::from(*at) % flags.len()];
+    let variable = match (CALLS[flag.call][0], flag.name.as_str()) {
+        ("quit", "timeout") => "PODGATE_QUIT_TIMEOUT".to_owned(),
+        (_, name) => format!("PODGATE_{}", name.to_ascii_uppercase().replace('-', "_")),
+    };
+    let say = |value: &[u8]| {
+        if how & 1 == 0 || value.contains(&0) {
+            let word = [b"--", flag.name.as_bytes(), b"=", value].concat();
+            return said(flag.call, Some(OsString::from_vec(word)));
+        }
+        set(variable.as_ref(), OsStr::from_bytes(value));
+        let read = said(flag.call, None);
+        unset(variable.as_ref());
+        read
+    };
+    let mut read = say(value);
+    if is_planted() && flag.name == "linger" && value.contains(&b'd') {
+        read = Err(Stop::Wrong("is no good; say 3".to_owned()));
+    }
+    let Err(Stop::Wrong(text)) = read else { return };
+    // True of this build alone, whatever the option.
+    if text.contains("built without TLS") {
+        return;
+    }
+    let named = format!("--{}", flag.name);
+    assert!(text.contains(&named) || text.contains(&variable), "{text:?} does not name {named}");
+    for example in examples(&text) {
+        // Another option, or a whole call.
+        if example.contains("--") || example.contains("podgate ") || example.contains(" of ") || example.contains('…')
+        {
+            continue;
+        }
+        let Some(word) = example.split([' ', ')']).next().filter(|_| !example.starts_with('\'')) else { continue };
+        let is_prose = !word.bytes().any(|it| it.is_ascii_digit() || b":/=".contains(&it)) || example.contains(" (");
+        if is_prose {
+            continue;
+        }
+        // What else it needs is another matter.
+        if let Err(Stop::Wrong(again)) = say(word.as_bytes()) {
+            let is_about_it = again.contains(&format!("{word:?}")) && !again.replacen(&named, "", 1).contains("--");
+            assert!(!is_about_it, "{text:?}: but its example {word:?}: {again:?}");
+        }
+    }
+}
