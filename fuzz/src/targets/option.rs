@@ -91,6 +91,10 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     let named = format!("--{}", flag.name);
     assert!(text.contains(&named) || text.contains(&variable), "{text:?} does not name {named}");
+    // That example is for the one half of FROM=TO that is wrong.
+    if text.contains("is no signal") {
+        return;
+    }
     for example in examples(&text) {
         // Another option, or a whole call.
         if example.contains("--") || example.contains("podgate ") || example.contains(" of ") || example.contains('…')
