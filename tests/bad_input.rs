@@ -69,6 +69,8 @@ const CASES: &[Case] = &[
     (&["wait", "--log-to", "http://u:secret@h/", "file:///"], &[], &["--log-to \"http://***@h/\""]),
     (&["wait", "istio-proxy:secret@h"], &[], &["\"***@h\"", "say istio,", "tcp://HOST:80"]),
     (&["wait", ")db:5432"], &[], &["\")db:5432\"", "is no check"]),
+    (&["wait", "--http://u:secret@h/"], &[], &["unknown option \"--http://***@h/\""]),
+    (&["--http://u:secret@h/"], &[], &["unknown option \"--http://***@h/\""]),
     // Durations.
     (&["wait", "-t", "5", "file:///"], &[], &["--timeout \"5\"", "5s"]),
     (&["wait", "-t", "0", "file:///"], &[], &["--timeout \"0\"", "none"]),
