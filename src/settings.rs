@@ -4,7 +4,7 @@
 pub(crate) mod life;
 
 use crate::check::http::Ask;
-use crate::check::tls::{Roots, Trust};
+use crate::check::tls::{self, Roots, Trust};
 use crate::cli::{Command, Given, Source, Stop, Typed};
 use crate::core::check::{self, Check, Scheme, Url};
 use crate::core::duration::{self, Limit};
@@ -445,7 +445,7 @@ fn trust(typed: &Typed, urls: &[&Url], is_used: bool) -> Result<Trust, Stop> {
     }
     let ca = word(typed, "tls-ca")?;
     let insecure = switch(typed, "tls-insecure")?;
-    let server_name = word(typed, "tls-server-name")?;
+    let server_name = value(typed, "tls-server-name", tls::name)?.map(|(_, name)| name);
     let roots = match (insecure, ca) {
         (Some(insecure @ Source::Flag(_)), Some((ca @ Source::Flag(_), _)))
         | (Some(insecure @ Source::Variable(_)), Some((ca @ Source::Variable(_), _))) => {
@@ -458,7 +458,7 @@ fn trust(typed: &Typed, urls: &[&Url], is_used: bool) -> Result<Trust, Stop> {
             None => Roots::System,
         },
     };
-    let trust = Trust::new(roots, server_name.as_ref().map(|(_, name)| name.as_str())).map_err(Stop::Wrong)?;
+    let trust = Trust::new(roots, server_name);
     if is_used && urls.iter().any(|url| url.scheme == Scheme::Tls) {
         trust.ready().map_err(Stop::Wrong)?;
     }

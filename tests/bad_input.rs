@@ -225,6 +225,11 @@ const TLS_CASES: &[Case] = &[
         &[],
         &["--tls-server-name \"a b\"", "db.example.com"],
     ),
+    (
+        &["check", "https://h/"],
+        &["PODGATE_TLS_SERVER_NAME=a b"],
+        &["PODGATE_TLS_SERVER_NAME \"a b\"", "db.example.com"],
+    ),
 ];
 
 #[cfg(not(feature = "tls"))]

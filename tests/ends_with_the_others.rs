@@ -449,6 +449,23 @@ fn a_need_that_is_lost_stops_cmd_with_69() {
 }
 
 #[test]
+fn a_need_that_is_gone_before_the_gate_opens_keeps_cmd_from_starting() {
+    let Some(pod) = Pod::new() else { return };
+    let proxy = pod.start(&run("proxy", "", &server(0)));
+    let main = pod.start(&run("main", &format!("--needs proxy --after file://{VOLUME}/go"), "echo started"));
+    main.says("\"ready:proxy\" passed");
+    proxy.signal(Signal::SIGTERM);
+    proxy.code(0);
+    main.says("proxy ended with exit code 0");
+    assert!(main.is_running(), "the gate still waits: {main}");
+    fs::write(pod.volume().join("go"), "").unwrap();
+    main.code(69);
+    main.says("the command is not started: exit code 69");
+    assert_eq!(main.stdout(), "");
+    assert_eq!(line(&pod, "main", "exit").as_deref(), Some("69"));
+}
+
+#[test]
 fn a_need_is_waited_for() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&run("main", "--needs proxy", "echo started"));
@@ -804,7 +821,7 @@ fn a_cmd_that_does_not_heed_its_stop_signal_is_killed_and_the_code_stays() {
     let proxy = pod.start(&run("proxy", "--until main --grace 600ms --stop-margin 300ms", &deaf_server()));
     proxy.prints("up");
     pod.start(&run("main", "", "exit 0")).code(0);
-    proxy.says("has not ended within 600ms");
+    proxy.says("has not ended within the grace period of 600ms");
     proxy.code(0);
 }
 

@@ -35,6 +35,12 @@ fn what_cannot_be_installed_is_said_and_nothing_is_left() {
     podgate(["install", &folder.text("no/such/folder")]).run().code(125).says("cannot install").says("volume");
     podgate(["install"]).run().code(2).says("podgate install /podgate-bin/podgate");
     if crate::support::namespaces() {
+        let no_proc = ["unshare", "--mount", "sh", "-c", "umount -l /proc; exec \"$@\"", "sh"];
+        inside(&no_proc, ["install", &folder.text("gate")])
+            .run()
+            .code(125)
+            .says("/proc/self/exe")
+            .says("/proc is mounted");
         let full = [
             "unshare",
             "--mount",

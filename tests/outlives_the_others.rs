@@ -154,7 +154,7 @@ fn what_is_left_of_the_grace_is_for_the_commands_own_stop() {
     let begin = Instant::now();
     proxy.signal(Signal::SIGTERM);
     proxy.prints("told");
-    proxy.says("has not ended within 900ms");
+    proxy.says("has not ended within the grace period of 900ms");
     proxy.code(137);
     assert!(begin.elapsed() >= Duration::from_millis(850), "{proxy}");
     assert_eq!(line(&pod, "proxy", "exit").as_deref(), Some("137"));

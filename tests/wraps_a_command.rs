@@ -580,7 +580,7 @@ fn who_does_not_heed_a_stop_is_killed_when_the_grace_is_over() {
     eventually("both", || (life.stdout().matches("got-TERM").count() == 2).then_some(()));
     let end = life.code(137);
     assert!(end.at.duration_since(told) >= Duration::from_millis(650), "{life}");
-    assert!(life.stderr().contains("the command has not ended within 700ms"), "{life}");
+    assert!(life.stderr().contains("the command has not ended within the grace period of 700ms"), "{life}");
     // The default is long.
     let life = run_in(&pod, ["--", "sh", "-c", &says_signals("")]);
     life.prints("up");

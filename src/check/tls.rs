@@ -46,19 +46,15 @@ pub(crate) enum Roots {
 pub(crate) struct Trust {
     roots: Roots,
     /// `--tls-server-name`.
-    server_name: Option<ServerName<'static>>,
+    server_name: Option<Name>,
     /// Made when the first server is to be verified: reading a bundle takes a while, and a plain check may never be redirected to https.
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Trust {
     /// Takes what was said, and reads no file yet.
-    ///
-    /// # Errors
-    /// The server name is none.
-    pub(crate) fn new(roots: Roots, server_name: Option<&str>) -> Result<Self, String> {
-        let server_name = server_name.map(server_name_of).transpose()?;
-        Ok(Self { roots, server_name, config: OnceLock::new() })
+    pub(crate) const fn new(roots: Roots, server_name: Option<Name>) -> Self {
+        Self { roots, server_name, config: OnceLock::new() }
     }
 
     /// Reads the roots, unless they are read already.
@@ -99,10 +95,15 @@ fn no_bundle() -> String {
         .to_owned()
 }
 
+/// What a server is called.
+pub(crate) type Name = ServerName<'static>;
+
 /// Reads the value of `--tls-server-name`.
-fn server_name_of(name: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(name.to_owned())
-        .map_err(|_| format!("--tls-server-name {:?} is no host name; say db.example.com", redacted_value(name)))
+///
+/// # Errors
+/// It is no host name.
+pub(crate) fn name(text: &str) -> Result<Name, String> {
+    ServerName::try_from(text.to_owned()).map_err(|_| "is no host name; say db.example.com".to_owned())
 }
 
 fn verify_by(provider: &Arc<CryptoProvider>, path: &Path, option: &str) -> Result<Arc<TrustListed>, String> {

@@ -20,7 +20,12 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
             report.line(&Line::new(Severity::Info, "installed", format!("installed {dest:?}")));
             Exit::Passed
         }
-        Err(error) => {
+        Err(Failed::ToRead(error)) => {
+            let text = format!("cannot read this binary, {MYSELF}: {error}; see that /proc is mounted here");
+            report.failure(&Line::new(Severity::Error, "install", text));
+            Exit::Own
+        }
+        Err(Failed::ToWrite(error)) => {
             let text = format!(
                 "cannot install {dest:?}: {error}; see that its directory is a volume that this user can write"
             );
@@ -30,25 +35,30 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
     }
 }
 
+enum Failed {
+    ToRead(io::Error),
+    ToWrite(io::Error),
+}
+
 /// Copies to a name of its own and renames (rename(2)): who starts DEST starts the old binary or the new one, never half, and an old
 /// one that runs is no obstacle (ETXTBSY).
-fn install(dest: &Path) -> io::Result<()> {
-    let name = dest.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
+fn install(dest: &Path) -> Result<(), Failed> {
+    let mut myself = File::open(MYSELF).map_err(Failed::ToRead)?;
+    let name = dest.file_name().ok_or_else(|| Failed::ToWrite(io::Error::other("it names no file")))?;
     let folder = dest.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary: PathBuf = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
     // Left by an init container with the same pid that was killed half-way.
     let _ = fs::remove_file(&temporary);
-    let written = write(&temporary).and_then(|()| fs::rename(&temporary, dest));
+    let written = write(&mut myself, &temporary).and_then(|()| fs::rename(&temporary, dest));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written
+    written.map_err(Failed::ToWrite)
 }
 
-fn write(path: &Path) -> io::Result<()> {
-    let mut from = File::open(MYSELF)?;
+fn write(from: &mut File, path: &Path) -> io::Result<()> {
     let mut to = OpenOptions::new().write(true).create_new(true).mode(0o700).open(path)?;
-    io::copy(&mut from, &mut to)?;
+    io::copy(from, &mut to)?;
     // Whatever the umask.
     to.set_permissions(Permissions::from_mode(MODE))?;
     to.sync_all()

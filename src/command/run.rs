@@ -271,6 +271,7 @@ impl<'a> Runner<'a> {
         driver.leave(self.report);
         if opens {
             // The gate has looked for itself: what it saw ready may have been absent when this one looked last, and is not lost.
+            self.life.opening();
             self.look(|_| true);
             // One that came while the gate opened: CMD is not started after a signal to end.
             self.drain_signals();
@@ -708,8 +709,9 @@ impl<'a> Runner<'a> {
                 Line::new(Severity::Info, "quit", format!("asked to quit: stopping the command with {stop}"))
             }
             Notice::Stopping(Cause::NeedLost(index)) => {
+                let next = if self.is_started { "stopping the command" } else { "the command is not started" };
                 let text = format!(
-                    "{} has ended, and --needs says that the command cannot do without it; stopping the command: exit code 69",
+                    "{} has ended, and --needs says that the command cannot do without it; {next}: exit code 69",
                     name(index)
                 );
                 self.report.failure(&Line::new(Severity::Error, "need_lost", text));
@@ -747,8 +749,8 @@ impl<'a> Runner<'a> {
             Notice::Heedless => match self.body {
                 Body::Child(_) => {
                     let text = format!(
-                        "the command has not ended within {} of being told to: killing it; see that it heeds {stop} (--stop-signal), or \
-                         raise --grace",
+                        "the command has not ended within the grace period of {}: killing it; see that it heeds {stop} (--stop-signal), \
+                         or raise --grace",
                         show(self.settings.spec.grace)
                     );
                     Line::new(Severity::Warning, "heedless", text)

@@ -7,7 +7,7 @@
 //!
 //! | state | Opened | NotOpened(c) | Started | NotStarted(c) | Ready | Ended(c) | Stop | Quit | Seen, Tick |
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-//! | Gate: CMD not started | **Start** → Starting | **Finish**(c) | — | — | — | — | **Finish**(143) | **Finish**(0 or 143) | all done: **Finish** |
+//! | Gate: CMD not started | a need lost: **Finish**(69), else **Start** → Starting | **Finish**(c) | — | — | — | — | **Finish**(143) | **Finish**(0 or 143) | all done: **Finish** |
 //! | Starting | — | — | Publish → Running | **Finish**(c) | — | — | as in Running, once started | as in Running, once started | — |
 //! | Running | — | — | — | — | Publish | **Finish** | somebody to outlive: → Holding, else **StopCmd** → Stopping | **StopCmd** → Stopping | all done, a need lost, one never came: **StopCmd** → Stopping |
 //! | Holding | — | — | — | — | Publish | **Finish** | **StopCmd** → Stopping | **StopCmd** → Stopping | nobody lives, or grace − margin is spent: **StopCmd** → Stopping |
@@ -176,6 +176,8 @@ pub(crate) struct Life {
     signalled: Option<Time>,
     /// Which needs were seen alive, and as which incarnation.
     needed: Vec<Option<u64>>,
+    /// Who was seen since the gate opened: what was seen before is older than what the gate proves.
+    is_news: Vec<bool>,
     next_beat: Time,
     beat: Duration,
 }
@@ -187,6 +189,7 @@ impl Life {
         Self {
             members: vec![Watched::new(); count],
             needed: vec![None; count],
+            is_news: vec![false; count],
             spec,
             state: State::Gate,
             cause: None,
@@ -248,9 +251,15 @@ impl Life {
 
     /// Takes what is seen of a member without acting on it: before [`Event::Stop`], which then finds who lives now.
     pub(crate) fn note(&mut self, now: Time, member: usize, sighting: Sighting) {
-        if let Some(watched) = self.members.get_mut(member) {
+        if let (Some(watched), Some(is_news)) = (self.members.get_mut(member), self.is_news.get_mut(member)) {
             watched.see(now, sighting);
+            *is_news = true;
         }
+    }
+
+    /// The gate is about to open: before the look that [`Event::Opened`] is to follow.
+    pub(crate) fn opening(&mut self) {
+        self.is_news.fill(false);
     }
 
     /// Takes an event and says what is to be done.
@@ -271,10 +280,17 @@ impl Life {
 
     fn at_the_gate(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {
-            Event::Opened => {
-                self.state = State::Starting;
-                actions.push(Action::Start);
-            }
+            Event::Opened => match self.lost_need() {
+                // It was ready, and went before another check of the gate passed.
+                Some(need) => {
+                    self.begin(Cause::NeedLost(need), actions);
+                    self.finish(NEED_LOST, actions);
+                }
+                None => {
+                    self.state = State::Starting;
+                    actions.push(Action::Start);
+                }
+            },
             Event::NotOpened(code) => self.finish(code, actions),
             Event::Stop => {
                 self.cause = Some(Cause::Signal { was_ready: false });
@@ -404,15 +420,16 @@ impl Life {
     /// A need that is not the living incarnation that it was. One that restarted between two looks was lost, too.
     fn lost_need(&mut self) -> Option<usize> {
         let proves = self.spec.gate_proves_needs;
-        let each = self.spec.relations.iter().zip(&self.members).zip(&mut self.needed).enumerate();
-        for (index, ((_, member), needed)) in each.filter(|(_, ((relation, _), _))| relation.needs) {
+        let watched = self.members.iter().zip(&self.is_news).zip(&mut self.needed);
+        let each = self.spec.relations.iter().zip(watched).enumerate();
+        for (index, (_, ((member, is_news), needed))) in each.filter(|(_, (relation, _))| relation.needs) {
             match (member.sighting(), *needed) {
                 (Sighting::Alive { id: None, .. }, _) => {}
                 (Sighting::Alive { id: Some(id), .. }, None) => *needed = Some(id),
                 (Sighting::Alive { id: Some(id), .. }, Some(before)) if id == before => {}
                 (Sighting::Alive { .. }, Some(_)) => return Some(index),
                 (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, before)
-                    if proves || before.is_some() =>
+                    if (proves && *is_news) || before.is_some() =>
                 {
                     return Some(index);
                 }
@@ -608,12 +625,25 @@ mod tests {
             ("asked to quit, serves", &[UNTIL], Event::Quit, 0),
             ("all done already", &[UNTIL], ended(1, End::Code(0)), 0),
             ("failed already", &[UNTIL], ended(1, End::Code(3)), 3),
+            ("its need is gone already", &[NEED], ended(1, End::Code(0)), 69),
+            ("its need was never there", &[NEED], Event::Seen { member: 0, sighting: Sighting::Absent }, 69),
         ] {
             let mut life = Life::new(spec(relations), at(0));
             let done = play(&mut life, &[event, Event::Opened, Event::Started]);
             assert_eq!(done.last(), Some(&Action::Finish(code)), "{what}: {done:?}");
             assert!(!done.contains(&Action::Start), "{what}: {done:?}");
         }
+    }
+
+    #[test]
+    fn a_need_that_could_not_be_looked_at_since_the_gate_opened_is_not_lost() {
+        let mut life = Life::new(spec(&[NEED]), at(0));
+        life.handle(at(0), Event::Seen { member: 0, sighting: Sighting::Absent });
+        life.opening();
+        assert_eq!(life.handle(at(1), Event::Opened), [Action::Start]);
+        life.handle(at(1), Event::Started);
+        assert_eq!(life.handle(at(2), Event::Tick), []);
+        assert_eq!(play(&mut life, &[alive(1), ended(1, End::Lost)]), [Action::StopCmd]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(super) struct Machine(pub(super) Rc<Life>);
 impl Hash for Machine {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let life = &self.0;
-        (life.state, &life.members, &life.cause, &life.needed, life.is_ready).hash(hasher);
+        (life.state, &life.members, &life.cause, &life.needed, &life.is_news, life.is_ready).hash(hasher);
     }
 }
 

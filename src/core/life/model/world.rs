@@ -459,6 +459,9 @@ impl World {
                 }
             }
             Purpose::Start => {
+                if let Some(Machine(life)) = &mut it.life {
+                    Rc::make_mut(life).opening();
+                }
                 it.events.extend(events);
                 it.open(pod);
             }
