@@ -99,30 +99,36 @@ fn a_wrapped_sidecar_that_is_never_ready_fails_the_job_with_124() {
 
 #[test]
 fn a_wrapped_sidecar_that_dies_before_it_is_ready_fails_the_job_with_124() {
-    let manifest = Manifest::example("job-wrapped-sidecar.yaml").shortened(SHORT_GATE);
-    let Some(played) = manifest.play(&[envoy("--after never --dies 0.1 --code 9"), report(&ends(0))]) else { return };
-    played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[9])]);
-    played.never_happened("report up");
+    for name in WRAPPED {
+        let images = [envoy("--after never --dies 0.1 --code 9"), report(&ends(0))];
+        let Some(played) = Manifest::example(name).shortened(SHORT_GATE).play(&images) else { return };
+        played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[9])]);
+        played.never_happened("report up");
+    }
 }
 
 #[test]
 fn a_wrapped_sidecar_that_dies_later_does_not_end_the_job() {
-    let images = [envoy("--dies 0.5 --code 9"), report(&app("report", 0, 0.0))];
-    let Some(played) = Manifest::example("job-wrapped-sidecar.yaml").play(&images) else { return };
-    played.comes("report up");
-    played.life("proxy").code(9);
-    played.never_happened("report told").allow("end-report");
-    played.ends_as(Phase::Failed, &[("report", &[0]), ("proxy", &[9])]);
+    for name in WRAPPED {
+        let images = [envoy("--dies 0.5 --code 9"), report(&app("report", 0, 0.0))];
+        let Some(played) = Manifest::example(name).play(&images) else { return };
+        played.comes("report up");
+        played.life("proxy").code(9);
+        played.never_happened("report told").allow("end-report");
+        played.ends_as(Phase::Failed, &[("report", &[0]), ("proxy", &[9])]);
+    }
 }
 
 #[test]
 fn a_wrapped_sidecar_that_ignores_sigterm_is_killed_when_its_grace_is_over_and_the_job_succeeds() {
-    let manifest = Manifest::example("job-wrapped-sidecar.yaml").shortened(SHORT_GRACE);
-    let Some(played) = manifest.play(&[envoy("--deaf"), report(&ends(0))]) else { return };
-    played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
-    played.happened(&["report ended", "proxy told"]).never_happened("proxy ended");
-    let waited = played.ends("proxy")[0].at.duration_since(played.ends("report")[0].at);
-    assert!(waited >= Duration::from_secs(2), "{waited:?}\n{played}");
+    for name in WRAPPED {
+        let manifest = Manifest::example(name).shortened(SHORT_GRACE);
+        let Some(played) = manifest.play(&[envoy("--deaf"), report(&ends(0))]) else { return };
+        played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
+        played.happened(&["report ended", "proxy told"]).never_happened("proxy ended");
+        let waited = played.ends("proxy")[0].at.duration_since(played.ends("report")[0].at);
+        assert!(waited >= Duration::from_secs(2), "{waited:?}\n{played}");
+    }
 }
 
 #[test]
@@ -391,6 +397,19 @@ fn nobody_asks_a_meshs_proxy_when_the_job_is_killed_with_its_container() {
 }
 
 #[test]
+fn a_meshs_proxy_that_ignores_sigterm_serves_a_deleted_job_to_its_end() {
+    for its in MESHES {
+        let (manifest, proxy) = mesh(its, "--deaf");
+        let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.5))]) else { return };
+        played.comes("report up");
+        played.delete_it();
+        // Told with all others, it ends when it is asked.
+        played.ends_as(Phase::Succeeded, &[("report", &[0]), (its.1, &[0])]);
+        played.happened(&["proxy told", "report ended", "proxy quit", "proxy ended"]);
+    }
+}
+
+#[test]
 fn a_meshs_proxy_that_does_not_quit_is_told_of_and_does_not_change_the_jobs_code() {
     // Linkerd without its annotation, the Cloud SQL proxy without --quitquitquit: the path or the port is not there.
     for (its, ports) in [(MESHES[1], "--ready 4191/ready"), (MESHES[2], "--ready 9090/startup")] {
@@ -513,6 +532,22 @@ fn the_pre_stop_hook_gives_up_before_the_grace_is_over() {
     played.ends_as(Phase::Failed, &[("app", &[137]), ("proxy", &[0])]);
     played.happened(&["app told", "proxy told", "proxy ended"]).never_happened("app ended");
     played.hooks("proxy", Hook::PreStop)[0].code(124);
+}
+
+#[test]
+fn a_proxy_with_a_pre_stop_hook_that_dies_is_restarted_and_one_that_ignores_sigterm_is_killed() {
+    let short =
+        [("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 3"), ("--timeout=20s", "--timeout=2s")];
+    let manifest = Manifest::example("deployment-prestop.yaml").shortened(&short);
+    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else { return };
+    played.comes("app up");
+    played.comes("proxy ready");
+    played.post_start("app").code(0);
+    played.life("proxy").kill();
+    played.comes_again("proxy ready", 2);
+    played.never_happened("app told").delete_it();
+    played.ends_as(Phase::Failed, &[("app", &[0]), ("proxy", &[137, 137])]);
+    played.happened(&["app told", "app ended", "proxy told"]).never_happened("proxy ended");
 }
 
 #[test]
@@ -644,6 +679,14 @@ fn a_job_whose_essential_sidecar_is_never_ready_fails_with_124() {
 }
 
 #[test]
+fn a_job_whose_essential_sidecar_dies_before_it_is_ready_fails_with_124() {
+    let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GATE);
+    let Some(played) = manifest.play(&[tunnel("--after never --dies 0.1 --code 9"), report(&ends(0))]) else { return };
+    played.ends_as(Phase::Failed, &[("report", &[124]), ("tunnel", &[9])]);
+    played.never_happened("report up");
+}
+
+#[test]
 fn an_essential_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_that() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GRACE);
     let Some(played) = manifest.play(&[tunnel("--deaf"), report(&app("report", 0, 0.0))]) else { return };
@@ -730,6 +773,39 @@ fn no_main_starts_when_the_proxy_of_both_is_never_ready() {
     let Some(played) = manifest.play(&images) else { return };
     played.ends_as(Phase::Failed, &[("migrate", &[124]), ("load", &[1]), ("proxy", &[0])]);
     played.never_happened("migrate up").never_happened("load up");
+}
+
+#[test]
+fn the_proxy_of_two_mains_that_dies_before_it_is_ready_keeps_both_from_starting_and_later_it_does_not() {
+    let manifest = Manifest::example("main-to-main.yaml").shortened(SHORT_GATE);
+    let mut images = steps(&app("migrate", 0, 0.0), 0);
+    images[0] = envoy("--after never --dies 0.1 --code 9");
+    let Some(played) = manifest.play(&images) else { return };
+    played.ends_as(Phase::Failed, &[("migrate", &[124]), ("load", &[1]), ("proxy", &[9])]);
+    played.never_happened("migrate up").never_happened("load up");
+
+    images[0] = envoy("");
+    let Some(played) = Manifest::example("main-to-main.yaml").play(&images) else { return };
+    played.comes("migrate up");
+    played.life("proxy").kill();
+    played.life("proxy").code(137);
+    played.never_happened("migrate told").allow("end-migrate");
+    played.ends_as(Phase::Failed, &[("migrate", &[0]), ("load", &[0]), ("proxy", &[137])]);
+    played.happened(&["migrate ended", "load up", "load ended"]);
+}
+
+#[test]
+fn the_proxy_of_two_mains_ends_when_the_second_is_killed_and_is_killed_when_it_ignores_that() {
+    let manifest = Manifest::example("main-to-main.yaml").shortened(SHORT_GRACE);
+    let mut images = steps(&app("migrate", 0, 0.0), 0);
+    images[0] = envoy("--deaf");
+    images[2].1 = Image::new("/load", &app("load", 0, 0.0));
+    let Some(played) = manifest.play(&images) else { return };
+    played.allow("end-migrate");
+    played.comes("load up");
+    played.never_happened("proxy told").life("load").kill();
+    played.ends_as(Phase::Failed, &[("migrate", &[0]), ("load", &[137]), ("proxy", &[0])]);
+    played.happened(&["migrate ended", "load up", "proxy told"]).never_happened("proxy ended");
 }
 
 // native-sidecar-startup-probe.yaml
@@ -878,6 +954,54 @@ fn somebody_elses_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_
 }
 
 #[test]
+fn somebody_elses_job_goes_on_without_its_proxy_and_one_that_ignores_sigterm_is_complained_of() {
+    let images = unmodified("--after never --dies 0.2 --code 9", &app("main", 0, 0.0));
+    let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else { return };
+    played.comes("main up");
+    played.allow("end-main");
+    played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[9])]);
+    played.happened(&["proxy dies", "main up", "main ended"]);
+
+    let manifest = Manifest::example("kustomize/job.rendered.yaml").shortened(POD_GRACE);
+    let Some(played) = manifest.play(&unmodified("--deaf", &app("main", 0, 0.0))) else { return };
+    played.comes("main up");
+    played.post_start("main").code(0);
+    played.allow("end-main");
+    played.comes("proxy told");
+    played.life("main").code(0);
+    assert_eq!(played.phase(), Phase::Running, "{played}");
+    played.delete_it();
+    played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[137])]);
+}
+
+#[test]
+fn what_goes_wrong_with_somebody_elses_deployment_is_as_with_the_hooks_alone() {
+    let manifest = Manifest::example("kustomize/deployment.rendered.yaml");
+    let short = manifest.shortened(&[("--timeout=60s", "--timeout=1s")]);
+    let Some(played) = short.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
+    played.comes("app up");
+    played.happened(&["proxy up", "proxy told", "proxy ended", "app up"]).never_happened("proxy ready");
+    // In a later life it is ready. Then each is restarted alone.
+    played.allow("ready");
+    played.comes("proxy ready");
+    played.life("main").kill();
+    played.comes_again("app up", 2);
+    played.never_happened("app told");
+
+    let short =
+        [("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 3"), ("--timeout=20s", "--timeout=2s")];
+    let manifest = Manifest::example("kustomize/deployment.rendered.yaml").shortened(&short);
+    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else { return };
+    played.comes("app up");
+    played.post_start("main").code(0);
+    played.life("proxy").kill();
+    played.comes_again("proxy ready", 2);
+    played.never_happened("app told").delete_it();
+    played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[137, 137])]);
+    played.happened(&["app told", "app ended", "proxy told"]).never_happened("proxy ended");
+}
+
+#[test]
 fn the_proxy_of_somebody_elses_deployment_comes_first_and_goes_last_with_the_component() {
     let images = [envoy("--after 0.3"), web(&app("app", 0, 0.5))];
     let Some(played) = Manifest::example("kustomize/deployment.rendered.yaml").play(&images) else { return };
@@ -949,6 +1073,22 @@ fn a_sidecar_that_dies_in_its_hook_does_not_keep_the_app_from_starting_nor_one_t
         let Some(played) = manifest.play(&images) else { return };
         played.comes("app up");
         lives(&played, "proxy", &[code]);
+    }
+}
+
+#[test]
+fn an_app_that_fails_is_restarted_beside_its_sidecar_and_a_deaf_sidecar_is_killed_with_the_pod() {
+    for name in ["wait-in-poststart.yaml", "gate-in-entrypoint.yaml"] {
+        let manifest = Manifest::example(name).shortened(POD_GRACE);
+        let images = [envoy("--deaf"), web("note app up; sleep 0.1; exit 3")];
+        let Some(played) = manifest.play(&images) else { return };
+        lives(&played, "app", &[3, 3]);
+        played.happened(&["proxy ready", "app up", "app up"]).never_happened("proxy told");
+        assert_eq!(played.lives("proxy").len(), 1, "{played}");
+        played.delete_it();
+        played.finish();
+        assert_eq!(played.codes("proxy"), [137], "{played}");
+        played.happened(&["app up", "proxy told"]).never_happened("proxy ended");
     }
 }
 
