@@ -323,6 +323,8 @@ impl Quit {
         let why = match (self.subject, outcome) {
             (Subject::Ask, Outcome::Pass) => {
                 self.is_acknowledged = true;
+                // What it answered before that is over.
+                self.why = None;
                 actions.push(Action::Notice(Notice::Acknowledged));
                 return self.next(Subject::Look(Door::Quit), now);
             }
@@ -542,6 +544,7 @@ mod tests {
             ("http://h/", vec![not_yet(Reason::Status(403))], ["answered 403", "from here"]),
             ("http://h/", vec![not_yet(Reason::Status(405))], ["answered 405", "POST"]),
             ("http://h/", vec![not_yet(Reason::Status(500))], ["answered 500", "its log"]),
+            ("http://h/", vec![not_yet(Reason::Status(503)), Outcome::Pass], ["acknowledged; see its log", "raise"]),
             ("http://h/", vec![not_yet(Reason::Closed), accepts.clone()], ["closed the connection", "port and scheme"]),
             (
                 "cloud-sql-proxy",
