@@ -128,14 +128,14 @@ pub(super) fn of(about: &About) -> String {
         row(&mut text, 2, "[CMD]...", 14, cmd);
     }
     let mut headings: Vec<&str> = Vec::new();
-    for opt in of_command(about.command) {
+    for opt in shown(about.command) {
         if !headings.contains(&opt.heading) {
             headings.push(opt.heading);
         }
     }
     for heading in headings {
         text.push_str(&format!("\n{heading}:\n"));
-        for opt in of_command(about.command).filter(|opt| opt.heading == heading) {
+        for opt in shown(about.command).filter(|opt| opt.heading == heading) {
             let letter = opt.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
             let value = match opt.shape {
                 Shape::Switch => String::new(),
@@ -155,6 +155,11 @@ pub(super) fn of(about: &About) -> String {
 /// The options of a command.
 pub(super) fn of_command(command: Command) -> impl Iterator<Item = &'static Opt> {
     OPTIONS.iter().filter(move |opt| opt.commands.contains(&command))
+}
+
+/// Those that its help shows: `join` takes --outlive only to say why it refuses it.
+fn shown(command: Command) -> impl Iterator<Item = &'static Opt> {
+    of_command(command).filter(move |opt| command != Command::Join || opt.flag() != "outlive")
 }
 
 /// One row: what it is called, and what it is; on a line of its own if `width` is 0.

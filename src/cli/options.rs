@@ -130,7 +130,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         Shape::List("NAME"),
         LIVES,
         FINISH,
-        "End CMD when all of these members are done (repeatable); implies --outlive",
+        "End CMD when all of these members are done (repeatable); with run it implies --outlive",
     ),
     opt(
         "absent-timeout",
@@ -155,7 +155,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         Shape::List("NAME"),
         LIVES,
         STOP,
-        "When told to stop, hold CMD's stop back while this member lives (repeatable;\nnot with join, which cannot hold what goes to PID 1)",
+        "When told to stop, hold CMD's stop back while this member lives (repeatable)",
     ),
     opt(
         "grace",

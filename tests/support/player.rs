@@ -31,6 +31,7 @@ const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("Job", "backoffLimit", "one pod is played, without the Job's controller"),
     ("Job", "ttlSecondsAfterFinished", "one pod is played, without the Job's controller"),
     ("Job", "podFailurePolicy", "one pod is played, without the Job's controller"),
+    ("Job", "activeDeadlineSeconds", "one pod is played, without the Job's controller"),
     ("CronJob", "schedule", "one pod is played, now"),
     ("CronJob", "concurrencyPolicy", "one pod is played"),
     ("Deployment", "replicas", "one pod is played"),
