@@ -85,6 +85,73 @@ fn every_option_and_its_variable_are_in_the_reference() {
     }
 }
 
+/// What a command's help says of each option, on one line.
+fn help_of_options(command: &str) -> Vec<(String, String)> {
+    let help = podgate([command, "--help"]).run();
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in help.code(0).stdout.lines() {
+        match line.split([' ', ',', '=']).find(|word| word.starts_with("--") && word.len() > 2) {
+            Some(option) if line.trim_start().starts_with('-') => found.push((option.to_owned(), String::new())),
+            Some(_) | None => found.iter_mut().last().into_iter().for_each(|(_, text)| {
+                text.push(' ');
+                text.push_str(line.trim());
+            }),
+        }
+    }
+    found
+}
+
+#[test]
+fn every_default_of_the_help_is_in_the_reference() {
+    let reference = text("docs/reference.md");
+    let mut seen = 0;
+    for command in COMMANDS {
+        for (option, help) in help_of_options(command) {
+            let Some((_, default)) = help.split_once("[default: ") else { continue };
+            let default = default.split(']').next().unwrap();
+            let row = reference
+                .lines()
+                .find(|line| line.starts_with("| `-") && line.contains(&format!("{option}`")))
+                .unwrap_or_else(|| panic!("{option}"));
+            // Of a sentence its first word that says something: `2%`, `the URL's host`.
+            let word =
+                default.split([' ', ';']).find(|word| !["the", "ready", "is", "$PODGATE_CHECKS,"].contains(word));
+            let word = word.unwrap().trim_end_matches(['%', ',']).trim_start_matches('$');
+            let cell = row.split(" | ").nth(2).unwrap();
+            assert!(cell.contains(word), "{command} {option}: the help says {default:?}, the reference {cell:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 40, "{seen} defaults");
+}
+
+#[test]
+fn every_exit_code_of_the_help_is_in_the_reference() {
+    let reference = text("docs/reference.md");
+    let section = |from: &str, to: &str| {
+        let begin = reference.find(from).unwrap_or_else(|| panic!("{from}"));
+        let rest = &reference[begin..];
+        rest[..rest[1..].find(to).unwrap_or_else(|| panic!("{to}")) + 1].to_owned()
+    };
+    let all = section("\n## Exit codes", "\n## Options");
+    let mut seen = 0;
+    for command in COMMANDS {
+        let help = podgate([command, "--help"]).run();
+        let help = &help.code(0).stdout;
+        let Some((_, codes)) = help.split_once("Exit codes: ") else { continue };
+        let codes = codes.split("\n\n").next().unwrap().split("\nE").next().unwrap();
+        let there = if command == "run" { section("\n| `run` ended because", "\n**The quit") } else { all.clone() };
+        let is_code =
+            |word: &&str| word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty();
+        for code in codes.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(is_code) {
+            let is_there = there.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == code);
+            assert!(is_there, "{command}: the reference has no exit code {code}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 20, "{seen} codes");
+}
+
 #[test]
 fn no_option_is_in_the_reference_that_is_not_there() {
     let (all, reference) = (all_options(), text("docs/reference.md"));
