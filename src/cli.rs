@@ -153,9 +153,9 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
     typed(about, given, words, cmd)
 }
 
-/// Of a `run` whose command line is wrong: what tells whose end that is. Nothing else is looked at, and what is not clear tells nothing.
+/// Of a `run` whose command line is wrong: what tells whose end that is, and who is to be asked to quit after it. Nothing else is looked at, and what is not clear tells nothing.
 pub(crate) fn gist(arguments: Vec<OsString>) -> Option<Typed> {
-    const TELLING: [&str; 4] = ["name", "dir", "allow-plain-dir", "restart-policy"];
+    const TELLING: [&str; 7] = ["name", "dir", "allow-plain-dir", "restart-policy", "quit", "sidecar", "quit-timeout"];
     let mut words = arguments.into_iter().skip(1).take_while(|word| word != "--").peekable();
     words.next().filter(|word| word == Command::Run.name())?;
     let mut given = Vec::new();
@@ -219,9 +219,9 @@ fn value(opt: &Opt, parser: &mut lexopt::Parser) -> Result<OsString, Stop> {
         .map(|word| word.strip_prefix('-').filter(|rest| !rest.is_empty()).map(|rest| rest.chars().next()))
     {
         None => Err(lacks()),
-        Some(Some(Some(digit))) if digit.is_ascii_digit() => {
-            let shown = format!("-{digit}");
-            Err(Stop::Wrong(format!("--{flag}: {shown:?} is no option, and no value is negative; say 30s or 3")))
+        Some(Some(Some('0'..='9'))) => {
+            let shown = check::redacted_value(next.as_deref().unwrap_or_default());
+            Err(Stop::Wrong(format!("--{flag} {shown:?}: no value is negative; say 30s or 3")))
         }
         Some(Some(_)) => Err(lacks()),
         Some(None) => rest.next().ok_or_else(lacks),
@@ -266,7 +266,7 @@ fn typed(
         }));
     }
     let dest = match kind {
-        Words::One if words.is_empty() => {
+        Words::One if words.iter().all(|word| word.is_empty()) => {
             return Err(Stop::Wrong(
                 "install needs a destination; say podgate install /podgate-bin/podgate".to_owned(),
             ));

@@ -409,8 +409,21 @@ fn a_quit_while_it_waits() {
         comes(&pod, "main", "waiting");
         podgate_in(&proxy, "quit member:main").code(0);
         main.code(code);
+        main.says("while it waited: \"file:///run/podgate/no\" ");
+        let said = main.stderr();
+        assert!(said.contains("asked to quit after ") && said.contains("; the command is not started"), "{main}");
         assert_eq!(main.stdout(), "");
     }
+}
+
+#[test]
+fn who_is_done_before_its_gate_opens_says_that_the_command_is_not_started() {
+    let Some(pod) = Pod::new() else { return };
+    pod.start(&run("main", "", "exit 3")).code(3);
+    let proxy = pod.start(&run("proxy", &format!("--until main --after file://{VOLUME}/no"), "echo started"));
+    proxy.code(3);
+    proxy.says("main done, one of them with exit code 3: the command is not started; the exit code will be 3");
+    assert_eq!(proxy.stdout(), "");
 }
 
 #[test]
@@ -763,6 +776,18 @@ fn an_absent_main_is_waited_for_and_those_that_are_there_are_named() {
     let proxy = pod.start(&run("proxy", "--until mian --absent-timeout 300ms", &server(0)));
     proxy.says("gave up after 300ms: mian never came (seen here: main)");
     proxy.code(124);
+}
+
+#[test]
+fn a_name_that_another_pod_has_on_a_shared_volume() {
+    let Some(pod) = Pod::new() else { return };
+    let other = pod.start(&run("app", "", &server(0)).host_name("other-pod"));
+    other.prints("up");
+    comes(&pod, "app", "ready");
+    let app = pod.start(&run("app", "", "echo started"));
+    app.code(125);
+    app.says("the app of another pod lives on this volume (host \"other-pod\"");
+    assert_eq!(app.stdout(), "");
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn a_second_signal_means_now() {
         assert!(!proxy.stdout().contains("told"));
         proxy.signal(second);
         proxy.code(4);
+        proxy.says("told again: app is not waited for any more; stopping the command with SIGQUIT");
         assert!(app.is_running());
     }
 }

@@ -217,7 +217,24 @@ fn after_a_command_that_never_started() {
 }
 
 #[test]
-fn a_wrong_call_asks_nobody_and_starts_nothing() {
+fn a_call_that_is_wrong_elsewhere_is_an_end_too() {
+    let folder = Folder::new();
+    let script = format!("touch {}", folder.text("started"));
+    for (policy, disabled, asked) in [(NEVER, "", 1), (ON_FAILURE, "", 0), (NEVER, "quits", 0)] {
+        for wrong in [["--grace", "bogus"], ["--untill", "main"]] {
+            let sidecar = Sidecar::new();
+            let url = sidecar.url();
+            let call = [&["run"], &policy[..], &["--quit", &url], &wrong, &["--", "sh", "-c", &script]].concat();
+            let done = podgate(call).env("PODGATE_DISABLE", disabled).run();
+            done.code(2).says(wrong[0]).within(10 * SECOND);
+            assert_eq!(sidecar.asked(), asked, "{done}");
+        }
+    }
+    assert!(!folder.join("started").exists());
+}
+
+#[test]
+fn a_call_that_is_wrong_about_whom_to_ask_asks_nobody_and_starts_nothing() {
     let sidecar = Sidecar::new();
     let url = sidecar.url();
     let folder = Folder::new();
@@ -248,7 +265,7 @@ fn a_signal_ends_the_quitting_and_not_the_exit_code() {
         running.says("answered 404");
         let sent = Instant::now();
         running.signal(signal);
-        running.finish().code(3).says(&format!("stopped by signal {}", signal as i32));
+        running.finish().code(3).says(&format!("stopped by {signal}"));
         assert!(sent.elapsed() < 5 * SECOND, "{:?}", sent.elapsed());
     }
 }

@@ -243,7 +243,7 @@ fn a_signal_ends_it_at_once() {
             podgate(["quit", "-v", "--attempt-timeout", "20s", "--timeout", "20s", &url(server.port())]).start();
         eventually("the request", || (server.connections() > 0).then_some(()));
         running.signal(Signal::SIGTERM);
-        running.finish().code(143).says("stopped by signal 15").within(5 * SECOND);
+        running.finish().code(143).says("stopped by SIGTERM").within(5 * SECOND);
     }
 }
 

@@ -134,6 +134,16 @@ fn names_that_were_seen_are_listed_where_one_is_absent() {
     podgate_in(&o, "wait --timeout 100ms ready:mian").code(124).says("is absent; seen here: main, proxy");
     // It passes, for a preStop must not wait for nobody; and yet it says so.
     podgate_in(&o, "wait gone:mian").code(0).says("is absent; seen here: main, proxy");
+    podgate_in(&o, "check gone:mian").code(0).says("is absent; seen here: main, proxy");
+    // So does a record that does not count: of another pod, or none at all.
+    pod.start(&run("other", "", "exit 0").host_name("other-pod")).code(0);
+    fs::write(pod.volume().join("broken.record"), "nonsense").unwrap();
+    for call in ["wait", "check"] {
+        podgate_in(&o, &format!("{call} gone:other"))
+            .code(0)
+            .says("other.record\" is from another host, \"other-pod\"");
+        podgate_in(&o, &format!("{call} gone:broken")).code(0).says("broken.record\" is no record");
+    }
 }
 
 /// How long after `act` something was seen.
@@ -514,7 +524,8 @@ fn without_members_nobody_waits_for_one() {
     let Some(pod) = Pod::new() else { return };
     for word in ["members", "all"] {
         let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", word));
-        podgate_in(&o, "wait ready:a gone:b").code(0).says("PODGATE_DISABLE is set").within(LONG);
+        let all_are_gone = podgate_in(&o, "wait ready:a gone:b");
+        all_are_gone.code(0).says("PODGATE_DISABLE is set").says_not("no CHECK is given").within(LONG);
         podgate_in(&o, "wait ready:a -- echo started").code(0).prints("started\n");
         podgate_in(&o, "quit member:a").code(0).says("PODGATE_DISABLE is set").within(LONG);
         podgate_in(&o, "check ready:a").code(0).says("PODGATE_DISABLE is set").within(LONG);

@@ -5,6 +5,7 @@ use super::{Leaf, Step};
 use crate::core::check::Fact;
 use crate::core::member::{End, Name, Policy, Sighting, Stage, sight};
 use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::core::record::{Record, Unreadable};
 use crate::core::schedule::{NEAR, Wake};
 use crate::event_loop::Interest;
 use crate::volume::Volume;
@@ -44,27 +45,23 @@ impl Member {
         let sighting = sight(&found, volume.host());
         match (self.fact, sighting) {
             (Fact::Gone, Sighting::Alive { .. }) => not_yet("is alive"),
-            (Fact::Gone, Sighting::Absent) => {
-                self.said = absent(volume);
+            (Fact::Gone, Sighting::Absent | Sighting::Unreadable) => {
+                self.said = match &found.record {
+                    None => absent(volume, &self.name),
+                    Some(record) => of_no_use(volume, &self.name, record),
+                };
                 Outcome::Pass
             }
-            (Fact::Gone, Sighting::Ended { .. } | Sighting::Unreadable)
+            (Fact::Gone, Sighting::Ended { .. })
             | (Fact::Started, Sighting::Alive { stage: Some(Stage::Running | Stage::Ready), .. })
             | (Fact::Ready, Sighting::Alive { stage: Some(Stage::Ready), .. })
             | (Fact::Succeeded, Sighting::Ended { end: End::Code(0), .. }) => Outcome::Pass,
-            (_, Sighting::Absent) => match &found.record {
-                Some(Ok(record)) => Outcome::NotYet(Reason::Member(format!(
-                    "is absent: {:?} is from another host, {:?}",
-                    volume.record_path(&self.name),
-                    record.host
-                ))),
-                Some(Err(_)) | None => Outcome::NotYet(Reason::Member(absent(volume))),
-            },
+            (_, Sighting::Absent) => not_yet(&match &found.record {
+                Some(record) => of_no_use(volume, &self.name, record),
+                None => absent(volume, &self.name),
+            }),
             (_, Sighting::Unreadable | Sighting::Alive { stage: None, .. }) => match &found.record {
-                Some(Err(error)) => Outcome::NotYet(Reason::Member(format!(
-                    "cannot be known: {:?} {error}",
-                    volume.record_path(&self.name)
-                ))),
+                Some(record @ Err(_)) => not_yet(&of_no_use(volume, &self.name, record)),
                 Some(Ok(_)) | None => not_yet("is starting"),
             },
             (Fact::Succeeded, Sighting::Ended { end, policy, .. }) => {
@@ -89,9 +86,20 @@ fn ended(end: End) -> String {
     }
 }
 
+/// What to say of a record that does not count.
+fn of_no_use(volume: &Volume, name: &Name, record: &Result<Record, Unreadable>) -> String {
+    let path = volume.record_path(name);
+    match record {
+        Ok(record) => format!("is absent: {path:?} is from another host, {:?}", record.host),
+        Err(error) => format!("cannot be known: {path:?} {error}"),
+    }
+}
+
 /// What to say of a name that was never seen: it may be a wrong one.
-fn absent(volume: &Volume) -> String {
-    let names = volume.names().unwrap_or_default();
+fn absent(volume: &Volume, name: &Name) -> String {
+    let mut names = volume.names().unwrap_or_default();
+    // A lock that nobody holds, and no record.
+    names.retain(|it| it != name);
     let seen: Vec<&str> = names.iter().take(NAMED).map(Name::as_str).collect();
     let more = if names.len() > NAMED { ", …" } else { "" };
     match seen.as_slice() {

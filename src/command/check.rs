@@ -4,6 +4,7 @@ use super::gate::{Around, Driver, Tells};
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
+use crate::core::signal;
 use crate::process::{Children, Signals};
 use crate::report::{Line, Report, Severity};
 use crate::settings::Settings;
@@ -24,7 +25,7 @@ pub(super) fn run(settings: Settings, volume: Option<Rc<Volume>>, report: &mut R
     let lines = driver.ends(answer.waited);
     match answer.verdict {
         Ok(Verdict::Stopped(number)) => {
-            let text = format!("stopped by signal {number} after {}", show(answer.waited));
+            let text = format!("stopped by {} after {}", signal::name(number), show(answer.waited));
             report.line(&Line::new(Severity::Warning, "stopped", text));
             Exit::Signal(number)
         }

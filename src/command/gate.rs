@@ -8,6 +8,7 @@ use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::{Action, Event, Gate, Need, Notice, Progress, Spec, Verdict};
 use crate::core::schedule::Pace;
+use crate::core::signal;
 use crate::core::time::Time;
 use crate::event_loop::{self, Interest};
 use crate::process::watchdog::Watchdog;
@@ -40,6 +41,8 @@ pub(super) struct Driver<'a> {
     need: Need,
     gate: Gate,
     leaves: Vec<Entry>,
+    /// What they had to say when they were left.
+    said: Vec<String>,
     children: Rc<RefCell<Children>>,
     watcher: Option<Rc<RefCell<Watcher>>>,
     /// The watcher's, to be waited for.
@@ -122,7 +125,20 @@ impl<'a> Driver<'a> {
         // A probe's one attempt is all there is.
         let end = if tells == Tells::Nothing { Some(spec.attempt_timeout) } else { spec.timeout };
         let (need, gate) = (spec.need, Gate::new(spec, Time::ZERO));
-        Self { checks, need, gate, leaves, children, watcher, inotify, start: Instant::now(), drawn: None, end, tells }
+        Self {
+            checks,
+            need,
+            gate,
+            leaves,
+            said: Vec::new(),
+            children,
+            watcher,
+            inotify,
+            start: Instant::now(),
+            drawn: None,
+            end,
+            tells,
+        }
     }
 
     /// Waits for the answer, or for a signal that ends podgate. Afterwards no command of a check is left.
@@ -138,7 +154,7 @@ impl<'a> Driver<'a> {
 
     /// Ends what is under way.
     pub(super) fn leave(&mut self, report: &mut Report) {
-        self.leaves.clear();
+        self.said.extend(self.leaves.drain(..).map(|entry| entry.leaf.said()));
         self.children.borrow_mut().clear();
         report.clear_live();
     }
@@ -162,7 +178,7 @@ impl<'a> Driver<'a> {
         let (mut report, start) = (report.twin(), self.start);
         Some(Watchdog::start(signals, end, chance, move |signal| {
             let (what, exit) = match signal {
-                Some(number) => (format!("stopped by signal {number}"), Exit::Signal(number)),
+                Some(number) => (format!("stopped by {}", signal::name(number)), Exit::Signal(number)),
                 None => ("gave up".to_owned(), late),
             };
             let text = format!(
@@ -298,6 +314,13 @@ impl<'a> Driver<'a> {
         self.checks.iter().zip(self.gate.progress()).filter(|(_, progress)| !progress.has_passed())
     }
 
+    /// What is to be told of a member's check that has passed: `gone:` of a name that nobody has seen.
+    fn said(&self, index: usize, check: &Check) -> String {
+        let said = self.leaves.get(index).map(|entry| entry.leaf.said()).or_else(|| self.said.get(index).cloned());
+        let said = said.unwrap_or_default();
+        if said.is_empty() || check.kind.member().is_none() { String::new() } else { format!(": {said}") }
+    }
+
     fn tell(&mut self, notice: &Notice, report: &mut Report) {
         let is_beat = *notice == Notice::Heartbeat;
         if self.tells == Tells::Nothing || (is_beat && self.tells == Tells::Changes) {
@@ -307,12 +330,8 @@ impl<'a> Driver<'a> {
         let of = |check: &usize| self.checks.get(*check).zip(self.gate.progress().get(*check));
         let line = match notice {
             Notice::Passed { check: index } => of(index).map(|(check, progress)| {
-                let mut text =
-                    format!("{:?} passed after {} ({})", check.name, show(waited), attempts(progress.attempts));
-                let said = self.leaves.get(*index).map(|entry| entry.leaf.said()).unwrap_or_default();
-                if !said.is_empty() && check.kind.member().is_some() {
-                    text.push_str(&format!(": {said}"));
-                }
+                let (tries, said) = (attempts(progress.attempts), self.said(*index, check));
+                let text = format!("{:?} passed after {} ({tries}){said}", check.name, show(waited));
                 about(Line::new(Severity::Info, "passed", text), check, progress, waited)
             }),
             Notice::Waiting { check } => of(check).map(|(check, progress)| {
@@ -429,10 +448,14 @@ impl<'a> Driver<'a> {
 
     /// For a probe: how each check ended.
     pub(super) fn ends(&self, waited: Duration) -> Vec<Line> {
-        let one = |(check, progress): (&Check, &Progress)| {
+        let one = |(index, (check, progress)): (usize, (&Check, &Progress))| {
             let waited = progress.ended.map_or(waited, |ended| self.gate.waited(ended));
             let line = if progress.has_passed() {
-                Line::new(Severity::Info, "passed", format!("{:?} passed in {}", check.name, show(waited)))
+                Line::new(
+                    Severity::Info,
+                    "passed",
+                    format!("{:?} passed in {}{}", check.name, show(waited), self.said(index, check)),
+                )
             } else if self.need == Need::Any && self.gate.progress().iter().any(Progress::has_passed) {
                 Line::new(Severity::Info, "not_passed", format!("{:?} {}", check.name, why(progress)))
             } else {
@@ -441,7 +464,7 @@ impl<'a> Driver<'a> {
             };
             about(line, check, progress, waited)
         };
-        self.checks.iter().zip(self.gate.progress()).map(one).collect()
+        self.checks.iter().zip(self.gate.progress()).enumerate().map(one).collect()
     }
 
     /// What was waited for when a signal came.

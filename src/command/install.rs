@@ -25,6 +25,14 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
             report.failure(&Line::new(Severity::Error, "install", text));
             Exit::Own
         }
+        Err(Failed::ToWrite(error))
+            if error.kind() == io::ErrorKind::NotFound || error.kind() == io::ErrorKind::NotADirectory =>
+        {
+            let text =
+                format!("cannot install {dest:?}: its directory is not there; name a volume that is mounted here");
+            report.failure(&Line::new(Severity::Error, "install", text));
+            Exit::Own
+        }
         Err(Failed::ToWrite(error)) => {
             let text = format!(
                 "cannot install {dest:?}: {error}; see that its directory is a volume that this user can write"

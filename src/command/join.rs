@@ -10,6 +10,7 @@ use crate::core::exit::Exit;
 use crate::core::gate::{Need, Spec, Verdict};
 use crate::core::member::{Name, Stage};
 use crate::core::schedule::{NEAR, Pace};
+use crate::core::signal;
 use crate::event_loop::is_ready;
 use crate::process::sys::{Fork, fork};
 use crate::process::{self, Children, Signals, Which};
@@ -198,7 +199,7 @@ fn wait(
     match answer.verdict {
         Ok(Verdict::Opened) => Ok(()),
         Ok(Verdict::Stopped(number)) => {
-            let text = format!("stopped by signal {number}: {}", driver.waited_for());
+            let text = format!("stopped by {}: {}", signal::name(number), driver.waited_for());
             report.line(&Line::new(Severity::Warning, "stopped", text));
             Err(Exit::Signal(number))
         }

@@ -13,6 +13,7 @@ mod wait;
 use crate::cli::{self, Command, Stop, Typed};
 use crate::core::exit::Exit;
 use crate::core::member::Name;
+use crate::core::signal;
 use crate::process::Signals;
 use crate::process::watchdog::Watchdog;
 use crate::report::{Format, Line, Report, Severity};
@@ -88,7 +89,13 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             }
             Command::Status => {
                 let is_json = settings::is_on(typed, "json")?;
-                Ok(status::run(&settings::place(typed)?, is_json, report))
+                let place = settings::place(typed)?;
+                if place.dir.is_none() {
+                    return Err(Stop::Wrong(
+                        "--dir none: there are no members to tell of; say --dir /run/podgate".to_owned(),
+                    ));
+                }
+                Ok(status::run(&place, is_json, report))
             }
             Command::Doctor => Ok(doctor::run(&settings::place(typed)?, settings::budget(typed)?)),
             Command::Quit => {
@@ -111,10 +118,14 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             Exit::Usage
         }
         Err(Stop::Wrong(text)) => {
-            if let Some(typed) = cli::gist(std::env::args_os().collect()) {
-                run::publish_usage(&typed, &mut report);
+            let gist = cli::gist(std::env::args_os().collect());
+            if let Some(typed) = &gist {
+                run::publish_usage(typed, &mut report);
             }
             report.failure(&Line::new(Severity::Error, "usage", text));
+            if let Some(typed) = &gist {
+                run::quit_after_usage(typed, &mut report, signals);
+            }
             Exit::Usage
         }
     }
@@ -131,7 +142,8 @@ fn watchdog(typed: &Typed, signals: &Signals) -> Result<Option<Watchdog>, Stop> 
     Ok(Some(Watchdog::start(signals, None, CHANCE, |signal| {
         let number = signal.unwrap_or_default();
         let text = format!(
-            "stopped by signal {number}: a file that an option names cannot be opened; see whether its server is gone"
+            "stopped by {}: a file that an option names cannot be opened; see whether its server is gone",
+            signal::name(number)
         );
         early_report().failure(&Line::new(Severity::Error, "hangs", text));
         std::process::exit(Exit::Signal(number).code().into());
@@ -177,6 +189,12 @@ fn take_name(volume: &Rc<Volume>, name: &Name, life: &Life, report: &mut Report)
     Own::take(volume, statement).map_err(|refusal| {
         Failed(match refusal {
             Refusal::Volume(cause) => format!("cannot take part as {name}: {cause}"),
+            Refusal::Taken(Some(record)) if record.host != volume.host() => format!(
+                "cannot take part as {name}: the {name} of another pod lives on this volume (host {:?}, and this is {:?}); give every pod a volume \
+                 of its own",
+                record.host,
+                volume.host()
+            ),
             Refusal::Taken(record) => {
                 let who = record.map_or_else(String::new, |record| {
                     let since = record.times.waiting.map(|since| format!(", since {since}")).unwrap_or_default();

@@ -5,6 +5,7 @@ use crate::core::check::Server;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::member::{Name, Sighting, sight};
+use crate::core::signal;
 use crate::event_loop::{self, Interest};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
@@ -94,7 +95,7 @@ pub(super) fn ask(
         while let Some(arrived) = signals.next() {
             match arrived {
                 Arrived::Ending(number) => {
-                    let text = format!("stopped by signal {number} {}", quits.summary());
+                    let text = format!("stopped by {} {}", signal::name(number), quits.summary());
                     report.line(&Line::new(Severity::Warning, "stopped", text));
                     return Exit::Signal(number);
                 }

@@ -20,9 +20,9 @@ use crate::process::watchdog::Watchdog;
 use crate::process::{self, Arrived, Children, Signals};
 use crate::report::{Field, Line, Report, Severity};
 use crate::settings::OnTimeout;
-use crate::settings::life::{Life as Settings, identity};
+use crate::settings::life::{Life as Settings, identity, quits_after_usage};
 use crate::volume::watch::{CLOSING, Change, FAST, SLOW, Watch};
-use crate::volume::{Own, Statement, Volume};
+use crate::volume::{Own, Refusal, Statement, Volume};
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -108,9 +108,23 @@ pub(super) fn publish_usage(typed: &Typed, report: &mut Report) {
     let Ok(volume) = super::open_volume(&place) else { return };
     let published =
         Own::take(&volume, Statement { name, policy, is_joined: false }).map(|mut own| own.exit(Exit::Usage.code()));
-    if !matches!(published, Ok(Ok(()))) {
-        report.line(&Line::new(Severity::Warning, "volume", "cannot publish this end on the volume"));
-    }
+    let cause = match published {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(Refusal::Volume(cause)) => cause,
+        Err(Refusal::Taken(_)) => "another container with this --name lives".to_owned(),
+    };
+    let text =
+        format!("cannot publish on the volume that this call was wrong: {cause}; whoever waits for it goes on waiting");
+    report.line(&Line::new(Severity::Warning, "volume", text));
+}
+
+/// An end follows any other under `never`, and one whose options are wrong is an end: who is to be asked to quit then, where that is clear.
+pub(super) fn quit_after_usage(typed: &Typed, report: &mut Report, signals: &Signals) {
+    let Some((quits, place)) = quits_after_usage(typed) else { return };
+    let volume = if quits.members.is_empty() { None } else { super::open_volume(&place).ok() };
+    let children = RefCell::new(Children::new(signals.original()));
+    let _ = super::quit::ask(quits, volume.as_ref(), report, signals, &children, Some(Exit::Usage));
 }
 
 /// One life, and what it holds.
@@ -692,6 +706,11 @@ impl<'a> Runner<'a> {
     fn tell(&mut self, notice: &Notice) {
         let name = |index: &usize| self.settings.members.get(*index).map_or("", Name::as_str);
         let stop = signal::name(self.settings.stop_signal);
+        let next = if self.is_started {
+            format!("stopping the command with {stop}")
+        } else {
+            "the command is not started".to_owned()
+        };
         let line = match notice {
             Notice::Stopping(Cause::Done(completion)) => {
                 let (what, code) = match completion.failures.first() {
@@ -701,15 +720,23 @@ impl<'a> Runner<'a> {
                 let all = self.names(
                     self.settings.spec.relations.iter().enumerate().filter(|(_, it)| it.until).map(|(at, _)| at),
                 );
-                let text =
-                    format!("{all} done, {what}: stopping the command with {stop}; the exit code will be {code}");
+                let text = format!("{all} done, {what}: {next}; the exit code will be {code}");
                 Line::new(Severity::Info, "done", text)
             }
             Notice::Stopping(Cause::Quit) => {
-                Line::new(Severity::Info, "quit", format!("asked to quit: stopping the command with {stop}"))
+                let waited = self
+                    .after
+                    .as_ref()
+                    .map(|gate| format!(" after {}, while it waited: {}; ", show(gate.waited()), gate.waited_for()));
+                let text = format!("asked to quit{}{next}", waited.unwrap_or_else(|| ": ".to_owned()));
+                Line::new(Severity::Info, "quit", text)
+            }
+            Notice::Hurried => {
+                let text =
+                    format!("told again: {} is not waited for any more; {next}", self.names(self.life.to_outlive()));
+                Line::new(Severity::Info, "hurried", text)
             }
             Notice::Stopping(Cause::NeedLost(index)) => {
-                let next = if self.is_started { "stopping the command" } else { "the command is not started" };
                 let text = format!(
                     "{} has ended, and --needs says that the command cannot do without it; {next}: exit code 69",
                     name(index)

@@ -7,6 +7,7 @@ use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::{Need, Spec, Verdict};
 use crate::core::schedule::Pace;
+use crate::core::signal;
 use crate::process::{Arrived, Children, Signals, become_command};
 use crate::report::{Line, Report, Severity};
 use crate::settings::{Gates, OnTimeout, Settings};
@@ -23,7 +24,7 @@ pub(super) fn run(
     report: &mut Report,
     signals: &Signals,
 ) -> Exit {
-    let Settings { checks, gate, ask, on_timeout, gates, .. } = settings;
+    let Settings { checks, gate, ask, on_timeout, gates, skipped, .. } = settings;
     if gates == Gates::Disabled {
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         let text = format!("PODGATE_DISABLE is set: not waiting for {names:?}");
@@ -31,11 +32,11 @@ pub(super) fn run(
         return go_on(cmd, report, signals);
     }
     if checks.is_empty() {
-        report.line(&Line::new(
-            Severity::Info,
-            "nothing",
-            "nothing to wait for: no CHECK is given and PODGATE_CHECKS is empty",
-        ));
+        // What was taken away was told already.
+        if skipped.is_none() {
+            let text = "nothing to wait for: no CHECK is given and PODGATE_CHECKS is empty";
+            report.line(&Line::new(Severity::Info, "nothing", text));
+        }
         return go_on(cmd, report, signals);
     }
     report.line(&Line::new(Severity::Debug, "start", plan(&checks, &gate)));
@@ -55,7 +56,8 @@ pub(super) fn run(
         Verdict::Stopped(number) => {
             let not_started = if cmd.is_empty() { "" } else { "; the command was not started" };
             let text = format!(
-                "stopped by signal {number} after {}: {}{not_started}",
+                "stopped by {} after {}: {}{not_started}",
+                signal::name(number),
                 show(answer.waited),
                 driver.waited_for()
             );
@@ -110,7 +112,7 @@ pub(super) fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) ->
     Children::new(signals.original()).reap();
     // A signal that came while the gate opened must not be lost: PID 1 drops it between here and CMD's own handler.
     if let Some(number) = ending(signals) {
-        let text = format!("stopped by signal {number}; the command was not started");
+        let text = format!("stopped by {}; the command was not started", signal::name(number));
         report.line(&Line::new(Severity::Warning, "stopped", text));
         return Exit::Signal(number);
     }

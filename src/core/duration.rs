@@ -102,9 +102,9 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     Ok(Limit::After(duration))
 }
 
-/// An example that is made of what was typed, if whoever asks for a duration takes it.
+/// An example that is made of what was typed, if whoever asks for a duration takes it, and it may be shown.
 fn right(example: String) -> Option<String> {
-    positive(&example).is_ok().then_some(example)
+    (positive(&example).is_ok() && !example.contains(char::is_control)).then_some(example)
 }
 
 /// `1.5s` as `1s500ms`, if `text` is a number with up to three decimals and one of the units `s`, `m`, `h`.
@@ -170,6 +170,7 @@ mod tests {
             ("99999999999999999999s", "too long"),
             ("2000 days", "1000 days"),
             ("5M", "5m for minutes"),
+            ("3\n 00M", "say 1m for minutes"),
         ] {
             let error = delay(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");

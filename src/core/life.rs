@@ -125,6 +125,8 @@ pub(crate) enum Notice {
     Stopping(Cause),
     /// The stop is held back until nobody lives who is to be outlived.
     Holding,
+    /// The hold ends because it was told to stop again, or asked to quit.
+    Hurried,
     /// The hold ends because the grace period does, and somebody still lives.
     OutOfGrace,
     /// CMD did not heed its stop signal.
@@ -297,7 +299,7 @@ impl Life {
                 self.finish(TERMINATED, actions);
             }
             Event::Quit => {
-                self.cause = Some(Cause::Quit);
+                self.begin(Cause::Quit, actions);
                 self.finish(if self.spec.serves { 0 } else { TERMINATED }, actions);
             }
             // PID 1 of a joined container has started long ago: it is stopped then.
@@ -330,9 +332,7 @@ impl Life {
             }
             Event::NotStarted(code) => self.finish(code, actions),
             Event::Stop => self.signal(now),
-            Event::Quit => {
-                self.cause.get_or_insert(Cause::Quit);
-            }
+            Event::Quit => self.begin(Cause::Quit, actions),
             Event::Tick | Event::Opened | Event::NotOpened(_) | Event::Ready | Event::Ended(_) | Event::Seen { .. } => {
             }
         }
@@ -347,15 +347,19 @@ impl Life {
                 }
             }
             Event::Ended(code) => self.ended(code, actions),
-            Event::Stop if matches!(self.state, State::Holding { .. }) => self.stop(now, actions),
+            Event::Stop if matches!(self.state, State::Holding { .. }) => {
+                actions.push(Action::Notice(Notice::Hurried));
+                self.stop(now, actions);
+            }
             Event::Stop => {
                 self.signal(now);
                 self.hold(now, actions);
             }
             Event::Quit => {
-                if self.cause.is_none() {
-                    self.begin(Cause::Quit, actions);
+                if matches!(self.state, State::Holding { .. }) {
+                    actions.push(Action::Notice(Notice::Hurried));
                 }
+                self.begin(Cause::Quit, actions);
                 self.stop(now, actions);
             }
             Event::Tick | Event::Seen { .. } => self.look(now, actions),
@@ -668,8 +672,9 @@ mod tests {
             life
         };
         assert_eq!(holding().handle(at(11), ended(1, End::Code(0))), [Action::StopCmd]);
-        assert_eq!(holding().handle(at(11), Event::Stop), [Action::StopCmd]);
-        assert_eq!(holding().handle(at(11), Event::Quit), [Action::StopCmd]);
+        let hurried = [Action::Notice(Notice::Hurried), Action::StopCmd];
+        assert_eq!(holding().handle(at(11), Event::Stop), hurried);
+        assert_eq!(holding().handle(at(11), Event::Quit), hurried);
         let mut life = holding();
         assert_eq!(life.handle(at(34), Event::Tick), []);
         assert_eq!(life.handle(at(35), Event::Tick), [Action::Notice(Notice::OutOfGrace), Action::StopCmd]);

@@ -361,6 +361,23 @@ fn quits(typed: &Typed, policy: Policy) -> Result<Option<Quitting>, Stop> {
     }))
 }
 
+/// Of a call that is wrong elsewhere: who is to be asked to quit after any end, and where members meet.
+pub(crate) fn quits_after_usage(typed: &Typed) -> Option<(Quitting, Place)> {
+    let (_, policy) = value(typed, "restart-policy", Policy::parse).ok()??;
+    let off = disabled().ok()?;
+    if policy != Policy::Never || off.quits {
+        return None;
+    }
+    if checks(typed, "sidecar").ok()?.iter().any(|check| check.preset.is_none()) {
+        return None;
+    }
+    let mut quits = quits(typed, policy).ok()??;
+    if off.members {
+        quits.members.clear();
+    }
+    Some((quits, place(typed).ok()?))
+}
+
 type Named = Option<(Source, Vec<Name>)>;
 
 fn names(typed: &Typed, option: &str) -> Result<Named, Stop> {

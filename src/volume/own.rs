@@ -122,6 +122,7 @@ impl Own {
             Some(Errno::EACCES | Errno::EPERM) => {
                 "see that this user may write to the volume (fsGroup, or an emptyDir)"
             }
+            Some(Errno::EMFILE | Errno::ENFILE) => "raise the limit of open files (ulimit -n)",
             Some(Errno::EISDIR | Errno::ENOTEMPTY) => "something else writes to the volume: remove that directory",
             Some(_) | None => "see the volume's file system",
         };
@@ -323,6 +324,9 @@ fn open_lock(path: &Path) -> Result<File, String> {
         }
         Some(Errno::ENOSPC | Errno::EDQUOT) => {
             format!("{path:?} cannot be made: {error}; the volume is full: free some space, or raise its sizeLimit")
+        }
+        Some(Errno::EMFILE | Errno::ENFILE) => {
+            format!("{path:?} cannot be opened: {error}; raise the limit of open files (ulimit -n)")
         }
         Some(Errno::ELOOP) => {
             format!("{path:?} is a symbolic link; something else writes to the volume: remove it")
