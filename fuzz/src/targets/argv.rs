@@ -45,7 +45,10 @@ pub(crate) fn run(bytes: &[u8]) {
             assert!(!text.contains(SECRET), "{text:?} has the secret");
             assert!(!text.contains(char::is_control), "{text:?}");
             let named = ["--", "\"-", "PODGATE_", "CHECK", "TARGET", "podgate ", "the command"];
-            assert!(text.starts_with('-') || named.iter().any(|it| text.contains(it)), "{text:?} does not say what is wrong");
+            assert!(
+                text.starts_with('-') || named.iter().any(|it| text.contains(it)),
+                "{text:?} does not say what is wrong"
+            );
         }
     }
 }
@@ -82,8 +85,8 @@ fn planted(kind: u8, rest: &[u8], words: &mut Vec<OsString>, variables: &mut Vec
         b'u' => words.push(url),
         // A password that should have been encoded.
         b's' => words.push(joined(&[b"https://user:/", rest, secret, b"@host/"])),
-        // A slip in the scheme, or none at all.
-        b'n' => words.push(joined(&[rest, b"user:", secret, b"@host:80"])),
+        // A slip in the scheme, or none at all. What an exec: check says is shown as it is (the reference says so).
+        b'n' if !rest.starts_with(b"exec:") => words.push(joined(&[rest, b"user:", secret, b"@host:80"])),
         b'e' => variables.push(("PODGATE_CHECKS".into(), url)),
         b'a' => words.extend(["--after".into(), url]),
         b'r' => variables.push(("PODGATE_READY".into(), url)),
