@@ -271,10 +271,22 @@ fn every_bad_input_has_its_message() {
 #[test]
 fn a_password_in_a_url_is_hidden_where_no_url_belongs() {
     // Found by fuzzing.
-    for option in
-        ["--restart-policy", "--name", "--dir", "--grace", "--log-format", "--stop-signal", "--until", "--listen"]
-    {
+    for option in [
+        "--restart-policy",
+        "--name",
+        "--dir",
+        "--grace",
+        "--log-to",
+        "--log-format",
+        "--stop-signal",
+        "--until",
+        "--listen",
+    ] {
         let done = podgate(["run", option, "http://user:hunter2@host/", "--", "true"]).run();
+        done.code(2);
+        assert!(!done.stderr.contains("hunter2"), "{done}");
+        // Without its scheme, too.
+        let done = podgate(["run", option, "user:hunter2@host:80", "--", "true"]).run();
         done.code(2);
         assert!(!done.stderr.contains("hunter2"), "{done}");
     }

@@ -326,9 +326,10 @@ pub(crate) fn redacted_refusal(text: &str) -> String {
     }
 }
 
-/// The same for the value of another option, where a URL has no place but may stand by mistake.
+/// The same for the value of another option, where a URL has no place but may stand by mistake, with its scheme or without.
 pub(crate) fn redacted_value(text: &str) -> String {
-    if text.contains("://") { redacted_refusal(text) } else { text.to_owned() }
+    let has_password = text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));
+    if text.contains("://") || has_password { redacted_refusal(text) } else { text.to_owned() }
 }
 
 fn kind(text: &str) -> Result<Kind, String> {

@@ -95,6 +95,10 @@ pub(crate) fn run(bytes: &[u8]) {
     if text.contains("is no signal") {
         return;
     }
+    // What commas part below may be parted wrongly.
+    if value.contains(&b',') {
+        return;
+    }
     for example in examples(&text) {
         // Another option, or a whole call.
         if example.contains("--") || example.contains("podgate ") || example.contains(" of ") || example.contains('…')
