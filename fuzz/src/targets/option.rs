@@ -95,8 +95,8 @@ pub(crate) fn run(bytes: &[u8]) {
     if text.contains("is no signal") {
         return;
     }
-    // What commas part below may be parted wrongly.
-    if value.contains(&b',') {
+    // What is typed could be taken for an example below, or for the end of one.
+    if value.contains(&b',') || value.windows(4).any(|it| it == b"say ") {
         return;
     }
     for example in examples(&text) {
