@@ -18,6 +18,7 @@ use nix::unistd::{Pid, mkfifo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -558,6 +559,11 @@ fn points(victim: Victim) -> Vec<Point> {
     all.collect()
 }
 
+/// The counts are to be seen, also of a test that passes: not by println, which that swallows.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn rounds(victim: Victim) -> Vec<Round> {
     let first_of_thread = Point { who: "thread 1".to_owned(), number: libc::SYS_rt_sigprocmask, nth: 1 };
     let faults = |point: &Point| {
@@ -572,7 +578,7 @@ fn rounds(victim: Victim) -> Vec<Round> {
         .iter()
         .flat_map(|point| faults(point).into_iter().map(|fault| Round { victim, strike: Some((point.clone(), fault)) }))
         .collect();
-    println!("{victim:?}: {} points, {} faults", points.len(), rounds.len());
+    say(&format!("{victim:?}: {} points, {} faults", points.len(), rounds.len()));
     assert!(points.len() > 250, "{victim:?} has {} points only: are its calls seen?", points.len());
     rounds
 }
@@ -592,7 +598,7 @@ fn sample(mut rounds: Vec<Round>, share: u64) -> Vec<Round> {
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let (mut seed, count) = (number("PODGATE_FAULTS_SEED", now), number("PODGATE_FAULTS_ROUNDS", share));
-    println!("PODGATE_FAULTS_SEED={seed} PODGATE_FAULTS_ROUNDS={count}");
+    say(&format!("PODGATE_FAULTS_SEED={seed} PODGATE_FAULTS_ROUNDS={count}"));
     for at in 0..rounds.len() {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -628,7 +634,8 @@ fn every_call_of(victim: Victim) {
         }
     });
     let (struck, failures) = (struck.into_inner(), failures.into_inner().unwrap());
-    println!("{victim:?}: {} rounds, {struck} struck, {} failed, {:?}", rounds.len(), failures.len(), start.elapsed());
+    let (count, failed) = (rounds.len(), failures.len());
+    say(&format!("{victim:?}: {count} rounds, {struck} struck, {failed} failed, {:?}", start.elapsed()));
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     // How often a member is woken depends on the moment, so the last ones of some calls do not always come.
     assert!(struck * 3 >= rounds.len(), "{struck} of {} rounds only", rounds.len());

@@ -96,7 +96,8 @@ pub(crate) fn run(bytes: &[u8]) {
         return;
     }
     // What is typed could be taken for an example below, or for the end of one.
-    if value.contains(&b',') || value.windows(4).any(|it| it == b"say ") {
+    if [&b","[..], b";", b"say ", b" or ", b" for "].iter().any(|part| value.windows(part.len()).any(|it| it == *part))
+    {
         return;
     }
     for example in examples(&text) {
