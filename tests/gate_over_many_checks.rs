@@ -57,9 +57,9 @@ fn a_hundred_checks_in_one_call() {
         ]);
     }
     assert_eq!(checks.len(), 100);
-    // A machine that is busy may take a second for all of them: time enough, and no other bound.
-    let check = ["check", "--attempt-timeout", "20s"];
-    podgate(check.into_iter().chain(checks.iter().map(String::as_str))).run().code(0);
+    // In a probe's time; a machine that is busy may need some tries.
+    let check = || podgate(["check"].into_iter().chain(checks.iter().map(String::as_str))).run();
+    eventually("a check that passes", || (check().status.code() == Some(0)).then_some(()));
     podgate(["wait"].into_iter().chain(checks.iter().map(String::as_str))).run().code(0);
     checks.push(format!("file://{}", folder.text("none")));
     let done = podgate(["wait", "-t", "5s"].into_iter().chain(checks.iter().map(String::as_str))).run();
@@ -209,13 +209,12 @@ fn every_option_is_a_variable_too() {
             && fs::read_to_string(&termination).unwrap().contains("gave up")
     );
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
-    podgate(["wait", "--failure-threshold", "1", &hang.url("/")])
-        .env("PODGATE_ATTEMPT_TIMEOUT", "50ms")
-        .run()
-        .code(1)
-        // A busy machine cuts it a little later.
-        .says("did not pass within ")
-        .says_not("within 1s:");
+    // A busy machine may cut it a little later, and say so.
+    eventually("a cut after 50ms", || {
+        let call = podgate(["wait", "--failure-threshold", "1", &hang.url("/")]);
+        let done = call.env("PODGATE_ATTEMPT_TIMEOUT", "50ms").run();
+        done.code(1).stderr.contains("within 50ms").then_some(())
+    });
     // A flag goes before its variable.
     podgate(["wait", "-t", "100ms", &closed.tcp()])
         .env("PODGATE_TIMEOUT", "20s")
