@@ -641,7 +641,14 @@ fn it_sleeps_while_nothing_happens() {
     let alone = sleeper("alone", &[]);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let named = sleeper("named", &["--name", "named", "--listen", &port.to_string()]);
-    let watches = sleeper("watches", &["--name", "watches", "--outlive", "named"]);
+    // A user's inotify instances are counted for the whole machine (128 here): other tests may have used them up, and without one it polls.
+    let has_inotify = |life: &Life| {
+        let links = fs::read_dir(format!("/proc/{}/fd", life.pid())).unwrap().flatten();
+        links.filter_map(|link| fs::read_link(link.path()).ok()).any(|to| to.to_string_lossy().contains("inotify"))
+    };
+    let watches = eventually("an inotify instance", || {
+        Some(sleeper("watches", &["--name", "watches", "--outlive", "named"])).filter(has_inotify)
+    });
     let lives = [&alone, &named, &watches];
     for life in lives {
         eventually("sleep", || field(life.pid(), "State")?.starts_with('S').then_some(()));
