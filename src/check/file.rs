@@ -298,10 +298,17 @@ mod tests {
         assert_eq!(missing(Path::new("/")), None);
     }
 
+    /// A user's instances are counted for the whole machine: other programs may have used them up for a moment.
+    fn watcher() -> Watcher {
+        let tries =
+            (0..300).map(|_| Watcher::new().inspect_err(|_| std::thread::sleep(std::time::Duration::from_millis(100))));
+        tries.flatten().next().expect("an inotify instance")
+    }
+
     #[test]
     fn a_file_wakes_its_check_and_a_neighbour_does_not() {
         let folder = Folder::new("wakes");
-        let mut watcher = Watcher::new().expect("an inotify instance");
+        let mut watcher = watcher();
         let path = folder.0.join("ready");
         let found = || look(&path, Some(&watcher.inotify)).watch;
         let (first, second) = (found(), found());
@@ -321,7 +328,7 @@ mod tests {
         fs::create_dir(folder.0.join("real")).expect("a folder");
         std::os::unix::fs::symlink(folder.0.join("real"), folder.0.join("link")).expect("a link");
         assert!(is_plain(&folder.0.join("real")) && !is_plain(&folder.0.join("link")));
-        let watcher = Watcher::new().expect("an inotify instance");
+        let watcher = watcher();
         std::os::unix::fs::symlink(folder.0.join("gone"), folder.0.join("dangling")).expect("a link");
         for path in ["link/ready", "dangling"] {
             assert!(watch(&watcher.inotify, &folder.0.join(path)).is_none(), "{path}");
