@@ -281,18 +281,24 @@ fn a_joined_sidecar_that_dies_early_does_not_keep_the_job_from_starting() {
     played.happened(&["proxy dies", "report up", "report ended"]);
 }
 
-#[test]
-fn a_joined_sidecar_that_ignores_sigterm_is_complained_of_and_one_that_fails_on_it_fails_the_pod() {
-    let manifest = Manifest::example("job-join.yaml").shortened(POD_GRACE);
-    let Some(played) = manifest.play(&unmodified("--deaf", &app("report", 0, 0.0))) else { return };
-    played.comes("report up");
-    played.post_start("report").code(0);
-    played.allow("end-report");
+/// Nobody can kill a PID 1 from inside: it stays until its pod is deleted.
+#[track_caller]
+fn a_deaf_joined_sidecar_outlasts(example: &str, main: &str) {
+    let manifest = Manifest::example(example).shortened(POD_GRACE);
+    let Some(played) = manifest.play(&unmodified("--deaf", &app(main, 0, 0.0))) else { return };
+    played.comes(&format!("{main} up"));
+    played.post_start(main).code(0);
+    played.allow(&format!("end-{main}"));
     played.comes("proxy told");
-    played.life("report").code(0);
+    played.life(main).code(0);
     assert_eq!(played.phase(), Phase::Running, "{played}");
     played.delete_it();
-    played.ends_as(Phase::Failed, &[("report", &[0]), ("proxy", &[137])]);
+    played.ends_as(Phase::Failed, &[(main, &[0]), ("proxy", &[137])]);
+}
+
+#[test]
+fn a_joined_sidecar_that_ignores_sigterm_is_complained_of_and_one_that_fails_on_it_fails_the_pod() {
+    a_deaf_joined_sidecar_outlasts("job-join.yaml", "report");
 
     let images = unmodified("--code 143", &app("report", 0, 0.0));
     let Some(played) = Manifest::example("job-join.yaml").play(&images) else { return };
@@ -962,16 +968,7 @@ fn somebody_elses_job_goes_on_without_its_proxy_and_one_that_ignores_sigterm_is_
     played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[9])]);
     played.happened(&["proxy dies", "main up", "main ended"]);
 
-    let manifest = Manifest::example("kustomize/job.rendered.yaml").shortened(POD_GRACE);
-    let Some(played) = manifest.play(&unmodified("--deaf", &app("main", 0, 0.0))) else { return };
-    played.comes("main up");
-    played.post_start("main").code(0);
-    played.allow("end-main");
-    played.comes("proxy told");
-    played.life("main").code(0);
-    assert_eq!(played.phase(), Phase::Running, "{played}");
-    played.delete_it();
-    played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[137])]);
+    a_deaf_joined_sidecar_outlasts("kustomize/job.rendered.yaml", "main");
 }
 
 #[test]
