@@ -216,9 +216,8 @@ impl Exchange {
             self.doing.set(Phase::Answer);
             let mut response = self.call(wire, &url, &method, is_given_host)?;
             let status = response.status().as_u16();
-            let location =
-                response.headers().get(header::LOCATION).map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
-            match rules::answer(&url, status, location.as_deref(), &self.ask.request.pass, followed) {
+            let location = response.headers().get(header::LOCATION).map(HeaderValue::as_bytes);
+            match rules::answer(&url, status, location, &self.ask.request.pass, followed) {
                 Answer::Fails(reason) => return Err(reason),
                 Answer::Decides => return self.body(&mut response, status),
                 Answer::Follow { next, is_relative } => {

@@ -11,6 +11,8 @@ pub(crate) const MOST_REDIRECTS: u32 = 10;
 pub(crate) const MOST_BODY: u64 = 10 * 1024;
 /// The most bytes of headers that are read. Go's limit is 1 MiB and more; no health endpoint sends so much.
 pub(crate) const MOST_HEADERS: usize = 64 * 1024;
+/// The longest `Location` that is followed, in bytes. RFC 9112, 3, asks for request lines of 8000 bytes; few servers take more.
+pub(crate) const MOST_LOCATION: usize = 8 * 1024;
 
 /// What is asked, of every HTTP check of the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,8 +187,8 @@ pub(crate) enum Answer {
 }
 
 /// Is this answer a redirect to follow? Only while the host name stays the same; one to another host counts by its own status, as
-/// the kubelet's `RedirectChecker` has it. `followed`: how many were.
-pub(crate) fn answer(at: &Url, status: u16, location: Option<&str>, pass: &Statuses, followed: u32) -> Answer {
+/// the kubelet's `RedirectChecker` has it. `location` as it was sent; `followed`: how many were.
+pub(crate) fn answer(at: &Url, status: u16, location: Option<&[u8]>, pass: &Statuses, followed: u32) -> Answer {
     let Some(location) = location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) else {
         return Answer::Decides;
     };
@@ -195,6 +197,9 @@ pub(crate) fn answer(at: &Url, status: u16, location: Option<&str>, pass: &Statu
     }
     match next(at, location) {
         Next::Elsewhere => Answer::Decides,
+        Next::Long => {
+            Answer::Fails(Reason::BadRedirect(format!("({status}) to a URL of more than {} KiB", MOST_LOCATION / 1024)))
+        }
         Next::Bad => Answer::Fails(Reason::BadRedirect(format!("({status}) to what is no URL"))),
         Next::Same(..) if followed >= MOST_REDIRECTS => Answer::Fails(Reason::TooManyRedirects),
         Next::Same(next, is_relative) => Answer::Follow { next, is_relative },
@@ -216,16 +221,21 @@ enum Next {
     Same(Box<Url>, bool),
     Elsewhere,
     Bad,
+    Long,
 }
 
-fn next(at: &Url, location: &str) -> Next {
-    let location = location.trim();
+fn next(at: &Url, location: &[u8]) -> Next {
+    // Whether a longer one leads elsewhere can be seen from its beginning.
+    let is_long = location.len() > MOST_LOCATION;
+    let beginning = String::from_utf8_lossy(location.get(..MOST_LOCATION).unwrap_or(location));
+    let location = beginning.trim();
     let location = location.split_once('#').map_or(location, |(location, _)| location);
     let scheme = location.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
     let absolute = match (scheme, at.scheme, location.strip_prefix("//")) {
         (Some(_), _, _) => location.to_owned(),
         (None, Scheme::Plain, Some(rest)) => format!("http://{rest}"),
         (None, Scheme::Tls, Some(rest)) => format!("https://{rest}"),
+        (None, Scheme::Plain | Scheme::Tls, None) if is_long => return Next::Long,
         (None, Scheme::Plain | Scheme::Tls, None) => {
             return Next::Same(Box::new(Url { path: resolved(&at.path, location), ..at.clone() }), true);
         }
@@ -241,6 +251,9 @@ fn next(at: &Url, location: &str) -> Next {
     let own = at.host().to_string();
     if !name.is_empty() && !name.starts_with('[') && !name.eq_ignore_ascii_case(&own) {
         return Next::Elsewhere;
+    }
+    if is_long {
+        return Next::Long;
     }
     // `host:` has the default port (RFC 3986, 3.2.3).
     let absolute = format!("{scheme}://{}{path}", authority.strip_suffix(':').unwrap_or(authority));
@@ -318,7 +331,9 @@ fn resolved(base: &str, reference: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, next_method, resolved, statuses};
+    use super::{
+        Answer, MOST_LOCATION, MOST_REDIRECTS, Statuses, answer, header, method, next_method, resolved, statuses,
+    };
     use crate::core::check::{Kind, Url, parse};
     use crate::core::outcome::Reason;
     use proptest::prelude::*;
@@ -331,7 +346,7 @@ mod tests {
     }
 
     fn follow(at: &str, location: &str) -> String {
-        match answer(&url(at), 302, Some(location), &Statuses::Kubelet, 0) {
+        match answer(&url(at), 302, Some(location.as_bytes()), &Statuses::Kubelet, 0) {
             Answer::Follow { next, .. } => next.to_string(),
             Answer::Decides => "own status".to_owned(),
             Answer::Fails(reason) => reason.to_string(),
@@ -367,8 +382,19 @@ mod tests {
     }
 
     #[test]
+    fn a_location_of_more_than_8_kib_is_followed_nowhere() {
+        let long = |before: &str, length: usize| format!("{before}{}", "x".repeat(length - before.len()));
+        for before in ["/", "http://h:2/", "?", "x:"] {
+            let told = follow("http://h:1/", &long(before, MOST_LOCATION + 1));
+            assert_eq!(told, "redirected (302) to a URL of more than 8 KiB", "{before}");
+        }
+        assert_eq!(follow("http://h:1/", &long("http://other/", MOST_LOCATION + 1)), "own status");
+        assert_eq!(follow("http://h:1/", &long("/", MOST_LOCATION)), format!("http://h:1{}", long("/", MOST_LOCATION)));
+    }
+
+    #[test]
     fn an_eleventh_redirect_is_one_too_many() {
-        let ask = |followed| answer(&url("http://h/"), 301, Some("/x"), &Statuses::Kubelet, followed);
+        let ask = |followed| answer(&url("http://h/"), 301, Some(b"/x"), &Statuses::Kubelet, followed);
         assert!(matches!(ask(MOST_REDIRECTS - 1), Answer::Follow { is_relative: true, .. }));
         assert_eq!(ask(MOST_REDIRECTS), Answer::Fails(Reason::TooManyRedirects));
     }
@@ -376,15 +402,15 @@ mod tests {
     #[test]
     fn what_is_no_redirect_counts_by_its_own_status() {
         let at = url("http://h/");
-        assert_eq!(answer(&at, 200, Some("/x"), &Statuses::Kubelet, 0), Answer::Decides);
-        assert_eq!(answer(&at, 304, Some("/x"), &Statuses::Kubelet, 0), Answer::Decides);
+        assert_eq!(answer(&at, 200, Some(b"/x"), &Statuses::Kubelet, 0), Answer::Decides);
+        assert_eq!(answer(&at, 304, Some(b"/x"), &Statuses::Kubelet, 0), Answer::Decides);
         assert_eq!(answer(&at, 302, None, &Statuses::Kubelet, 0), Answer::Decides);
         assert_eq!(
-            answer(&at, 302, Some("/x"), &statuses("302").unwrap(), 0),
+            answer(&at, 302, Some(b"/x"), &statuses("302").unwrap(), 0),
             Answer::Decides,
             "asked for by its number"
         );
-        assert!(matches!(answer(&at, 302, Some("/x"), &statuses("200-399").unwrap(), 0), Answer::Follow { .. }));
+        assert!(matches!(answer(&at, 302, Some(b"/x"), &statuses("200-399").unwrap(), 0), Answer::Follow { .. }));
     }
 
     #[test]
@@ -454,7 +480,7 @@ mod tests {
 
         #[test]
         fn no_location_makes_it_panic_and_what_is_followed_can_be_asked(location in "\\PC{0,40}", status in 300_u16..310) {
-            if let Answer::Follow { next, .. } = answer(&url("http://h:1/a/b?c"), status, Some(&location), &Statuses::Kubelet, 0) {
+            if let Answer::Follow { next, .. } = answer(&url("http://h:1/a/b?c"), status, Some(location.as_bytes()), &Statuses::Kubelet, 0) {
                 prop_assert_eq!(url(&next.to_string()).host(), url("http://h/").host());
             }
         }

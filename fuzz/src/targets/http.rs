@@ -26,9 +26,8 @@ use std::time::{Duration, Instant};
 
 /// More than an attempt ever needs here: nothing is slow but the machine.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The most memory that one attempt may take: the headers' buffer while it grows, the headers, the body and the request; and some copies of a
-/// Location of nearly 64 KiB on the way from the answer to the next request.
-const MOST_MEMORY: usize = 640 * 1024;
+/// The most memory that one attempt may take: the headers' buffer while it grows, the headers, the body and the request.
+const MOST_MEMORY: usize = 400 * 1024;
 /// The most that one answer without chunks may be read of, with what the socket holds.
 const MOST_READ: usize = MOST_HEADERS + 64 * 1024;
 const BETWEEN: &[u8] = b"\n====\n";

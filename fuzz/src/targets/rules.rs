@@ -14,7 +14,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let (at, location, rest) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""), lines.next().unwrap_or(""));
     if let Ok(Kind::Http(at)) = parse(at).map(|check| check.kind) {
         for (status, followed) in [(301, 0), (303, MOST_REDIRECTS - 1), (308, MOST_REDIRECTS)] {
-            match answer(&at, status, Some(location), &Statuses::Kubelet, followed) {
+            match answer(&at, status, Some(location.as_bytes()), &Statuses::Kubelet, followed) {
                 Answer::Decides | Answer::Fails(_) => {}
                 Answer::Follow { mut next, is_relative } => {
                     if is_planted() && location.ends_with('?') {
