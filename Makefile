@@ -6,12 +6,14 @@ TARGET = $(shell scripts/arch $(ARCH))-unknown-linux-musl
 CARGO := cargo
 # Most tests wait for something; more at a time than there are cores is quicker.
 export RUST_TEST_THREADS ?= 4
+# All that is built is looked for here.
+unexport CARGO_TARGET_DIR
 
 # Signals do what they do by default: a shell ignores SIGINT and SIGQUIT for what it starts in the background, nohup SIGHUP, and the
 # programs of the tests would inherit that.
 AS_USUAL := env --default-signal
 
-.PHONY: demo picture test build lint size image bench fuzz target emulated release reproduce
+.PHONY: demo picture test build lint size image bench faults fuzz target emulated release reproduce
 
 demo: build
 	scripts/build $(ARCH) --example demo
@@ -75,6 +77,10 @@ bench: size
 	python3 tests/bench/measure.py --podgate target/$(TARGET)/release/podgate \
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
 	python3 tests/bench/coordinate.py --podgate target/$(TARGET)/release/podgate
+
+# Every system call of a member fails, or is where it dies: not a sample of them, as in `make test`, but all.
+faults: target
+	PODGATE_FAULTS=all $(AS_USUAL) $(CARGO) test --locked --target $(HOST) --test blackbox -- fails_at_every_system_call
 
 # All seeds again, two seconds of fuzzing for each target, and a planted bug for each that must be found. `make fuzz RUNS=1000000`: so many
 # executions a target instead; TARGETS="http argv": these alone.

@@ -14,12 +14,26 @@ pub(crate) type Interest<'a> = (BorrowedFd<'a>, PollFlags);
 const BREATH: Duration = Duration::from_millis(10);
 
 /// Waits until one of `interests` is ready or `until` has come (`None`: no end); tells for each whether it is ready. A wake-up
-/// without a cause is possible (EINTR, and ENOMEM, which passes): then none is.
+/// without a cause is possible (EINTR, and ENOMEM, which passes): then none is. The same where somebody has lowered the limit on
+/// descriptors below what is waited for (EINVAL, prlimit(1)): each is asked alone then, again and again.
 ///
 /// # Errors
-/// Those of ppoll(2); with valid descriptors only EINVAL is left: somebody has lowered the limit on them (prlimit(1)).
+/// Those of ppoll(2); with valid descriptors only EINVAL is left, for a limit of 0.
 pub(crate) fn wait(interests: &[Interest<'_>], until: Option<Instant>) -> Result<Vec<bool>, Errno> {
     let timeout = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
+    match poll(interests, timeout) {
+        Err(Errno::EINVAL) => {
+            thread::sleep(BREATH);
+            let alone = |interest| {
+                Ok(poll(std::slice::from_ref(interest), Some(TimeSpec::from(Duration::ZERO)))?.contains(&true))
+            };
+            interests.iter().map(alone).collect()
+        }
+        answer => answer,
+    }
+}
+
+fn poll(interests: &[Interest<'_>], timeout: Option<TimeSpec>) -> Result<Vec<bool>, Errno> {
     let mut polled: Vec<PollFd<'_>> = interests.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
     match ppoll(&mut polled, timeout, None) {
         Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),

@@ -5,6 +5,7 @@
 
 use crate::support::kubelet::{Hook, Phase};
 use crate::support::player::{Image, Manifest, Played, app, app_in_lives, fake};
+use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
 const REPORT: &str = "registry.example/report:1";
@@ -144,7 +145,8 @@ fn a_wrapped_sidecar_serves_a_deleted_pod_until_the_job_has_ended() {
 
 #[test]
 fn the_hardened_pod_is_hardened() {
-    let show = "note report up; id -u >&2; touch /new /podgate-bin/new 2>/dev/null && echo wrote >&2\n\
+    let show = "note report up; id -u >&2; touch /new 2>/dev/null && echo wrote to root >&2\n\
+                touch /podgate-bin/new 2>/dev/null && echo wrote beside podgate >&2\n\
                 touch /run/podgate/proxy.record 2>/dev/null && echo forged >&2\n\
                 grep -E '^(CapBnd|NoNewPrivs)' /proc/self/status >&2; exit 0";
     let Some(played) = Manifest::example("hardened-pod.yaml").play(&[envoy(""), report(show)]) else { return };
@@ -157,7 +159,18 @@ fn the_hardened_pod_is_hardened() {
     let open = Manifest::example("hardened-pod.yaml").shortened(&[("readOnly: true}", "readOnly: false}")]);
     let Some(played) = open.play(&[envoy(""), report(show)]) else { return };
     played.ends_as(Phase::Succeeded, &[]);
-    assert!(played.life("report").stderr().contains("replace"), "{played}");
+    let said = played.life("report").stderr();
+    assert!(said.contains("replace") && said.contains("wrote beside podgate") && !said.contains("to root"), "{said}");
+    // And the root file system is not written to because it is read-only.
+    let soft = [
+        ("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+        ("runAsUser: 1002", "runAsUser: 0"),
+        ("runAsNonRoot: true", "runAsNonRoot: false"),
+    ];
+    let soft = Manifest::example("hardened-pod.yaml").shortened(&soft);
+    let Some(played) = soft.play(&[envoy(""), report(show)]) else { return };
+    played.ends_as(Phase::Succeeded, &[]);
+    assert!(played.life("report").stderr().contains("wrote to root"), "{played}");
 }
 
 // cronjob.yaml
@@ -284,13 +297,18 @@ fn a_joined_sidecar_that_dies_early_does_not_keep_the_job_from_starting() {
 /// Nobody can kill a PID 1 from inside: it stays until its pod is deleted.
 #[track_caller]
 fn a_deaf_joined_sidecar_outlasts(example: &str, main: &str) {
-    let manifest = Manifest::example(example).shortened(POD_GRACE);
+    let agents = match example {
+        "job-join.yaml" => ("\"--wait\"", "\"--wait\", \"--grace=1s\""),
+        _ => ("- --wait\n", "- --wait\n              - --grace=1s\n"),
+    };
+    let manifest = Manifest::example(example).shortened(POD_GRACE).shortened(&[agents]);
     let Some(played) = manifest.play(&unmodified("--deaf", &app(main, 0, 0.0))) else { return };
     played.comes(&format!("{main} up"));
     played.post_start(main).code(0);
     played.allow(&format!("end-{main}"));
     played.comes("proxy told");
     played.life(main).code(0);
+    played.life("proxy").says("PID 1 has not ended within 1s of SIGTERM");
     assert_eq!(played.phase(), Phase::Running, "{played}");
     played.delete_it();
     played.ends_as(Phase::Failed, &[(main, &[0]), ("proxy", &[137])]);
@@ -551,9 +569,12 @@ fn a_proxy_with_a_pre_stop_hook_that_dies_is_restarted_and_one_that_ignores_sigt
     played.post_start("app").code(0);
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
+    // No preStop runs when a container ends by itself.
+    assert!(played.hooks("proxy", Hook::PreStop).is_empty(), "{played}");
     played.never_happened("app told").delete_it();
     played.ends_as(Phase::Failed, &[("app", &[0]), ("proxy", &[137, 137])]);
     played.happened(&["app told", "app ended", "proxy told"]).never_happened("proxy ended");
+    assert_eq!(played.hooks("proxy", Hook::PreStop).len(), 1, "{played}");
 }
 
 #[test]
@@ -628,6 +649,17 @@ fn a_chain_whose_first_link_is_never_ready_fails_link_by_link() {
 }
 
 #[test]
+fn a_chain_whose_middle_link_is_never_ready_fails_from_there() {
+    let manifest = Manifest::example("sidecar-chain.yaml").shortened(&[("--after-timeout=2m", "--after-timeout=2s")]);
+    let Some(played) = manifest.play(&[vault(), envoy("--after never"), report(&ends(0))]) else { return };
+    played.allow("token");
+    played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[0]), ("secrets", &[0])]);
+    played
+        .happened(&["secrets ready", "proxy up", "proxy told", "proxy ended", "secrets told"])
+        .never_happened("report up");
+}
+
+#[test]
 fn a_chain_waits_for_a_link_that_ignores_sigterm_until_its_grace_is_over() {
     let manifest = Manifest::example("sidecar-chain.yaml").shortened(SHORT_GRACE);
     let Some(played) = manifest.play(&[vault(), envoy("--deaf"), report(&ends(0))]) else { return };
@@ -673,6 +705,27 @@ fn without_its_essential_sidecar_the_job_stops_with_69() {
         }
         played.ends_as(Phase::Failed, &[("report", &[69]), ("tunnel", &[if is_killed { 137 } else { 9 }])]);
         played.happened(&["report up", "report told", "report ended"]);
+    }
+}
+
+#[test]
+fn the_sigterm_of_a_liveness_probe_is_held_back_while_the_job_lives() {
+    // The kubelet tells the tunnel alone, and kills it when the probe's own grace is over; here the pod's is short, and nobody kills it.
+    let short = [SHORT_GRACE[0], ("\"--grace=30s\"", "\"--grace=3s\", \"--stop-margin=1s\"")];
+    for is_killed in [true, false] {
+        let manifest = Manifest::example("essential-sidecar.yaml").shortened(&short);
+        let Some(played) = manifest.play(&[tunnel(""), report(&app("report", 0, 0.0))]) else { return };
+        played.comes("report up");
+        let begin = Instant::now();
+        played.life("tunnel").signal(Signal::SIGTERM);
+        played.life("tunnel").says("holding SIGTERM back");
+        if is_killed {
+            played.never_happened("tunnel told").never_happened("report told");
+            played.life("tunnel").kill();
+        }
+        played.ends_as(Phase::Failed, &[("report", &[69]), ("tunnel", &[if is_killed { 137 } else { 0 }])]);
+        played.happened(&["report up", "report told", "report ended"]);
+        assert!(is_killed || begin.elapsed() >= Duration::from_secs(2), "{played}");
     }
 }
 
@@ -833,14 +886,42 @@ fn an_app_starts_when_its_native_sidecar_is_ready() {
 
 #[test]
 fn a_native_sidecar_that_is_never_ready_is_restarted_and_the_app_goes_on_waiting() {
-    let short = [("--timeout=55s", "--timeout=300ms"), ("timeoutSeconds: 60", "timeoutSeconds: 5")];
+    let short = [
+        ("\"--timeout=55s\"", "\"--timeout=300ms\", \"--log-to=container\""),
+        ("timeoutSeconds: 60", "timeoutSeconds: 5"),
+    ];
     let manifest = Manifest::example("native-sidecar-startup-probe.yaml").shortened(&short);
     let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
     played.comes_again("proxy up", 2);
     played.happened(&["proxy up", "proxy told", "proxy ended", "proxy up"]).never_happened("app up");
     assert_eq!(played.phase(), Phase::Pending, "{played}");
+    // Three attempts: each says so here, where without this option it says it to the kubelet.
+    assert_eq!(played.nth_life("proxy", 0).stderr().matches("gave up after").count(), 3, "{played}");
     played.allow("ready");
     played.comes("app up");
+}
+
+/// The process of a probe's attempt in the proxy's container, while it is at it.
+fn attempt(played: &Played) -> Option<i32> {
+    let processes = played.life("proxy").processes();
+    processes.into_iter().find(|process| process.name == "podgate").map(|process| process.inside)
+}
+
+#[test]
+fn the_startup_probe_of_a_native_sidecar_blocks_in_one_attempt() {
+    for (command, is_one) in [("\"wait\", \"--timeout=55s\"", true), ("\"check\"", false)] {
+        let manifest = Manifest::example("native-sidecar-startup-probe.yaml");
+        let manifest = manifest
+            .shortened(&[("\"wait\", \"--timeout=55s\"", command), ("failureThreshold: 3", "failureThreshold: 100")]);
+        let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
+        played.comes("proxy up");
+        let first = crate::support::eventually("an attempt", || attempt(&played));
+        // Two periods later it is still the same, and not one of those that came later, or none.
+        std::thread::sleep(Duration::from_millis(2500));
+        assert_eq!(attempt(&played) == Some(first), is_one, "{played}");
+        played.allow("ready");
+        played.comes("app up");
+    }
 }
 
 #[test]
@@ -917,6 +998,15 @@ fn a_native_sidecar_that_dies_while_the_job_runs_is_restarted() {
     played.allow("end-report");
     played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[137, 0])]);
     assert_eq!(played.count("report up"), 1, "{played}");
+}
+
+#[test]
+fn a_native_sidecar_that_dies_while_its_hook_waits_is_restarted_and_the_job_goes_on_waiting() {
+    let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; exec fake proxy --after never --dies 0.2";
+    let images = [(ENVOY, Image::new("envoy", script)), report(&ends(0))];
+    let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else { return };
+    assert_eq!(played.finish(), Phase::Succeeded, "{played}");
+    played.happened(&["proxy up", "proxy dies", "proxy up", "proxy ready", "report up", "report ended", "proxy told"]);
 }
 
 // kustomize/job.rendered.yaml and kustomize/deployment.rendered.yaml: somebody else's, with the component.
@@ -1086,6 +1176,21 @@ fn an_app_that_fails_is_restarted_beside_its_sidecar_and_a_deaf_sidecar_is_kille
         played.finish();
         assert_eq!(played.codes("proxy"), [137], "{played}");
         played.happened(&["app up", "proxy told"]).never_happened("proxy ended");
+    }
+}
+
+#[test]
+fn a_pod_that_is_deleted_while_a_hook_waits_stays_until_the_hook_is_over() {
+    for (name, main) in [("wait-in-poststart.yaml", APP), ("native-sidecar-post-start.yaml", REPORT)] {
+        let program = if main == APP { "/app" } else { "/report" };
+        let images = [envoy("--after ready"), (main, Image::new(program, &app("main", 0, 0.0)))];
+        let Some(played) = Manifest::example(name).play(&images) else { return };
+        played.comes("proxy up");
+        played.delete_it();
+        std::thread::sleep(Duration::from_millis(300));
+        played.never_happened("proxy told").allow("ready");
+        played.finish();
+        played.happened(&["proxy up", "proxy ready", "proxy told", "proxy ended"]);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::support::player::Manifest;
 use crate::support::pod::Access;
-use crate::support::{Folder, needs, program};
+use crate::support::{Folder, needs, output, program};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
@@ -222,8 +222,9 @@ fn the_examples_name_this_version() {
 fn is_merged(patch: &Yaml, base: &Yaml, rendered: &Yaml, at: &str) {
     match rendered {
         Yaml::Hash(fields) => {
-            let keys: BTreeSet<_> =
-                patch.as_hash().into_iter().chain(base.as_hash()).flat_map(|it| it.keys()).collect();
+            let keys = patch.as_hash().into_iter().chain(base.as_hash()).flat_map(|it| it.keys());
+            // What is null in the patch is to go.
+            let keys: BTreeSet<_> = keys.filter(|key| !patch[key.as_str().unwrap()].is_null()).collect();
             assert_eq!(keys, fields.keys().collect(), "{at}");
             for (key, value) in fields {
                 let name = key.as_str().unwrap();
@@ -280,8 +281,27 @@ fn the_component_renders_to_what_is_in_the_repository() {
     };
     for name in ["job", "deployment"] {
         let folder = format!("examples/kustomize/{name}");
-        let rendered = crate::support::output(Command::new(&kubectl).args(["kustomize", &folder]).current_dir(root()));
+        let rendered = output(Command::new(&kubectl).args(["kustomize", &folder]).current_dir(root()));
         let kept = fs::read_to_string(root().join(format!("{folder}.rendered.yaml"))).unwrap();
         assert_eq!(kept.strip_prefix(&comment(&kept)).unwrap(), rendered, "{folder}.rendered.yaml");
+    }
+    // Hooks that a vendor's containers had before, of another kind: one handler each is left, and that is podgate's.
+    let folder = Folder::new();
+    let copied = output(Command::new("cp").arg("-r").arg(root().join("examples/kustomize")).arg(folder.path()));
+    assert_eq!(copied, "");
+    for (name, container) in [("job", "proxy"), ("deployment", "proxy")] {
+        let path = folder.join(&format!("kustomize/{name}/{name}.yaml"));
+        let hooks = "{postStart: {httpGet: {port: 1}}, preStop: {sleep: {seconds: 1}}}";
+        let text = fs::read_to_string(&path).unwrap();
+        let named = format!("- name: {container}\n");
+        let indent = text.split_once(&named).unwrap().0.rsplit('\n').next().unwrap().len() + 2;
+        let hooked = text.replacen(&named, &format!("{named}{:indent$}lifecycle: {hooks}\n", ""), 1);
+        fs::write(&path, hooked).unwrap();
+        let rendered =
+            output(Command::new(&kubectl).args(["kustomize", &format!("kustomize/{name}")]).current_dir(folder.path()));
+        let has_sleep = name == "job";
+        assert!(rendered.contains("podgate-bin/podgate") && !rendered.contains("httpGet"), "{rendered}");
+        // The Job's has no preStop, and the vendor's stays.
+        assert_eq!(rendered.contains("sleep"), has_sleep, "{rendered}");
     }
 }

@@ -146,6 +146,9 @@ enum Victim {
     Main,
     /// `join --name sidecar --until main`, and what it leaves behind.
     Join,
+    /// The sidecar again, of a main that fails at first: it ends with the main's code, is restarted with it, and must not act again on what
+    /// is old.
+    Restarted,
 }
 
 #[derive(Clone, Debug)]
@@ -208,8 +211,13 @@ impl World {
     }
 
     fn main(&self) -> Vec<String> {
+        self.main_with(0)
+    }
+
+    /// The main that ends with this code.
+    fn main_with(&self, code: i32) -> Vec<String> {
         let (begin, end, pids) = (self.note("main begin"), self.note("main end"), self.folder.text("pids"));
-        let script = format!("{begin}\necho $$ >>{pids}\nsleep 0.03\n{end}");
+        let script = format!("{begin}\necho $$ >>{pids}\nsleep 0.03\n{end}\nexit {code}");
         let options = ["--name", "main", "--after", "ready:sidecar", "--grace", "2s", "--stop-margin", "1s"];
         self.words("run", &options, &["sh", "-c", &script])
     }
@@ -254,6 +262,20 @@ impl World {
             fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| String::from_utf8_lossy(&it).contains(folder))
         };
         pids.lines().filter_map(|pid| pid.parse().ok()).filter(lives).map(Pid::from_raw).collect()
+    }
+
+    fn add_to_log(&self, line: &str) {
+        let mut log = File::options().append(true).create(true).open(self.folder.join("log")).unwrap();
+        writeln!(log, "{line}").unwrap();
+    }
+
+    /// Waits until no CMD lives any more.
+    fn are_all_gone(&self) {
+        let gone = Instant::now();
+        while !self.living_cmds().is_empty() {
+            assert!(gone.elapsed() < Duration::from_secs(5), "a CMD outlives its podgate: {}", show(self));
+            pause();
+        }
     }
 
     fn stderr(&self, of: &str) -> File {
@@ -321,7 +343,7 @@ impl Round {
         };
         let first = match self.victim {
             Victim::Join => Part::start(world, &world.joined(), "sidecar-says", strike(Victim::Join)),
-            Victim::Sidecar | Victim::Main => {
+            Victim::Sidecar | Victim::Main | Victim::Restarted => {
                 Part::start(world, &world.sidecar(), "sidecar-says", strike(Victim::Sidecar))
             }
         };
@@ -340,7 +362,10 @@ impl Round {
             let (count, main_ended) = (lives.len(), main.ended());
             let life = lives.last_mut().unwrap();
             match life.ended() {
-                Some(code) if codes.len() < count => codes.push(code),
+                Some(code) if codes.len() < count => {
+                    codes.push(code);
+                    world.add_to_log("sidecar over");
+                }
                 Some(_) if main_ended.is_some() => break,
                 // It has ended well, or with its main's code: the main's own end is not seen yet.
                 Some(code) if code == 0 || self.victim == Victim::Main => {}
@@ -384,11 +409,7 @@ impl Round {
             pause();
         }
         let main_code = main.ended().unwrap();
-        let gone = Instant::now();
-        while !world.living_cmds().is_empty() {
-            assert!(gone.elapsed() < Duration::from_secs(5), "a CMD outlives its podgate: {}", show(world));
-            pause();
-        }
+        world.are_all_gone();
         let mut trace = Trace::default();
         for part in lives.into_iter().chain([main]) {
             if let Part::Traced(traced) = part {
@@ -396,6 +417,86 @@ impl Round {
             }
         }
         Played { trace, sidecar: codes, main: main_code, is_deleted }
+    }
+
+    /// Plays a pod with OnFailure: the main fails with 3, then the sidecar; both are restarted, the sidecar first, and the main succeeds.
+    fn play_restarts(&self, world: &World) -> Played {
+        let start = Instant::now();
+        let mut lives = vec![Part::start(world, &world.sidecar(), "sidecar-says", Some(self.strike.clone()))];
+        let mut mains = vec![Part::start(world, &world.main_with(3), "main-says", None)];
+        let (mut codes, mut main_codes) = (Vec::new(), Vec::new());
+        let mut settles = Instant::now();
+        while main_codes.len() < 2 || codes.last() != Some(&0) {
+            if let Some(code) = lives.last_mut().unwrap().ended() {
+                codes.push(code);
+                world.add_to_log("sidecar over");
+                settles = Instant::now();
+                if code != 0 {
+                    lives.push(Part::start(world, &world.sidecar(), "sidecar-says", None));
+                } else if main_codes.len() < 2 {
+                    // Nobody restarts it: its main's end is not seen yet, or it has ended too early.
+                    main_codes.push(eventually("the end of the main", || mains.last_mut().unwrap().ended()));
+                    break;
+                }
+            }
+            if let Some(code) = mains.get_mut(main_codes.len()).and_then(Part::ended) {
+                main_codes.push(code);
+                settles = Instant::now();
+            }
+            // Time enough to act on what is old.
+            if mains.len() == 1 && main_codes.len() == 1 && settles.elapsed() > Duration::from_millis(100) {
+                mains.push(Part::start(world, &world.main(), "main-says", None));
+            }
+            assert!(start.elapsed() < LIMIT, "it hangs: {codes:?} {main_codes:?} {}", show(world));
+            pause();
+        }
+        world.are_all_gone();
+        let first = lives.swap_remove(0);
+        let Part::Traced(first) = first else { unreachable!("the first life is followed") };
+        Played {
+            trace: first.finish(),
+            sidecar: codes,
+            main: main_codes.last().copied().unwrap_or(-1),
+            is_deleted: false,
+        }
+    }
+
+    /// What was promised of a main that fails, and of its sidecar.
+    fn verify_restarts(&self, world: &World, played: &Played) {
+        let log = world.log();
+        let is_excused = self.is_excused();
+        let mut lives = false;
+        for line in &log {
+            match line.as_str() {
+                "main begin" => lives = true,
+                "main end" => lives = false,
+                "sidecar stop" => assert!(!lives, "stopped while the main lives"),
+                "sidecar over" => assert!(!lives || is_excused, "ended while the main lives"),
+                _ => {}
+            }
+        }
+        let count = |line: &str| log.iter().filter(|it| *it == line).count();
+        assert_eq!(
+            (played.main, count("main begin"), count("main end")),
+            (0, 2, 2),
+            "the main has failed and succeeded"
+        );
+        assert_eq!(played.sidecar.last(), Some(&0), "the sidecar succeeds with its main");
+        let acts = played.sidecar.iter().filter(|code| **code == 3).count();
+        let is_told = world.said("sidecar-says").contains("cannot remember");
+        assert!(acts <= 1 + usize::from(is_told), "a failure is acted on twice: {:?}", played.sidecar);
+        let others: Vec<_> = played.sidecar.iter().filter(|code| ![0, 3].contains(*code)).collect();
+        if !played.trace.struck {
+            assert_eq!((acts, others.len()), (1, 0), "nobody was struck: {:?}", played.sidecar);
+        }
+        assert!(others.len() <= 1, "who was not struck has failed: {:?}", played.sidecar);
+    }
+
+    /// It was struck so that it may end whatever lives: it is killed, or gets no memory.
+    fn is_excused(&self) -> bool {
+        self.strike.as_ref().is_some_and(|(point, fault)| {
+            *fault == Fault::Death || decided(point.number).is_some_and(|call| call.weight == Weight::Memory)
+        })
     }
 
     /// What was promised.
@@ -410,6 +511,11 @@ impl Round {
                 Some(end) => assert!(stop > end || stop < begin, "stopped while the main lives"),
                 None => assert!(died, "stopped, and the main never ended"),
             }
+        }
+        // Nor does it end by itself then: it is killed, or gets no memory.
+        if let (Victim::Sidecar, Some(begin), Some(over)) = (self.victim, at("main begin"), at("sidecar over")) {
+            let lives = begin < over && at("main end").is_none_or(|end| over < end);
+            assert!(!lives || self.is_excused(), "ended while the main lives");
         }
         // No false success, and no failure of the unharmed.
         assert!(played.main != 0 || at("main end").is_some(), "the main's success is false");
@@ -437,7 +543,7 @@ impl Round {
         }
         let victim = match self.victim {
             Victim::Main => played.main,
-            Victim::Sidecar | Victim::Join => played.sidecar[0],
+            Victim::Sidecar | Victim::Join | Victim::Restarted => played.sidecar[0],
         };
         let Some((point, fault)) = self.strike.as_ref().filter(|_| played.trace.struck) else {
             assert_eq!((played.main, sidecar), (0, 0), "nobody was struck");
@@ -504,9 +610,14 @@ impl Round {
         let world = World::new();
         let mut ends = String::new();
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let played = self.play(&world);
+            let is_restarted = self.victim == Victim::Restarted;
+            let played = if is_restarted { self.play_restarts(&world) } else { self.play(&world) };
             ends = format!("sidecar {:?}, main {}, {:?}", played.sidecar, played.main, played.trace.ends);
-            self.verify(&world, &played);
+            if is_restarted {
+                self.verify_restarts(&world, &played);
+            } else {
+                self.verify(&world, &played);
+            }
             self.live_again(&world);
             played.trace
         }));
@@ -674,11 +785,27 @@ fn a_sidecar_that_does_not_wait_for_its_main_is_caught() {
     assert!(catch_unwind(AssertUnwindSafe(|| round.verify(&world, &played))).is_err(), "a false success");
     fs::write(world.folder.join("log"), "sidecar begin\nmain begin\nmain end\nsidecar stop\n").unwrap();
     round.verify(&world, &played);
+    let caught = |result: std::thread::Result<()>| *result.unwrap_err().downcast::<&str>().unwrap();
+    fs::write(world.folder.join("log"), "sidecar begin\nmain begin\nsidecar over\nmain end\n").unwrap();
+    let verified = catch_unwind(AssertUnwindSafe(|| round.verify(&world, &played)));
+    assert_eq!(caught(verified), "ended while the main lives");
+    // Of a main that failed and was restarted: what is old was acted on again.
+    let round = Round { victim: Victim::Restarted, strike: None };
+    let twice = "main begin\nmain end\nsidecar stop\nsidecar over\n".repeat(2);
+    fs::write(world.folder.join("log"), twice).unwrap();
+    let played = |sidecar| Played { trace: Trace::default(), sidecar, main: 0, is_deleted: false };
+    round.verify_restarts(&world, &played(vec![3, 0]));
+    assert!(catch_unwind(AssertUnwindSafe(|| round.verify_restarts(&world, &played(vec![3, 3, 0])))).is_err());
 }
 
 #[test]
 fn the_sidecar_at_every_system_call() {
     every_call_of(Victim::Sidecar);
+}
+
+#[test]
+fn the_restarted_at_every_system_call() {
+    every_call_of(Victim::Restarted);
 }
 
 #[test]

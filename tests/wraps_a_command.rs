@@ -666,6 +666,25 @@ fn it_sleeps_while_nothing_happens() {
 }
 
 #[test]
+fn a_limit_on_descriptors_that_is_lowered_later_neither_kills_cmd_nor_keeps_signals_from_it() {
+    let Some(pod) = Pod::new() else { return };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let script = "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done";
+    let options = ["run", "--name", "watches", "--outlive", "nobody", "--listen", &port, "--", "sh", "-c", script];
+    let life = pod.start(&Container::podgate("watches", options));
+    life.prints("up");
+    let lowered = Command::new("prlimit").args(["--nofile=1:1", "--pid", &life.pid().to_string()]).status().unwrap();
+    assert!(lowered.success());
+    let before = effort(life.pid()).1;
+    thread::sleep(Duration::from_secs(1));
+    assert!(life.is_running(), "{life}");
+    let used = effort(life.pid()).1 - before;
+    assert!(used <= 25, "{used} ticks of the CPU in a second");
+    life.signal(Signal::SIGTERM);
+    life.code(7);
+}
+
+#[test]
 fn a_stderr_that_nobody_reads_does_no_harm() {
     let Some(helper) = helper() else { return };
     let helper = helper.path.as_str();

@@ -141,7 +141,10 @@ pub(super) fn of(about: &About) -> String {
                 Shape::Switch => String::new(),
                 Shape::Value(name) | Shape::List(name) => format!(" <{name}>"),
             };
-            row(&mut text, 2, &format!("{letter}--{}{value}", opt.flag()), 0, opt.help);
+            // Nobody can guess it for who has joined.
+            let is_required = about.command == Command::Join && opt.flag() == "restart-policy";
+            let help = if is_required { "The pod's: never, on-failure or always (required)" } else { opt.help };
+            row(&mut text, 2, &format!("{letter}--{}{value}", opt.flag()), 0, help);
         }
     }
     text.push_str("\n  -h, --help\n          Print help\n");

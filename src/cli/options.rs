@@ -96,7 +96,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         Shape::Value("POLICY"),
         LIVES,
         MEMBER,
-        "The pod's: never, on-failure, always; auto: not known [default: auto;\njoin must be told]",
+        "The pod's: never, on-failure, always; auto: not known [default: auto]",
     ),
     opt("after", None, Shape::List("CHECK"), RUN, START, "Start CMD when this passes (repeatable)"),
     opt(

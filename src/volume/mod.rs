@@ -335,6 +335,20 @@ mod tests {
     }
 
     #[test]
+    fn the_last_failures_that_were_acted_on_are_remembered_across_restarts_and_no_more() {
+        let folder = Folder::new("acted");
+        let volume = folder.volume();
+        for restart in 0..100 {
+            let mut own = take(&volume);
+            own.remember(&[2 * restart, 2 * restart + 1]).expect("a memory");
+            own.exit(3).expect("an end");
+        }
+        assert_eq!(take(&volume).acted(), (136..200).collect::<Vec<u64>>());
+        let length = fs::metadata(folder.0.join("main.acted")).expect("a file").len();
+        assert!(length < 2048, "{length} bytes");
+    }
+
+    #[test]
     fn a_life_is_seen_as_it_goes() {
         let folder = Folder::new("life");
         let volume = folder.volume();

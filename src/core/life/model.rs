@@ -87,6 +87,8 @@ enum Flaw {
     NarrowLock,
     /// What was acted on is not written down.
     Forgets,
+    /// What was acted on is written down after it was acted on.
+    ActsFirst,
     /// Absent is done.
     AbsentIsDone,
     /// Nobody looks again when something has changed.
@@ -356,6 +358,7 @@ fn every_flaw_is_found() {
             "CMD is started, and sidecar, which it needs, is not ready",
         ),
         (Flaw::Forgets, restarted(), "a failure is acted on twice"),
+        (Flaw::ActsFirst, restarted(), "it acts on a failure that it has not written down"),
         (Flaw::AbsentIsDone, restarted(), "done, and main has not ended"),
         (Flaw::Deaf, Pod { kills: 1, ..pair(Never, Auto, Auto) }, "sidecar never ends"),
         (Flaw::HoldsNothing, Pod { may_be_deleted: true, ..servers(Always) }, "CMD is stopped, and server lives"),

@@ -3,7 +3,7 @@
 use super::Pod;
 use super::member::{Cmd, Hold, KILLED, Member, Phase, id};
 use super::world::World;
-use crate::core::life::{Cause, Event};
+use crate::core::life::{Action, Cause, Event};
 use crate::core::member::{End, Policy, Sighting, Stage};
 
 /// What is true of a member at one moment, as far as it can be known from the volume.
@@ -207,6 +207,14 @@ impl World {
                 self.wrong = Some(format!("CMD is started, and {name}, which it needs, is not ready"));
                 return;
             }
+        }
+    }
+
+    /// What it acts on is written down before it acts (DESIGN 6): who is killed in between would act a second time.
+    pub(super) fn is_written_before(&mut self, who: usize, action: &Action) {
+        let acts = matches!(action, Action::StopCmd | Action::Kill | Action::Finish(_));
+        if acts && self.members[who].todo.iter().any(|later| matches!(later, Action::Remember(_))) {
+            self.wrong = Some("it acts on a failure that it has not written down".to_owned());
         }
     }
 

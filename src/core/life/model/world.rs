@@ -485,13 +485,17 @@ impl World {
         self.note_event(who, event, pod);
         let it = self.of(who);
         let Some(Machine(life)) = &mut it.life else { return };
-        let actions = Rc::make_mut(life).handle(now, event);
+        let mut actions = Rc::make_mut(life).handle(now, event);
+        if pod.flaw == Flaw::ActsFirst {
+            actions.sort_by_key(|action| matches!(action, Action::Remember(_)));
+        }
         it.todo.extend(actions.into_iter().filter(|action| !matches!(action, Action::Notice(_))));
         self.note_decision(who, pod);
     }
 
     fn act(&mut self, who: usize, pod: &Pod) {
         let Some(action) = self.of(who).todo.pop_front() else { return };
+        self.is_written_before(who, &action);
         match action {
             Action::Start => {
                 self.is_start_right(who, pod);
@@ -580,11 +584,7 @@ impl World {
         for (who, it) in self.members.iter().enumerate().filter(|(_, it)| it.phase != Phase::Over) {
             let role = &pod.roles[who];
             // Killed before it has written that it is there: nobody can know (README: `--absent-timeout`).
-            let is_unseen = |member: usize| {
-                let (notes, lives) = (&self.members[member].notes, self.members[member].lives);
-                let is_given_up = role.has_absent_timeout && notes.last_written() == 0;
-                !notes.has_written(lives) && !is_given_up
-            };
+            let is_unseen = |member: usize| self.members[member].notes.last_written() == 0 && !role.has_absent_timeout;
             let serves_on = it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
             // It waits for one that does so.
             let waits_for_one = role.untils().any(|member| self.members[member].phase != Phase::Over);
