@@ -151,6 +151,10 @@ pub(super) struct Runner<'a> {
     is_started: bool,
     /// When to look whether PID 1, which was told to stop, waits for nobody but us, and since when it seems so.
     lonely: Option<(Instant, Option<Instant>)>,
+    /// Has a child ended, and nobody has reaped it yet?
+    child_ended: bool,
+    /// How often it was told to stop since CMD was started.
+    stops: usize,
     /// What came before CMD, and is for it.
     early: Vec<u8>,
     end: Option<u8>,
@@ -192,6 +196,8 @@ impl<'a> Runner<'a> {
             complaints: Vec::new(),
             is_started: false,
             lonely: None,
+            child_ended: false,
+            stops: 0,
             early: Vec::new(),
             end: None,
         }
@@ -313,12 +319,12 @@ impl<'a> Runner<'a> {
         let from = bounds.first().copied().unwrap_or(first);
         let of_ready = ready.get(from..bounds.get(1).copied().unwrap_or(from)).unwrap_or_default().to_vec();
 
-        // Signals go before what others did: at a deletion all are told at once, and who ends at once is no cause for the others.
-        let child_ended = has_signal && self.take_signals();
+        let mut child_ended = has_signal && self.take_signals();
         if has_change {
             self.changed();
         }
         self.poll();
+        child_ended |= std::mem::take(&mut self.child_ended);
         if child_ended {
             self.reap();
         }
@@ -437,6 +443,7 @@ impl<'a> Runner<'a> {
             return;
         };
         if is_stop {
+            self.stops = self.stops.saturating_add(1);
             // Who lives is looked at now, not when it last changed; who has ended at the same time is no cause any more.
             for (member, sighting) in self.sightings(|_| true) {
                 self.life.note(self.now(), member, sighting);
@@ -487,7 +494,11 @@ impl<'a> Runner<'a> {
         if let Some((_, since)) = self.lonely.filter(|(at, _)| *at <= now) {
             let since = if process::is_only_child_of_init() { since.or(Some(now)) } else { None };
             if since.is_some_and(|since| now.duration_since(since) >= LONELY) {
-                let text = "PID 1 has no process left but this one, which goes, so that it can end";
+                let stop = signal::name(self.settings.stop_signal);
+                let text = format!(
+                    "PID 1 has no process left but this one, which goes, so that it can end; if it stays, nobody can end it from inside \
+                     its container: see that it heeds {stop} (--stop-signal)"
+                );
                 self.report.line(&Line::new(Severity::Info, "leaving", text));
                 self.end = Some(Exit::Passed.code());
             }
@@ -507,9 +518,19 @@ impl<'a> Runner<'a> {
         self.poll = pause.and_then(|pause| Instant::now().checked_add(pause));
     }
 
-    /// Looks at some of the members, and acts on what is seen.
+    /// Looks at some of the members, and acts on what is seen. Signals that came before go before it: at a deletion all are told at once,
+    /// and who ends at once is no cause for the others.
     fn look(&mut self, which: impl Fn(&Name) -> bool) {
-        for (member, sighting) in self.sightings(which) {
+        let sightings = self.sightings(which);
+        if self.is_started {
+            let before = self.stops;
+            self.child_ended |= self.take_signals();
+            // A stop has looked anew, at all of them.
+            if self.stops != before {
+                return;
+            }
+        }
+        for (member, sighting) in sightings {
             self.event(Event::Seen { member, sighting });
         }
     }
