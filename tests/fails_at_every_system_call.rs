@@ -425,12 +425,14 @@ impl Round {
         let mut lives = vec![Part::start(world, &world.sidecar(), "sidecar-says", Some(self.strike.clone()))];
         let mut mains = vec![Part::start(world, &world.main_with(3), "main-says", None)];
         let (mut codes, mut main_codes) = (Vec::new(), Vec::new());
-        let mut settles = Instant::now();
+        let (mut settles, mut has_acted) = (Instant::now(), false);
         while main_codes.len() < 2 || codes.last() != Some(&0) {
             if let Some(code) = lives.last_mut().unwrap().ended() {
                 codes.push(code);
                 world.add_to_log("sidecar over");
                 settles = Instant::now();
+                // Who is killed when it has written down what it acts on has acted.
+                has_acted |= code == 3 || world.folder.join("volume/sidecar.acted").exists();
                 if code != 0 {
                     lives.push(Part::start(world, &world.sidecar(), "sidecar-says", None));
                 } else if main_codes.len() < 2 {
@@ -443,8 +445,9 @@ impl Round {
                 main_codes.push(code);
                 settles = Instant::now();
             }
-            // Time enough to act on what is old.
-            if mains.len() == 1 && main_codes.len() == 1 && settles.elapsed() > Duration::from_millis(100) {
+            // One has acted and is over, and the next one has time enough to act on what is old.
+            if mains.len() == 1 && main_codes.len() == 1 && has_acted && settles.elapsed() > Duration::from_millis(100)
+            {
                 mains.push(Part::start(world, &world.main(), "main-says", None));
             }
             assert!(start.elapsed() < LIMIT, "it hangs: {codes:?} {main_codes:?} {}", show(world));
