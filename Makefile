@@ -78,9 +78,9 @@ bench: size
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
 	python3 tests/bench/coordinate.py --podgate target/$(TARGET)/release/podgate
 
-# Every system call of a member fails, or is where it dies: not a sample of them, as in `make test`, but all.
+# Every system call of a member fails, or is where it dies: not 60 for each member, as in `make test`, but all; or ROUNDS=600.
 faults: target
-	PODGATE_FAULTS=all $(AS_USUAL) $(CARGO) test --locked --target $(HOST) --test blackbox -- fails_at_every_system_call
+	$(if $(ROUNDS),PODGATE_FAULTS_ROUNDS=$(ROUNDS),PODGATE_FAULTS=all) $(AS_USUAL) $(CARGO) test --locked --target $(HOST) --test blackbox -- fails_at_every_system_call
 
 # All seeds again, two seconds of fuzzing for each target, and a planted bug for each that must be found. `make fuzz RUNS=1000000`: so many
 # executions a target instead; TARGETS="http argv": these alone.
