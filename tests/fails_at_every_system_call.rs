@@ -266,7 +266,8 @@ impl World {
 
     fn add_to_log(&self, line: &str) {
         let mut log = File::options().append(true).create(true).open(self.folder.join("log")).unwrap();
-        writeln!(log, "{line}").unwrap();
+        // At once: the members write into it, too.
+        log.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// Waits until no CMD lives any more.
