@@ -127,7 +127,7 @@ fn a_wrapped_sidecar_that_ignores_sigterm_is_killed_when_its_grace_is_over_and_t
         let Some(played) = manifest.play(&[envoy("--deaf"), report(&ends(0))]) else { return };
         played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
         played.happened(&["report ended", "proxy told"]).never_happened("proxy ended");
-        let waited = played.ends("proxy")[0].at.duration_since(played.ends("report")[0].at);
+        let waited = played.ends("proxy")[0].at.duration_since(played.comes("report ended").when());
         assert!(waited >= Duration::from_secs(2), "{waited:?}\n{played}");
     }
 }
@@ -274,11 +274,11 @@ fn a_joined_sidecar_ends_when_the_job_is_killed_with_its_container() {
 
 #[test]
 fn a_joined_sidecar_that_is_never_ready_is_stopped_and_the_job_starts_all_the_same() {
-    let manifest = Manifest::example("job-join.yaml").shortened(&[("--timeout=60s", "--timeout=1s")]);
+    let manifest = Manifest::example("job-join.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
     let Some(played) = manifest.play(&unmodified("--after never", &app("report", 0, 0.0))) else { return };
     played.comes("report up");
     assert!(!played.post_start("proxy").status.success(), "{played}");
-    played.life("proxy").says("gave up after 1");
+    played.life("proxy").says("gave up after 3");
     played.allow("end-report");
     played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
     played.happened(&["proxy told", "proxy ended", "report up", "report ended"]);
@@ -324,7 +324,7 @@ fn a_joined_sidecar_that_ignores_sigterm_is_complained_of_and_one_that_fails_on_
 
 #[test]
 fn a_job_that_ended_before_its_hook_is_not_waited_for_for_ever() {
-    let manifest = Manifest::example("job-join.yaml").shortened(&[("--absent-timeout=10m", "--absent-timeout=1s")]);
+    let manifest = Manifest::example("job-join.yaml").shortened(&[("--absent-timeout=10m", "--absent-timeout=5s")]);
     let Some(played) = manifest.play(&unmodified("", "note report up; exit 0")) else { return };
     // Whether its hook was in time or not.
     played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
@@ -962,11 +962,11 @@ fn a_job_starts_when_the_hook_of_its_native_sidecar_is_over_and_takes_it_along()
 
 #[test]
 fn a_native_sidecar_whose_hook_fails_is_restarted_and_the_job_goes_on_waiting() {
-    let manifest = Manifest::example("native-sidecar-post-start.yaml").shortened(&[("--timeout=60s", "--timeout=1s")]);
+    let manifest = Manifest::example("native-sidecar-post-start.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
     let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else { return };
     played.comes_again("proxy up", 2);
     played.happened(&["proxy up", "proxy told", "proxy ended", "proxy up"]).never_happened("report up");
-    played.nth_life("proxy", 0).says("gave up after 1s");
+    played.nth_life("proxy", 0).says("gave up after 3s");
     played.allow("ready");
     assert_eq!(played.finish(), Phase::Succeeded, "{played}");
     played.happened(&["proxy ready", "report up", "report ended", "proxy told"]);
@@ -1037,7 +1037,7 @@ fn somebody_elses_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_
     played.life("main").kill();
     played.ends_as(Phase::Failed, &[("main", &[137]), ("proxy", &[0])]);
 
-    let manifest = Manifest::example("kustomize/job.rendered.yaml").shortened(&[("--timeout=60s", "--timeout=1s")]);
+    let manifest = Manifest::example("kustomize/job.rendered.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
     let Some(played) = manifest.play(&unmodified("--after never", &app("main", 0, 0.0))) else { return };
     played.comes("main up");
     played.allow("end-main");
@@ -1060,7 +1060,7 @@ fn somebody_elses_job_goes_on_without_its_proxy_and_one_that_ignores_sigterm_is_
 #[test]
 fn what_goes_wrong_with_somebody_elses_deployment_is_as_with_the_hooks_alone() {
     let manifest = Manifest::example("kustomize/deployment.rendered.yaml");
-    let short = manifest.shortened(&[("--timeout=60s", "--timeout=1s")]);
+    let short = manifest.shortened(&[("--timeout=60s", "--timeout=3s")]);
     let Some(played) = short.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
     played.comes("app up");
     played.happened(&["proxy up", "proxy told", "proxy ended", "app up"]).never_happened("proxy ready");
@@ -1136,12 +1136,12 @@ fn an_app_starts_when_the_hook_of_its_sidecar_is_over() {
 
 #[test]
 fn a_hook_that_fails_stops_the_sidecar_and_the_app_starts_all_the_same() {
-    let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&[("--timeout=60s", "--timeout=1s")]);
+    let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
     let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
     played.comes("app up");
     played.happened(&["proxy up", "proxy told", "proxy ended", "app up"]).never_happened("proxy ready");
     // The reason is in the log of the container, for the hook's own output is lost.
-    played.nth_life("proxy", 0).says("gave up after 1s");
+    played.nth_life("proxy", 0).says("gave up after 3s");
     // It is restarted, and ready in a later life.
     played.allow("ready");
     played.comes("proxy ready");
@@ -1150,7 +1150,7 @@ fn a_hook_that_fails_stops_the_sidecar_and_the_app_starts_all_the_same() {
 #[test]
 fn a_sidecar_that_dies_in_its_hook_does_not_keep_the_app_from_starting_nor_one_that_ignores_sigterm() {
     for (arguments, code) in [("--dies 0.2 --code 9", 9), ("--deaf", 137)] {
-        let short = [POD_GRACE[0], ("--timeout=60s", "--timeout=1s")];
+        let short = [POD_GRACE[0], ("--timeout=60s", "--timeout=3s")];
         let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&short);
         let images = [envoy(&format!("--after never {arguments}")), web(&app("app", 0, 0.0))];
         let Some(played) = manifest.play(&images) else { return };

@@ -36,7 +36,7 @@ fn start(folder: &Folder, wait: &str) -> Option<Program> {
     let log = fs::File::create(folder.join("log")).unwrap();
     let address = folder.text("admin");
     let mut command = Command::new(envoy);
-    command.args(["-c", &config, "--admin-address-path", &address, "--use-dynamic-base-id", "--concurrency", "1"]);
+    command.args(["-c", &config, "--admin-address-path", &address, "--disable-hot-restart", "--concurrency", "1"]);
     Some(Program::start(command.stdout(Stdio::null()).stderr(log)))
 }
 

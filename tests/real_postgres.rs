@@ -72,6 +72,8 @@ impl Postgres {
             &self.port.to_string(),
         ]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "log_connections=on", "-c", "fsync=off"]);
+        // One that is killed leaves nothing in /dev/shm.
+        command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         Program::start(command.stdout(Stdio::null()).stderr(log))
     }
 

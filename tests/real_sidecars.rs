@@ -119,6 +119,9 @@ impl Server {
                 "listen_addresses=127.0.0.1",
                 "-c",
                 "fsync=off",
+                // One that is killed leaves nothing in /dev/shm.
+                "-c",
+                "dynamic_shared_memory_type=mmap",
             ]),
             stop: Signal::SIGINT,
             ready: format!("exec:{} -h 127.0.0.1 -p {port}", path("pg_isready")),
@@ -370,7 +373,7 @@ fn envoy(folder: &Folder, port: u16) -> Option<Container> {
     needs("curl", program("curl", &[]).is_some()).then_some(())?;
     let config = folder.file("envoy.yaml", &crate::real_envoy::config(port, "1s"));
     let command =
-        [envoy.to_str()?, "-c", &config, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error"];
+        [envoy.to_str()?, "-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"];
     Some(Container::new("envoy", command))
 }
 

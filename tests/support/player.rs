@@ -19,7 +19,7 @@ use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -657,6 +657,14 @@ pub struct Happening {
     /// By the machine's clock.
     pub at: Duration,
     pub what: String,
+}
+
+impl Happening {
+    /// By the clock that ends are told by; a container's end may be seen later than it came.
+    pub fn when(&self) -> Instant {
+        let ago = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + self.at).unwrap_or_default();
+        Instant::now() - ago
+    }
 }
 
 impl Played {
