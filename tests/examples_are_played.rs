@@ -127,7 +127,7 @@ fn a_wrapped_sidecar_that_ignores_sigterm_is_killed_when_its_grace_is_over_and_t
         let Some(played) = manifest.play(&[envoy("--deaf"), report(&ends(0))]) else { return };
         played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
         played.happened(&["report ended", "proxy told"]).never_happened("proxy ended");
-        let waited = played.ends("proxy")[0].at.duration_since(played.comes("report ended").when());
+        let waited = played.ends("proxy")[0].at.duration_since(played.comes("proxy told").when());
         assert!(waited >= Duration::from_secs(2), "{waited:?}\n{played}");
     }
 }
