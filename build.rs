@@ -1,6 +1,9 @@
 //! Takes from the release binary what it does not need: about 0.3 MB of unwind tables and relocations.
 
-#![allow(clippy::print_stdout, reason = "a build script talks to cargo by stdout")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a build script talks to cargo by stdout"
+)]
 
 use std::env;
 use std::fs;

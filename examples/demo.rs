@@ -6,8 +6,16 @@
 //! Real processes: `podgate run` twice, each around this program as the sidecar or the job. They meet in a directory, as containers meet
 //! on a volume. The timeline is drawn from the records that they leave there, and from nothing else.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a demo shows something")]
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "of a few numbers of its own")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a demo shows something"
+)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "of a few numbers of its own"
+)]
 
 use std::env;
 use std::error::Error;
@@ -65,7 +73,11 @@ fn sidecar() -> Result<()> {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 1024]);
-            let status = if answers.load(Ordering::SeqCst) { "200 OK" } else { "503 Not Yet" };
+            let status = if answers.load(Ordering::SeqCst) {
+                "200 OK"
+            } else {
+                "503 Not Yet"
+            };
             let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
         }
     });
@@ -104,8 +116,13 @@ impl Drop for Process {
 
 fn podgate_binary(me: &Path) -> Result<PathBuf> {
     // target/…/release/examples/demo stands below target/…/release/podgate.
-    let beside = me.parent().and_then(Path::parent).map(|folder| folder.join("podgate"));
-    beside.filter(|path| path.exists()).ok_or_else(|| "podgate is not built; say make demo".into())
+    let beside = me
+        .parent()
+        .and_then(Path::parent)
+        .map(|folder| folder.join("podgate"));
+    beside
+        .filter(|path| path.exists())
+        .ok_or_else(|| "podgate is not built; say make demo".into())
 }
 
 /// A directory that stands for the pod's volume, gone afterwards.
@@ -121,7 +138,11 @@ impl Volume {
     /// A line of a member's record.
     fn get(&self, member: &str, key: &str) -> Option<String> {
         let text = fs::read_to_string(self.0.join(format!("{member}.record"))).ok()?;
-        let value = |line: &str| line.strip_prefix(key)?.strip_prefix(": ").map(str::to_owned);
+        let value = |line: &str| {
+            line.strip_prefix(key)?
+                .strip_prefix(": ")
+                .map(str::to_owned)
+        };
         text.lines().find_map(value)
     }
 
@@ -143,7 +164,9 @@ impl Drop for Volume {
 fn demo() -> Result<()> {
     println!("Scene 1: a job, and a sidecar that is slow to be ready and would run for ever\n");
     scene(End::ByItself)?;
-    println!("\nScene 2: the same, but the job is killed with SIGKILL, as the OOM killer does it\n");
+    println!(
+        "\nScene 2: the same, but the job is killed with SIGKILL, as the OOM killer does it\n"
+    );
     scene(End::Killed)
 }
 
@@ -161,17 +184,35 @@ fn scene(end: End) -> Result<()> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let run = |words: &[&str]| {
         let mut command = Command::new(&podgate);
-        command.arg("run").args(words).arg("--quiet").arg("--dir").arg(&volume.0).arg("--allow-plain-dir").arg("--");
+        command
+            .arg("run")
+            .args(words)
+            .arg("--quiet")
+            .arg("--dir")
+            .arg(&volume.0)
+            .arg("--allow-plain-dir")
+            .arg("--");
         command
     };
     let url = format!("http://{address}/ready");
     println!("$ podgate run --name proxy --until job --ready {url} -- proxy");
-    let drain = format!("\"$0\" sidecar {address} & trap 'sleep {}; kill $!; exit 0' TERM; wait", DRAIN.as_secs_f64());
+    let drain = format!(
+        "\"$0\" sidecar {address} & trap 'sleep {}; kill $!; exit 0' TERM; wait",
+        DRAIN.as_secs_f64()
+    );
     let mut proxy = Process(
-        run(&["--name", "proxy", "--until", "job", "--ready", &url]).args(["sh", "-c", &drain]).arg(&me).spawn()?,
+        run(&["--name", "proxy", "--until", "job", "--ready", &url])
+            .args(["sh", "-c", &drain])
+            .arg(&me)
+            .spawn()?,
     );
     println!("$ podgate run --name job --after ready:proxy -- job");
-    let mut job = Process(run(&["--name", "job", "--after", "ready:proxy"]).arg(&me).arg("job").spawn()?);
+    let mut job = Process(
+        run(&["--name", "job", "--after", "ready:proxy"])
+            .arg(&me)
+            .arg("job")
+            .spawn()?,
+    );
 
     let mut killed = None;
     if end == End::Killed {
@@ -185,16 +226,25 @@ fn scene(end: End) -> Result<()> {
         thread::sleep(WORK / 2);
         killed = Some(today()?);
         job.0.kill()?;
-        println!("$ kill -KILL {}   # the job's podgate, and with it the job", job.0.id());
+        println!(
+            "$ kill -KILL {}   # the job's podgate, and with it the job",
+            job.0.id()
+        );
     }
     let status = job.wait()?;
     let proxy_status = proxy.wait()?;
 
-    let zero = volume.time("job", "waiting").ok_or("the job's record has no beginning")?;
+    let zero = volume
+        .time("job", "waiting")
+        .ok_or("the job's record has no beginning")?;
     // Counted from a second before, so that the other one may begin earlier, and over midnight, too.
     let since = |time: u64| (time + DAY + 1000 - zero) % DAY;
-    let get =
-        |member: &str, key: &str| volume.time(member, key).map(since).ok_or(format!("{member}'s record has no {key}"));
+    let get = |member: &str, key: &str| {
+        volume
+            .time(member, key)
+            .map(since)
+            .ok_or(format!("{member}'s record has no {key}"))
+    };
     let begin = get("proxy", "waiting")?.min(get("job", "waiting")?);
     let job_end = match killed {
         Some(time) => since(time),
@@ -205,10 +255,20 @@ fn scene(end: End) -> Result<()> {
     println!();
     let mut moments = vec![
         (get("proxy", "running")?, "proxy runs".to_owned()),
-        (get("job", "waiting")?, "job waits for ready:proxy".to_owned()),
+        (
+            get("job", "waiting")?,
+            "job waits for ready:proxy".to_owned(),
+        ),
         (get("proxy", "ready")?, "proxy is ready".to_owned()),
         (get("job", "running")?, "job runs".to_owned()),
-        (job_end, if killed.is_some() { "job is killed".to_owned() } else { format!("job ends: {}", shown(status)) }),
+        (
+            job_end,
+            if killed.is_some() {
+                "job is killed".to_owned()
+            } else {
+                format!("job ends: {}", shown(status))
+            },
+        ),
         (stopping, "proxy is told to stop".to_owned()),
         (last, format!("proxy ends: {}", shown(proxy_status))),
     ];
@@ -217,7 +277,8 @@ fn scene(end: End) -> Result<()> {
         println!("{:>6} ms  {event}", time - begin);
     }
     println!();
-    let column = |time: u64| usize::try_from((time - begin) * WIDTH / (last - begin).max(1)).unwrap_or(0);
+    let column =
+        |time: u64| usize::try_from((time - begin) * WIDTH / (last - begin).max(1)).unwrap_or(0);
     let row = |name: &str, parts: &[(u64, u64, char)]| {
         let mut bar = vec![' '; usize::try_from(WIDTH).unwrap_or(0) + 1];
         for (from, to, letter) in parts {
@@ -227,10 +288,27 @@ fn scene(end: End) -> Result<()> {
     };
     let (proxy_runs, proxy_ready) = (get("proxy", "running")?, get("proxy", "ready")?);
     let (job_waits, job_runs) = (get("job", "waiting")?, get("job", "running")?);
-    row("proxy", &[(proxy_runs, proxy_ready, '.'), (proxy_ready, stopping, '#'), (stopping, last, '~')]);
+    row(
+        "proxy",
+        &[
+            (proxy_runs, proxy_ready, '.'),
+            (proxy_ready, stopping, '#'),
+            (stopping, last, '~'),
+        ],
+    );
     let mark = if killed.is_some() { 'X' } else { '#' };
-    row("job", &[(job_waits, job_runs, '-'), (job_runs, job_end, '#'), (job_end, job_end, mark)]);
-    println!("{:>7}  - waiting   . running   # ready   ~ stopping   X killed\n", "");
+    row(
+        "job",
+        &[
+            (job_waits, job_runs, '-'),
+            (job_runs, job_end, '#'),
+            (job_end, job_end, mark),
+        ],
+    );
+    println!(
+        "{:>7}  - waiting   . running   # ready   ~ stopping   X killed\n",
+        ""
+    );
 
     if job_runs < proxy_ready {
         return Err("the job ran before its proxy was ready".into());
@@ -239,7 +317,11 @@ fn scene(end: End) -> Result<()> {
         return Err("the proxy was stopped before the job had ended".into());
     }
     let codes = (status.code(), proxy_status.code());
-    let expected = if killed.is_some() { (None, Some(137)) } else { (Some(0), Some(0)) };
+    let expected = if killed.is_some() {
+        (None, Some(137))
+    } else {
+        (Some(0), Some(0))
+    };
     if codes != expected {
         return Err(format!("wrong exit codes: {codes:?}").into());
     }
@@ -248,7 +330,8 @@ fn scene(end: End) -> Result<()> {
         stopping - job_end,
         match end {
             End::ByItself => "Both exit 0, so the Job completes.",
-            End::Killed => "The proxy exits with the job's 137, so the pod's restartPolicy decides about both.",
+            End::Killed =>
+                "The proxy exits with the job's 137, so the pod's restartPolicy decides about both.",
         }
     );
     Ok(())

@@ -119,10 +119,15 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
     let about = match parser.next() {
         Ok(None) => return Err(Stop::Begin(BEGIN.to_owned())),
         Ok(Some(Arg::Short('h') | Arg::Long("help"))) => return Err(Stop::Read(help::of_all())),
-        Ok(Some(Arg::Short('V') | Arg::Long("version"))) => return Err(Stop::Read(help::VERSION.to_owned())),
+        Ok(Some(Arg::Short('V') | Arg::Long("version"))) => {
+            return Err(Stop::Read(help::VERSION.to_owned()));
+        }
         Ok(Some(Arg::Value(word))) => command(&word)?,
         Ok(Some(Arg::Short(letter))) => {
-            return Err(Stop::Wrong(format!("unknown option {:?}; say podgate --help", format!("-{letter}"))));
+            return Err(Stop::Wrong(format!(
+                "unknown option {:?}; say podgate --help",
+                format!("-{letter}")
+            )));
         }
         Ok(Some(Arg::Long(name))) => {
             return Err(Stop::Wrong(format!(
@@ -155,13 +160,29 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
 
 /// Of a `run` whose command line is wrong: what tells whose end that is, and who is to be asked to quit after it. Nothing else is looked at, and what is not clear tells nothing.
 pub(crate) fn gist(arguments: Vec<OsString>) -> Option<Typed> {
-    const TELLING: [&str; 7] = ["name", "dir", "allow-plain-dir", "restart-policy", "quit", "sidecar", "quit-timeout"];
-    let mut words = arguments.into_iter().skip(1).take_while(|word| word != "--").peekable();
+    const TELLING: [&str; 7] = [
+        "name",
+        "dir",
+        "allow-plain-dir",
+        "restart-policy",
+        "quit",
+        "sidecar",
+        "quit-timeout",
+    ];
+    let mut words = arguments
+        .into_iter()
+        .skip(1)
+        .take_while(|word| word != "--")
+        .peekable();
     words.next().filter(|word| word == Command::Run.name())?;
     let mut given = Vec::new();
     while let Some(word) = words.next() {
-        let Some(text) = word.to_str().and_then(|word| word.strip_prefix("--")) else { continue };
-        let (flag, attached) = text.split_once('=').map_or((text, None), |(flag, value)| (flag, Some(value)));
+        let Some(text) = word.to_str().and_then(|word| word.strip_prefix("--")) else {
+            continue;
+        };
+        let (flag, attached) = text
+            .split_once('=')
+            .map_or((text, None), |(flag, value)| (flag, Some(value)));
         if !TELLING.contains(&flag) {
             continue;
         }
@@ -175,7 +196,13 @@ pub(crate) fn gist(arguments: Vec<OsString>) -> Option<Typed> {
         };
         keep(opt, value, &mut given).ok()?;
     }
-    Some(Typed { command: Command::Run, checks: None, cmd: Vec::new(), dest: None, given })
+    Some(Typed {
+        command: Command::Run,
+        checks: None,
+        cmd: Vec::new(),
+        dest: None,
+        given,
+    })
 }
 
 fn command(word: &OsString) -> Result<&'static About, Stop> {
@@ -185,19 +212,29 @@ fn command(word: &OsString) -> Result<&'static About, Stop> {
     }
     let names = COMMANDS.iter().map(|about| about.command.name());
     let shown = check::redacted_refusal(text);
-    Err(Stop::Wrong(match (check::parse(text), nearest(text, names)) {
-        (Ok(_), _) => {
-            // What has spaces would need quotes, and what has control characters is not for a terminal.
-            let again = if shown.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-                "CHECK"
-            } else {
-                shown.as_str()
-            };
-            format!("{shown:?} is a check, not a command; say podgate wait {again} or podgate check {again}")
-        }
-        (Err(_), Some(name)) => format!("{shown:?} is no command; did you mean podgate {name}?"),
-        (Err(_), None) => format!("{shown:?} is no command; say podgate wait, podgate run, or podgate --help for all"),
-    }))
+    Err(Stop::Wrong(
+        match (check::parse(text), nearest(text, names)) {
+            (Ok(_), _) => {
+                // What has spaces would need quotes, and what has control characters is not for a terminal.
+                let again = if shown
+                    .contains(|letter: char| letter.is_whitespace() || letter.is_control())
+                {
+                    "CHECK"
+                } else {
+                    shown.as_str()
+                };
+                format!(
+                    "{shown:?} is a check, not a command; say podgate wait {again} or podgate check {again}"
+                )
+            }
+            (Err(_), Some(name)) => {
+                format!("{shown:?} is no command; did you mean podgate {name}?")
+            }
+            (Err(_), None) => format!(
+                "{shown:?} is no command; say podgate wait, podgate run, or podgate --help for all"
+            ),
+        },
+    ))
 }
 
 /// The value of an option: attached, or the next word.
@@ -214,27 +251,37 @@ fn value(opt: &Opt, parser: &mut lexopt::Parser) -> Result<OsString, Stop> {
     let mut rest = parser.raw_args().map_err(|_| lacks())?;
     let next = rest.peek().map(|word| word.to_string_lossy().into_owned());
     // An option is no value: who forgot the value would lose both.
-    match next
-        .as_deref()
-        .map(|word| word.strip_prefix('-').filter(|rest| !rest.is_empty()).map(|rest| rest.chars().next()))
-    {
+    match next.as_deref().map(|word| {
+        word.strip_prefix('-')
+            .filter(|rest| !rest.is_empty())
+            .map(|rest| rest.chars().next())
+    }) {
         None => Err(lacks()),
         Some(Some(Some('0'..='9'))) => {
             let shown = check::redacted_value(next.as_deref().unwrap_or_default());
-            Err(Stop::Wrong(format!("--{flag} {shown:?}: no value is negative; say 30s or 3")))
+            Err(Stop::Wrong(format!(
+                "--{flag} {shown:?}: no value is negative; say 30s or 3"
+            )))
         }
         Some(Some(_)) => Err(lacks()),
         Some(None) => rest.next().ok_or_else(lacks),
     }
 }
 
-fn keep(opt: &'static Opt, value: OsString, given: &mut Vec<(&'static Opt, Vec<OsString>)>) -> Result<(), Stop> {
+fn keep(
+    opt: &'static Opt,
+    value: OsString,
+    given: &mut Vec<(&'static Opt, Vec<OsString>)>,
+) -> Result<(), Stop> {
     let before = given.iter_mut().find(|(it, _)| it.flag() == opt.flag());
     match (before, opt.shape) {
         (None, _) => given.push((opt, vec![value])),
         (Some((_, values)), Shape::List(_)) => values.push(value),
         (Some(_), Shape::Switch | Shape::Value(_)) => {
-            return Err(Stop::Wrong(format!("--{} is given twice; say it once", opt.flag())));
+            return Err(Stop::Wrong(format!(
+                "--{} is given twice; say it once",
+                opt.flag()
+            )));
         }
     }
     Ok(())
@@ -261,8 +308,14 @@ fn typed(
     };
     if words.len() > most {
         return Err(Stop::Wrong(match about.cmd {
-            Some(_) => format!("an argument too many; CMD goes after --: podgate {} -- CMD", command.name()),
-            None => format!("an argument too many; see podgate {} --help", command.name()),
+            Some(_) => format!(
+                "an argument too many; CMD goes after --: podgate {} -- CMD",
+                command.name()
+            ),
+            None => format!(
+                "an argument too many; see podgate {} --help",
+                command.name()
+            ),
         }));
     }
     let dest = match kind {
@@ -275,17 +328,31 @@ fn typed(
         Words::None | Words::Many => None,
     };
     let texts = |words: &[OsString]| {
-        let text = |word: &OsString| word.to_str().map(str::to_owned).ok_or_else(|| not_utf8(called));
-        words.iter().map(text).collect::<Result<Vec<String>, Stop>>()
+        let text = |word: &OsString| {
+            word.to_str()
+                .map(str::to_owned)
+                .ok_or_else(|| not_utf8(called))
+        };
+        words
+            .iter()
+            .map(text)
+            .collect::<Result<Vec<String>, Stop>>()
     };
     let checks = match kind {
-        Words::Many if !words.is_empty() => {
-            Some(Given { source: Source::Flag(called.to_owned()), values: texts(&words)? })
-        }
+        Words::Many if !words.is_empty() => Some(Given {
+            source: Source::Flag(called.to_owned()),
+            values: texts(&words)?,
+        }),
         Words::Many if command != Command::Quit => variable("PODGATE_CHECKS", Shape::List(""))?,
         Words::Many | Words::None | Words::One => None,
     };
-    Ok(Typed { command, checks, cmd, dest, given })
+    Ok(Typed {
+        command,
+        checks,
+        cmd,
+        dest,
+        given,
+    })
 }
 
 impl Typed {
@@ -294,12 +361,22 @@ impl Typed {
     /// # Errors
     /// The value is not UTF-8.
     pub(crate) fn get(&self, name: &str) -> Result<Option<Given>, Stop> {
-        let Some(opt) = of_command(self.command).find(|opt| opt.flag() == name) else { return Ok(None) };
+        let Some(opt) = of_command(self.command).find(|opt| opt.flag() == name) else {
+            return Ok(None);
+        };
         if let Some((_, values)) = self.given.iter().find(|(it, _)| it.flag() == name) {
             let source = format!("--{name}");
-            let text = |value: &OsString| value.to_str().map(str::to_owned).ok_or_else(|| not_utf8(&source));
+            let text = |value: &OsString| {
+                value
+                    .to_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| not_utf8(&source))
+            };
             let values = values.iter().map(text).collect::<Result<_, _>>()?;
-            return Ok(Some(Given { source: Source::Flag(source), values }));
+            return Ok(Some(Given {
+                source: Source::Flag(source),
+                values,
+            }));
         }
         match opt.variable() {
             Some(name) => variable(&name, opt.shape),
@@ -310,37 +387,63 @@ impl Typed {
 
 /// The variable of an option.
 pub(crate) fn variable_name(option: &str) -> String {
-    format!("PODGATE_{}", option.to_ascii_uppercase().replace(['-', ':'], "_"))
+    format!(
+        "PODGATE_{}",
+        option.to_ascii_uppercase().replace(['-', ':'], "_")
+    )
 }
 
 /// Reads a variable. An empty one is one that is not set: templates write them.
 fn variable(name: &str, shape: Shape) -> Result<Option<Given>, Stop> {
-    let Some(value) = env::var_os(name) else { return Ok(None) };
+    let Some(value) = env::var_os(name) else {
+        return Ok(None);
+    };
     let value = value.into_string().map_err(|_| not_utf8(name))?;
     let values = match shape {
         Shape::Switch | Shape::Value(_) => vec![value.trim().to_owned()],
         Shape::List(_) => value.lines().map(|line| line.trim().to_owned()).collect(),
     };
-    let values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
-    Ok(if values.is_empty() { None } else { Some(Given { source: Source::Variable(name.to_owned()), values }) })
+    let values: Vec<String> = values
+        .into_iter()
+        .filter(|value| !value.is_empty())
+        .collect();
+    Ok(if values.is_empty() {
+        None
+    } else {
+        Some(Given {
+            source: Source::Variable(name.to_owned()),
+            values,
+        })
+    })
 }
 
 fn not_utf8(what: &str) -> Stop {
-    Stop::Wrong(format!("{what}: the value is not UTF-8; write it in ASCII, percent-encoded in a URL"))
+    Stop::Wrong(format!(
+        "{what}: the value is not UTF-8; write it in ASCII, percent-encoded in a URL"
+    ))
 }
 
 fn unknown(about: &About, option: &str) -> Stop {
     let flags = of_command(about.command).map(Opt::flag);
-    if option.strip_prefix('-').is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit())) {
-        return Stop::Wrong(format!("{option:?} is no option, and no value is negative; say 30s or 3"));
+    if option
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+    {
+        return Stop::Wrong(format!(
+            "{option:?} is no option, and no value is negative; say 30s or 3"
+        ));
     }
     let name = about.command.name();
     let near = nearest(option.trim_start_matches('-'), flags);
     // A URL that dashes have come before.
     let option = check::redacted_refusal(option);
     Stop::Wrong(match near {
-        Some(flag) => format!("unknown option {option:?}; did you mean --{flag}? what is meant for CMD goes after --"),
-        None => format!("unknown option {option:?}; see podgate {name} --help; what is meant for CMD goes after --"),
+        Some(flag) => format!(
+            "unknown option {option:?}; did you mean --{flag}? what is meant for CMD goes after --"
+        ),
+        None => format!(
+            "unknown option {option:?}; see podgate {name} --help; what is meant for CMD goes after --"
+        ),
     })
 }
 
@@ -348,14 +451,19 @@ fn unreadable(about: &About, error: &lexopt::Error) -> Stop {
     if let lexopt::Error::UnexpectedValue { option, .. } = error {
         return Stop::Wrong(format!("{option} takes no value; say {option}"));
     }
-    Stop::Wrong(format!("this command line cannot be read; see podgate {} --help", about.command.name()))
+    Stop::Wrong(format!(
+        "this command line cannot be read; see podgate {} --help",
+        about.command.name()
+    ))
 }
 
 /// The name that was probably meant: at most a third of it has to be typed anew.
 fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = names.map(|name| (distance(typed, name), name)).min()?;
     let (distance, name) = near;
-    (distance.saturating_mul(3) <= name.len().max(3) || (typed.len() > 3 && typed.starts_with(name))).then_some(name)
+    (distance.saturating_mul(3) <= name.len().max(3)
+        || (typed.len() > 3 && typed.starts_with(name)))
+    .then_some(name)
 }
 
 /// How many letters must be added, dropped, changed or swapped with their neighbour (Damerau and Levenshtein).
@@ -367,7 +475,9 @@ fn distance(from: &str, to: &str) -> usize {
     for (row, letter) in from.chars().enumerate() {
         let mut line = vec![row.saturating_add(1)];
         for (column, other) in to.iter().enumerate() {
-            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX).min(1 << 20);
+            let at = |line: &[usize], column: usize| {
+                line.get(column).copied().unwrap_or(usize::MAX).min(1 << 20)
+            };
             let changed = at(&last, column).saturating_add(usize::from(letter != *other));
             let next = column.saturating_add(1);
             let one_more = at(&last, next).min(at(&line, column)).saturating_add(1);
@@ -398,13 +508,20 @@ mod tests {
     fn no_two_options_of_a_command_are_called_alike() {
         for about in COMMANDS {
             let mut flags: Vec<&str> = of_command(about.command).map(super::Opt::flag).collect();
-            let mut letters: Vec<char> = of_command(about.command).filter_map(|opt| opt.short).collect();
+            let mut letters: Vec<char> = of_command(about.command)
+                .filter_map(|opt| opt.short)
+                .collect();
             let count = (flags.len(), letters.len());
             flags.sort_unstable();
             flags.dedup();
             letters.sort_unstable();
             letters.dedup();
-            assert_eq!((flags.len(), letters.len()), count, "{}", about.command.name());
+            assert_eq!(
+                (flags.len(), letters.len()),
+                count,
+                "{}",
+                about.command.name()
+            );
             assert!(!letters.contains(&'h') && !flags.contains(&"help"));
         }
     }
@@ -413,7 +530,10 @@ mod tests {
     fn no_option_is_called_as_what_kubernetes_injects_for_a_service() {
         for option in OPTIONS {
             let name = variable_name(option.flag());
-            assert!(!name.starts_with("PODGATE_PORT") && !name.starts_with("PODGATE_SERVICE"), "{name}");
+            assert!(
+                !name.starts_with("PODGATE_PORT") && !name.starts_with("PODGATE_SERVICE"),
+                "{name}"
+            );
         }
         assert_eq!(variable_name("attempt-timeout"), "PODGATE_ATTEMPT_TIMEOUT");
         assert_eq!(variable_name("quit:timeout"), "PODGATE_QUIT_TIMEOUT");
@@ -421,25 +541,43 @@ mod tests {
 
     #[test]
     fn options_stand_where_they_like_and_cmd_is_left_alone() {
-        let typed =
-            parsed(&["podgate", "wait", "-qt5s", "tcp://a:1", "--any", "tcp://b:2", "--", "app", "--any", "--"]);
+        let typed = parsed(&[
+            "podgate",
+            "wait",
+            "-qt5s",
+            "tcp://a:1",
+            "--any",
+            "tcp://b:2",
+            "--",
+            "app",
+            "--any",
+            "--",
+        ]);
         let typed = typed.unwrap_or_else(|stop| panic!("{stop:?}"));
         let get = |name: &str| typed.get(name).expect("UTF-8").map(|given| given.values);
         assert_eq!(get("timeout"), Some(vec!["5s".to_owned()]));
         assert!(get("any").is_some() && get("quiet").is_some());
-        assert_eq!(typed.checks.as_ref().map(|given| given.values.len()), Some(2));
+        assert_eq!(
+            typed.checks.as_ref().map(|given| given.values.len()),
+            Some(2)
+        );
         assert_eq!(typed.cmd, ["app", "--any", "--"]);
     }
 
     /// What fuzzing found: before the command, an unknown option was printed as it is, and so was a check in a command's place.
     #[test]
     fn what_stands_in_the_commands_place_cannot_drive_the_terminal() {
-        for (word, begin) in
-            [("--a\u{1b}[31m", "unknown option \"--a"), ("-\u{7}", "unknown option \"-"), ("exec:a\nb", "\"exec:a")]
-        {
+        for (word, begin) in [
+            ("--a\u{1b}[31m", "unknown option \"--a"),
+            ("-\u{7}", "unknown option \"-"),
+            ("exec:a\nb", "\"exec:a"),
+        ] {
             match parsed(&["podgate", word]) {
                 Err(Stop::Wrong(text)) => {
-                    assert!(text.starts_with(begin) && !text.contains(char::is_control), "{text:?}")
+                    assert!(
+                        text.starts_with(begin) && !text.contains(char::is_control),
+                        "{text:?}"
+                    )
                 }
                 other => panic!("{other:?}"),
             }
@@ -462,7 +600,11 @@ mod tests {
         for about in COMMANDS {
             let help = of(about);
             for opt in of_command(about.command) {
-                assert!(help.contains(&format!("--{}", opt.flag())), "{}", opt.flag());
+                assert!(
+                    help.contains(&format!("--{}", opt.flag())),
+                    "{}",
+                    opt.flag()
+                );
             }
         }
     }

@@ -20,12 +20,17 @@ const BREATH: Duration = Duration::from_millis(10);
 /// # Errors
 /// Those of ppoll(2); with valid descriptors only EINVAL is left, for a limit of 0.
 pub(crate) fn wait(interests: &[Interest<'_>], until: Option<Instant>) -> Result<Vec<bool>, Errno> {
-    let timeout = until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
+    let timeout =
+        until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
     match poll(interests, timeout) {
         Err(Errno::EINVAL) => {
             thread::sleep(BREATH);
             let alone = |interest| {
-                Ok(poll(std::slice::from_ref(interest), Some(TimeSpec::from(Duration::ZERO)))?.contains(&true))
+                Ok(poll(
+                    std::slice::from_ref(interest),
+                    Some(TimeSpec::from(Duration::ZERO)),
+                )?
+                .contains(&true))
             };
             interests.iter().map(alone).collect()
         }
@@ -34,7 +39,10 @@ pub(crate) fn wait(interests: &[Interest<'_>], until: Option<Instant>) -> Result
 }
 
 fn poll(interests: &[Interest<'_>], timeout: Option<TimeSpec>) -> Result<Vec<bool>, Errno> {
-    let mut polled: Vec<PollFd<'_>> = interests.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
+    let mut polled: Vec<PollFd<'_>> = interests
+        .iter()
+        .map(|(fd, flags)| PollFd::new(*fd, *flags))
+        .collect();
     match ppoll(&mut polled, timeout, None) {
         Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
         Err(Errno::EINTR) => Ok(vec![false; interests.len()]),

@@ -68,7 +68,11 @@ impl Endpoint {
         // std lets 128 wait; this is as many as the kernel allows (net.core.somaxconn, 4096). One that is not let in because of a flood tries again after 1 s and 3 s (tcp_syn_retries of tcp(7)).
         listen(&listener, Backlog::MAXALLOWABLE)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, connections: Vec::new(), closed_until: None })
+        Ok(Self {
+            listener,
+            connections: Vec::new(),
+            closed_until: None,
+        })
     }
 
     /// What can be waited for.
@@ -87,7 +91,11 @@ impl Endpoint {
 
     /// When to call [`Endpoint::proceed`] at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.connections.iter().map(|connection| connection.until).chain(self.closed_until).min()
+        self.connections
+            .iter()
+            .map(|connection| connection.until)
+            .chain(self.closed_until)
+            .min()
     }
 
     /// Serves what has come, without waiting. `true`: somebody who may has asked to quit, and has the answer.
@@ -116,13 +124,23 @@ impl Endpoint {
                     let own = stream.local_addr().map(|own| own.ip());
                     let is_local = own.is_ok_and(|own| endpoint::is_local(peer.ip(), own));
                     let until = now.checked_add(PATIENCE).unwrap_or(now);
-                    self.connections.push(Connection { stream, is_local, until, doing: Doing::Reads(Vec::new()) });
+                    self.connections.push(Connection {
+                        stream,
+                        is_local,
+                        until,
+                        doing: Doing::Reads(Vec::new()),
+                    });
                 }
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             // This one is gone again; accept(2) says to go on.
-            Err(error) if [ErrorKind::ConnectionAborted, ErrorKind::Interrupted].contains(&error.kind()) => true,
+            Err(error)
+                if [ErrorKind::ConnectionAborted, ErrorKind::Interrupted]
+                    .contains(&error.kind()) =>
+            {
+                true
+            }
             // EMFILE, ENFILE, ENOBUFS, ENOMEM: the socket stays ready, and waiting for it would spin.
             Err(_) => {
                 self.closed_until = now.checked_add(BACK_OFF);
@@ -133,7 +151,9 @@ impl Endpoint {
 
     /// Serves the newest connection alone: in a flood, the others would be looked at for each that comes.
     fn serve_newest(&mut self, now: Instant, state: State<'_>) -> bool {
-        let Some(mut newest) = self.connections.pop() else { return false };
+        let Some(mut newest) = self.connections.pop() else {
+            return false;
+        };
         let next = newest.proceed(now, state);
         if !matches!(next, Next::Ends) {
             self.connections.push(newest);
@@ -143,14 +163,15 @@ impl Endpoint {
 
     fn serve(&mut self, now: Instant, state: State<'_>) -> bool {
         let mut quits = false;
-        self.connections.retain_mut(|connection| match connection.proceed(now, state) {
-            Next::Stays => true,
-            Next::Ends => false,
-            Next::Quits => {
-                quits = true;
-                true
-            }
-        });
+        self.connections
+            .retain_mut(|connection| match connection.proceed(now, state) {
+                Next::Stays => true,
+                Next::Ends => false,
+                Next::Quits => {
+                    quits = true;
+                    true
+                }
+            });
         quits
     }
 }
@@ -190,7 +211,11 @@ impl Connection {
                     Err(_) => return Next::Ends,
                 }
                 if !answer.is_empty() {
-                    return if now < self.until { Next::Stays } else { Next::Ends };
+                    return if now < self.until {
+                        Next::Stays
+                    } else {
+                        Next::Ends
+                    };
                 }
                 self.doing = Doing::Drains;
                 match self.stream.shutdown(Shutdown::Write) {
@@ -226,7 +251,10 @@ mod tests {
     const READY: &[u8] = b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n";
 
     fn state() -> State<'static> {
-        State { is_ready: true, status: &|| "{}".to_owned() }
+        State {
+            is_ready: true,
+            status: &|| "{}".to_owned(),
+        }
     }
 
     struct Loop(Endpoint, SocketAddr);
@@ -240,7 +268,9 @@ mod tests {
 
         fn client(&self) -> TcpStream {
             let stream = TcpStream::connect(self.1).expect("a connection");
-            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .expect("a timeout");
             stream
         }
 
@@ -293,7 +323,8 @@ mod tests {
         let (mut pieces, mut half, mut gone) = (run.client(), run.client(), run.client());
         half.write_all(&QUIT[..QUIT.len() - 2]).expect("sent");
         half.shutdown(Shutdown::Write).expect("half-closed");
-        gone.write_all(b"POST /quitquitquit HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc").expect("sent");
+        gone.write_all(b"POST /quitquitquit HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc")
+            .expect("sent");
         drop(gone);
         for piece in QUIT.chunks(7) {
             assert!(!run.serve());
@@ -361,7 +392,10 @@ mod tests {
     fn without_a_descriptor_it_backs_off_and_goes_on_later() {
         let own = std::env::current_exe().expect("this test");
         let status = std::process::Command::new("sh")
-            .args(["-c", "ulimit -n 40 && exec \"$0\" --exact listen::tests::without_descriptors --ignored"])
+            .args([
+                "-c",
+                "ulimit -n 40 && exec \"$0\" --exact listen::tests::without_descriptors --ignored",
+            ])
             .arg(own)
             .status();
         assert!(status.expect("sh").success());

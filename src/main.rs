@@ -4,7 +4,14 @@
 //! `core` decides and knows no effect; `command` is where decisions meet effects.
 
 // Tests say what is wrong by panicking, and count on small numbers.
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm, clippy::string_slice))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm,
+        clippy::string_slice
+    )
+)]
 
 mod check;
 mod cli;
@@ -25,8 +32,14 @@ use std::process::{ExitCode, exit};
 
 fn main() -> ExitCode {
     // First of all: PID 1 has no default signal actions.
-    let is_run = std::env::args_os().nth(1).is_some_and(|command| command == "run");
-    let signals = process::Signals::take(if is_run { process::Which::All } else { process::Which::Ending });
+    let is_run = std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "run");
+    let signals = process::Signals::take(if is_run {
+        process::Which::All
+    } else {
+        process::Which::Ending
+    });
     panic::set_hook(Box::new(|info| {
         fail(&format!("a bug in podgate: {info}; please report it"));
         exit(Exit::Own.code().into());
@@ -34,7 +47,9 @@ fn main() -> ExitCode {
     match signals {
         Ok(signals) => command::run(cli::parse(std::env::args_os().collect()), &signals).into(),
         Err(error) => {
-            fail(&format!("cannot take over the signals: {error}; is the limit of open files reached?"));
+            fail(&format!(
+                "cannot take over the signals: {error}; is the limit of open files reached?"
+            ));
             Exit::Own.into()
         }
     }

@@ -61,7 +61,10 @@ impl Quits {
     /// Begins to ask at the first [`Quits::proceed`].
     pub(crate) fn new(targets: Vec<Asked>, limits: Limits, trust: Arc<Trust>) -> Self {
         let request = Request::plain("POST", Statuses::Ranges(vec![(200, 299)]));
-        let ask = Ask { request: Arc::new(request), trust };
+        let ask = Ask {
+            request: Arc::new(request),
+            trust,
+        };
         let one = |target: Asked| {
             let spec = target.spec(limits.attempt, limits.all);
             let door = |door| {
@@ -78,13 +81,20 @@ impl Quits {
                 verdict: None,
             }
         };
-        Self { targets: targets.into_iter().map(one).collect(), limits, start: Instant::now() }
+        Self {
+            targets: targets.into_iter().map(one).collect(),
+            limits,
+            start: Instant::now(),
+        }
     }
 
     /// Does what is due, without waiting. Tells what has happened.
     pub(crate) fn proceed(&mut self) -> Vec<News<'_>> {
         let (start, limits) = (self.start, self.limits);
-        self.targets.iter_mut().flat_map(|one| one.proceed(start, limits)).collect()
+        self.targets
+            .iter_mut()
+            .flat_map(|one| one.proceed(start, limits))
+            .collect()
     }
 
     /// Are all gone, or given up?
@@ -94,19 +104,28 @@ impl Quits {
 
     /// Are all gone?
     pub(crate) fn are_gone(&self) -> bool {
-        self.targets.iter().all(|one| matches!(one.verdict, Some(Verdict::Gone | Verdict::Already)))
+        self.targets
+            .iter()
+            .all(|one| matches!(one.verdict, Some(Verdict::Gone | Verdict::Already)))
     }
 
     /// What can be waited for.
     pub(crate) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        self.targets.iter().filter_map(One::under_way).for_each(|leaf| leaf.interests(interests));
+        self.targets
+            .iter()
+            .filter_map(One::under_way)
+            .for_each(|leaf| leaf.interests(interests));
     }
 
     /// When to call [`Quits::proceed`] at the latest; `None` when it is over.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let due = self.targets.iter().filter_map(|one| one.machine.deadline());
         let due = due.filter_map(|at| self.start.checked_add(at.since_start()));
-        let wakes = self.targets.iter().filter_map(One::under_way).filter_map(Leaf::wake_at);
+        let wakes = self
+            .targets
+            .iter()
+            .filter_map(One::under_way)
+            .filter_map(Leaf::wake_at);
         due.chain(wakes).min()
     }
 
@@ -162,11 +181,17 @@ impl One {
                         }
                     }
                     Action::Notice(notice) => told.push(match notice {
-                        Notice::Acknowledged => ("acknowledged", format!("{}, waiting for its end", self.told())),
+                        Notice::Acknowledged => (
+                            "acknowledged",
+                            format!("{}, waiting for its end", self.told()),
+                        ),
                         Notice::Waiting => ("waiting", format!("waiting: {}", self.told())),
                         Notice::Heartbeat => {
                             let waited = show(self.machine.waited(now));
-                            ("heartbeat", format!("still waiting after {waited}: {}", self.told()))
+                            (
+                                "heartbeat",
+                                format!("still waiting after {waited}: {}", self.told()),
+                            )
                         }
                     }),
                     Action::Finish(verdict) => {
@@ -200,20 +225,34 @@ impl One {
     fn told(&self) -> String {
         let asked = self.machine.asked;
         let many = if asked == 1 { "" } else { "s" };
-        let url = if self.target.preset.is_some() { format!(": POST {}", self.target.url) } else { String::new() };
-        format!("{:?} {} (asked {asked} time{many}{url})", self.target.name, self.machine.why(&self.target))
+        let url = if self.target.preset.is_some() {
+            format!(": POST {}", self.target.url)
+        } else {
+            String::new()
+        };
+        format!(
+            "{:?} {} (asked {asked} time{many}{url})",
+            self.target.name,
+            self.machine.why(&self.target)
+        )
     }
 
     fn end(&self, verdict: Verdict, waited: Duration, limits: Limits) -> (&'static str, String) {
         let name = &self.target.name;
         match verdict {
-            Verdict::Already => ("gone", format!("{name:?} is gone already: it refuses connections")),
+            Verdict::Already => (
+                "gone",
+                format!("{name:?} is gone already: it refuses connections"),
+            ),
             Verdict::Gone => ("gone", format!("{name:?} has quit after {}", show(waited))),
             Verdict::Failed => {
                 // What is told of a time limit is the limit, not how soon the machine came to it.
                 let waited = show(limits.all.unwrap_or(waited));
                 let remedy = self.machine.remedy(&self.target, limits.option);
-                ("failed", format!("gave up after {waited}: {}; {remedy}", self.told()))
+                (
+                    "failed",
+                    format!("gave up after {waited}: {}; {remedy}", self.told()),
+                )
             }
         }
     }

@@ -97,7 +97,12 @@ pub(crate) enum Field {
 impl Line {
     /// A line without fields.
     pub(crate) fn new(severity: Severity, event: &'static str, text: impl Into<String>) -> Self {
-        Self { severity, event, text: text.into(), fields: Vec::new() }
+        Self {
+            severity,
+            event,
+            text: text.into(),
+            fields: Vec::new(),
+        }
     }
 
     /// With one more field.
@@ -150,7 +155,10 @@ impl Report {
     /// # Errors
     /// A file that cannot be opened, with the cause.
     pub(crate) fn open(format: Format, level: Level, to: &LogTo) -> Result<Self, String> {
-        let mut report = Self { level, ..Self::plain(format) };
+        let mut report = Self {
+            level,
+            ..Self::plain(format)
+        };
         match to {
             LogTo::Stderr => {
                 report.terminal = format == Format::Text && level > Level::Quiet && io::stderr().is_terminal()
@@ -171,7 +179,11 @@ impl Report {
     /// Another one that writes to the same places, for another thread.
     pub(crate) fn twin(&self) -> Self {
         let sink = self.sink.as_ref().and_then(|file| file.try_clone().ok());
-        Self { sink, termination: self.termination.clone(), ..*self }
+        Self {
+            sink,
+            termination: self.termination.clone(),
+            ..*self
+        }
     }
 
     /// The descriptor that it writes to, where it has one of its own.
@@ -238,10 +250,15 @@ impl Report {
     }
 
     fn terminate(&mut self, line: &Line) {
-        let Some((path, origin)) = &self.termination else { return };
+        let Some((path, origin)) = &self.termination else {
+            return;
+        };
         let mut options = OpenOptions::new();
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        options.write(true).truncate(true).custom_flags(flags.bits());
+        options
+            .write(true)
+            .truncate(true)
+            .custom_flags(flags.bits());
         // The kubelet makes the file; where it did not, only a path that was named is made.
         options.create(*origin == Origin::Named);
         let written = options.open(path).and_then(|mut file| {
@@ -251,7 +268,11 @@ impl Report {
             while !text.is_char_boundary(end) {
                 end = end.saturating_sub(1);
             }
-            if is_file { file.write_all(text.get(..end).unwrap_or_default().as_bytes()) } else { Ok(()) }
+            if is_file {
+                file.write_all(text.get(..end).unwrap_or_default().as_bytes())
+            } else {
+                Ok(())
+            }
         });
         if let (Err(error), Origin::Named) = (written, origin) {
             let text = format!("cannot write the termination message {path:?}: {error}");
@@ -264,10 +285,21 @@ impl Report {
     /// are shorter do not mix with those of other processes.
     fn put(&mut self, bytes: &[u8]) {
         let stderr = io::stderr();
-        let fd = self.sink.as_ref().map_or_else(|| stderr.as_fd(), |file| file.as_fd());
+        let fd = self
+            .sink
+            .as_ref()
+            .map_or_else(|| stderr.as_fd(), |file| file.as_fd());
         let start: &[u8] = if self.torn { b"\n" } else { b"" };
-        for piece in [start].into_iter().chain(bytes.chunks(PIPE_BUF)).filter(|piece| !piece.is_empty()) {
-            let patience = if self.stalled { Duration::ZERO } else { PATIENCE };
+        for piece in [start]
+            .into_iter()
+            .chain(bytes.chunks(PIPE_BUF))
+            .filter(|piece| !piece.is_empty())
+        {
+            let patience = if self.stalled {
+                Duration::ZERO
+            } else {
+                PATIENCE
+            };
             self.stalled = !is_ready(fd, PollFlags::POLLOUT, patience);
             self.torn = self.stalled || nix::unistd::write(fd, piece) != Ok(piece.len());
             if self.torn {
@@ -280,7 +312,11 @@ impl Report {
 /// Opens a log to append to. O_NONBLOCK: a FIFO without a reader is an error, and a full one loses lines, but nothing blocks.
 fn append(path: &Path, create: bool) -> io::Result<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let file = OpenOptions::new().append(true).create(create).custom_flags(flags.bits()).open(path)?;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(create)
+        .custom_flags(flags.bits())
+        .open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_block_device() {
         return Err(io::Error::other("is a block device"));
@@ -320,7 +356,9 @@ pub(crate) fn quoted(text: &str) -> String {
         match letter {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
-            letter if letter < ' ' || letter == '\u{7f}' => quoted.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter if letter < ' ' || letter == '\u{7f}' => {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(letter)))
+            }
             letter => quoted.push(letter),
         }
     }

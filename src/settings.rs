@@ -122,7 +122,9 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
         None => Format::Text,
         Some((_, value)) if value == "text" => Format::Text,
         Some((_, value)) if value == "json" => Format::Json,
-        Some((source, value)) => return Err(bad(&source, &value, "is no format; say text or json")),
+        Some((source, value)) => {
+            return Err(bad(&source, &value, "is no format; say text or json"));
+        }
     };
     let level = match (switch(typed, "quiet")?, switch(typed, "verbose")?) {
         (None, None) => Level::Normal,
@@ -132,7 +134,9 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
         (Some(Source::Flag(_)), Some(Source::Variable(_))) => Level::Quiet,
         (Some(Source::Variable(_)), Some(Source::Flag(_))) => Level::Verbose,
         (Some(quiet), Some(verbose)) => {
-            return Err(Stop::Wrong(format!("{quiet} and {verbose} contradict each other; say one of them")));
+            return Err(Stop::Wrong(format!(
+                "{quiet} and {verbose} contradict each other; say one of them"
+            )));
         }
     };
     let to = match word(typed, "log-to")? {
@@ -151,9 +155,20 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
     let termination = match word(typed, "termination-log")? {
         None => None,
         Some((_, value)) if value.starts_with('/') => Some(PathBuf::from(value)),
-        Some((source, value)) => return Err(bad(&source, &value, "is no absolute path; say /dev/termination-log")),
+        Some((source, value)) => {
+            return Err(bad(
+                &source,
+                &value,
+                "is no absolute path; say /dev/termination-log",
+            ));
+        }
     };
-    Ok(Logging { format, level, to, termination })
+    Ok(Logging {
+        format,
+        level,
+        to,
+        termination,
+    })
 }
 
 /// Reads the rest.
@@ -162,29 +177,53 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
 /// A bad value, or values that contradict each other.
 pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
     let off = disabled()?;
-    let gates = if off.gates { Gates::Disabled } else { Gates::On };
+    let gates = if off.gates {
+        Gates::Disabled
+    } else {
+        Gates::On
+    };
     let mut checks = checks(typed)?;
     let mut gate = gate(typed, &checks)?;
     let request = http(typed, &checks)?;
     let urls: Vec<&Url> = checks.iter().filter_map(Check::url).collect();
     // A gate that is disabled needs no CA: its image may be without the mesh that has it.
-    let trust = trust(typed, &urls, typed.command != Command::Wait || gates == Gates::On)?;
-    let ask = Ask { request: Arc::new(request), trust: Arc::new(trust) };
+    let trust = trust(
+        typed,
+        &urls,
+        typed.command != Command::Wait || gates == Gates::On,
+    )?;
+    let ask = Ask {
+        request: Arc::new(request),
+        trust: Arc::new(trust),
+    };
     let on_timeout = value(typed, "on-timeout", on_timeout)?.map_or(OnTimeout::Fail, |(_, it)| it);
     let place = place(typed)?;
-    let members: Vec<String> =
-        checks.iter().filter(|check| check.kind.member().is_some()).map(|check| check.name.clone()).collect();
+    let members: Vec<String> = checks
+        .iter()
+        .filter(|check| check.kind.member().is_some())
+        .map(|check| check.name.clone())
+        .collect();
     let mut skipped = None;
     if off.members && !members.is_empty() {
         checks.retain(|check| check.kind.member().is_none());
         gate.floors = checks.iter().map(|check| check.kind.floor()).collect();
-        skipped = Some(format!("PODGATE_DISABLE is set: not looking at {members:?}"));
+        skipped = Some(format!(
+            "PODGATE_DISABLE is set: not looking at {members:?}"
+        ));
     } else if let (None, Some(member)) = (&place.dir, members.first()) {
         return Err(Stop::Wrong(format!(
             "{member:?} is about a member, and --dir none says that there are none; say --dir /run/podgate"
         )));
     }
-    Ok(Settings { checks, gate, ask, on_timeout, gates, place, skipped })
+    Ok(Settings {
+        checks,
+        gate,
+        ask,
+        on_timeout,
+        gates,
+        place,
+        skipped,
+    })
 }
 
 /// Who is asked to quit, and how long that may take.
@@ -208,7 +247,11 @@ impl Quitting {
     /// Who is asked, for messages.
     pub(crate) fn names(&self) -> Vec<String> {
         let members = self.members.iter().map(|name| format!("member:{name}"));
-        self.targets.iter().map(|target| target.name.clone()).chain(members).collect()
+        self.targets
+            .iter()
+            .map(|target| target.name.clone())
+            .chain(members)
+            .collect()
     }
 }
 
@@ -219,30 +262,56 @@ impl Quitting {
 pub(crate) fn quitting(typed: &Typed) -> Result<(Quitting, Place), Stop> {
     let off = disabled()?;
     let Some(given) = &typed.checks else {
-        return Err(Stop::Wrong("quit needs a target; say podgate quit istio, or a URL".to_owned()));
+        return Err(Stop::Wrong(
+            "quit needs a target; say podgate quit istio, or a URL".to_owned(),
+        ));
     };
     let place = place(typed)?;
     let (targets, mut members) = targets(given)?;
     if let (None, Some(member)) = (&place.dir, members.first()) {
-        let cause = "is on the volume, and --dir none says that there is none; say --dir /run/podgate";
+        let cause =
+            "is on the volume, and --dir none says that there is none; say --dir /run/podgate";
         return Err(bad(&given.source, &format!("member:{member}"), cause));
     }
-    let skipped = if off.members && !off.quits { std::mem::take(&mut members) } else { Vec::new() };
-    let urls: Vec<&Url> = targets.iter().filter(|it| it.preset.is_none()).map(|it| &it.url).collect();
+    let skipped = if off.members && !off.quits {
+        std::mem::take(&mut members)
+    } else {
+        Vec::new()
+    };
+    let urls: Vec<&Url> = targets
+        .iter()
+        .filter(|it| it.preset.is_none())
+        .map(|it| &it.url)
+        .collect();
     let trust = Arc::new(trust(typed, &urls, !off.quits)?);
     let limits = Limits {
-        attempt: value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, it)| it),
-        all: value(typed, "timeout", duration::limit)?.map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it).duration(),
+        attempt: value(typed, "attempt-timeout", duration::positive)?
+            .map_or(ATTEMPT_TIMEOUT, |(_, it)| it),
+        all: value(typed, "timeout", duration::limit)?
+            .map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it)
+            .duration(),
         option: "--timeout",
     };
-    Ok((Quitting { targets, members, limits, trust, is_disabled: off.quits, skipped }, place))
+    Ok((
+        Quitting {
+            targets,
+            members,
+            limits,
+            trust,
+            is_disabled: off.quits,
+            skipped,
+        },
+        place,
+    ))
 }
 
 /// Reads targets.
 fn targets(given: &Given) -> Result<(Vec<Asked>, Vec<Name>), Stop> {
     let (mut targets, mut members) = (Vec::new(), Vec::new());
     for text in &given.values {
-        match quit::target(text).map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause))? {
+        match quit::target(text)
+            .map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause))?
+        {
             Target::Http(asked) => targets.push(asked),
             Target::Member(name) => members.push(name),
         }
@@ -268,10 +337,18 @@ pub(crate) fn place(typed: &Typed) -> Result<Place, Stop> {
         Some((_, text)) if text == "none" => None,
         Some((_, text)) if text.starts_with('/') => Some(PathBuf::from(text)),
         Some((source, text)) => {
-            return Err(bad(&source, &text, "is no absolute path; say /run/podgate, or none for no members"));
+            return Err(bad(
+                &source,
+                &text,
+                "is no absolute path; say /run/podgate, or none for no members",
+            ));
         }
     };
-    let plain = if switch(typed, "allow-plain-dir")?.is_some() { Plain::Allowed } else { Plain::Refused };
+    let plain = if switch(typed, "allow-plain-dir")?.is_some() {
+        Plain::Allowed
+    } else {
+        Plain::Refused
+    };
     Ok(Place { dir, plain })
 }
 
@@ -279,14 +356,22 @@ pub(crate) fn place(typed: &Typed) -> Result<Place, Stop> {
 pub(crate) fn disabled() -> Result<Disabled, Stop> {
     const NAME: &str = "PODGATE_DISABLE";
     let value = env::var_os(NAME).unwrap_or_default();
-    let value = value
-        .to_str()
-        .ok_or_else(|| Stop::Wrong(format!("{NAME}: the value is not UTF-8; say all, or gates,quits,members")))?;
+    let value = value.to_str().ok_or_else(|| {
+        Stop::Wrong(format!(
+            "{NAME}: the value is not UTF-8; say all, or gates,quits,members"
+        ))
+    })?;
     let mut off = Disabled::default();
     for word in value.split([',', '\n']).map(str::trim) {
         match word {
             "" | "0" | "false" => {}
-            "1" | "all" => off = Disabled { gates: true, quits: true, members: true },
+            "1" | "all" => {
+                off = Disabled {
+                    gates: true,
+                    quits: true,
+                    members: true,
+                }
+            }
             "gates" => off.gates = true,
             "quits" => off.quits = true,
             "members" => off.members = true,
@@ -343,8 +428,13 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
         | Command::Status
         | Command::Doctor => CHECK_ATTEMPT_TIMEOUT,
     };
-    let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?.map_or(attempt, |(_, it)| it);
-    let need = if switch(typed, "any")?.is_some() { Need::Any } else { Need::All };
+    let attempt_timeout =
+        value(typed, "attempt-timeout", duration::positive)?.map_or(attempt, |(_, it)| it);
+    let need = if switch(typed, "any")?.is_some() {
+        Need::Any
+    } else {
+        Need::All
+    };
     let floors = checks.iter().map(|check| check.kind.floor()).collect();
     let once = Spec {
         floors,
@@ -364,7 +454,11 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     let failure = value(typed, "failure-threshold", count_or_none)?;
     let needs_interval = |source: &Source, threshold: u32| {
         let cause = "counts attempts in a row, and needs to know how far apart they are; say --interval 1s, too";
-        if threshold > 1 && interval.is_none() { Err(bad(source, &threshold.to_string(), cause)) } else { Ok(()) }
+        if threshold > 1 && interval.is_none() {
+            Err(bad(source, &threshold.to_string(), cause))
+        } else {
+            Ok(())
+        }
     };
     if let Some((source, threshold)) = &success {
         needs_interval(source, *threshold)?;
@@ -372,7 +466,9 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
     if let Some((source, Some(threshold))) = &failure {
         needs_interval(source, *threshold)?;
     }
-    let timeout = value(typed, "timeout", duration::limit)?.map_or(Limit::After(TIMEOUT), |(_, it)| it).duration();
+    let timeout = value(typed, "timeout", duration::limit)?
+        .map_or(Limit::After(TIMEOUT), |(_, it)| it)
+        .duration();
     let initial_delay = value(typed, "initial-delay", duration::delay)?;
     if let (Some((source, delay)), Some(timeout)) = (&initial_delay, timeout)
         && *delay >= timeout
@@ -394,7 +490,11 @@ fn gate(typed: &Typed, checks: &[Check]) -> Result<Spec, Stop> {
 }
 
 fn http(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
-    let mut origins: Vec<_> = checks.iter().filter_map(Check::url).map(Url::origin).collect();
+    let mut origins: Vec<_> = checks
+        .iter()
+        .filter_map(Check::url)
+        .map(Url::origin)
+        .collect();
     origins.dedup();
     let has_http = !origins.is_empty();
     let headers = headers(typed, &origins.len())?;
@@ -405,7 +505,12 @@ fn http(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
              http://localhost:15021/healthz/ready"
         }
     };
-    for option in ["http-header", "http-method", "http-status", "http-body-contains"] {
+    for option in [
+        "http-header",
+        "http-method",
+        "http-status",
+        "http-body-contains",
+    ] {
         needs(typed, option, has_http, cause)?;
     }
     let body_contains = word(typed, "http-body-contains")?;
@@ -413,7 +518,11 @@ fn http(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
     if let (Some((source, text)), Some((_, method))) = (&body_contains, &method)
         && method == "HEAD"
     {
-        return Err(bad(source, text, "looks into the body, and the answer to HEAD has none; say --http-method GET"));
+        return Err(bad(
+            source,
+            text,
+            "looks into the body, and the answer to HEAD has none; say --http-method GET",
+        ));
     }
     Ok(Request {
         method: method.map_or_else(|| "GET".to_owned(), |(_, it)| it),
@@ -425,15 +534,23 @@ fn http(typed: &Typed, checks: &[Check]) -> Result<Request, Stop> {
 
 /// Headers may be secrets: they go to one host, and no message shows them.
 fn headers(typed: &Typed, hosts: &usize) -> Result<Vec<Header>, Stop> {
-    let Some(given) = typed.get("http-header")? else { return Ok(Vec::new()) };
+    let Some(given) = typed.get("http-header")? else {
+        return Ok(Vec::new());
+    };
     if *hosts > 1 {
-        let cause = "would go to every HTTP host of this call, and there are several; ask one host a call";
+        let cause =
+            "would go to every HTTP host of this call, and there are several; ask one host a call";
         return Err(Stop::Wrong(format!("{} {cause}", given.source)));
     }
-    let one = |text: &String| rules::header(text).map_err(|cause| Stop::Wrong(format!("{} {cause}", given.source)));
+    let one = |text: &String| {
+        rules::header(text).map_err(|cause| Stop::Wrong(format!("{} {cause}", given.source)))
+    };
     let headers: Vec<Header> = given.values.iter().map(one).collect::<Result<_, _>>()?;
     if headers.iter().filter(|header| header.is("Host")).count() > 1 {
-        return Err(Stop::Wrong(format!("{} names two hosts; a request has one Host", given.source)));
+        return Err(Stop::Wrong(format!(
+            "{} names two hosts; a request has one Host",
+            given.source
+        )));
     }
     Ok(headers)
 }
@@ -449,7 +566,9 @@ fn trust(typed: &Typed, urls: &[&Url], is_used: bool) -> Result<Trust, Stop> {
     let roots = match (insecure, ca) {
         (Some(insecure @ Source::Flag(_)), Some((ca @ Source::Flag(_), _)))
         | (Some(insecure @ Source::Variable(_)), Some((ca @ Source::Variable(_), _))) => {
-            return Err(Stop::Wrong(format!("{insecure} and {ca} contradict each other; say one of them")));
+            return Err(Stop::Wrong(format!(
+                "{insecure} and {ca} contradict each other; say one of them"
+            )));
         }
         (Some(Source::Flag(_)), Some((Source::Variable(_), _))) | (Some(_), None) => Roots::Anyone,
         (_, Some((source, path))) => Roots::File(PathBuf::from(path), source.to_string()),
@@ -486,14 +605,19 @@ pub(crate) fn budget(typed: &Typed) -> Result<Result<(Duration, Duration), Stop>
 /// Refuses a flag that has nothing to act on. A variable may be meant for another call of the same container.
 fn needs(typed: &Typed, option: &str, has: bool, cause: &str) -> Result<(), Stop> {
     match typed.get(option)? {
-        Some(Given { source: source @ Source::Flag(_), .. }) if !has => Err(Stop::Wrong(format!("{source} {cause}"))),
+        Some(Given {
+            source: source @ Source::Flag(_),
+            ..
+        }) if !has => Err(Stop::Wrong(format!("{source} {cause}"))),
         Some(_) | None => Ok(()),
     }
 }
 
 /// The one value of an option, as it was typed.
 fn word(typed: &Typed, option: &str) -> Result<Option<(Source, String)>, Stop> {
-    let Some(Given { source, values }) = typed.get(option)? else { return Ok(None) };
+    let Some(Given { source, values }) = typed.get(option)? else {
+        return Ok(None);
+    };
     Ok(values.into_iter().next().map(|value| (source, value)))
 }
 
@@ -503,7 +627,9 @@ fn value<T>(
     option: &str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Option<(Source, T)>, Stop> {
-    let Some((source, text)) = word(typed, option)? else { return Ok(None) };
+    let Some((source, text)) = word(typed, option)? else {
+        return Ok(None);
+    };
     match read(&text) {
         Ok(value) => Ok(Some((source, value))),
         Err(cause) => Err(bad(&source, &text, &cause)),
@@ -517,21 +643,30 @@ fn switch(typed: &Typed, option: &str) -> Result<Option<Source>, Stop> {
         Some((source, value)) => match value.as_str() {
             "true" | "1" => Ok(Some(source)),
             "false" | "0" => Ok(None),
-            _ => Err(bad(&source, &value, "is neither true nor false; say true or false")),
+            _ => Err(bad(
+                &source,
+                &value,
+                "is neither true nor false; say true or false",
+            )),
         },
     }
 }
 
 fn count(text: &str) -> Result<u32, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|count| digits && *count > 0).ok_or_else(|| "is no number from 1 on; say 3".to_owned())
+    text.parse()
+        .ok()
+        .filter(|count| digits && *count > 0)
+        .ok_or_else(|| "is no number from 1 on; say 3".to_owned())
 }
 
 fn count_or_none(text: &str) -> Result<Option<u32>, String> {
     if text == "none" {
         return Ok(None);
     }
-    count(text).map(Some).map_err(|cause| format!("{cause}, or none for no end"))
+    count(text)
+        .map(Some)
+        .map_err(|cause| format!("{cause}, or none for no end"))
 }
 
 /// A URL that stands where another value should has a password all the same.

@@ -3,32 +3,88 @@
 use crate::support::{Folder, podgate};
 
 /// Arguments, variables (`NAME=value`), and what the message must contain.
-type Case = (&'static [&'static str], &'static [&'static str], &'static [&'static str]);
+type Case = (
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 const CASES: &[Case] = &[
     // Checks.
-    (&["wait", "db:5432"], &[], &["\"db:5432\"", "say tcp://db:5432"]),
-    (&["wait", "localhost:8080/ready"], &[], &["say http://localhost:8080/ready"]),
+    (
+        &["wait", "db:5432"],
+        &[],
+        &["\"db:5432\"", "say tcp://db:5432"],
+    ),
+    (
+        &["wait", "localhost:8080/ready"],
+        &[],
+        &["say http://localhost:8080/ready"],
+    ),
     (&["wait", ":8080"], &[], &["say listen://:8080"]),
     (&["wait", "8080"], &[], &["tcp://localhost:8080"]),
-    (&["wait", "/run/app.sock"], &[], &["file:///run/app.sock", "unix:///run/app.sock"]),
+    (
+        &["wait", "/run/app.sock"],
+        &[],
+        &["file:///run/app.sock", "unix:///run/app.sock"],
+    ),
     (&["wait", ""], &[], &["empty", "http://"]),
-    (&["wait", "nonsense"], &[], &["\"nonsense\"", "http://", "exec:"]),
+    (
+        &["wait", "nonsense"],
+        &[],
+        &["\"nonsense\"", "http://", "exec:"],
+    ),
     (&["wait", "app", "--serve"], &[], &["--serve", "after --"]),
     (&["wait", "Istio"], &[], &["\"Istio\"", "say istio,"]),
     (&["wait", "istio-proxy"], &[], &["say istio,"]),
     (&["wait", "cloudsql"], &[], &["say cloud-sql-proxy,"]),
-    (&["wait", "vault:8200"], &[], &["say vault-agent,", "tcp://HOST:8200"]),
+    (
+        &["wait", "vault:8200"],
+        &[],
+        &["say vault-agent,", "tcp://HOST:8200"],
+    ),
     (&["wait", "envoy:"], &[], &["1 to 65535", "say envoy:9901"]),
-    (&["wait", "linkerd:1:2"], &[], &["one port", "say linkerd:4191"]),
-    (&["wait", "istio:1:2:3"], &[], &["1 to 65535", "say istio:15021:15020"]),
-    (&["wait", "redis://localhost"], &[], &["\"redis://localhost\"", "tcp://"]),
-    (&["wait", "grpc://localhost:50051"], &[], &["reserved", "http://"]),
-    (&["wait", "ready:Proxy"], &[], &["\"ready:Proxy\"", "no member's name", "main"]),
+    (
+        &["wait", "linkerd:1:2"],
+        &[],
+        &["one port", "say linkerd:4191"],
+    ),
+    (
+        &["wait", "istio:1:2:3"],
+        &[],
+        &["1 to 65535", "say istio:15021:15020"],
+    ),
+    (
+        &["wait", "redis://localhost"],
+        &[],
+        &["\"redis://localhost\"", "tcp://"],
+    ),
+    (
+        &["wait", "grpc://localhost:50051"],
+        &[],
+        &["reserved", "http://"],
+    ),
+    (
+        &["wait", "ready:Proxy"],
+        &[],
+        &["\"ready:Proxy\"", "no member's name", "main"],
+    ),
     (&["wait", "gone:a/../b"], &[], &["no member's name"]),
-    (&["wait", "--dir", "none", "ready:proxy"], &[], &["\"ready:proxy\"", "--dir none"]),
-    (&["wait", "--dir", "run/podgate", "ready:proxy"], &[], &["--dir \"run/podgate\"", "/run/podgate"]),
-    (&["wait", "tcp://db"], &[], &["needs a port", "tcp://localhost:5432"]),
+    (
+        &["wait", "--dir", "none", "ready:proxy"],
+        &[],
+        &["\"ready:proxy\"", "--dir none"],
+    ),
+    (
+        &["wait", "--dir", "run/podgate", "ready:proxy"],
+        &[],
+        &["--dir \"run/podgate\"", "/run/podgate"],
+    ),
+    (
+        &["wait", "tcp://db"],
+        &[],
+        &["needs a port", "tcp://localhost:5432"],
+    ),
     (&["wait", "tcp://db:0"], &[], &["1 to 65535"]),
     (&["wait", "tcp://db:65536"], &[], &["1 to 65535"]),
     (&["wait", "tcp://db:http"], &[], &["1 to 65535"]),
@@ -36,16 +92,36 @@ const CASES: &[Case] = &[
     (&["wait", "tcp://::1:5432"], &[], &["brackets", "[::1]"]),
     (&["wait", "tcp://[::1:5432"], &[], &["without ]"]),
     (&["wait", "tcp://[::x]:5432"], &[], &["no IPv6 address"]),
-    (&["wait", "tcp://db:5432/path"], &[], &["no path", "http://"]),
+    (
+        &["wait", "tcp://db:5432/path"],
+        &[],
+        &["no path", "http://"],
+    ),
     (&["wait", "tcp://d b:5432"], &[], &["no name"]),
-    (&["wait", "tcp://1.2.3:80"], &[], &["neither an address nor a name"]),
+    (
+        &["wait", "tcp://1.2.3:80"],
+        &[],
+        &["neither an address nor a name"],
+    ),
     (&["wait", "http://dö.example/"], &[], &["punycode"]),
-    (&["wait", "http:///ready"], &[], &["no host", "http://localhost:8080/ready"]),
+    (
+        &["wait", "http:///ready"],
+        &[],
+        &["no host", "http://localhost:8080/ready"],
+    ),
     (&["wait", "http://h/a b"], &[], &["%20"]),
     (&["wait", "http://h/#top"], &[], &["fragment"]),
     (&["wait", "http+unix:///run/app.sock/ready"], &[], &["%2F"]),
-    (&["wait", "http+unix://run%2Fapp.sock/ready"], &[], &["absolute"]),
-    (&["wait", "unix://run/app.sock"], &[], &["absolute", "unix:///run/app.sock"]),
+    (
+        &["wait", "http+unix://run%2Fapp.sock/ready"],
+        &[],
+        &["absolute"],
+    ),
+    (
+        &["wait", "unix://run/app.sock"],
+        &[],
+        &["absolute", "unix:///run/app.sock"],
+    ),
     (
         &[
             "wait",
@@ -54,176 +130,742 @@ const CASES: &[Case] = &[
         &[],
         &["107 bytes"],
     ),
-    (&["wait", "file://ready"], &[], &["absolute", "file:///run/ready"]),
-    (&["wait", "listen://localhost:80"], &[], &["an address, not the name"]),
+    (
+        &["wait", "file://ready"],
+        &[],
+        &["absolute", "file:///run/ready"],
+    ),
+    (
+        &["wait", "listen://localhost:80"],
+        &[],
+        &["an address, not the name"],
+    ),
     (&["wait", "listen://:http"], &[], &["1 to 65535"]),
     (&["wait", "exec:"], &[], &["no command", "pg_isready"]),
     (&["wait", "exec:test 'a"], &[], &["quote"]),
-    (&["wait", "exec://true"], &[], &["exec takes no //", "pg_isready"]),
+    (
+        &["wait", "exec://true"],
+        &[],
+        &["exec takes no //", "pg_isready"],
+    ),
     (&["check"], &[], &["needs a check", "PODGATE_CHECKS"]),
     (&["wait"], &[], &["needs a check"]),
-    (&["wait", "--", "true"], &["PODGATE_CHECKS=db:5432"], &["PODGATE_CHECKS", "\"db:5432\"", "tcp://db:5432"]),
+    (
+        &["wait", "--", "true"],
+        &["PODGATE_CHECKS=db:5432"],
+        &["PODGATE_CHECKS", "\"db:5432\"", "tcp://db:5432"],
+    ),
     // A URL where it has no place.
-    (&["wait", "--timeout", "http://u:secret@h/", "file:///"], &[], &["--timeout \"http://***@h/\"", "30s"]),
-    (&["status", "--dir", "http://u:secret@h/"], &[], &["--dir \"http://***@h/\""]),
-    (&["wait", "--log-to", "http://u:secret@h/", "file:///"], &[], &["--log-to \"http://***@h/\""]),
-    (&["wait", "istio-proxy:secret@h"], &[], &["\"***@h\"", "say istio,", "tcp://HOST:80"]),
+    (
+        &["wait", "--timeout", "http://u:secret@h/", "file:///"],
+        &[],
+        &["--timeout \"http://***@h/\"", "30s"],
+    ),
+    (
+        &["status", "--dir", "http://u:secret@h/"],
+        &[],
+        &["--dir \"http://***@h/\""],
+    ),
+    (
+        &["wait", "--log-to", "http://u:secret@h/", "file:///"],
+        &[],
+        &["--log-to \"http://***@h/\""],
+    ),
+    (
+        &["wait", "istio-proxy:secret@h"],
+        &[],
+        &["\"***@h\"", "say istio,", "tcp://HOST:80"],
+    ),
     (&["wait", ")db:5432"], &[], &["\")db:5432\"", "is no check"]),
-    (&["wait", "--http://u:secret@h/"], &[], &["unknown option \"--http://***@h/\""]),
-    (&["--http://u:secret@h/"], &[], &["unknown option \"--http://***@h/\""]),
+    (
+        &["wait", "--http://u:secret@h/"],
+        &[],
+        &["unknown option \"--http://***@h/\""],
+    ),
+    (
+        &["--http://u:secret@h/"],
+        &[],
+        &["unknown option \"--http://***@h/\""],
+    ),
     // Durations.
-    (&["wait", "-t", "5", "file:///"], &[], &["--timeout \"5\"", "5s"]),
-    (&["wait", "-t", "0", "file:///"], &[], &["--timeout \"0\"", "none"]),
-    (&["wait", "-t", "0s", "file:///"], &[], &["--timeout \"0s\"", "none"]),
-    (&["wait", "-t", "-5s", "file:///"], &[], &["--timeout \"-5s\"", "negative", "30s"]),
-    (&["wait", "-t", "1.5s", "file:///"], &[], &["--timeout \"1.5s\"", "1s500ms"]),
-    (&["wait", "-t", "soon", "file:///"], &[], &["--timeout \"soon\"", "30s"]),
-    (&["wait", "-t", "", "file:///"], &[], &["--timeout \"\"", "30s"]),
+    (
+        &["wait", "-t", "5", "file:///"],
+        &[],
+        &["--timeout \"5\"", "5s"],
+    ),
+    (
+        &["wait", "-t", "0", "file:///"],
+        &[],
+        &["--timeout \"0\"", "none"],
+    ),
+    (
+        &["wait", "-t", "0s", "file:///"],
+        &[],
+        &["--timeout \"0s\"", "none"],
+    ),
+    (
+        &["wait", "-t", "-5s", "file:///"],
+        &[],
+        &["--timeout \"-5s\"", "negative", "30s"],
+    ),
+    (
+        &["wait", "-t", "1.5s", "file:///"],
+        &[],
+        &["--timeout \"1.5s\"", "1s500ms"],
+    ),
+    (
+        &["wait", "-t", "soon", "file:///"],
+        &[],
+        &["--timeout \"soon\"", "30s"],
+    ),
+    (
+        &["wait", "-t", "", "file:///"],
+        &[],
+        &["--timeout \"\"", "30s"],
+    ),
     (&["wait", "-t", "9999d", "file:///"], &[], &["1000 days"]),
-    (&["wait", "--timeout=-5s", "file:///"], &[], &["--timeout \"-5s\"", "negative", "30s"]),
-    (&["wait", "file:///"], &["PODGATE_TIMEOUT=30"], &["PODGATE_TIMEOUT \"30\"", "30s"]),
-    (&["wait", "--attempt-timeout", "none", "file:///"], &[], &["--attempt-timeout \"none\"", "1s"]),
-    (&["wait", "--attempt-timeout", "0", "file:///"], &[], &["--attempt-timeout \"0\"", "1s"]),
-    (&["check", "--attempt-timeout", "0ms", "file:///"], &[], &["--attempt-timeout", "1s"]),
-    (&["wait", "--interval", "0", "file:///"], &[], &["--interval \"0\"", "1s"]),
-    (&["wait", "--interval", "none", "file:///"], &[], &["--interval \"none\"", "1s"]),
-    (&["wait", "--initial-delay", "none", "file:///"], &[], &["--initial-delay \"none\"", "0s"]),
-    (&["wait", "--initial-delay", "60s", "file:///"], &[], &["--initial-delay", "--timeout"]),
+    (
+        &["wait", "--timeout=-5s", "file:///"],
+        &[],
+        &["--timeout \"-5s\"", "negative", "30s"],
+    ),
+    (
+        &["wait", "file:///"],
+        &["PODGATE_TIMEOUT=30"],
+        &["PODGATE_TIMEOUT \"30\"", "30s"],
+    ),
+    (
+        &["wait", "--attempt-timeout", "none", "file:///"],
+        &[],
+        &["--attempt-timeout \"none\"", "1s"],
+    ),
+    (
+        &["wait", "--attempt-timeout", "0", "file:///"],
+        &[],
+        &["--attempt-timeout \"0\"", "1s"],
+    ),
+    (
+        &["check", "--attempt-timeout", "0ms", "file:///"],
+        &[],
+        &["--attempt-timeout", "1s"],
+    ),
+    (
+        &["wait", "--interval", "0", "file:///"],
+        &[],
+        &["--interval \"0\"", "1s"],
+    ),
+    (
+        &["wait", "--interval", "none", "file:///"],
+        &[],
+        &["--interval \"none\"", "1s"],
+    ),
+    (
+        &["wait", "--initial-delay", "none", "file:///"],
+        &[],
+        &["--initial-delay \"none\"", "0s"],
+    ),
+    (
+        &["wait", "--initial-delay", "60s", "file:///"],
+        &[],
+        &["--initial-delay", "--timeout"],
+    ),
     // Numbers, words, combinations.
-    (&["wait", "--success-threshold", "0", "-i", "1s", "file:///"], &[], &["--success-threshold \"0\"", "3"]),
-    (&["wait", "--success-threshold", "many", "file:///"], &[], &["--success-threshold \"many\""]),
-    (&["wait", "--success-threshold", "2", "file:///"], &[], &["--success-threshold \"2\"", "--interval"]),
-    (&["wait", "--failure-threshold", "2", "file:///"], &[], &["--failure-threshold \"2\"", "--interval"]),
-    (&["wait", "--failure-threshold", "-1", "file:///"], &[], &["\"-1\"", "negative"]),
-    (&["wait", "file:///"], &["PODGATE_FAILURE_THRESHOLD=3"], &["PODGATE_FAILURE_THRESHOLD", "--interval"]),
-    (&["wait", "--on-timeout", "ignore", "file:///"], &[], &["--on-timeout \"ignore\"", "fail or run"]),
-    (&["wait", "--log-format", "xml", "file:///"], &[], &["--log-format \"xml\"", "text or json"]),
-    (&["wait", "--log-to", "stdout", "file:///"], &[], &["--log-to \"stdout\"", "container"]),
-    (&["wait", "--log-to", "/no/such/folder/log", "file:///"], &[], &["--log-to", "cannot be written"]),
+    (
+        &["wait", "--success-threshold", "0", "-i", "1s", "file:///"],
+        &[],
+        &["--success-threshold \"0\"", "3"],
+    ),
+    (
+        &["wait", "--success-threshold", "many", "file:///"],
+        &[],
+        &["--success-threshold \"many\""],
+    ),
+    (
+        &["wait", "--success-threshold", "2", "file:///"],
+        &[],
+        &["--success-threshold \"2\"", "--interval"],
+    ),
+    (
+        &["wait", "--failure-threshold", "2", "file:///"],
+        &[],
+        &["--failure-threshold \"2\"", "--interval"],
+    ),
+    (
+        &["wait", "--failure-threshold", "-1", "file:///"],
+        &[],
+        &["\"-1\"", "negative"],
+    ),
+    (
+        &["wait", "file:///"],
+        &["PODGATE_FAILURE_THRESHOLD=3"],
+        &["PODGATE_FAILURE_THRESHOLD", "--interval"],
+    ),
+    (
+        &["wait", "--on-timeout", "ignore", "file:///"],
+        &[],
+        &["--on-timeout \"ignore\"", "fail or run"],
+    ),
+    (
+        &["wait", "--log-format", "xml", "file:///"],
+        &[],
+        &["--log-format \"xml\"", "text or json"],
+    ),
+    (
+        &["wait", "--log-to", "stdout", "file:///"],
+        &[],
+        &["--log-to \"stdout\"", "container"],
+    ),
+    (
+        &["wait", "--log-to", "/no/such/folder/log", "file:///"],
+        &[],
+        &["--log-to", "cannot be written"],
+    ),
     (
         &["wait", "--termination-log", "message", "file:///"],
         &[],
         &["--termination-log \"message\"", "/dev/termination-log"],
     ),
-    (&["wait", "-q", "-v", "file:///"], &[], &["--quiet and --verbose"]),
-    (&["wait", "file:///"], &["PODGATE_ANY=maybe"], &["PODGATE_ANY \"maybe\"", "true or false"]),
-    (&["wait", "file:///"], &["PODGATE_DISABLE=true"], &["PODGATE_DISABLE \"true\"", "gates"]),
-    // HTTP and TLS.
-    (&["check", "-H", "nocolon", "http://h/"], &[], &["--http-header", "no colon", "X-Probe"]),
-    (&["check", "-H", "Bad Name: x", "http://h/"], &[], &["--http-header", "name"]),
-    (&["check", "-H", "Content-Length: 5", "http://h/"], &[], &["\"Content-Length\"", "leave it out"]),
-    (&["check", "-H", "Host: a b", "http://h/"], &[], &["Host"]),
-    (&["check", "-H", "A: b", "http://h/", "http://h:81/"], &[], &["--http-header", "several"]),
-    (&["check", "-H", "A: b", "tcp://h:1"], &[], &["--http-header", "HTTP checks"]),
-    (&["check", "-H", "A: b", "istio"], &[], &["--http-header", "presets", "http://localhost:15021/healthz/ready"]),
-    (&["check", "--http-method", "POST", "istio", "dapr"], &[], &["--http-method", "presets"]),
-    (&["check", "--http-status", "200", "vault-agent"], &[], &["--http-status", "presets"]),
-    (&["check", "--http-body-contains", "LIVE", "envoy"], &[], &["--http-body-contains", "presets"]),
-    (&["check", "http://h/", "http://i/"], &["PODGATE_HTTP_HEADER=A: b"], &["PODGATE_HTTP_HEADER", "several"]),
-    (&["check", "--http-method", "get", "http://h/"], &[], &["--http-method \"get\"", "GET"]),
-    (&["check", "--http-method", "FETCH", "http://h/"], &[], &["--http-method \"FETCH\"", "GET"]),
-    (&["check", "--http-status", "2xx", "http://h/"], &[], &["--http-status \"2xx\"", "200-299,401"]),
-    (&["check", "--http-status", "299-200", "http://h/"], &[], &["--http-status", "lower"]),
-    (&["check", "--http-status", "200", "file:///"], &[], &["--http-status", "HTTP checks"]),
     (
-        &["check", "--http-method", "HEAD", "--http-body-contains", "x", "http://h/"],
+        &["wait", "-q", "-v", "file:///"],
+        &[],
+        &["--quiet and --verbose"],
+    ),
+    (
+        &["wait", "file:///"],
+        &["PODGATE_ANY=maybe"],
+        &["PODGATE_ANY \"maybe\"", "true or false"],
+    ),
+    (
+        &["wait", "file:///"],
+        &["PODGATE_DISABLE=true"],
+        &["PODGATE_DISABLE \"true\"", "gates"],
+    ),
+    // HTTP and TLS.
+    (
+        &["check", "-H", "nocolon", "http://h/"],
+        &[],
+        &["--http-header", "no colon", "X-Probe"],
+    ),
+    (
+        &["check", "-H", "Bad Name: x", "http://h/"],
+        &[],
+        &["--http-header", "name"],
+    ),
+    (
+        &["check", "-H", "Content-Length: 5", "http://h/"],
+        &[],
+        &["\"Content-Length\"", "leave it out"],
+    ),
+    (&["check", "-H", "Host: a b", "http://h/"], &[], &["Host"]),
+    (
+        &["check", "-H", "A: b", "http://h/", "http://h:81/"],
+        &[],
+        &["--http-header", "several"],
+    ),
+    (
+        &["check", "-H", "A: b", "tcp://h:1"],
+        &[],
+        &["--http-header", "HTTP checks"],
+    ),
+    (
+        &["check", "-H", "A: b", "istio"],
+        &[],
+        &[
+            "--http-header",
+            "presets",
+            "http://localhost:15021/healthz/ready",
+        ],
+    ),
+    (
+        &["check", "--http-method", "POST", "istio", "dapr"],
+        &[],
+        &["--http-method", "presets"],
+    ),
+    (
+        &["check", "--http-status", "200", "vault-agent"],
+        &[],
+        &["--http-status", "presets"],
+    ),
+    (
+        &["check", "--http-body-contains", "LIVE", "envoy"],
+        &[],
+        &["--http-body-contains", "presets"],
+    ),
+    (
+        &["check", "http://h/", "http://i/"],
+        &["PODGATE_HTTP_HEADER=A: b"],
+        &["PODGATE_HTTP_HEADER", "several"],
+    ),
+    (
+        &["check", "--http-method", "get", "http://h/"],
+        &[],
+        &["--http-method \"get\"", "GET"],
+    ),
+    (
+        &["check", "--http-method", "FETCH", "http://h/"],
+        &[],
+        &["--http-method \"FETCH\"", "GET"],
+    ),
+    (
+        &["check", "--http-status", "2xx", "http://h/"],
+        &[],
+        &["--http-status \"2xx\"", "200-299,401"],
+    ),
+    (
+        &["check", "--http-status", "299-200", "http://h/"],
+        &[],
+        &["--http-status", "lower"],
+    ),
+    (
+        &["check", "--http-status", "200", "file:///"],
+        &[],
+        &["--http-status", "HTTP checks"],
+    ),
+    (
+        &[
+            "check",
+            "--http-method",
+            "HEAD",
+            "--http-body-contains",
+            "x",
+            "http://h/",
+        ],
         &[],
         &["--http-body-contains", "HEAD"],
     ),
-    (&["check", "--tls-insecure", "istio"], &[], &["--tls-insecure", "https"]),
-    (&["check", "--tls-insecure", "file:///"], &[], &["--tls-insecure", "https"]),
+    (
+        &["check", "--tls-insecure", "istio"],
+        &[],
+        &["--tls-insecure", "https"],
+    ),
+    (
+        &["check", "--tls-insecure", "file:///"],
+        &[],
+        &["--tls-insecure", "https"],
+    ),
     // Targets of quit.
-    (&["quit"], &[], &["quit needs a target", "podgate quit istio"]),
-    (&["quit", "nonsense"], &[], &["\"nonsense\"", "http://localhost:9901/quitquitquit", "istio"]),
-    (&["quit", "tcp://localhost:80"], &[], &["is a check", "quitquitquit"]),
+    (
+        &["quit"],
+        &[],
+        &["quit needs a target", "podgate quit istio"],
+    ),
+    (
+        &["quit", "nonsense"],
+        &[],
+        &[
+            "\"nonsense\"",
+            "http://localhost:9901/quitquitquit",
+            "istio",
+        ],
+    ),
+    (
+        &["quit", "tcp://localhost:80"],
+        &[],
+        &["is a check", "quitquitquit"],
+    ),
     (&["quit", "Envoy"], &[], &["say envoy,"]),
     (&["quit", "dapr:1:2"], &[], &["one port", "say dapr:3500"]),
-    (&["quit", "member:Proxy"], &[], &["\"member:Proxy\"", "no member's name"]),
-    (&["status", "--dir", "none"], &[], &["--dir none", "no members"]),
+    (
+        &["quit", "member:Proxy"],
+        &[],
+        &["\"member:Proxy\"", "no member's name"],
+    ),
+    (
+        &["status", "--dir", "none"],
+        &[],
+        &["--dir none", "no members"],
+    ),
     (&["install", ""], &[], &["install needs a destination"]),
-    (&["quit", "--dir", "none", "member:proxy"], &[], &["\"member:proxy\"", "--dir none"]),
-    (&["quit", "http://u:p@h:x/"], &[], &["***@h:x", "1 to 65535"]),
-    (&["quit", "--timeout", "0", "istio"], &[], &["--timeout \"0\"", "none"]),
-    (&["quit", "istio"], &["PODGATE_QUIT_TIMEOUT=5"], &["PODGATE_QUIT_TIMEOUT \"5\"", "5s"]),
-    (&["quit", "--attempt-timeout", "none", "istio"], &[], &["--attempt-timeout \"none\"", "1s"]),
-    (&["quit", "--tls-insecure", "istio"], &[], &["--tls-insecure", "https"]),
-    (&["quit", "--http-header", "A: b", "http://h/"], &[], &["--http-header"]),
-    (&["quit", "istio"], &["PODGATE_DISABLE=quit"], &["PODGATE_DISABLE \"quit\"", "quits"]),
+    (
+        &["quit", "--dir", "none", "member:proxy"],
+        &[],
+        &["\"member:proxy\"", "--dir none"],
+    ),
+    (
+        &["quit", "http://u:p@h:x/"],
+        &[],
+        &["***@h:x", "1 to 65535"],
+    ),
+    (
+        &["quit", "--timeout", "0", "istio"],
+        &[],
+        &["--timeout \"0\"", "none"],
+    ),
+    (
+        &["quit", "istio"],
+        &["PODGATE_QUIT_TIMEOUT=5"],
+        &["PODGATE_QUIT_TIMEOUT \"5\"", "5s"],
+    ),
+    (
+        &["quit", "--attempt-timeout", "none", "istio"],
+        &[],
+        &["--attempt-timeout \"none\"", "1s"],
+    ),
+    (
+        &["quit", "--tls-insecure", "istio"],
+        &[],
+        &["--tls-insecure", "https"],
+    ),
+    (
+        &["quit", "--http-header", "A: b", "http://h/"],
+        &[],
+        &["--http-header"],
+    ),
+    (
+        &["quit", "istio"],
+        &["PODGATE_DISABLE=quit"],
+        &["PODGATE_DISABLE \"quit\"", "quits"],
+    ),
     // Lives.
     (&["run"], &[], &["needs a command", "podgate run"]),
-    (&["run", "--name", "Main", "--", "true"], &[], &["--name \"Main\"", "say main"]),
-    (&["run", "--", "true"], &["PODGATE_NAME=a_b"], &["PODGATE_NAME \"a_b\""]),
-    (&["run", "--until", "main", "--", "true"], &[], &["--until", "--name"]),
-    (&["run", "--", "true"], &["PODGATE_OUTLIVE=main"], &["PODGATE_OUTLIVE", "--name"]),
-    (&["run", "--name", "a", "--until", "b", "--until", "a", "--", "true"], &[], &["--until \"a\"", "itself"]),
-    (&["run", "--name", "a", "--needs", "a", "--", "true"], &[], &["--needs \"a\"", "itself"]),
-    (&["run", "--name", "a", "--until", "B", "--", "true"], &[], &["--until \"B\"", "no member's name"]),
-    (&["run", "--dir", "none", "--name", "a", "--until", "b", "--", "true"], &[], &["--dir none", "members"]),
-    (&["run", "--dir", "none", "--after", "ready:b", "--", "true"], &[], &["--dir none", "members"]),
-    (&["run", "--after", "db:5432", "--", "true"], &[], &["--after \"db:5432\"", "tcp://db:5432"]),
-    (&["run", "--ready", "http://", "--", "true"], &[], &["--ready \"http://\"", "no host"]),
-    (&["run", "--after-timeout", "0", "--", "true"], &[], &["--after-timeout \"0\"", "none"]),
-    (&["run", "--restart-policy", "sometimes", "--", "true"], &[], &["\"sometimes\"", "on-failure"]),
-    (&["run", "--grace", "5s", "--", "true"], &[], &["--grace \"5s\"", "--stop-margin"]),
-    (&["run", "--grace", "9s", "--stop-margin", "9s", "--", "true"], &[], &["--stop-margin \"9s\"", "--grace"]),
-    (&["run", "--grace", "none", "--", "true"], &[], &["--grace \"none\"", "1s"]),
-    (&["run", "--stop-signal", "TREM", "--", "true"], &[], &["--stop-signal \"TREM\"", "TERM"]),
-    (&["run", "--stop-signal", "KILL", "--", "true"], &[], &["--stop-signal \"KILL\"", "caught"]),
-    (&["run", "--map-signal", "TERM", "--", "true"], &[], &["--map-signal \"TERM\"", "TERM=QUIT"]),
-    (&["run", "--map-signal", "TERM=FOO", "--", "true"], &[], &["\"FOO\"", "no signal"]),
-    (&["run", "--ok-exit", "256", "--", "true"], &[], &["--ok-exit \"256\"", "143"]),
-    (&["run", "--absent-timeout", "5s", "--", "true"], &[], &["--absent-timeout", "--until"]),
-    (&["run", "--quit", "istio", "--", "true"], &[], &["--quit", "--restart-policy never", "on-failure"]),
-    (&["run", "--sidecar", "istio", "--restart-policy", "auto", "--", "true"], &[], &["--sidecar", "--restart-policy"]),
-    (&["run", "--sidecar", "istio", "--restart-policy", "always", "--", "true"], &[], &["--sidecar", "always"]),
-    (&["run", "--sidecar", "tcp://a:1", "--restart-policy", "never", "--", "true"], &[], &["no preset", "istio"]),
-    (&["run", "--quit", "file:///", "--restart-policy", "never", "--", "true"], &[], &["--quit", "is a check"]),
     (
-        &["run", "--name", "a", "--quit", "member:a", "--restart-policy", "never", "--", "true"],
+        &["run", "--name", "Main", "--", "true"],
+        &[],
+        &["--name \"Main\"", "say main"],
+    ),
+    (
+        &["run", "--", "true"],
+        &["PODGATE_NAME=a_b"],
+        &["PODGATE_NAME \"a_b\""],
+    ),
+    (
+        &["run", "--until", "main", "--", "true"],
+        &[],
+        &["--until", "--name"],
+    ),
+    (
+        &["run", "--", "true"],
+        &["PODGATE_OUTLIVE=main"],
+        &["PODGATE_OUTLIVE", "--name"],
+    ),
+    (
+        &[
+            "run", "--name", "a", "--until", "b", "--until", "a", "--", "true",
+        ],
+        &[],
+        &["--until \"a\"", "itself"],
+    ),
+    (
+        &["run", "--name", "a", "--needs", "a", "--", "true"],
+        &[],
+        &["--needs \"a\"", "itself"],
+    ),
+    (
+        &["run", "--name", "a", "--until", "B", "--", "true"],
+        &[],
+        &["--until \"B\"", "no member's name"],
+    ),
+    (
+        &[
+            "run", "--dir", "none", "--name", "a", "--until", "b", "--", "true",
+        ],
+        &[],
+        &["--dir none", "members"],
+    ),
+    (
+        &["run", "--dir", "none", "--after", "ready:b", "--", "true"],
+        &[],
+        &["--dir none", "members"],
+    ),
+    (
+        &["run", "--after", "db:5432", "--", "true"],
+        &[],
+        &["--after \"db:5432\"", "tcp://db:5432"],
+    ),
+    (
+        &["run", "--ready", "http://", "--", "true"],
+        &[],
+        &["--ready \"http://\"", "no host"],
+    ),
+    (
+        &["run", "--after-timeout", "0", "--", "true"],
+        &[],
+        &["--after-timeout \"0\"", "none"],
+    ),
+    (
+        &["run", "--restart-policy", "sometimes", "--", "true"],
+        &[],
+        &["\"sometimes\"", "on-failure"],
+    ),
+    (
+        &["run", "--grace", "5s", "--", "true"],
+        &[],
+        &["--grace \"5s\"", "--stop-margin"],
+    ),
+    (
+        &["run", "--grace", "9s", "--stop-margin", "9s", "--", "true"],
+        &[],
+        &["--stop-margin \"9s\"", "--grace"],
+    ),
+    (
+        &["run", "--grace", "none", "--", "true"],
+        &[],
+        &["--grace \"none\"", "1s"],
+    ),
+    (
+        &["run", "--stop-signal", "TREM", "--", "true"],
+        &[],
+        &["--stop-signal \"TREM\"", "TERM"],
+    ),
+    (
+        &["run", "--stop-signal", "KILL", "--", "true"],
+        &[],
+        &["--stop-signal \"KILL\"", "caught"],
+    ),
+    (
+        &["run", "--map-signal", "TERM", "--", "true"],
+        &[],
+        &["--map-signal \"TERM\"", "TERM=QUIT"],
+    ),
+    (
+        &["run", "--map-signal", "TERM=FOO", "--", "true"],
+        &[],
+        &["\"FOO\"", "no signal"],
+    ),
+    (
+        &["run", "--ok-exit", "256", "--", "true"],
+        &[],
+        &["--ok-exit \"256\"", "143"],
+    ),
+    (
+        &["run", "--absent-timeout", "5s", "--", "true"],
+        &[],
+        &["--absent-timeout", "--until"],
+    ),
+    (
+        &["run", "--quit", "istio", "--", "true"],
+        &[],
+        &["--quit", "--restart-policy never", "on-failure"],
+    ),
+    (
+        &[
+            "run",
+            "--sidecar",
+            "istio",
+            "--restart-policy",
+            "auto",
+            "--",
+            "true",
+        ],
+        &[],
+        &["--sidecar", "--restart-policy"],
+    ),
+    (
+        &[
+            "run",
+            "--sidecar",
+            "istio",
+            "--restart-policy",
+            "always",
+            "--",
+            "true",
+        ],
+        &[],
+        &["--sidecar", "always"],
+    ),
+    (
+        &[
+            "run",
+            "--sidecar",
+            "tcp://a:1",
+            "--restart-policy",
+            "never",
+            "--",
+            "true",
+        ],
+        &[],
+        &["no preset", "istio"],
+    ),
+    (
+        &[
+            "run",
+            "--quit",
+            "file:///",
+            "--restart-policy",
+            "never",
+            "--",
+            "true",
+        ],
+        &[],
+        &["--quit", "is a check"],
+    ),
+    (
+        &[
+            "run",
+            "--name",
+            "a",
+            "--quit",
+            "member:a",
+            "--restart-policy",
+            "never",
+            "--",
+            "true",
+        ],
         &[],
         &["--quit \"member:a\"", "itself"],
     ),
-    (&["run", "--quit-timeout", "0", "--", "true"], &[], &["--quit-timeout \"0\"", "none"]),
-    (&["run", "--listen", "localhost:80", "--", "true"], &[], &["--listen \"localhost:80\"", "127.0.0.1"]),
-    (&["run", "--linger", "none", "--", "true"], &[], &["--linger \"none\"", "0s"]),
-    (&["run", "--any", "--", "true"], &[], &["\"--any\"", "podgate run --help"]),
+    (
+        &["run", "--quit-timeout", "0", "--", "true"],
+        &[],
+        &["--quit-timeout \"0\"", "none"],
+    ),
+    (
+        &["run", "--listen", "localhost:80", "--", "true"],
+        &[],
+        &["--listen \"localhost:80\"", "127.0.0.1"],
+    ),
+    (
+        &["run", "--linger", "none", "--", "true"],
+        &[],
+        &["--linger \"none\"", "0s"],
+    ),
+    (
+        &["run", "--any", "--", "true"],
+        &[],
+        &["\"--any\"", "podgate run --help"],
+    ),
     (&["run", "true"], &[], &["after --", "podgate run"]),
-    (&["join", "--restart-policy", "never"], &[], &["needs a name", "--name main"]),
-    (&["join", "--name", "a"], &[], &["--restart-policy never", "PID 1"]),
-    (&["join", "--name", "a", "--restart-policy", "auto"], &[], &["--restart-policy"]),
-    (&["join", "--name", "a", "--restart-policy", "never", "--outlive", "b"], &[], &["--outlive", "gone:NAME"]),
-    (&["join", "--name", "a", "--restart-policy", "never", "--after", "file:///"], &[], &["\"--after\""]),
-    (&["join", "--name", "a", "--restart-policy", "never", "-t", "5s"], &[], &["--timeout", "--wait"]),
-    (&["join", "--name", "a", "--restart-policy", "never", "--dir", "none"], &[], &["--dir none"]),
+    (
+        &["join", "--restart-policy", "never"],
+        &[],
+        &["needs a name", "--name main"],
+    ),
+    (
+        &["join", "--name", "a"],
+        &[],
+        &["--restart-policy never", "PID 1"],
+    ),
+    (
+        &["join", "--name", "a", "--restart-policy", "auto"],
+        &[],
+        &["--restart-policy"],
+    ),
+    (
+        &[
+            "join",
+            "--name",
+            "a",
+            "--restart-policy",
+            "never",
+            "--outlive",
+            "b",
+        ],
+        &[],
+        &["--outlive", "gone:NAME"],
+    ),
+    (
+        &[
+            "join",
+            "--name",
+            "a",
+            "--restart-policy",
+            "never",
+            "--after",
+            "file:///",
+        ],
+        &[],
+        &["\"--after\""],
+    ),
+    (
+        &[
+            "join",
+            "--name",
+            "a",
+            "--restart-policy",
+            "never",
+            "-t",
+            "5s",
+        ],
+        &[],
+        &["--timeout", "--wait"],
+    ),
+    (
+        &[
+            "join",
+            "--name",
+            "a",
+            "--restart-policy",
+            "never",
+            "--dir",
+            "none",
+        ],
+        &[],
+        &["--dir none"],
+    ),
     (&["status", "main"], &[], &["too many", "podgate status"]),
     (&["status", "--", "true"], &[], &["CMD"]),
     (&["doctor", "--grace", "x"], &[], &["--grace \"x\"", "30s"]),
     // The command line itself.
     (&["wait", "--timeout"], &[], &["--timeout", "value"]),
-    (&["wait", "--timeuot", "5s", "file:///"], &[], &["--timeuot", "--timeout"]),
-    (&["wait", "-t", "5s", "-t", "6s", "file:///"], &[], &["--timeout", "twice"]),
-    (&["wait", "--any=yes", "file:///"], &[], &["--any", "no value"]),
+    (
+        &["wait", "--timeuot", "5s", "file:///"],
+        &[],
+        &["--timeuot", "--timeout"],
+    ),
+    (
+        &["wait", "-t", "5s", "-t", "6s", "file:///"],
+        &[],
+        &["--timeout", "twice"],
+    ),
+    (
+        &["wait", "--any=yes", "file:///"],
+        &[],
+        &["--any", "no value"],
+    ),
     (&["check", "file:///", "--", "true"], &[], &["CMD"]),
-    (&["waiting", "file:///"], &[], &["\"waiting\"", "podgate wait"]),
-    (&["http://localhost/"], &[], &["podgate wait http://localhost/"]),
+    (
+        &["waiting", "file:///"],
+        &[],
+        &["\"waiting\"", "podgate wait"],
+    ),
+    (
+        &["http://localhost/"],
+        &[],
+        &["podgate wait http://localhost/"],
+    ),
 ];
 
 #[cfg(feature = "tls")]
 const TLS_CASES: &[Case] = &[
-    (&["check", "--tls-ca", "/no/such/ca", "https://h/"], &[], &["--tls-ca", "/no/such/ca", "PEM"]),
-    (&["check", "--tls-ca", "/etc/hostname", "https://h/"], &[], &["--tls-ca", "no certificate"]),
+    (
+        &["check", "--tls-ca", "/no/such/ca", "https://h/"],
+        &[],
+        &["--tls-ca", "/no/such/ca", "PEM"],
+    ),
+    (
+        &["check", "--tls-ca", "/etc/hostname", "https://h/"],
+        &[],
+        &["--tls-ca", "no certificate"],
+    ),
     (
         &["check", "https://h/"],
         &["SSL_CERT_FILE=/no/such/bundle"],
-        &["SSL_CERT_FILE", "/no/such/bundle", "--tls-ca", "--tls-insecure"],
+        &[
+            "SSL_CERT_FILE",
+            "/no/such/bundle",
+            "--tls-ca",
+            "--tls-insecure",
+        ],
     ),
     (
-        &["check", "--tls-insecure", "--tls-ca", "/etc/hosts", "https://h/"],
+        &[
+            "check",
+            "--tls-insecure",
+            "--tls-ca",
+            "/etc/hosts",
+            "https://h/",
+        ],
         &[],
         &["--tls-insecure", "--tls-ca", "contradict"],
     ),
     (
-        &["check", "--tls-insecure", "--tls-server-name", "a b", "https://h/"],
+        &[
+            "check",
+            "--tls-insecure",
+            "--tls-server-name",
+            "a b",
+            "https://h/",
+        ],
         &[],
         &["--tls-server-name \"a b\"", "db.example.com"],
     ),
@@ -235,8 +877,10 @@ const TLS_CASES: &[Case] = &[
 ];
 
 #[cfg(not(feature = "tls"))]
-const TLS_CASES: &[Case] =
-    &[(&["check", "https://h/"], &[], &["without TLS"]), (&["quit", "https://h/"], &[], &["without TLS"])];
+const TLS_CASES: &[Case] = &[
+    (&["check", "https://h/"], &[], &["without TLS"]),
+    (&["quit", "https://h/"], &[], &["without TLS"]),
+];
 
 #[test]
 fn every_bad_input_has_its_message() {
@@ -297,11 +941,18 @@ fn what_is_not_utf_8_is_refused_and_not_changed() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let bad = OsStr::from_bytes(b"file:///\xff");
-    podgate([OsStr::new("wait"), bad]).run().code(2).says("not UTF-8");
+    podgate([OsStr::new("wait"), bad])
+        .run()
+        .code(2)
+        .says("not UTF-8");
     podgate(["wait", "file:///"])
         .env("PODGATE_TIMEOUT", OsStr::from_bytes(b"\xff"))
         .run()
         .code(2)
         .says("PODGATE_TIMEOUT");
-    podgate(["wait", "--", "true"]).env("PODGATE_CHECKS", bad).run().code(2).says("PODGATE_CHECKS");
+    podgate(["wait", "--", "true"])
+        .env("PODGATE_CHECKS", bad)
+        .run()
+        .code(2)
+        .says("PODGATE_CHECKS");
 }

@@ -30,14 +30,35 @@ fn arguments_and_environment_are_untouched() {
         show.as_ref(),
         "sh".as_ref(),
     ];
-    let more = [OsStr::new(""), "a b".as_ref(), "--".as_ref(), "--any".as_ref(), "$HOME".as_ref()];
-    podgate(arguments.into_iter().chain(more)).run().code(0).prints("|a b|--|--any|$HOME|");
+    let more = [
+        OsStr::new(""),
+        "a b".as_ref(),
+        "--".as_ref(),
+        "--any".as_ref(),
+        "$HOME".as_ref(),
+    ];
+    podgate(arguments.into_iter().chain(more))
+        .run()
+        .code(0)
+        .prints("|a b|--|--any|$HOME|");
     let done = podgate(arguments.into_iter().chain([strange])).run();
     done.code(0);
-    let plain = output(Command::new("env").env_remove("SSL_CERT_FILE").env("PODGATE_TIMEOUT", "5s").env("X", "1 2"));
-    let gated = podgate(["wait", "file:///", "--", "env"]).env("PODGATE_TIMEOUT", "5s").env("X", "1 2").run();
+    let plain = output(
+        Command::new("env")
+            .env_remove("SSL_CERT_FILE")
+            .env("PODGATE_TIMEOUT", "5s")
+            .env("X", "1 2"),
+    );
+    let gated = podgate(["wait", "file:///", "--", "env"])
+        .env("PODGATE_TIMEOUT", "5s")
+        .env("X", "1 2")
+        .run();
     let sorted = |text: &str| {
-        let mut lines: Vec<String> = text.lines().filter(|line| !line.starts_with("_=")).map(str::to_owned).collect();
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter(|line| !line.starts_with("_="))
+            .map(str::to_owned)
+            .collect();
         lines.sort();
         lines
     };
@@ -70,17 +91,36 @@ fn signal_mask_and_dispositions_are_the_original_ones() {
 fn the_command_of_a_check_gets_them_too() {
     let folder = Folder::new();
     let out = folder.text("out");
-    podgate(["check", &format!("exec:sh -c 'grep -E ^Sig.*: /proc/self/status > {out}'")]).run().code(0);
+    podgate([
+        "check",
+        &format!("exec:sh -c 'grep -E ^Sig.*: /proc/self/status > {out}'"),
+    ])
+    .run()
+    .code(0);
     let status = fs::read_to_string(&out).unwrap();
-    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).expect(name).trim().to_owned();
+    let value = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .expect(name)
+            .trim()
+            .to_owned()
+    };
     assert_eq!(value("SigBlk:"), "0".repeat(16), "{status}");
-    assert_eq!(u64::from_str_radix(&value("SigIgn:"), 16).unwrap() & (1 << 12), 0, "SIGPIPE is ignored\n{status}");
+    assert_eq!(
+        u64::from_str_radix(&value("SigIgn:"), 16).unwrap() & (1 << 12),
+        0,
+        "SIGPIPE is ignored\n{status}"
+    );
 }
 
 #[test]
 fn sigpipe_ends_cmd_as_it_should() {
     // Rust's runtime ignores SIGPIPE; a CMD that inherited that would write for ever into a closed pipe, or complain.
-    let script = format!("{} wait -q file:/// -- sh -c 'yes; echo $? >&2' | head -n 1", crate::support::PODGATE);
+    let script = format!(
+        "{} wait -q file:/// -- sh -c 'yes; echo $? >&2' | head -n 1",
+        crate::support::PODGATE
+    );
     let done = Command::new("sh").args(["-c", &script]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&done.stderr).trim(), "141");
 }
@@ -89,46 +129,94 @@ fn sigpipe_ends_cmd_as_it_should() {
 fn no_descriptor_is_left_open() {
     let plain = output(Command::new("ls").arg("/proc/self/fd"));
     let server = crate::support::server::Server::status(200);
-    let checks = [server.url("/"), "exec:true".to_owned(), "file:///".to_owned(), format!("tcp://{}", server.address)];
-    let arguments = ["wait"].into_iter().chain(checks.iter().map(String::as_str)).chain(["--", "ls", "/proc/self/fd"]);
+    let checks = [
+        server.url("/"),
+        "exec:true".to_owned(),
+        "file:///".to_owned(),
+        format!("tcp://{}", server.address),
+    ];
+    let arguments = ["wait"]
+        .into_iter()
+        .chain(checks.iter().map(String::as_str))
+        .chain(["--", "ls", "/proc/self/fd"]);
     podgate(arguments).run().code(0).prints(&plain);
 }
 
 #[test]
 fn cmd_is_no_subreaper() {
     let show = "import ctypes\nvalue=ctypes.c_int(-1)\nctypes.CDLL(None).prctl(37,ctypes.byref(value),0,0,0)\nprint(value.value)";
-    podgate(["wait", "exec:true", "--", "python3", "-c", show]).run().code(0).prints("0\n");
+    podgate(["wait", "exec:true", "--", "python3", "-c", show])
+        .run()
+        .code(0)
+        .prints("0\n");
 }
 
 #[test]
 fn cmds_exit_code_is_podgates() {
     for code in [0, 1, 42, 124, 255] {
-        podgate(["wait", "file:///", "--", "sh", "-c", &format!("exit {code}")]).run().code(code);
+        podgate([
+            "wait",
+            "file:///",
+            "--",
+            "sh",
+            "-c",
+            &format!("exit {code}"),
+        ])
+        .run()
+        .code(code);
     }
 }
 
 #[test]
 fn a_cmd_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
     let folder = Folder::new();
-    podgate(["wait", "file:///", "--", "podgate-has-no-such-command"]).run().code(127).says("no such command");
-    podgate(["wait", "file:///", "--", &folder.text("none")]).run().code(127);
+    podgate(["wait", "file:///", "--", "podgate-has-no-such-command"])
+        .run()
+        .code(127)
+        .says("no such command");
+    podgate(["wait", "file:///", "--", &folder.text("none")])
+        .run()
+        .code(127);
     let plain = folder.file("plain", "hello");
-    podgate(["wait", "file:///", "--", &plain]).run().code(126).says("cannot be executed");
+    podgate(["wait", "file:///", "--", &plain])
+        .run()
+        .code(126)
+        .says("cannot be executed");
     podgate(["wait", "file:///", "--", "/"]).run().code(126);
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).unwrap();
-    podgate(["wait", "file:///", "--", &plain]).run().code(126).says("#!");
+    podgate(["wait", "file:///", "--", &plain])
+        .run()
+        .code(126)
+        .says("#!");
     let lost = folder.file("lost", "#!/no/such/interpreter\n");
     fs::set_permissions(&lost, fs::Permissions::from_mode(0o755)).unwrap();
-    podgate(["wait", "file:///", "--", &lost]).run().code(126).says("interpreter");
+    podgate(["wait", "file:///", "--", &lost])
+        .run()
+        .code(126)
+        .says("interpreter");
 }
 
 #[test]
 fn a_gate_that_does_not_open_starts_nothing() {
     let folder = Folder::new();
     let touched = folder.text("touched");
-    podgate(["wait", "-t", "100ms", "file:///none", "--", "touch", &touched]).run().code(124);
-    podgate(["wait", "exec:podgate-no-such", "--", "touch", &touched]).run().code(1);
+    podgate([
+        "wait",
+        "-t",
+        "100ms",
+        "file:///none",
+        "--",
+        "touch",
+        &touched,
+    ])
+    .run()
+    .code(124);
+    podgate(["wait", "exec:podgate-no-such", "--", "touch", &touched])
+        .run()
+        .code(1);
     assert!(!folder.join("touched").exists());
-    podgate(["wait", "-t", "100ms", "file:///", "--", "touch", &touched]).run().code(0);
+    podgate(["wait", "-t", "100ms", "file:///", "--", "touch", &touched])
+        .run()
+        .code(0);
     assert!(folder.join("touched").exists(), "the negative control");
 }

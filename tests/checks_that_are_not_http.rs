@@ -12,12 +12,18 @@ use std::time::Duration;
 #[test]
 fn tcp_passes_when_a_connection_is_accepted() {
     let closed = ClosedPort::new();
-    podgate(["check", &closed.tcp()]).run().code(1).says("refused the connection");
+    podgate(["check", &closed.tcp()])
+        .run()
+        .code(1)
+        .says("refused the connection");
     let waiting = podgate(["wait", &closed.tcp()]).start();
     waiting.says("refused the connection");
     let tcp = closed.tcp();
     let _server = closed.open();
-    waiting.finish().code(0).says(&format!("{tcp:?} passed after"));
+    waiting
+        .finish()
+        .code(0)
+        .says(&format!("{tcp:?} passed after"));
 }
 
 #[test]
@@ -30,8 +36,16 @@ fn tcp_is_never_connected_to_itself() {
     let script = "ip link set lo up && echo '20000 20001' > /proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"";
     let netns = ["unshare", "--net", "sh", "-c", script, "sh"];
     let itself = "import socket\nfor _ in range(50):\n s=socket.socket()\n try: s.connect(('127.0.0.1',20000)); print('itself'); break\n except OSError: pass";
-    let control = crate::support::output(Command::new(netns[0]).args(&netns[1..]).args(["python3", "-c", itself]));
-    assert_eq!(control.trim(), "itself", "the negative control: a naive client does connect to itself");
+    let control = crate::support::output(
+        Command::new(netns[0])
+            .args(&netns[1..])
+            .args(["python3", "-c", itself]),
+    );
+    assert_eq!(
+        control.trim(),
+        "itself",
+        "the negative control: a naive client does connect to itself"
+    );
     crate::support::inside(&netns, ["wait", "--timeout", "2s", "tcp://127.0.0.1:20000"])
         .run()
         .code(124)
@@ -42,30 +56,53 @@ fn tcp_is_never_connected_to_itself() {
 fn unix_passes_when_a_connection_is_accepted() {
     let folder = Folder::new();
     let url = format!("unix://{}", folder.text("app.sock"));
-    podgate(["check", &url]).run().code(1).says("does not exist");
+    podgate(["check", &url])
+        .run()
+        .code(1)
+        .says("does not exist");
     folder.file("file", "");
-    podgate(["check", &format!("unix://{}", folder.text("file"))]).run().code(1).says("refused");
+    podgate(["check", &format!("unix://{}", folder.text("file"))])
+        .run()
+        .code(1)
+        .says("refused");
     let waiting = podgate(["wait", &url]).start();
     waiting.says("does not exist");
     let listener = UnixListener::bind(folder.join("app.sock")).unwrap();
     waiting.finish().code(0);
     drop(listener);
     // A child that another test is just starting may still have it.
-    eventually("a refusal", || podgate(["check", &url]).run().stderr.contains("refused").then_some(()));
+    eventually("a refusal", || {
+        podgate(["check", &url])
+            .run()
+            .stderr
+            .contains("refused")
+            .then_some(())
+    });
 }
 
 #[test]
 fn listen_sees_who_listens_and_the_server_sees_nothing() {
     let server = Server::raw(|_| {});
     let port = server.port();
-    for check in [format!("listen://:{port}"), format!("listen://127.0.0.1:{port}")] {
+    for check in [
+        format!("listen://:{port}"),
+        format!("listen://127.0.0.1:{port}"),
+    ] {
         podgate(["check", &check]).run().code(0);
     }
-    podgate(["check", &format!("listen://127.0.0.2:{port}")]).run().code(1).says("has no listener");
-    podgate(["check", &format!("listen://[::1]:{port}")]).run().code(1);
+    podgate(["check", &format!("listen://127.0.0.2:{port}")])
+        .run()
+        .code(1)
+        .says("has no listener");
+    podgate(["check", &format!("listen://[::1]:{port}")])
+        .run()
+        .code(1);
     assert_eq!(server.connections(), 0);
     let bound = ClosedPort::new();
-    podgate(["check", &format!("listen://:{}", bound.port())]).run().code(1).says("has no listener");
+    podgate(["check", &format!("listen://:{}", bound.port())])
+        .run()
+        .code(1)
+        .says("has no listener");
     let waiting = podgate(["wait", &format!("listen://:{}", bound.port())]).start();
     waiting.says("has no listener");
     let opened = bound.open();
@@ -75,14 +112,24 @@ fn listen_sees_who_listens_and_the_server_sees_nothing() {
 
 #[test]
 fn listen_knows_ipv6_and_wildcards() {
-    let Ok(six) = TcpListener::bind("[::1]:0") else { panic!("no IPv6 on loopback") };
+    let Ok(six) = TcpListener::bind("[::1]:0") else {
+        panic!("no IPv6 on loopback")
+    };
     let port = six.local_addr().unwrap().port();
-    podgate(["check", &format!("listen://[::1]:{port}")]).run().code(0);
-    podgate(["check", &format!("listen://127.0.0.1:{port}")]).run().code(1);
+    podgate(["check", &format!("listen://[::1]:{port}")])
+        .run()
+        .code(0);
+    podgate(["check", &format!("listen://127.0.0.1:{port}")])
+        .run()
+        .code(1);
     let any = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = any.local_addr().unwrap().port();
-    podgate(["check", &format!("listen://127.0.0.1:{port}")]).run().code(0);
-    podgate(["check", &format!("listen://[::1]:{port}")]).run().code(1);
+    podgate(["check", &format!("listen://127.0.0.1:{port}")])
+        .run()
+        .code(0);
+    podgate(["check", &format!("listen://[::1]:{port}")])
+        .run()
+        .code(1);
 }
 
 #[test]
@@ -93,7 +140,9 @@ fn a_connection_is_no_listener() {
     });
     let client = std::net::TcpStream::connect(server.address).unwrap();
     let port = client.local_addr().unwrap().port();
-    podgate(["check", &format!("listen://:{port}")]).run().code(1);
+    podgate(["check", &format!("listen://:{port}")])
+        .run()
+        .code(1);
 }
 
 #[test]
@@ -131,13 +180,28 @@ fn file_is_asked_for_rarely_while_the_kernel_watches_it() {
     let path = format!("file://{}", folder.text("never"));
     let watched = podgate(["wait", "--timeout", "3s", &path]).run();
     let attempts = |done: &crate::support::Done| {
-        let text = done.last_line().split_once(" attempts").expect("a count").0.to_owned();
-        text.rsplit_once('(').expect("a count").1.parse::<u32>().expect("a number")
+        let text = done
+            .last_line()
+            .split_once(" attempts")
+            .expect("a count")
+            .0
+            .to_owned();
+        text.rsplit_once('(')
+            .expect("a count")
+            .1
+            .parse::<u32>()
+            .expect("a number")
     };
     assert!(attempts(&watched) <= 10, "{watched}");
     // The negative control: where nothing can be watched, the schedule asks.
     std::os::unix::fs::symlink(folder.path(), folder.join("link")).unwrap();
-    let polled = podgate(["wait", "--timeout", "1s", &format!("file://{}/never", folder.text("link"))]).run();
+    let polled = podgate([
+        "wait",
+        "--timeout",
+        "1s",
+        &format!("file://{}/never", folder.text("link")),
+    ])
+    .run();
     assert!(attempts(&polled) > 50, "{polled}");
 }
 
@@ -150,7 +214,15 @@ fn file_is_found_without_inotify_too() {
     let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
     let folder = Folder::new();
     let path = folder.text("ready");
-    let starter = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
+    let starter = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "sh",
+        "-c",
+        script,
+        "sh",
+    ];
     let waiting = crate::support::inside(&starter, ["wait", &format!("file://{path}")]).start();
     waiting.says("does not exist");
     fs::write(&path, "").unwrap();
@@ -160,16 +232,30 @@ fn file_is_found_without_inotify_too() {
 #[test]
 fn exec_passes_when_the_command_exits_0() {
     podgate(["check", "exec:true"]).run().code(0);
-    podgate(["check", "exec:false"]).run().code(1).says("exited 1");
-    podgate(["check", "exec:sh -c 'echo one; echo two >&2; echo; exit 3'"]).run().code(1).says("exited 3: two");
-    podgate(["check", "exec:sh -c 'kill -9 $$'"]).run().code(1).says("killed by signal 9");
+    podgate(["check", "exec:false"])
+        .run()
+        .code(1)
+        .says("exited 1");
+    podgate(["check", "exec:sh -c 'echo one; echo two >&2; echo; exit 3'"])
+        .run()
+        .code(1)
+        .says("exited 3: two");
+    podgate(["check", "exec:sh -c 'kill -9 $$'"])
+        .run()
+        .code(1)
+        .says("killed by signal 9");
 }
 
 #[test]
 fn exec_splits_words_as_a_shell_but_runs_none() {
     let folder = Folder::new();
     let show = folder.script("show", "for word; do echo \"<$word>\"; done > \"$0.out\"");
-    podgate(["check", &format!("exec:{show} a 'b c' \"d $HOME\" e\\ f '|' $X *")]).run().code(0);
+    podgate([
+        "check",
+        &format!("exec:{show} a 'b c' \"d $HOME\" e\\ f '|' $X *"),
+    ])
+    .run()
+    .code(0);
     let words = fs::read_to_string(folder.join("show.out")).unwrap();
     assert_eq!(words, "<a>\n<b c>\n<d $HOME>\n<e f>\n<|>\n<$X>\n<*>\n");
 }
@@ -178,16 +264,26 @@ fn exec_splits_words_as_a_shell_but_runs_none() {
 fn exec_with_an_operator_of_the_shell_is_warned_about() {
     let folder = Folder::new();
     let file = folder.text("file");
-    podgate(["check", &format!("exec:echo a > {file}")]).run().code(0).says("no shell is run").says("exec:sh -c");
+    podgate(["check", &format!("exec:echo a > {file}")])
+        .run()
+        .code(0)
+        .says("no shell is run")
+        .says("exec:sh -c");
     assert!(!Path::new(&file).exists());
-    podgate(["check", "exec:sh -c 'true && true'"]).run().code(0).says_not("no shell is run");
+    podgate(["check", "exec:sh -c 'true && true'"])
+        .run()
+        .code(0)
+        .says_not("no shell is run");
 }
 
 #[test]
 fn exec_leaves_nothing_to_cmd() {
     // What a check's command puts into a session of its own would be CMD's child, and later its zombie.
     let show = "sleep 0.2; ps -o comm= --ppid $$ | grep -c sleep || true";
-    podgate(["wait", "exec:setsid -f sleep 301", "--", "sh", "-c", show]).run().code(0).prints("0\n");
+    podgate(["wait", "exec:setsid -f sleep 301", "--", "sh", "-c", show])
+        .run()
+        .code(0)
+        .prints("0\n");
 }
 
 #[test]
@@ -206,8 +302,14 @@ fn a_daemon_that_such_a_child_leaves_behind_is_left_alone_too() {
     // The daemon's parent is podgate's child from before its exec, and ends while podgate waits.
     let script = format!("(sleep 100 & echo $! > {pids}; sleep 0.3) & exec \"$@\"");
     let starter = ["sh", "-c", &script, "sh"];
-    crate::support::inside(&starter, ["wait", "--attempt-timeout", "5s", "exec:sleep 0.8"]).run().code(0);
-    let pid = nix::unistd::Pid::from_raw(fs::read_to_string(&pids).unwrap().trim().parse().unwrap());
+    crate::support::inside(
+        &starter,
+        ["wait", "--attempt-timeout", "5s", "exec:sleep 0.8"],
+    )
+    .run()
+    .code(0);
+    let pid =
+        nix::unistd::Pid::from_raw(fs::read_to_string(&pids).unwrap().trim().parse().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it lives");
 }
 
@@ -216,7 +318,16 @@ fn a_child_from_before_is_cmds_to_wait_for() {
     // It ends while podgate runs a command of its own; CMD finds it, not yet waited for.
     let starter = ["sh", "-c", "(sleep 0.2; exit 7) & exec \"$@\"", "sh"];
     let show = "exec ps -o stat= --ppid $$";
-    let call = ["wait", "--attempt-timeout", "5s", "exec:sleep 0.5", "--", "sh", "-c", show];
+    let call = [
+        "wait",
+        "--attempt-timeout",
+        "5s",
+        "exec:sleep 0.5",
+        "--",
+        "sh",
+        "-c",
+        show,
+    ];
     let done = crate::support::inside(&starter, call).run();
     assert!(done.code(0).stdout.starts_with('Z'), "{done}");
 }
@@ -234,22 +345,45 @@ fn an_old_end_is_never_taken_for_a_new_commands() {
         "\"$@\" & while ! test -s {pids}; do sleep 0.01; done; pid=$(head -n 1 {pids}); while kill -0 $pid 2>/dev/null; do :; done; \
          for try in 1 2 3 4 5; do echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 0.3; done; wait"
     );
-    let starter: Vec<&str> = crate::support::AS_PID_1.iter().copied().chain(["sh", "-c", &again, "sh"]).collect();
-    let options = ["wait", "-t", "2s", "--attempt-timeout", "200ms", "--interval", "400ms"];
+    let starter: Vec<&str> = crate::support::AS_PID_1
+        .iter()
+        .copied()
+        .chain(["sh", "-c", &again, "sh"])
+        .collect();
+    let options = [
+        "wait",
+        "-t",
+        "2s",
+        "--attempt-timeout",
+        "200ms",
+        "--interval",
+        "400ms",
+    ];
     let check = format!("exec:{script}");
     let done = crate::support::inside(&starter, options.into_iter().chain([check.as_str()])).run();
-    done.says_not("killed by signal").says("the command did not end");
+    done.says_not("killed by signal")
+        .says("the command did not end");
     let text = fs::read_to_string(&pids).unwrap();
     let mut seen: Vec<&str> = text.lines().collect();
     seen.sort_unstable();
     seen.dedup();
-    assert!(seen.len() < text.lines().count(), "no pid came back: the test shows nothing\n{text}{done}");
+    assert!(
+        seen.len() < text.lines().count(),
+        "no pid came back: the test shows nothing\n{text}{done}"
+    );
 }
 
 #[test]
 fn exec_that_is_cut_off_tells_what_it_said_last() {
-    let done = podgate(["check", "--attempt-timeout", "500ms", "exec:sh -c 'echo step 3 of 7; sleep 20'"]).run();
-    done.code(1).says("did not pass within 500ms: the command did not end: step 3 of 7");
+    let done = podgate([
+        "check",
+        "--attempt-timeout",
+        "500ms",
+        "exec:sh -c 'echo step 3 of 7; sleep 20'",
+    ])
+    .run();
+    done.code(1)
+        .says("did not pass within 500ms: the command did not end: step 3 of 7");
 }
 
 /// Runs what comes after where /tmp/podgate-dead is a FUSE file system whose server never answers.
@@ -269,7 +403,9 @@ pub const DEAD: &[&str] = &[
 
 #[test]
 fn a_file_system_that_never_answers_holds_nothing_up() {
-    if !crate::support::namespaces() || !crate::support::needs("/dev/fuse", Path::new("/dev/fuse").exists()) {
+    if !crate::support::namespaces()
+        || !crate::support::needs("/dev/fuse", Path::new("/dev/fuse").exists())
+    {
         return;
     }
     let folder = Folder::new();
@@ -278,18 +414,44 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
     let inside = |arguments: &[&str]| crate::support::inside(&starter, arguments.iter().copied());
     for kind in ["file://", "unix://", "exec:"] {
         let check = format!("{kind}{dead}/ready");
-        inside(&["wait", "-t", "500ms", &check]).run().code(124).within(Duration::from_secs(10)).says("gave up");
+        inside(&["wait", "-t", "500ms", &check])
+            .run()
+            .code(124)
+            .within(Duration::from_secs(10))
+            .says("gave up");
         let termination = folder.file("termination", "before");
-        let probe = crate::support::inside(&starter, ["check", &check]).env("PODGATE_TERMINATION_LOG", &termination);
-        probe.run().code(1).within(Duration::from_secs(10)).says("ready");
+        let probe = crate::support::inside(&starter, ["check", &check])
+            .env("PODGATE_TERMINATION_LOG", &termination);
+        probe
+            .run()
+            .code(1)
+            .within(Duration::from_secs(10))
+            .says("ready");
         assert_eq!(fs::read_to_string(&termination).unwrap(), "before");
-        inside(&["wait", "-t", "300ms", "--termination-log", &termination, &check]).run().code(124);
-        assert!(fs::read_to_string(&termination).unwrap().contains("gave up"));
+        inside(&[
+            "wait",
+            "-t",
+            "300ms",
+            "--termination-log",
+            &termination,
+            &check,
+        ])
+        .run()
+        .code(124);
+        assert!(
+            fs::read_to_string(&termination)
+                .unwrap()
+                .contains("gave up")
+        );
         let running = inside(&["wait", "-t", "20s", &check, "--", "echo", "no"]).start();
         let pid = running.podgate_pid();
         std::thread::sleep(Duration::from_millis(200));
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        running.finish().code(143).within(Duration::from_secs(10)).prints("");
+        running
+            .finish()
+            .code(143)
+            .within(Duration::from_secs(10))
+            .prints("");
     }
     // A file that an option names: nothing can be done but end when told to.
     let log = format!("{dead}/log");
@@ -297,7 +459,11 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
     let pid = running.podgate_pid();
     std::thread::sleep(Duration::from_millis(200));
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    running.finish().code(143).within(Duration::from_secs(10)).says("cannot be opened");
+    running
+        .finish()
+        .code(143)
+        .within(Duration::from_secs(10))
+        .says("cannot be opened");
     // A neighbour that can be looked at is not held up.
     inside(&["wait", "--any", &format!("file://{dead}/ready"), "file:///"])
         .run()
@@ -313,7 +479,10 @@ fn exec_of_what_does_not_exist_is_never_at_once() {
         ("exec:/", "cannot be executed"),
     ] {
         let done = podgate(["wait", check, "--", "true"]).run();
-        done.code(1).within(Duration::from_secs(10)).says("can never pass").says(reason);
+        done.code(1)
+            .within(Duration::from_secs(10))
+            .says("can never pass")
+            .says(reason);
         assert_eq!(done.stderr.lines().count(), 1, "{done}");
     }
 }
@@ -341,10 +510,20 @@ fn exec_is_killed_with_its_whole_group_when_its_time_is_over() {
     let pids = folder.text("pids");
     let script = folder.script(
         "hang",
-        &format!("sleep 100 & echo $! >> {pids}; echo $$ >> {pids}; trap '' TERM; echo stuck; sleep 100"),
+        &format!(
+            "sleep 100 & echo $! >> {pids}; echo $$ >> {pids}; trap '' TERM; echo stuck; sleep 100"
+        ),
     );
-    let done = podgate(["check", "--attempt-timeout", "300ms", &format!("exec:{script}")]).run();
-    done.code(1).within(Duration::from_secs(10)).says("the command did not end");
+    let done = podgate([
+        "check",
+        "--attempt-timeout",
+        "300ms",
+        &format!("exec:{script}"),
+    ])
+    .run();
+    done.code(1)
+        .within(Duration::from_secs(10))
+        .says("the command did not end");
     gone(Path::new(&pids), 2);
 }
 
@@ -353,17 +532,28 @@ fn exec_leaves_nobody_behind_when_it_ends_by_itself() {
     let folder = Folder::new();
     let pids = folder.text("pids");
     let script = folder.script("leaves", &format!("sleep 100 & echo $! >> {pids}; exit 0"));
-    podgate(["check", &format!("exec:{script}")]).run().code(0).within(Duration::from_secs(10));
+    podgate(["check", &format!("exec:{script}")])
+        .run()
+        .code(0)
+        .within(Duration::from_secs(10));
     gone(Path::new(&pids), 1);
 }
 
 #[test]
 fn exec_that_prints_without_end_costs_its_timeout() {
-    podgate(["check", "--attempt-timeout", "300ms", "exec:yes"]).run().code(1).within(Duration::from_secs(10));
-    podgate(["check", "exec:sh -c 'head -c 10000000 /dev/zero | tr \"\\0\" x; exit 1'", "--attempt-timeout", "20s"])
+    podgate(["check", "--attempt-timeout", "300ms", "exec:yes"])
         .run()
         .code(1)
-        .says("exited 1");
+        .within(Duration::from_secs(10));
+    podgate([
+        "check",
+        "exec:sh -c 'head -c 10000000 /dev/zero | tr \"\\0\" x; exit 1'",
+        "--attempt-timeout",
+        "20s",
+    ])
+    .run()
+    .code(1)
+    .says("exited 1");
 }
 
 #[test]
@@ -371,8 +561,18 @@ fn exec_dies_with_podgate() {
     let folder = Folder::new();
     let pids = folder.text("pids");
     let script = folder.script("hang", &format!("echo $$ >> {pids}; exec sleep 100"));
-    let running = podgate(["wait", "--attempt-timeout", "60s", &format!("exec:{script}")]).start();
-    eventually("the command", || fs::read_to_string(&pids).ok().filter(|text| text.ends_with('\n')));
+    let running = podgate([
+        "wait",
+        "--attempt-timeout",
+        "60s",
+        &format!("exec:{script}"),
+    ])
+    .start();
+    eventually("the command", || {
+        fs::read_to_string(&pids)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+    });
     running.signal(nix::sys::signal::Signal::SIGKILL);
     gone(Path::new(&pids), 1);
 }
@@ -383,6 +583,8 @@ fn gone(pids: &Path, count: usize) {
     let text = fs::read_to_string(pids).unwrap();
     assert_eq!(text.lines().count(), count, "{text}");
     for pid in text.lines() {
-        eventually(&format!("process {pid} to be gone"), || (!Path::new("/proc").join(pid).exists()).then_some(()));
+        eventually(&format!("process {pid} to be gone"), || {
+            (!Path::new("/proc").join(pid).exists()).then_some(())
+        });
     }
 }

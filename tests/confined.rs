@@ -44,19 +44,43 @@ fn as_nobody_on_a_read_only_file_system() {
         ]);
         inside(&starter, arguments.iter().copied()).run()
     };
-    let (url, tcp, listen) =
-        (server.url("/"), format!("tcp://{}", server.address), format!("listen://:{}", server.port()));
-    hardened(&["wait", &url, &tcp, &listen, "file:///etc/passwd", "exec:true", "--", "id", "-u"])
-        .code(0)
-        .prints("65532\n");
+    let (url, tcp, listen) = (
+        server.url("/"),
+        format!("tcp://{}", server.address),
+        format!("listen://:{}", server.port()),
+    );
+    hardened(&[
+        "wait",
+        &url,
+        &tcp,
+        &listen,
+        "file:///etc/passwd",
+        "exec:true",
+        "--",
+        "id",
+        "-u",
+    ])
+    .code(0)
+    .prints("65532\n");
     hardened(&["check", &url, &tcp, &listen]).code(0);
-    hardened(&["wait", "-t", "300ms", "file:///none", "exec:false"]).code(124).says("gave up");
-    hardened(&["wait", "--log-to", "/tmp/log", "file:///"]).code(2).says("--log-to");
+    hardened(&["wait", "-t", "300ms", "file:///none", "exec:false"])
+        .code(124)
+        .says("gave up");
+    hardened(&["wait", "--log-to", "/tmp/log", "file:///"])
+        .code(2)
+        .says("--log-to");
 }
 
 /// Runs what comes after with this text as /etc/hosts.
 fn with_hosts(hosts: &str) -> Vec<&str> {
-    vec!["unshare", "--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\"", hosts]
+    vec![
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        "mount --bind \"$0\" /etc/hosts && exec \"$@\"",
+        hosts,
+    ]
 }
 
 #[test]
@@ -72,12 +96,33 @@ fn localhost_is_every_address_that_it_resolves_to() {
     let six = Server::on(std::net::TcpListener::bind("[::1]:0").unwrap(), |_| {});
     for hosts in [&both, &neither] {
         for port in [four.port(), six.port()] {
-            inside(&with_hosts(hosts), ["check", &format!("tcp://localhost:{port}")]).run().code(0);
+            inside(
+                &with_hosts(hosts),
+                ["check", &format!("tcp://localhost:{port}")],
+            )
+            .run()
+            .code(0);
         }
-        inside(&with_hosts(hosts), ["check", &format!("http://localhost:{}/", four.port())]).run().code(0);
+        inside(
+            &with_hosts(hosts),
+            ["check", &format!("http://localhost:{}/", four.port())],
+        )
+        .run()
+        .code(0);
     }
-    inside(&with_hosts(&only6), ["check", &format!("tcp://localhost:{}", six.port())]).run().code(0);
-    inside(&with_hosts(&only6), ["check", &format!("tcp://localhost:{}", four.port())]).run().code(1).says("refused");
+    inside(
+        &with_hosts(&only6),
+        ["check", &format!("tcp://localhost:{}", six.port())],
+    )
+    .run()
+    .code(0);
+    inside(
+        &with_hosts(&only6),
+        ["check", &format!("tcp://localhost:{}", four.port())],
+    )
+    .run()
+    .code(1)
+    .says("refused");
 }
 
 #[test]
@@ -89,8 +134,14 @@ fn a_machine_without_ipv6_is_told_of_the_refusal() {
     let hosts = folder.file("hosts", "127.0.0.1 localhost\n::1 localhost\n");
     let script = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up; mount --bind \"$0\" /etc/hosts && exec \"$@\"";
     let starter = ["unshare", "--net", "--mount", "sh", "-c", script, &hosts];
-    inside(&starter, ["check", "tcp://localhost:9"]).run().code(1).says("refused the connection");
-    inside(&starter, ["check", "tcp://[::1]:9"]).run().code(1).says("cannot be connected to");
+    inside(&starter, ["check", "tcp://localhost:9"])
+        .run()
+        .code(1)
+        .says("refused the connection");
+    inside(&starter, ["check", "tcp://[::1]:9"])
+        .run()
+        .code(1)
+        .says("cannot be connected to");
 }
 
 /// Runs what comes after in a network of its own, where a name server is asked and says nothing: a socket takes the questions. The
@@ -112,25 +163,51 @@ fn a_name_server_that_never_answers_costs_the_timeout() {
     }
     let folder = Folder::new();
     let resolv = folder.text("resolv.conf");
-    let silent: Vec<&str> = SILENT_DNS.iter().copied().chain([resolv.as_str()]).collect();
+    let silent: Vec<&str> = SILENT_DNS
+        .iter()
+        .copied()
+        .chain([resolv.as_str()])
+        .collect();
     for check in ["http://db.example/", "tcp://db.example:5432"] {
-        let done = inside(&silent, ["wait", "-t", "1500ms", "--attempt-timeout", "500ms", check]).run();
-        done.code(124).within(Duration::from_secs(12)).says("its name was not resolved");
+        let done = inside(
+            &silent,
+            ["wait", "-t", "1500ms", "--attempt-timeout", "500ms", check],
+        )
+        .run();
+        done.code(124)
+            .within(Duration::from_secs(12))
+            .says("its name was not resolved");
         inside(&silent, ["check", check])
             .run()
             .code(1)
             .within(Duration::from_secs(12))
             .says("within 800ms: its name was not resolved");
     }
-    let running =
-        inside(&silent, ["wait", "-t", "20s", "--attempt-timeout", "20s", "http://db.example/", "--", "echo", "no"])
-            .start();
+    let running = inside(
+        &silent,
+        [
+            "wait",
+            "-t",
+            "20s",
+            "--attempt-timeout",
+            "20s",
+            "http://db.example/",
+            "--",
+            "echo",
+            "no",
+        ],
+    )
+    .start();
     let pid = running.podgate_pid();
     std::thread::sleep(Duration::from_millis(300));
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
     assert_eq!(threads, 2, "it is asking the name server");
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    running.finish().code(143).within(Duration::from_secs(10)).prints("");
+    running
+        .finish()
+        .code(143)
+        .within(Duration::from_secs(10))
+        .prints("");
 }
 
 #[test]
@@ -140,8 +217,23 @@ fn attempts_that_hang_in_the_resolver_share_one_thread() {
     }
     let folder = Folder::new();
     let resolv = folder.text("resolv.conf");
-    let silent: Vec<&str> = SILENT_DNS.iter().copied().chain([resolv.as_str()]).collect();
-    let running = inside(&silent, ["wait", "-t", "20s", "--attempt-timeout", "50ms", "http://db.example/"]).start();
+    let silent: Vec<&str> = SILENT_DNS
+        .iter()
+        .copied()
+        .chain([resolv.as_str()])
+        .collect();
+    let running = inside(
+        &silent,
+        [
+            "wait",
+            "-t",
+            "20s",
+            "--attempt-timeout",
+            "50ms",
+            "http://db.example/",
+        ],
+    )
+    .start();
     let pid = running.podgate_pid();
     std::thread::sleep(Duration::from_secs(1));
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
@@ -160,7 +252,16 @@ fn a_name_that_does_not_exist_says_so() {
     let starter = ["unshare", "--net", "--mount", "sh", "-c", script, &resolv];
     let done = inside(
         &starter,
-        ["wait", "-t", "12s", "--attempt-timeout", "11s", "--failure-threshold", "1", "tcp://db.example:5432"],
+        [
+            "wait",
+            "-t",
+            "12s",
+            "--attempt-timeout",
+            "11s",
+            "--failure-threshold",
+            "1",
+            "tcp://db.example:5432",
+        ],
     )
     .run();
     done.code(1).says("cannot be resolved");
@@ -184,13 +285,30 @@ fn an_address_that_never_answers_costs_the_attempt_its_timeout_and_the_next_addr
                   clients=[socket.socket() for _ in range(4)]\n\
                   [(it.setblocking(False),it.connect_ex((\"127.0.0.9\",port))) for it in clients]\n\
                   sys.exit(subprocess.run([word.replace(\"PORT\",str(port)) for word in sys.argv[1:]]).returncode)";
-    let starter: Vec<&str> = with_hosts(&hosts).into_iter().chain(["python3", "-c", server]).collect();
-    let done = inside(&starter, ["check", "--attempt-timeout", "500ms", "tcp://127.0.0.9:PORT"]).run();
-    done.code(1).within(Duration::from_secs(10)).says("within 500ms: no connection");
-    inside(&starter, ["check", "--attempt-timeout", "2s", "tcp://twice:PORT"])
-        .run()
-        .code(0)
-        .within(Duration::from_secs(10));
+    let starter: Vec<&str> = with_hosts(&hosts)
+        .into_iter()
+        .chain(["python3", "-c", server])
+        .collect();
+    let done = inside(
+        &starter,
+        [
+            "check",
+            "--attempt-timeout",
+            "500ms",
+            "tcp://127.0.0.9:PORT",
+        ],
+    )
+    .run();
+    done.code(1)
+        .within(Duration::from_secs(10))
+        .says("within 500ms: no connection");
+    inside(
+        &starter,
+        ["check", "--attempt-timeout", "2s", "tcp://twice:PORT"],
+    )
+    .run()
+    .code(0)
+    .within(Duration::from_secs(10));
 }
 
 #[test]
@@ -198,21 +316,43 @@ fn without_proc_a_listener_cannot_be_seen_and_that_is_said() {
     if !namespaces() {
         return;
     }
-    let starter = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
-    inside(&starter, ["check", "listen://:80"]).run().code(1).says("/proc/net/tcp");
+    let starter = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /proc && exec \"$@\"",
+        "sh",
+    ];
+    inside(&starter, ["check", "listen://:80"])
+        .run()
+        .code(1)
+        .says("/proc/net/tcp");
 }
 
 #[test]
 fn few_descriptors_are_a_reason_and_no_crash() {
     let server = Server::status(200);
     let starter = ["sh", "-c", "ulimit -n 12; exec \"$@\"", "sh"];
-    let urls: Vec<String> = (0..20).map(|index| server.url(&format!("/{index}"))).collect();
-    let files = ["/", "/tmp", "/etc", "/usr", "/bin", "/dev", "/proc", "/sys", "/var", "/lib"]
-        .map(|path| format!("file://{path}"));
+    let urls: Vec<String> = (0..20)
+        .map(|index| server.url(&format!("/{index}")))
+        .collect();
+    let files = [
+        "/", "/tmp", "/etc", "/usr", "/bin", "/dev", "/proc", "/sys", "/var", "/lib",
+    ]
+    .map(|path| format!("file://{path}"));
     // What has passed gives back what it held, so that the others get their turn.
-    inside(&starter, ["wait", "-t", "20s"].into_iter().chain(urls.iter().chain(&files).map(String::as_str)))
-        .run()
-        .code(0);
+    inside(
+        &starter,
+        ["wait", "-t", "20s"]
+            .into_iter()
+            .chain(urls.iter().chain(&files).map(String::as_str)),
+    )
+    .run()
+    .code(0);
     let none = ["sh", "-c", "ulimit -n 4; exec \"$@\"", "sh"];
-    inside(&none, ["wait", "-t", "300ms", "file:///"]).run().code(124).says("No file descriptors available");
+    inside(&none, ["wait", "-t", "300ms", "file:///"])
+        .run()
+        .code(124)
+        .says("No file descriptors available");
 }

@@ -10,7 +10,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const COMMANDS: [&str; 8] = ["wait", "check", "run", "join", "quit", "status", "doctor", "install"];
+const COMMANDS: [&str; 8] = [
+    "wait", "check", "run", "join", "quit", "status", "doctor", "install",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -44,21 +46,34 @@ fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = vec![PathBuf::from("README.md")];
     pages.extend(files("docs", ".md"));
     assert!(pages.len() >= 6, "{pages:?}");
-    pages.into_iter().map(|path| (path.clone(), text(path))).collect()
+    pages
+        .into_iter()
+        .map(|path| (path.clone(), text(path)))
+        .collect()
 }
 
 /// The blocks of a page that are in this language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
-    page.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
+    page.split(fence.as_str())
+        .skip(1)
+        .map(|rest| rest.split("\n```").next().unwrap().to_owned())
+        .collect()
 }
 
 /// The options that a command's help lists, with their dashes.
 fn options(command: &str) -> BTreeSet<String> {
     let help = podgate([command, "--help"]).run();
     let mut found = BTreeSet::new();
-    for line in help.code(0).stdout.lines().filter(|line| line.trim_start().starts_with('-')) {
-        let words = line.split([' ', ',', '=']).filter(|word| word.starts_with("--") && word.len() > 2);
+    for line in help
+        .code(0)
+        .stdout
+        .lines()
+        .filter(|line| line.trim_start().starts_with('-'))
+    {
+        let words = line
+            .split([' ', ',', '='])
+            .filter(|word| word.starts_with("--") && word.len() > 2);
         found.extend(words.take(1).map(str::to_owned));
     }
     found.remove("--help");
@@ -74,11 +89,22 @@ fn every_option_and_its_variable_are_in_the_reference() {
     let (all, reference) = (all_options(), text("docs/reference.md"));
     assert!(all.len() >= 40, "{all:?}");
     for option in all {
-        let variable = format!("PODGATE_{}", option.trim_start_matches('-').to_uppercase().replace('-', "_"));
-        let row = reference
-            .lines()
-            .find(|line| line.starts_with('|') && line.contains(&format!("{option}`")) && line.contains(&variable));
-        assert!(row.is_some(), "the reference has no row with {option} and {variable}");
+        let variable = format!(
+            "PODGATE_{}",
+            option
+                .trim_start_matches('-')
+                .to_uppercase()
+                .replace('-', "_")
+        );
+        let row = reference.lines().find(|line| {
+            line.starts_with('|')
+                && line.contains(&format!("{option}`"))
+                && line.contains(&variable)
+        });
+        assert!(
+            row.is_some(),
+            "the reference has no row with {option} and {variable}"
+        );
     }
     for variable in ["PODGATE_CHECKS", "PODGATE_DISABLE", "PODGATE_QUIT_TIMEOUT"] {
         assert!(reference.contains(variable));
@@ -90,8 +116,13 @@ fn help_of_options(command: &str) -> Vec<(String, String)> {
     let help = podgate([command, "--help"]).run();
     let mut found: Vec<(String, String)> = Vec::new();
     for line in help.code(0).stdout.lines() {
-        match line.split([' ', ',', '=']).find(|word| word.starts_with("--") && word.len() > 2) {
-            Some(option) if line.trim_start().starts_with('-') => found.push((option.to_owned(), String::new())),
+        match line
+            .split([' ', ',', '='])
+            .find(|word| word.starts_with("--") && word.len() > 2)
+        {
+            Some(option) if line.trim_start().starts_with('-') => {
+                found.push((option.to_owned(), String::new()))
+            }
             Some(_) | None => found.iter_mut().last().into_iter().for_each(|(_, text)| {
                 text.push(' ');
                 text.push_str(line.trim());
@@ -107,18 +138,27 @@ fn every_default_of_the_help_is_in_the_reference() {
     let mut seen = 0;
     for command in COMMANDS {
         for (option, help) in help_of_options(command) {
-            let Some((_, default)) = help.split_once("[default: ") else { continue };
+            let Some((_, default)) = help.split_once("[default: ") else {
+                continue;
+            };
             let default = default.split(']').next().unwrap();
             let row = reference
                 .lines()
                 .find(|line| line.starts_with("| `-") && line.contains(&format!("{option}`")))
                 .unwrap_or_else(|| panic!("{option}"));
             // Of a sentence its first word that says something: `2%`, `the URL's host`.
-            let word =
-                default.split([' ', ';']).find(|word| !["the", "ready", "is", "$PODGATE_CHECKS,"].contains(word));
-            let word = word.unwrap().trim_end_matches(['%', ',']).trim_start_matches('$');
+            let word = default
+                .split([' ', ';'])
+                .find(|word| !["the", "ready", "is", "$PODGATE_CHECKS,"].contains(word));
+            let word = word
+                .unwrap()
+                .trim_end_matches(['%', ','])
+                .trim_start_matches('$');
             let cell = row.split(" | ").nth(2).unwrap();
-            assert!(cell.contains(word), "{command} {option}: the help says {default:?}, the reference {cell:?}");
+            assert!(
+                cell.contains(word),
+                "{command} {option}: the help says {default:?}, the reference {cell:?}"
+            );
             seen += 1;
         }
     }
@@ -138,13 +178,31 @@ fn every_exit_code_of_the_help_is_in_the_reference() {
     for command in COMMANDS {
         let help = podgate([command, "--help"]).run();
         let help = &help.code(0).stdout;
-        let Some((_, codes)) = help.split_once("Exit codes: ") else { continue };
-        let codes = codes.split("\n\n").next().unwrap().split("\nE").next().unwrap();
-        let there = if command == "run" { section("\n| `run` ended because", "\n**The quit") } else { all.clone() };
-        let is_code =
-            |word: &&str| word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty();
-        for code in codes.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(is_code) {
-            let is_there = there.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == code);
+        let Some((_, codes)) = help.split_once("Exit codes: ") else {
+            continue;
+        };
+        let codes = codes
+            .split("\n\n")
+            .next()
+            .unwrap()
+            .split("\nE")
+            .next()
+            .unwrap();
+        let there = if command == "run" {
+            section("\n| `run` ended because", "\n**The quit")
+        } else {
+            all.clone()
+        };
+        let is_code = |word: &&str| {
+            word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty()
+        };
+        for code in codes
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .filter(is_code)
+        {
+            let is_there = there
+                .split(|letter: char| !letter.is_ascii_alphanumeric())
+                .any(|word| word == code);
             assert!(is_there, "{command}: the reference has no exit code {code}");
             seen += 1;
         }
@@ -156,8 +214,14 @@ fn every_exit_code_of_the_help_is_in_the_reference() {
 fn no_option_is_in_the_reference_that_is_not_there() {
     let (all, reference) = (all_options(), text("docs/reference.md"));
     let mut seen = BTreeSet::new();
-    for row in reference.lines().filter(|line| line.starts_with("| `-") && line.contains("`PODGATE_")) {
-        let option = row.split(['`', ' ', ',']).find(|word| word.starts_with("--")).expect("an option");
+    for row in reference
+        .lines()
+        .filter(|line| line.starts_with("| `-") && line.contains("`PODGATE_"))
+    {
+        let option = row
+            .split(['`', ' ', ','])
+            .find(|word| word.starts_with("--"))
+            .expect("an option");
         seen.insert(option.to_owned());
     }
     assert_eq!(seen, all);
@@ -167,15 +231,24 @@ fn no_option_is_in_the_reference_that_is_not_there() {
 fn every_command_is_in_the_reference_and_in_the_help() {
     let (help, reference) = (podgate(["--help"]).run(), text("docs/reference.md"));
     for command in COMMANDS {
-        assert!(help.code(0).stdout.contains(&format!("\n  {command} ")), "{help}");
-        assert!(reference.contains(&format!("| `podgate {command}")), "{command}");
+        assert!(
+            help.code(0).stdout.contains(&format!("\n  {command} ")),
+            "{help}"
+        );
+        assert!(
+            reference.contains(&format!("| `podgate {command}")),
+            "{command}"
+        );
     }
 }
 
 /// The words of a flow sequence of YAML.
 fn words(list: &str) -> Vec<String> {
     let list = list.split(" #").next().unwrap().trim();
-    let inner = list.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_else(|| panic!("{list}"));
+    let inner = list
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or_else(|| panic!("{list}"));
     let mut words = vec![String::new()];
     let mut quote = None;
     for letter in inner.chars() {
@@ -193,18 +266,31 @@ fn words(list: &str) -> Vec<String> {
 /// Is this call of podgate one that it takes? Nothing is waited for, nobody is asked.
 fn is_accepted(arguments: &[String], place: &str) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let disabled = |what: &str| podgate(arguments.iter().copied()).env("PODGATE_DISABLE", what).run();
+    let disabled = |what: &str| {
+        podgate(arguments.iter().copied())
+            .env("PODGATE_DISABLE", what)
+            .run()
+    };
     match arguments[0] {
         // Validated all the same; the app of the example is not here.
-        "wait" => assert!(matches!(disabled("gates").status.code(), Some(0 | 127)), "{place}: {arguments:?}"),
+        "wait" => assert!(
+            matches!(disabled("gates").status.code(), Some(0 | 127)),
+            "{place}: {arguments:?}"
+        ),
         "run" | "join" => {
             let done = disabled("all");
-            assert!(matches!(done.status.code(), Some(0 | 127)), "{place}: {done}");
+            assert!(
+                matches!(done.status.code(), Some(0 | 127)),
+                "{place}: {done}"
+            );
         }
         "quit" => drop(disabled("quits").code(0)),
         "check" => {
             assert!(
-                matches!(podgate(arguments.iter().copied()).run().status.code(), Some(0 | 1 | 125)),
+                matches!(
+                    podgate(arguments.iter().copied()).run().status.code(),
+                    Some(0 | 1 | 125)
+                ),
                 "{place}: {arguments:?}"
             )
         }
@@ -217,7 +303,11 @@ fn is_accepted(arguments: &[String], place: &str) {
 #[test]
 fn every_podgate_in_the_yaml_is_accepted() {
     let mut sources = pages();
-    sources.extend(files("examples", ".yaml").into_iter().map(|path| (path.clone(), text(path))));
+    sources.extend(
+        files("examples", ".yaml")
+            .into_iter()
+            .map(|path| (path.clone(), text(path))),
+    );
     let mut seen = 0;
     for (path, page) in &sources {
         let place = path.display().to_string();
@@ -225,7 +315,9 @@ fn every_podgate_in_the_yaml_is_accepted() {
             let list = ["command: ", "args: ", "- command: ", "exec: {command: "]
                 .iter()
                 .find_map(|key| line.strip_prefix(key));
-            let Some(list) = list.filter(|list| list.starts_with('[')) else { continue };
+            let Some(list) = list.filter(|list| list.starts_with('[')) else {
+                continue;
+            };
             let words = words(list.trim_end_matches('}'));
             let is_installer = words.first().is_some_and(|word| word == "install");
             let arguments = match words.split_first() {
@@ -244,8 +336,9 @@ fn every_podgate_in_the_yaml_is_accepted() {
 fn every_command_line_of_the_comparison_is_accepted() {
     // The right-hand side of "Coming from other tools": whole command lines only.
     let mut seen = 0;
-    for cell in
-        text("docs/comparison.md").lines().filter_map(|line| line.rsplit_once("| `podgate ").map(|(_, rest)| rest))
+    for cell in text("docs/comparison.md")
+        .lines()
+        .filter_map(|line| line.rsplit_once("| `podgate ").map(|(_, rest)| rest))
     {
         let line = cell.split('`').next().expect("a command line");
         let words = shell_words::split(line).unwrap();
@@ -271,18 +364,32 @@ fn every_console_block_is_one_that_runs() {
                 seen += 1;
                 match words.first().map(String::as_str) {
                     Some("podgate") => is_accepted(&words[1..], &place),
-                    Some("make") => drop(output(Command::new("make").args(["-n", "-C"]).arg(root()).args(&words[1..]))),
+                    Some("make") => drop(output(
+                        Command::new("make")
+                            .args(["-n", "-C"])
+                            .arg(root())
+                            .args(&words[1..]),
+                    )),
                     other => panic!("{other:?} in {place}: say here how that is tested"),
                 }
             }
         }
         for block in blocks(&page, "sh") {
             // With places to fill in: they are sound for a shell, and what they make is there.
-            let is_sound = Command::new("sh").args(["-n", "-c", &block]).status().unwrap().success();
+            let is_sound = Command::new("sh")
+                .args(["-n", "-c", &block])
+                .status()
+                .unwrap()
+                .success();
             assert!(is_sound, "{place}: {block}");
             for target in block.lines().filter_map(|line| line.strip_prefix("make ")) {
                 let words = target.split("  ").next().unwrap().split(' ');
-                output(Command::new("make").args(["-n", "-C"]).arg(root()).args(words));
+                output(
+                    Command::new("make")
+                        .args(["-n", "-C"])
+                        .arg(root())
+                        .args(words),
+                );
                 seen += 1;
             }
         }
@@ -292,7 +399,9 @@ fn every_console_block_is_one_that_runs() {
 
 /// The block of the reference whose command begins so: what it prints.
 fn shown(command: &str) -> Vec<String> {
-    let block = blocks(&text("docs/reference.md"), "console").into_iter().find(|block| block.starts_with(command));
+    let block = blocks(&text("docs/reference.md"), "console")
+        .into_iter()
+        .find(|block| block.starts_with(command));
     let block = block.unwrap_or_else(|| panic!("no block with {command}"));
     block.lines().skip(1).map(str::to_owned).collect()
 }
@@ -301,8 +410,10 @@ fn shown(command: &str) -> Vec<String> {
 fn timeless(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
     let is_time = |word: &str| word.len() == 24 && word.ends_with('Z');
     let words = |line: &str| {
-        let mut words: Vec<&str> =
-            line.split_whitespace().map(|word| if is_time(word) { "TIME" } else { word }).collect();
+        let mut words: Vec<&str> = line
+            .split_whitespace()
+            .map(|word| if is_time(word) { "TIME" } else { word })
+            .collect();
         if let Some(at) = words.iter().position(|word| *word == "after") {
             words[at + 1] = "TIME";
         }
@@ -321,13 +432,20 @@ fn the_status_that_is_shown_is_what_comes_out() {
     }
     let onlooker = pod.start(&onlooker("onlooker"));
     let done = podgate_in(&onlooker, "status");
-    assert_eq!(timeless(shown("$ podgate status")), timeless(done.code(0).stdout.lines()));
+    assert_eq!(
+        timeless(shown("$ podgate status")),
+        timeless(done.code(0).stdout.lines())
+    );
 }
 
 #[test]
 fn the_quit_that_is_shown_is_what_comes_out() {
-    let is_there = program("unshare", &["/usr/bin"]).is_some() && program("ip", &["/sbin", "/usr/sbin"]).is_some();
-    if !needs("unshare, ip and python3, as root", is_there && nix::unistd::geteuid().is_root()) {
+    let is_there = program("unshare", &["/usr/bin"]).is_some()
+        && program("ip", &["/sbin", "/usr/sbin"]).is_some();
+    if !needs(
+        "unshare, ip and python3, as root",
+        is_there && nix::unistd::geteuid().is_root(),
+    ) {
         return;
     }
     let folder = Folder::new();
@@ -349,28 +467,49 @@ http.server.HTTPServer(('127.0.0.1', 15020), H).serve_forever()
         "PATH=$PATH:/sbin:/usr/sbin ip link set lo up && {{ python3 {agent} & }} && {PODGATE} wait -q istio tcp://127.0.0.1:15020 && exec {PODGATE} {quit}"
     );
     let mut command = Command::new("unshare");
-    let done = command.args(["--net", "--", "sh", "-c", &script]).stdin(Stdio::null()).output().unwrap();
+    let done = command
+        .args(["--net", "--", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let printed = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{printed}");
     let sorted = |lines: Vec<String>| lines.into_iter().collect::<BTreeSet<_>>();
     // Two are asked at the same time, and which answer is first is luck.
-    let printed: Vec<&str> = printed.lines().filter(|line| !line.contains("still")).collect();
-    assert_eq!(sorted(timeless(shown(&format!("$ podgate {quit}")))), sorted(timeless(printed)));
+    let printed: Vec<&str> = printed
+        .lines()
+        .filter(|line| !line.contains("still"))
+        .collect();
+    assert_eq!(
+        sorted(timeless(shown(&format!("$ podgate {quit}")))),
+        sorted(timeless(printed))
+    );
 }
 
 #[test]
 fn the_record_that_is_shown_has_the_lines_of_a_record() {
     let Some(pod) = Pod::new() else { return };
-    pod.start(&run("main", "--restart-policy on-failure", "exit 3")).code(3);
+    pod.start(&run("main", "--restart-policy on-failure", "exit 3"))
+        .code(3);
     let keys = |record: &str| -> Vec<String> {
-        record.lines().map(|line| line.split(": ").next().unwrap().to_owned()).filter(|key| key != "stopping").collect()
+        record
+            .lines()
+            .map(|line| line.split(": ").next().unwrap().to_owned())
+            .filter(|key| key != "stopping")
+            .collect()
     };
     let written = fs::read_to_string(pod.volume().join("main.record")).unwrap();
     let reference = text("docs/reference.md");
-    let shown = blocks(&reference, "text").into_iter().find(|block| block.starts_with("podgate: 1\n")).unwrap();
+    let shown = blocks(&reference, "text")
+        .into_iter()
+        .find(|block| block.starts_with("podgate: 1\n"))
+        .unwrap();
     assert_eq!(keys(&shown), keys(&written), "{written}");
     for key in keys(&written) {
-        assert!(reference.contains(&format!("`{key}`")), "{key} is not explained");
+        assert!(
+            reference.contains(&format!("`{key}`")),
+            "{key} is not explained"
+        );
     }
 }
 
@@ -378,7 +517,10 @@ fn the_record_that_is_shown_has_the_lines_of_a_record() {
 fn every_message_of_troubleshooting_is_one_of_ours() {
     let mut source = String::new();
     let is_help = |path: &Path| path.ends_with("cli/options.rs") || path.ends_with("cli/help.rs");
-    for path in files("src", ".rs").into_iter().filter(|path| !is_help(path)) {
+    for path in files("src", ".rs")
+        .into_iter()
+        .filter(|path| !is_help(path))
+    {
         // Neither comments nor tests are said to anybody. A string may go on in the next line.
         let code = text(path);
         let code = code
@@ -387,23 +529,44 @@ fn every_message_of_troubleshooting_is_one_of_ours() {
             .unwrap()
             .lines()
             .filter(|line| !line.trim_start().starts_with("//"));
-        let lines = code.map(|line| format!("{line}\n")).collect::<String>().replace("\\\"", "\"");
-        source.extend(lines.split("\\\n").enumerate().map(|(at, part)| if at == 0 { part } else { part.trim_start() }));
+        let lines = code
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+            .replace("\\\"", "\"");
+        source.extend(
+            lines
+                .split("\\\n")
+                .enumerate()
+                .map(|(at, part)| if at == 0 { part } else { part.trim_start() }),
+        );
     }
     let mut seen = 0;
-    for row in text("docs/troubleshooting.md").lines().filter(|line| line.starts_with("| `")) {
+    for row in text("docs/troubleshooting.md")
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+    {
         let message = row.split("| ").nth(1).unwrap();
         for span in message.split('`').skip(1).step_by(2) {
             // What stands for something else is not in the source.
-            let pieces = span.split(['…', '(', ')', ':', ';', ',']).flat_map(|piece| piece.split("NAME"));
-            let pieces = pieces.flat_map(|piece| piece.split("main ")).flat_map(|piece| piece.split("app "));
+            let pieces = span
+                .split(['…', '(', ')', ':', ';', ','])
+                .flat_map(|piece| piece.split("NAME"));
+            let pieces = pieces
+                .flat_map(|piece| piece.split("main "))
+                .flat_map(|piece| piece.split("app "));
             let has_digit = |word: &str| word.contains(|letter: char| letter.is_ascii_digit());
             let runs = pieces.flat_map(|piece| {
                 let words: Vec<_> = piece.split(' ').filter(|word| !word.is_empty()).collect();
-                words.split(|word| has_digit(word)).map(|run| run.join(" ")).collect::<Vec<_>>()
+                words
+                    .split(|word| has_digit(word))
+                    .map(|run| run.join(" "))
+                    .collect::<Vec<_>>()
             });
             let longest = &*runs.max_by_key(String::len).unwrap();
-            assert!(longest.len() >= 4 && source.contains(longest), "{span:?} is no message of podgate's: {longest:?}");
+            assert!(
+                longest.len() >= 4 && source.contains(longest),
+                "{span:?} is no message of podgate's: {longest:?}"
+            );
             seen += 1;
         }
     }
@@ -423,17 +586,32 @@ fn anchor(heading: &str) -> String {
 fn every_link_leads_somewhere() {
     let mut seen = 0;
     for (path, page) in pages() {
-        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        for link in page
+            .split("](")
+            .skip(1)
+            .map(|rest| rest.split(')').next().unwrap())
+        {
             if link.starts_with("https://") {
                 continue;
             }
             let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                path.parent().unwrap().join(file)
+            };
             assert!(root().join(&target).exists(), "{}: {link}", path.display());
             if !fragment.is_empty() {
                 let headings = text(&target);
-                let mut anchors = headings.lines().filter(|line| line.starts_with('#')).map(anchor);
-                assert!(anchors.any(|it| it == fragment), "{}: {link}", path.display());
+                let mut anchors = headings
+                    .lines()
+                    .filter(|line| line.starts_with('#'))
+                    .map(anchor);
+                assert!(
+                    anchors.any(|it| it == fragment),
+                    "{}: {link}",
+                    path.display()
+                );
             }
             seen += 1;
         }
@@ -457,18 +635,34 @@ fn the_picture_is_drawn_from_what_the_demo_prints() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(shown.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(shown.as_bytes())
+            .unwrap();
         child.wait_with_output().unwrap()
     };
-    let done = draw("Scene 1: a <job>\n\n$ podgate run\n\n    1 ms  job runs\n\n  job |--..##~~X|\n");
+    let done =
+        draw("Scene 1: a <job>\n\n$ podgate run\n\n    1 ms  job runs\n\n  job |--..##~~X|\n");
     let picture = String::from_utf8(done.stdout).unwrap();
-    assert!(done.status.success() && picture.starts_with("<svg ") && picture.contains("a &lt;job&gt;"), "{picture}");
-    assert_eq!(picture.matches("<tspan").count(), picture.matches("</tspan>").count());
+    assert!(
+        done.status.success() && picture.starts_with("<svg ") && picture.contains("a &lt;job&gt;"),
+        "{picture}"
+    );
+    assert_eq!(
+        picture.matches("<tspan").count(),
+        picture.matches("</tspan>").count()
+    );
     assert!(!draw("something else\n").status.success());
     let kept = text("docs/demo.svg");
-    for part in
-        ["<svg ", "</svg>", "podgate run --name proxy --until job", "job is killed", "proxy ends: exit code 137"]
-    {
+    for part in [
+        "<svg ",
+        "</svg>",
+        "podgate run --name proxy --until job",
+        "job is killed",
+        "proxy ends: exit code 137",
+    ] {
         assert!(kept.contains(part), "{part}");
     }
 }

@@ -25,7 +25,11 @@ fn phases() -> Vec<(&'static str, String, Server)> {
     ];
     if cfg!(feature = "tls") {
         let tls = hang(|_stream| thread::sleep(Duration::from_secs(20)));
-        phases.push(("in the TLS handshake", format!("https://{}/", tls.address), tls));
+        phases.push((
+            "in the TLS handshake",
+            format!("https://{}/", tls.address),
+            tls,
+        ));
     }
     phases
 }
@@ -36,8 +40,14 @@ fn ends(running: Running, pid: nix::unistd::Pid, signal: Signal, what: &str) {
     let sent = std::time::Instant::now();
     kill(pid, signal).unwrap();
     let done = running.finish();
-    assert!(sent.elapsed() < Duration::from_secs(5), "{what}: {:?}\n{done}", sent.elapsed());
-    done.code(128 + signal as i32).prints("").says("the command was not started");
+    assert!(
+        sent.elapsed() < Duration::from_secs(5),
+        "{what}: {:?}\n{done}",
+        sent.elapsed()
+    );
+    done.code(128 + signal as i32)
+        .prints("")
+        .says("the command was not started");
 }
 
 #[test]
@@ -45,10 +55,22 @@ fn in_every_phase() {
     for (what, url, server) in phases() {
         for signal in SIGNALS {
             let before = server.connections();
-            let call =
-                ["wait", "--timeout", "20s", "--attempt-timeout", "20s", "--tls-insecure", &url, "--", "echo", "no"];
+            let call = [
+                "wait",
+                "--timeout",
+                "20s",
+                "--attempt-timeout",
+                "20s",
+                "--tls-insecure",
+                &url,
+                "--",
+                "echo",
+                "no",
+            ];
             let running = podgate(call).start();
-            eventually("an attempt", || (server.connections() > before).then_some(()));
+            eventually("an attempt", || {
+                (server.connections() > before).then_some(())
+            });
             thread::sleep(Duration::from_millis(30));
             let pid = running.pid();
             ends(running, pid, signal, what);
@@ -63,11 +85,29 @@ fn as_pid_1() {
     }
     for (what, url, server) in phases() {
         let before = server.connections();
-        let call = ["wait", "--timeout", "20s", "--attempt-timeout", "20s", "--tls-insecure", &url, "--", "echo", "no"];
+        let call = [
+            "wait",
+            "--timeout",
+            "20s",
+            "--attempt-timeout",
+            "20s",
+            "--tls-insecure",
+            &url,
+            "--",
+            "echo",
+            "no",
+        ];
         let running = inside(AS_PID_1, call).start();
-        eventually("an attempt", || (server.connections() > before).then_some(()));
+        eventually("an attempt", || {
+            (server.connections() > before).then_some(())
+        });
         let pid = running.podgate_pid();
-        assert!(std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("\t1\n"), "it is PID 1");
+        assert!(
+            std::fs::read_to_string(format!("/proc/{pid}/status"))
+                .unwrap()
+                .contains("\t1\n"),
+            "it is PID 1"
+        );
         ends(running, pid, Signal::SIGTERM, what);
     }
 }
@@ -78,12 +118,22 @@ fn pid_1_drops_signals_that_nobody_handles() {
     if !namespaces() {
         return;
     }
-    let mut sleeper =
-        crate::support::Program::start(Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sleep", "60"]));
+    let mut sleeper = crate::support::Program::start(
+        Command::new(AS_PID_1[0])
+            .args(&AS_PID_1[1..])
+            .args(["sleep", "60"]),
+    );
     let children = format!("/proc/{0}/task/{0}/children", sleeper.pid());
     let child = eventually("sleep", || {
-        let pid: i32 = std::fs::read_to_string(&children).ok()?.trim().parse().ok()?;
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().filter(|name| name.trim() == "sleep").map(|_| pid)
+        let pid: i32 = std::fs::read_to_string(&children)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()
+            .filter(|name| name.trim() == "sleep")
+            .map(|_| pid)
     });
     kill(nix::unistd::Pid::from_raw(child), Signal::SIGTERM).unwrap();
     thread::sleep(Duration::from_millis(300));
@@ -94,12 +144,29 @@ fn pid_1_drops_signals_that_nobody_handles() {
 fn during_an_exec_check_whose_command_ignores_it() {
     let folder = Folder::new();
     let pids = folder.text("pids");
-    let script = folder.script("stubborn", &format!("trap '' TERM INT HUP; echo $$ >> {pids}; sleep 100"));
+    let script = folder.script(
+        "stubborn",
+        &format!("trap '' TERM INT HUP; echo $$ >> {pids}; sleep 100"),
+    );
     for signal in SIGNALS {
         let _ = std::fs::remove_file(&pids);
-        let running =
-            podgate(["wait", "--attempt-timeout", "20s", &format!("exec:{script}"), "--", "echo", "no"]).start();
-        let pid = eventually("the command", || std::fs::read_to_string(&pids).ok()?.trim().parse::<i32>().ok());
+        let running = podgate([
+            "wait",
+            "--attempt-timeout",
+            "20s",
+            &format!("exec:{script}"),
+            "--",
+            "echo",
+            "no",
+        ])
+        .start();
+        let pid = eventually("the command", || {
+            std::fs::read_to_string(&pids)
+                .ok()?
+                .trim()
+                .parse::<i32>()
+                .ok()
+        });
         let podgate = running.pid();
         ends(running, podgate, signal, "in an exec check");
         eventually("the command to be gone", || {
@@ -159,9 +226,26 @@ fn pid_1_reaps_what_others_leave_behind() {
     }
     // `sh` leaves an orphan to PID 1, which podgate has become; CMD then finds no zombie among its children.
     let script = "(sleep 0.2 &) ; exec \"$@\"";
-    let starter: Vec<&str> = AS_PID_1.iter().copied().chain(["sh", "-c", script, "sh"]).collect();
+    let starter: Vec<&str> = AS_PID_1
+        .iter()
+        .copied()
+        .chain(["sh", "-c", script, "sh"])
+        .collect();
     let show = "ps -o stat=,args= --ppid 1 | grep -c ^Z";
-    let done = inside(&starter, ["wait", "--initial-delay", "600ms", "file:///", "--", "sh", "-c", show]).run();
+    let done = inside(
+        &starter,
+        [
+            "wait",
+            "--initial-delay",
+            "600ms",
+            "file:///",
+            "--",
+            "sh",
+            "-c",
+            show,
+        ],
+    )
+    .run();
     done.prints("0\n");
 }
 
@@ -179,7 +263,16 @@ fn a_signal_at_any_moment_ends_it_or_reaches_cmd() {
     // From the first instruction to CMD's own: either podgate ends by it, or CMD does; it is never lost.
     let server = Server::status(200);
     for round in 0..60_u64 {
-        let running = podgate(["wait", "-q", &server.url("/"), "exec:true", "--", "sleep", "20"]).start();
+        let running = podgate([
+            "wait",
+            "-q",
+            &server.url("/"),
+            "exec:true",
+            "--",
+            "sleep",
+            "20",
+        ])
+        .start();
         thread::sleep(Duration::from_micros(round * 150));
         running.signal(Signal::SIGTERM);
         let done = running.finish();
@@ -199,7 +292,9 @@ fn a_command_that_takes_its_time_to_stop_is_left_alone() {
         .iter()
         .map(|options| {
             let rest = ["--", "sh", "-c", script];
-            podgate(options.iter().chain(&rest)).env("SSL_CERT_FILE", &bundle).start()
+            podgate(options.iter().chain(&rest))
+                .env("SSL_CERT_FILE", &bundle)
+                .start()
         })
         .collect();
     for running in &running {

@@ -1,8 +1,8 @@
 //! A container ends with the others: each row of the table of exit codes, under each restart policy, with real containers.
 
 use crate::support::cast::{
-    NEVER, comes, deaf_server, goes_before, job, job_in_lives, let_end, line, onlooker, podgate_in, record, rules, run,
-    server, slow_server,
+    NEVER, comes, deaf_server, goes_before, job, job_in_lives, let_end, line, onlooker, podgate_in,
+    record, rules, run, server, slow_server,
 };
 use crate::support::kubelet::{Phase, RestartPolicy};
 use crate::support::pod::{Container, IMAGE, Life, Pod, VOLUME};
@@ -72,7 +72,11 @@ fn cmds_own_end_gives_the_code() {
         let life = pod.start(&run("a", options, script));
         life.code(code);
         let told = (line(&pod, "a", "state"), line(&pod, "a", "exit"));
-        assert_eq!(told, (Some("exited".to_owned()), Some(code.to_string())), "{script}\n{life}");
+        assert_eq!(
+            told,
+            (Some("exited".to_owned()), Some(code.to_string())),
+            "{script}\n{life}"
+        );
     }
     assert_eq!(line(&pod, "a", "incarnation").as_deref(), Some("9"));
 }
@@ -97,11 +101,18 @@ fn when_nothing_is_restarted() {
         let what = format!("{policy}, main ends {ends:?}");
         let options = format!("--until main --linger 300ms --restart-policy {policy}");
         // Whatever its command says to the stop signal.
-        let play = pod.play(rules(NEVER), [run("proxy", &options, &server(9)), main_that(ends, "")]);
+        let play = pod.play(
+            rules(NEVER),
+            [run("proxy", &options, &server(9)), main_that(ends, "")],
+        );
         let proxy = play.life("proxy");
         proxy.prints("up");
         end(&pod, &play.life("main"), ends);
-        proxy.says(if ends == Ends::Lost { "main was lost" } else { "main ended with exit code" });
+        proxy.says(if ends == Ends::Lost {
+            "main was lost"
+        } else {
+            "main ended with exit code"
+        });
         let Some(code) = expected else {
             assert_eq!(play.phase(), Phase::Running, "{what}\n{play}");
             // It would have ended by now, had it acted on what it has said; and it hears what it is told.
@@ -111,9 +122,21 @@ fn when_nothing_is_restarted() {
         };
         let phase = play.finish();
         assert_eq!(play.codes("proxy"), [code], "{what}\n{play}");
-        assert_eq!(line(&pod, "proxy", "exit"), Some(code.to_string()), "{what}");
+        assert_eq!(
+            line(&pod, "proxy", "exit"),
+            Some(code.to_string()),
+            "{what}"
+        );
         let is_fine = ends == Ends::With(0);
-        assert_eq!(phase, if is_fine { Phase::Succeeded } else { Phase::Failed }, "{what}\n{play}");
+        assert_eq!(
+            phase,
+            if is_fine {
+                Phase::Succeeded
+            } else {
+                Phase::Failed
+            },
+            "{what}\n{play}"
+        );
     }
 }
 
@@ -132,12 +155,18 @@ fn when_what_failed_is_restarted() {
         let options = format!("--until main --restart-policy {policy}");
         let play = pod.play(
             rules(RestartPolicy::OnFailure),
-            [run("proxy", &options, &server(9)), run("main", "", &job_in_lives("main", &[3, 0]))],
+            [
+                run("proxy", &options, &server(9)),
+                run("main", "", &job_in_lives("main", &[3, 0])),
+            ],
         );
         assert_eq!(play.finish(), Phase::Succeeded, "{policy}\n{play}");
         assert_eq!(play.codes("main"), [3, 0], "{policy}\n{play}");
         assert_eq!(play.codes("proxy"), proxy, "{policy}\n{play}");
-        assert!(play.lives("proxy")[0].stderr().contains(says), "{policy}\n{play}");
+        assert!(
+            play.lives("proxy")[0].stderr().contains(says),
+            "{policy}\n{play}"
+        );
     }
 }
 
@@ -146,8 +175,13 @@ fn a_main_that_is_killed_and_restarted_is_waited_for() {
     for (policy, proxy) in [("auto", &[137, 0][..]), ("on-failure --linger 10m", &[0])] {
         let Some(pod) = Pod::new() else { return };
         let options = format!("--until main --restart-policy {policy}");
-        let play = pod
-            .play(rules(RestartPolicy::OnFailure), [run("proxy", &options, &server(0)), main_that(Ends::With(0), "")]);
+        let play = pod.play(
+            rules(RestartPolicy::OnFailure),
+            [
+                run("proxy", &options, &server(0)),
+                main_that(Ends::With(0), ""),
+            ],
+        );
         play.life("proxy").prints("up");
         end(&pod, &play.nth_life("main", 0), Ends::Lost);
         play.nth_life("main", 1).prints("up");
@@ -156,7 +190,11 @@ fn a_main_that_is_killed_and_restarted_is_waited_for() {
         }
         let_end(&pod, "main");
         assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-        assert_eq!((play.codes("proxy"), play.codes("main")), (proxy.to_vec(), vec![137, 0]), "{play}");
+        assert_eq!(
+            (play.codes("proxy"), play.codes("main")),
+            (proxy.to_vec(), vec![137, 0]),
+            "{play}"
+        );
     }
 }
 
@@ -171,7 +209,11 @@ fn on_failure_stays_through_three_failures_and_ends_with_the_success() {
         ],
     );
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-    assert_eq!((play.codes("proxy"), play.codes("main")), (vec![0], vec![1, 2, 3, 0]), "{play}");
+    assert_eq!(
+        (play.codes("proxy"), play.codes("main")),
+        (vec![0], vec![1, 2, 3, 0]),
+        "{play}"
+    );
     assert!(play.ends("proxy")[0].at >= play.ends("main")[2].at);
     assert_eq!(line(&pod, "main", "incarnation").as_deref(), Some("4"));
 }
@@ -179,14 +221,21 @@ fn on_failure_stays_through_three_failures_and_ends_with_the_success() {
 #[test]
 fn on_failure_gives_up_after_its_linger() {
     let Some(pod) = Pod::new() else { return };
-    let proxy = pod.start(&run("proxy", "--until main --restart-policy on-failure --linger 700ms", &server(0)));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--until main --restart-policy on-failure --linger 700ms",
+        &server(0),
+    ));
     let main = pod.start(&main_that(Ends::With(4), ""));
     proxy.prints("up");
     end(&pod, &main, Ends::With(4));
     let seen = proxy.says("main ended with exit code 4");
     let done = proxy.says("the exit code will be 4");
     proxy.code(4);
-    assert!(done.duration_since(seen) >= Duration::from_millis(650), "{proxy}");
+    assert!(
+        done.duration_since(seen) >= Duration::from_millis(650),
+        "{proxy}"
+    );
 }
 
 #[test]
@@ -213,7 +262,10 @@ fn what_is_always_restarted_ends_by_its_own_policy() {
         let options = format!("--until main --restart-policy {policy}");
         let play = pod.play(
             rules(RestartPolicy::Always),
-            [run("proxy", &options, &server(9)), run("main", "", &job_in_lives("main", &[3, 0]))],
+            [
+                run("proxy", &options, &server(9)),
+                run("main", "", &job_in_lives("main", &[3, 0])),
+            ],
         );
         play.nth_life("proxy", 1);
         assert_eq!(play.codes("proxy")[0], first, "{policy}\n{play}");
@@ -230,25 +282,45 @@ fn what_is_always_restarted_ends_by_its_own_policy() {
     );
     play.life("proxy").says("main ended with exit code 0");
     play.nth_life("main", 1).code(0);
-    assert_eq!((play.phase(), play.codes("main")), (Phase::Running, vec![3, 0]), "{play}");
+    assert_eq!(
+        (play.phase(), play.codes("main")),
+        (Phase::Running, vec![3, 0]),
+        "{play}"
+    );
 }
 
 #[test]
 fn what_the_main_states_itself_goes_before_what_the_sidecar_thinks() {
     for (main, proxy, code) in [
         ("--restart-policy never", "", 0),
-        ("--restart-policy never", "--restart-policy on-failure --linger 10m", 0),
+        (
+            "--restart-policy never",
+            "--restart-policy on-failure --linger 10m",
+            0,
+        ),
         ("--restart-policy OnFailure", "--linger 100ms", 3),
     ] {
         let Some(pod) = Pod::new() else { return };
         let proxy = pod.start(&run("proxy", &format!("--until main {proxy}"), &server(8)));
         proxy.prints("up");
-        end(&pod, &pod.start(&main_that(Ends::With(3), main)), Ends::With(3));
+        end(
+            &pod,
+            &pod.start(&main_that(Ends::With(3), main)),
+            Ends::With(3),
+        );
         proxy.code(code);
     }
     let Some(pod) = Pod::new() else { return };
-    let proxy = pod.start(&run("proxy", "--until main --restart-policy never", &server(8)));
-    end(&pod, &pod.start(&main_that(Ends::With(0), "--restart-policy always")), Ends::With(0));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--until main --restart-policy never",
+        &server(8),
+    ));
+    end(
+        &pod,
+        &pod.start(&main_that(Ends::With(0), "--restart-policy always")),
+        Ends::With(0),
+    );
     proxy.says("main ended with exit code 0");
     proxy.signal(Signal::SIGTERM);
     proxy.code(8);
@@ -274,19 +346,33 @@ fn asked_to_quit() {
         done.code(0).says("is gone, after");
         a.says("asked to quit");
         a.code(code);
-        assert_eq!(line(&pod, "a", "exit"), Some(code.to_string()), "{options}\n{a}");
+        assert_eq!(
+            line(&pod, "a", "exit"),
+            Some(code.to_string()),
+            "{options}\n{a}"
+        );
         // The request is taken back.
-        assert!(!files(&pod).iter().any(|file| file.contains(".quit.")), "{:?}", files(&pod));
+        assert!(
+            !files(&pod).iter().any(|file| file.contains(".quit.")),
+            "{:?}",
+            files(&pod)
+        );
     }
 }
 
 /// A port that nobody had a moment ago.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn files(pod: &Pod) -> Vec<String> {
-    let names = fs::read_dir(pod.volume()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = fs::read_dir(pod.volume())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.collect()
 }
 
@@ -318,21 +404,37 @@ fn sigterm_before_and_after_ready() {
         let Some(pod) = Pod::new() else { return };
         let a = pod.start(&run("a", options, &server(cmd)));
         a.prints("up");
-        comes(&pod, "a", if options.is_empty() { "ready" } else { "running" });
+        comes(
+            &pod,
+            "a",
+            if options.is_empty() {
+                "ready"
+            } else {
+                "running"
+            },
+        );
         if is_ready {
             ready(&pod);
             comes(&pod, "a", "ready");
         }
         a.signal(Signal::SIGTERM);
         a.code(code);
-        assert_eq!(line(&pod, "a", "exit"), Some(code.to_string()), "{options:?} {is_ready}\n{a}");
+        assert_eq!(
+            line(&pod, "a", "exit"),
+            Some(code.to_string()),
+            "{options:?} {is_ready}\n{a}"
+        );
     }
 }
 
 #[test]
 fn a_main_that_is_not_ready_when_it_is_told_to_stop_is_restarted() {
     let Some(pod) = Pod::new() else { return };
-    let main = run("main", &format!("--ready file://{VOLUME}/is-ready"), &server(0));
+    let main = run(
+        "main",
+        &format!("--ready file://{VOLUME}/is-ready"),
+        &server(0),
+    );
     let play = pod.play(rules(RestartPolicy::OnFailure), [main]);
     let first = play.life("main");
     first.prints("up");
@@ -352,33 +454,93 @@ fn a_main_that_is_not_ready_when_it_is_told_to_stop_is_restarted() {
 fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
     let taken = Server::status(200);
     let listen = format!("--listen 127.0.0.1:{}", taken.port());
-    let podgate = |words: &[&str]| Container::podgate("main", [&["run", "--name", "main"], words].concat());
+    let podgate =
+        |words: &[&str]| Container::podgate("main", [&["run", "--name", "main"], words].concat());
     for (main, code, says) in [
         (
-            podgate(&["--after", "file:///no", "--after-timeout", "100ms", "--", "true"]),
+            podgate(&[
+                "--after",
+                "file:///no",
+                "--after-timeout",
+                "100ms",
+                "--",
+                "true",
+            ]),
             124,
             "raise --after-timeout, or",
         ),
-        (podgate(&["--needs", "db", "--after-timeout", "100ms", "--", "true"]), 124, "ready:db"),
+        (
+            podgate(&["--needs", "db", "--after-timeout", "100ms", "--", "true"]),
+            124,
+            "ready:db",
+        ),
         (podgate(&["--grace", "soon", "--", "true"]), 2, "--grace"),
         (podgate(&["--until", "Main!", "--", "true"]), 2, "--until"),
         (podgate(&[]), 2, "needs a command"),
-        (podgate(&["--untill", "x", "--", "true"]), 2, "did you mean --until?"),
-        (podgate(&["--grace", "--", "true"]), 2, "--grace needs a value"),
+        (
+            podgate(&["--untill", "x", "--", "true"]),
+            2,
+            "did you mean --until?",
+        ),
+        (
+            podgate(&["--grace", "--", "true"]),
+            2,
+            "--grace needs a value",
+        ),
         (podgate(&["--quiet=yes", "--", "true"]), 2, "takes no value"),
-        (podgate(&["--log-format", "xml", "--", "true"]), 2, "--log-format"),
-        (podgate(&["--grace", "3s", "--grace", "4s", "--", "true"]), 2, "given twice"),
-        (podgate(&["one-word", "--", "true"]), 2, "an argument too many"),
-        (podgate(&["--dir=/run/podgate", "--ready", "db:5432", "--", "true"]), 2, "tcp://db:5432"),
-        (podgate(&["--", "true"]).env("PODGATE_GRACE", "soon"), 2, "PODGATE_GRACE"),
+        (
+            podgate(&["--log-format", "xml", "--", "true"]),
+            2,
+            "--log-format",
+        ),
+        (
+            podgate(&["--grace", "3s", "--grace", "4s", "--", "true"]),
+            2,
+            "given twice",
+        ),
+        (
+            podgate(&["one-word", "--", "true"]),
+            2,
+            "an argument too many",
+        ),
+        (
+            podgate(&["--dir=/run/podgate", "--ready", "db:5432", "--", "true"]),
+            2,
+            "tcp://db:5432",
+        ),
+        (
+            podgate(&["--", "true"]).env("PODGATE_GRACE", "soon"),
+            2,
+            "PODGATE_GRACE",
+        ),
         (podgate(&["--", "/etc/passwd"]), 126, "cannot be executed"),
-        (podgate(&["--", "no-such-program"]), 127, "there is no such command"),
-        (podgate(&[listen.split_once(' ').unwrap().0, listen.split_once(' ').unwrap().1, "--", "true"]), 125, "listen"),
+        (
+            podgate(&["--", "no-such-program"]),
+            127,
+            "there is no such command",
+        ),
+        (
+            podgate(&[
+                listen.split_once(' ').unwrap().0,
+                listen.split_once(' ').unwrap().1,
+                "--",
+                "true",
+            ]),
+            125,
+            "listen",
+        ),
     ] {
         let Some(pod) = Pod::new() else { return };
-        let play = pod.play(rules(NEVER), [run("proxy", "--until main", &server(0)), main]);
+        let play = pod.play(
+            rules(NEVER),
+            [run("proxy", "--until main", &server(0)), main],
+        );
         assert_eq!(play.finish(), Phase::Failed, "{play}");
-        assert_eq!((play.codes("main"), play.codes("proxy")), (vec![code], vec![code]), "{says}\n{play}");
+        assert_eq!(
+            (play.codes("main"), play.codes("proxy")),
+            (vec![code], vec![code]),
+            "{says}\n{play}"
+        );
         assert!(play.life("main").stderr().contains(says), "{says}\n{play}");
         assert_eq!(line(&pod, "main", "exit"), Some(code.to_string()), "{play}");
     }
@@ -388,7 +550,11 @@ fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
 fn sigterm_while_it_waits_ends_it_with_143() {
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&run("proxy", "--until main", &server(0)));
-    let main = pod.start(&run("main", &format!("--after file://{VOLUME}/no"), "echo started"));
+    let main = pod.start(&run(
+        "main",
+        &format!("--after file://{VOLUME}/no"),
+        "echo started",
+    ));
     proxy.prints("up");
     comes(&pod, "main", "waiting");
     main.says("waiting: ");
@@ -405,13 +571,20 @@ fn a_quit_while_it_waits() {
         let Some(pod) = Pod::new() else { return };
         let proxy = pod.start(&run("proxy", "", &server(0)));
         proxy.prints("up");
-        let main = pod.start(&run("main", &format!("--after file://{VOLUME}/no {options}"), "echo started"));
+        let main = pod.start(&run(
+            "main",
+            &format!("--after file://{VOLUME}/no {options}"),
+            "echo started",
+        ));
         comes(&pod, "main", "waiting");
         podgate_in(&proxy, "quit member:main").code(0);
         main.code(code);
         main.says("while it waited: \"file:///run/podgate/no\" ");
         let said = main.stderr();
-        assert!(said.contains("asked to quit after ") && said.contains("; the command is not started"), "{main}");
+        assert!(
+            said.contains("asked to quit after ") && said.contains("; the command is not started"),
+            "{main}"
+        );
         assert_eq!(main.stdout(), "");
     }
 }
@@ -420,7 +593,11 @@ fn a_quit_while_it_waits() {
 fn who_is_done_before_its_gate_opens_says_that_the_command_is_not_started() {
     let Some(pod) = Pod::new() else { return };
     pod.start(&run("main", "", "exit 3")).code(3);
-    let proxy = pod.start(&run("proxy", &format!("--until main --after file://{VOLUME}/no"), "echo started"));
+    let proxy = pod.start(&run(
+        "proxy",
+        &format!("--until main --after file://{VOLUME}/no"),
+        "echo started",
+    ));
     proxy.code(3);
     proxy.says("main done, one of them with exit code 3: the command is not started; the exit code will be 3");
     assert_eq!(proxy.stdout(), "");
@@ -465,7 +642,11 @@ fn a_need_that_is_lost_stops_cmd_with_69() {
 fn a_need_that_is_gone_before_the_gate_opens_keeps_cmd_from_starting() {
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&run("proxy", "", &server(0)));
-    let main = pod.start(&run("main", &format!("--needs proxy --after file://{VOLUME}/go"), "echo started"));
+    let main = pod.start(&run(
+        "main",
+        &format!("--needs proxy --after file://{VOLUME}/go"),
+        "echo started",
+    ));
     main.says("\"ready:proxy\" passed");
     proxy.signal(Signal::SIGTERM);
     proxy.code(0);
@@ -483,7 +664,11 @@ fn a_need_is_waited_for() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&run("main", "--needs proxy", "echo started"));
     comes(&pod, "main", "waiting");
-    let proxy = pod.start(&run("proxy", &format!("--ready file://{VOLUME}/is-ready"), &server(0)));
+    let proxy = pod.start(&run(
+        "proxy",
+        &format!("--ready file://{VOLUME}/is-ready"),
+        &server(0),
+    ));
     proxy.prints("up");
     comes(&pod, "proxy", "running");
     assert_eq!(main.stdout(), "");
@@ -498,24 +683,42 @@ fn the_normal_pair_is_no_cycle() {
         let Some(pod) = Pod::new() else { return };
         let ends = Ends::With(code);
         // The main first: it waits for the other.
-        let play = pod
-            .play(rules(NEVER), [main_that(ends, "--needs proxy"), run("proxy", "--until main", &slow_server(0, 0.1))]);
+        let play = pod.play(
+            rules(NEVER),
+            [
+                main_that(ends, "--needs proxy"),
+                run("proxy", "--until main", &slow_server(0, 0.1)),
+            ],
+        );
         end(&pod, &play.life("main"), ends);
         assert_eq!(play.finish(), phase, "{play}");
-        assert_eq!((play.codes("main"), play.codes("proxy")), (vec![code], vec![code]), "{play}");
+        assert_eq!(
+            (play.codes("main"), play.codes("proxy")),
+            (vec![code], vec![code]),
+            "{play}"
+        );
     }
     // Under OnFailure, when the sidecar dies: the main ends with 69, and both come back.
     let Some(pod) = Pod::new() else { return };
     let main = main_that(Ends::With(0), "--needs proxy");
-    let play =
-        pod.play(rules(RestartPolicy::OnFailure), [main, run("proxy", &format!("--until main {LINGERS}"), &server(0))]);
+    let play = pod.play(
+        rules(RestartPolicy::OnFailure),
+        [
+            main,
+            run("proxy", &format!("--until main {LINGERS}"), &server(0)),
+        ],
+    );
     play.life("main").prints("up");
     play.life("proxy").kill();
     play.nth_life("main", 0).code(69);
     play.nth_life("main", 1).prints("up");
     let_end(&pod, "main");
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-    assert_eq!((play.codes("main"), play.codes("proxy")), (vec![69, 0], vec![137, 0]), "{play}");
+    assert_eq!(
+        (play.codes("main"), play.codes("proxy")),
+        (vec![69, 0], vec![137, 0]),
+        "{play}"
+    );
 }
 
 #[test]
@@ -525,7 +728,11 @@ fn the_normal_pair_is_deleted_in_its_order() {
         rules(NEVER),
         [
             run("main", "--needs proxy", &slow_server(0, 0.3)),
-            run("proxy", "--until main --grace 20s --stop-margin 1s", &server(0)),
+            run(
+                "proxy",
+                "--until main --grace 20s --stop-margin 1s",
+                &server(0),
+            ),
         ],
     );
     play.life("main").prints("up");
@@ -538,7 +745,11 @@ fn the_normal_pair_is_deleted_in_its_order() {
 #[test]
 fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
     let Some(pod) = Pod::new() else { return };
-    let main = pod.start(&run("main", "--needs proxy --after-timeout 100ms --on-timeout run", &server(0)));
+    let main = pod.start(&run(
+        "main",
+        "--needs proxy --after-timeout 100ms --on-timeout run",
+        &server(0),
+    ));
     main.prints("up");
     // Once it has come, it may be lost.
     let proxy = pod.start(&run("proxy", "", &server(0)));
@@ -549,7 +760,11 @@ fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
     main.code(69);
     // And one that stays away does no harm at all.
     fs::remove_file(pod.volume().join("proxy.record")).unwrap();
-    let main = pod.start(&run("main", "--needs proxy --after-timeout 100ms --on-timeout run", &job("main", 3)));
+    let main = pod.start(&run(
+        "main",
+        "--needs proxy --after-timeout 100ms --on-timeout run",
+        &job("main", 3),
+    ));
     main.prints("up");
     comes(&pod, "main", "ready");
     let_end(&pod, "main");
@@ -560,9 +775,14 @@ fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
 fn a_sidecar_that_still_waits_completes_too() {
     for code in [0, 3] {
         let Some(pod) = Pod::new() else { return };
-        let proxy = pod.start(&run("proxy", &format!("--until main --after file://{VOLUME}/no"), "echo started"));
+        let proxy = pod.start(&run(
+            "proxy",
+            &format!("--until main --after file://{VOLUME}/no"),
+            "echo started",
+        ));
         comes(&pod, "proxy", "waiting");
-        pod.start(&run("main", "", &format!("exit {code}"))).code(code);
+        pod.start(&run("main", "", &format!("exit {code}")))
+            .code(code);
         proxy.code(code);
         assert_eq!(proxy.stdout(), "");
     }
@@ -573,7 +793,8 @@ fn all_mains_have_to_be_done() {
     for ([a, b], code) in [([0, 0], 0), ([0, 4], 4), ([3, 0], 3), ([3, 4], 3)] {
         let Some(pod) = Pod::new() else { return };
         let proxy = pod.start(&run("proxy", "--until a --until b", &server(0)));
-        let mains = [("a", a), ("b", b)].map(|(name, code)| pod.start(&run(name, "", &job(name, code))));
+        let mains =
+            [("a", a), ("b", b)].map(|(name, code)| pod.start(&run(name, "", &job(name, code))));
         up(&mains);
         // The last one that is named first: the order of the names counts, not that of the ends.
         let_end(&pod, "b");
@@ -601,7 +822,13 @@ fn a_chain_stops_in_its_order() {
     let_end(&pod, "c");
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
     let at = |name, key| line(&pod, name, key).unwrap();
-    let moments = [at("c", "exited"), at("b", "stopping"), at("b", "exited"), at("a", "stopping"), at("a", "exited")];
+    let moments = [
+        at("c", "exited"),
+        at("b", "stopping"),
+        at("b", "exited"),
+        at("a", "stopping"),
+        at("a", "exited"),
+    ];
     assert!(moments.is_sorted(), "{moments:?}");
     assert!(at("b", "stopping") < at("b", "exited"), "{moments:?}");
 }
@@ -611,17 +838,28 @@ fn a_chain_passes_a_failure_on() {
     let Some(pod) = Pod::new() else { return };
     let play = pod.play(
         rules(NEVER),
-        [run("a", "--until b", &server(0)), run("b", "--until c", &server(0)), run("c", "", "exit 3")],
+        [
+            run("a", "--until b", &server(0)),
+            run("b", "--until c", &server(0)),
+            run("c", "", "exit 3"),
+        ],
     );
     assert_eq!(play.finish(), Phase::Failed);
-    assert_eq!(["a", "b", "c"].map(|name| play.codes(name)), [[3], [3], [3]], "{play}");
+    assert_eq!(
+        ["a", "b", "c"].map(|name| play.codes(name)),
+        [[3], [3], [3]],
+        "{play}"
+    );
 }
 
 #[test]
 fn a_sidecar_that_is_killed_and_restarted_before_the_end_still_ends_with_the_main() {
     for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
         let Some(pod) = Pod::new() else { return };
-        let play = pod.play(rules(RestartPolicy::OnFailure), [run("proxy", "--until main", &server(0))]);
+        let play = pod.play(
+            rules(RestartPolicy::OnFailure),
+            [run("proxy", "--until main", &server(0))],
+        );
         play.nth_life("proxy", 0).prints("up");
         play.nth_life("proxy", 0).kill();
         play.nth_life("proxy", 1).prints("up");
@@ -648,7 +886,8 @@ fn an_end_that_was_missed_is_acted_on() {
         // Nobody saw it end.
         pod.start(&proxy()).code(ends.code());
         // Nor is it there to be seen by one that comes for the first time.
-        pod.start(&run("late", "--until main", &server(0))).code(ends.code());
+        pod.start(&run("late", "--until main", &server(0)))
+            .code(ends.code());
     }
 }
 
@@ -664,7 +903,11 @@ fn a_failure_is_not_acted_on_twice() {
         // It is back before the main is, and waits for it: otherwise it would end with the old code.
         fs::remove_file(pod.volume().join("go-main")).ok();
         let second = proxy();
-        second.says(if ends == Ends::Lost { "main was lost" } else { "main ended with exit code 3" });
+        second.says(if ends == Ends::Lost {
+            "main was lost"
+        } else {
+            "main ended with exit code 3"
+        });
         second.prints("up");
         let main = pod.start(&main_that(Ends::With(0), ""));
         second.says("main is ready");
@@ -682,7 +925,11 @@ fn a_second_failure_is_acted_on_again() {
         rules(RestartPolicy::OnFailure),
         [
             run("proxy", "--until main", &server(0)),
-            run("main", "--after ready:proxy", &job_in_lives("main", &[3, 4, 0])),
+            run(
+                "main",
+                "--after ready:proxy",
+                &job_in_lives("main", &[3, 4, 0]),
+            ),
         ],
     );
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
@@ -699,12 +946,19 @@ fn a_sidecar_that_is_killed_while_it_stops_completes_after_its_restart() {
             [run(
                 "proxy",
                 "--until main --grace 60s",
-                &format!("test -e {VOLUME}/second && exec sleep 100; {}", deaf_server()),
+                &format!(
+                    "test -e {VOLUME}/second && exec sleep 100; {}",
+                    deaf_server()
+                ),
             )],
         );
         let first = play.life("proxy");
         first.prints("up");
-        end(&pod, &pod.start(&main_that(Ends::With(code), "")), Ends::With(code));
+        end(
+            &pod,
+            &pod.start(&main_that(Ends::With(code), "")),
+            Ends::With(code),
+        );
         first.prints("told");
         fs::write(pod.volume().join("second"), "").unwrap();
         first.kill();
@@ -716,7 +970,11 @@ fn a_sidecar_that_is_killed_while_it_stops_completes_after_its_restart() {
             let second = play.nth_life("proxy", 1);
             second.says("main ended with exit code 3");
             fs::remove_file(pod.volume().join("go-main")).unwrap();
-            end(&pod, &pod.start(&main_that(Ends::With(0), "")), Ends::With(0));
+            end(
+                &pod,
+                &pod.start(&main_that(Ends::With(0), "")),
+                Ends::With(0),
+            );
             assert_eq!(play.finish(), Phase::Succeeded, "{play}");
         }
     }
@@ -726,7 +984,10 @@ fn a_sidecar_that_is_killed_while_it_stops_completes_after_its_restart() {
 fn what_an_earlier_life_left_on_the_volume_does_no_harm() {
     let Some(pod) = Pod::new() else { return };
     // Both were killed at once, with a request under way: the node was restarted.
-    let lives = [pod.start(&run("proxy", "--until main", &server(0))), pod.start(&main_that(Ends::With(0), ""))];
+    let lives = [
+        pod.start(&run("proxy", "--until main", &server(0))),
+        pod.start(&main_that(Ends::With(0), "")),
+    ];
     up(&lives);
     comes(&pod, "proxy", "ready");
     let id = line(&pod, "proxy", "id").unwrap();
@@ -734,7 +995,12 @@ fn what_an_earlier_life_left_on_the_volume_does_no_harm() {
     for life in &lives {
         life.code(137);
     }
-    fs::write(pod.volume().join(format!("proxy.quit.{id}.0123456789abcdef")), "").unwrap();
+    fs::write(
+        pod.volume()
+            .join(format!("proxy.quit.{id}.0123456789abcdef")),
+        "",
+    )
+    .unwrap();
     // The main is back first.
     let main = pod.start(&main_that(Ends::With(0), ""));
     main.prints("up");
@@ -745,15 +1011,18 @@ fn what_an_earlier_life_left_on_the_volume_does_no_harm() {
     proxy.code(0);
     assert_eq!(line(&pod, "proxy", "incarnation").as_deref(), Some("2"));
     // Nothing that was kept is left.
-    let left: Vec<_> =
-        files(&pod).into_iter().filter(|file| file.contains(".next.") || file.contains(".quit.")).collect();
+    let left: Vec<_> = files(&pod)
+        .into_iter()
+        .filter(|file| file.contains(".next.") || file.contains(".quit."))
+        .collect();
     assert_eq!(left, Vec::<String>::new());
 }
 
 #[test]
 fn another_pods_records_do_not_count() {
     let Some(pod) = Pod::new() else { return };
-    pod.start(&run("main", "", "exit 0").host_name("other-pod")).code(0);
+    pod.start(&run("main", "", "exit 0").host_name("other-pod"))
+        .code(0);
     assert_eq!(line(&pod, "main", "host").as_deref(), Some("other-pod"));
     let proxy = pod.start(&run("proxy", "--until main", &server(0)));
     proxy.says("is another pod's (host \"other-pod\"");
@@ -773,7 +1042,11 @@ fn an_absent_main_is_waited_for_and_those_that_are_there_are_named() {
     proxy.says("still waiting for mian to come: absent is not done (seen here: main)");
     proxy.signal(Signal::SIGTERM);
     proxy.code(0);
-    let proxy = pod.start(&run("proxy", "--until mian --absent-timeout 300ms", &server(0)));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--until mian --absent-timeout 300ms",
+        &server(0),
+    ));
     proxy.says("gave up after 300ms: mian never came (seen here: main)");
     proxy.code(124);
 }
@@ -818,7 +1091,10 @@ fn a_name_is_free_again_as_soon_as_its_owner_is_dead() {
         let life = pod.start(&run("app", "", &server(0)));
         life.prints("up");
         comes(&pod, "app", "ready");
-        assert_eq!(line(&pod, "app", "incarnation"), Some(incarnation.to_string()));
+        assert_eq!(
+            line(&pod, "app", "incarnation"),
+            Some(incarnation.to_string())
+        );
         life.kill();
         // Not even its end is waited for.
     }
@@ -830,7 +1106,11 @@ fn the_first_cause_decides() {
     // SIGTERM after done does not change the code, nor does a need that ends while we stop.
     let main = pod.start(&main_that(Ends::With(3), ""));
     let dependency = pod.start(&run("db", "", &server(0)));
-    let proxy = pod.start(&run("proxy", "--until main --needs db", &slow_server(0, 0.4)));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--until main --needs db",
+        &slow_server(0, 0.4),
+    ));
     proxy.prints("up");
     end(&pod, &main, Ends::With(3));
     proxy.prints("told");
@@ -843,7 +1123,11 @@ fn the_first_cause_decides() {
 #[test]
 fn a_cmd_that_does_not_heed_its_stop_signal_is_killed_and_the_code_stays() {
     let Some(pod) = Pod::new() else { return };
-    let proxy = pod.start(&run("proxy", "--until main --grace 600ms --stop-margin 300ms", &deaf_server()));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--until main --grace 600ms --stop-margin 300ms",
+        &deaf_server(),
+    ));
     proxy.prints("up");
     pod.start(&run("main", "", "exit 0")).code(0);
     proxy.says("has not ended within the grace period of 600ms");
@@ -855,14 +1139,22 @@ fn the_quit_endpoint_ends_it_with_success() {
     let Some(pod) = Pod::new() else { return };
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}/quitquitquit");
-    let proxy = pod.start(&run("proxy", &format!("--listen 127.0.0.1:{port} --ready file://{VOLUME}/yes"), &server(9)));
+    let proxy = pod.start(&run(
+        "proxy",
+        &format!("--listen 127.0.0.1:{port} --ready file://{VOLUME}/yes"),
+        &server(9),
+    ));
     proxy.prints("up");
     let onlooker = pod.start(&onlooker("onlooker"));
-    podgate_in(&onlooker, &format!("check http://127.0.0.1:{port}/ready")).code(1).says("503");
+    podgate_in(&onlooker, &format!("check http://127.0.0.1:{port}/ready"))
+        .code(1)
+        .says("503");
     fs::write(pod.volume().join("yes"), "").unwrap();
     comes(&pod, "proxy", "ready");
     podgate_in(&onlooker, &format!("check http://127.0.0.1:{port}/ready")).code(0);
-    podgate_in(&onlooker, &format!("quit {url}")).code(0).says("has quit after");
+    podgate_in(&onlooker, &format!("quit {url}"))
+        .code(0)
+        .says("has quit after");
     proxy.code(0);
     assert_eq!(line(&pod, "proxy", "exit").as_deref(), Some("0"));
 }

@@ -14,10 +14,16 @@ const ENVOY: &str = "envoyproxy/envoy:v1.31.0";
 
 /// A grace that a test can wait for, in the pod and where podgate is told of it.
 const SHORT_GRACE: &[(&str, &str)] = &[
-    ("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 3"),
+    (
+        "terminationGracePeriodSeconds: 30",
+        "terminationGracePeriodSeconds: 3",
+    ),
     ("--grace=30s\"", "--grace=3s\", \"--stop-margin=1s\""),
 ];
-const POD_GRACE: &[(&str, &str)] = &[("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 2")];
+const POD_GRACE: &[(&str, &str)] = &[(
+    "terminationGracePeriodSeconds: 30",
+    "terminationGracePeriodSeconds: 2",
+)];
 const SHORT_GATE: &[(&str, &str)] = &[("--after-timeout=60s", "--after-timeout=1s")];
 
 /// Envoy's admin interface, as far as it is asked.
@@ -53,24 +59,42 @@ fn lives(played: &Played, name: &str, codes: &[i32]) {
 
 // job-wrapped-sidecar.yaml, and the two that promise the same: by an image volume, and hardened.
 
-const WRAPPED: [&str; 3] = ["job-wrapped-sidecar.yaml", "image-volume.yaml", "hardened-pod.yaml"];
+const WRAPPED: [&str; 3] = [
+    "job-wrapped-sidecar.yaml",
+    "image-volume.yaml",
+    "hardened-pod.yaml",
+];
 
 #[test]
 fn a_wrapped_sidecar_comes_before_the_job_and_goes_after_it() {
     for name in WRAPPED {
         // What the proxy says to SIGTERM does not matter.
-        let images = [envoy("--after 0.3 --code 5"), report(&app("report", 0, 0.0))];
-        let Some(played) = Manifest::example(name).play(&images) else { return };
+        let images = [
+            envoy("--after 0.3 --code 5"),
+            report(&app("report", 0, 0.0)),
+        ];
+        let Some(played) = Manifest::example(name).play(&images) else {
+            return;
+        };
         played.allow("end-report");
         played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
-        played.happened(&["proxy up", "proxy ready", "report up", "report ended", "proxy told", "proxy ended"]);
+        played.happened(&[
+            "proxy up",
+            "proxy ready",
+            "report up",
+            "report ended",
+            "proxy told",
+            "proxy ended",
+        ]);
     }
 }
 
 #[test]
 fn a_wrapped_sidecar_ends_when_the_job_fails() {
     for name in WRAPPED {
-        let Some(played) = Manifest::example(name).play(&[envoy(""), report(&ends(7))]) else { return };
+        let Some(played) = Manifest::example(name).play(&[envoy(""), report(&ends(7))]) else {
+            return;
+        };
         played.ends_as(Phase::Failed, &[("report", &[7]), ("proxy", &[0])]);
         played.happened(&["report ended", "proxy told", "proxy ended"]);
     }
@@ -79,12 +103,18 @@ fn a_wrapped_sidecar_ends_when_the_job_fails() {
 #[test]
 fn a_wrapped_sidecar_ends_when_the_job_is_killed_with_its_container() {
     for name in WRAPPED {
-        let Some(played) = Manifest::example(name).play(&[envoy(""), report(&app("report", 0, 0.0))]) else { return };
+        let Some(played) =
+            Manifest::example(name).play(&[envoy(""), report(&app("report", 0, 0.0))])
+        else {
+            return;
+        };
         played.comes("report up");
         played.never_happened("proxy told");
         played.life("report").kill();
         played.ends_as(Phase::Failed, &[("report", &[137]), ("proxy", &[0])]);
-        played.happened(&["report up", "proxy told", "proxy ended"]).never_happened("report ended");
+        played
+            .happened(&["report up", "proxy told", "proxy ended"])
+            .never_happened("report ended");
     }
 }
 
@@ -92,9 +122,13 @@ fn a_wrapped_sidecar_ends_when_the_job_is_killed_with_its_container() {
 fn a_wrapped_sidecar_that_is_never_ready_fails_the_job_with_124() {
     for name in WRAPPED {
         let manifest = Manifest::example(name).shortened(SHORT_GATE);
-        let Some(played) = manifest.play(&[envoy("--after never"), report(&ends(0))]) else { return };
+        let Some(played) = manifest.play(&[envoy("--after never"), report(&ends(0))]) else {
+            return;
+        };
         played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[0])]);
-        played.never_happened("report up").happened(&["proxy up", "proxy told", "proxy ended"]);
+        played
+            .never_happened("report up")
+            .happened(&["proxy up", "proxy told", "proxy ended"]);
     }
 }
 
@@ -102,7 +136,9 @@ fn a_wrapped_sidecar_that_is_never_ready_fails_the_job_with_124() {
 fn a_wrapped_sidecar_that_dies_before_it_is_ready_fails_the_job_with_124() {
     for name in WRAPPED {
         let images = [envoy("--after never --dies 0.1 --code 9"), report(&ends(0))];
-        let Some(played) = Manifest::example(name).shortened(SHORT_GATE).play(&images) else { return };
+        let Some(played) = Manifest::example(name).shortened(SHORT_GATE).play(&images) else {
+            return;
+        };
         played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[9])]);
         played.never_happened("report up");
     }
@@ -112,7 +148,9 @@ fn a_wrapped_sidecar_that_dies_before_it_is_ready_fails_the_job_with_124() {
 fn a_wrapped_sidecar_that_dies_later_does_not_end_the_job() {
     for name in WRAPPED {
         let images = [envoy("--dies 0.5 --code 9"), report(&app("report", 0, 0.0))];
-        let Some(played) = Manifest::example(name).play(&images) else { return };
+        let Some(played) = Manifest::example(name).play(&images) else {
+            return;
+        };
         played.comes("report up");
         played.life("proxy").code(9);
         played.never_happened("report told").allow("end-report");
@@ -124,10 +162,16 @@ fn a_wrapped_sidecar_that_dies_later_does_not_end_the_job() {
 fn a_wrapped_sidecar_that_ignores_sigterm_is_killed_when_its_grace_is_over_and_the_job_succeeds() {
     for name in WRAPPED {
         let manifest = Manifest::example(name).shortened(SHORT_GRACE);
-        let Some(played) = manifest.play(&[envoy("--deaf"), report(&ends(0))]) else { return };
+        let Some(played) = manifest.play(&[envoy("--deaf"), report(&ends(0))]) else {
+            return;
+        };
         played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
-        played.happened(&["report ended", "proxy told"]).never_happened("proxy ended");
-        let waited = played.ends("proxy")[0].at.duration_since(played.comes("proxy told").when());
+        played
+            .happened(&["report ended", "proxy told"])
+            .never_happened("proxy ended");
+        let waited = played.ends("proxy")[0]
+            .at
+            .duration_since(played.comes("proxy told").when());
         assert!(waited >= Duration::from_secs(2), "{waited:?}\n{played}");
     }
 }
@@ -135,7 +179,11 @@ fn a_wrapped_sidecar_that_ignores_sigterm_is_killed_when_its_grace_is_over_and_t
 #[test]
 fn a_wrapped_sidecar_serves_a_deleted_pod_until_the_job_has_ended() {
     for name in WRAPPED {
-        let Some(played) = Manifest::example(name).play(&[envoy(""), report(&app("report", 0, 0.5))]) else { return };
+        let Some(played) =
+            Manifest::example(name).play(&[envoy(""), report(&app("report", 0, 0.5))])
+        else {
+            return;
+        };
         played.comes("report up");
         played.delete_it();
         played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
@@ -149,36 +197,66 @@ fn the_hardened_pod_is_hardened() {
                 touch /podgate-bin/new 2>/dev/null && echo wrote beside podgate >&2\n\
                 touch /run/podgate/proxy.record 2>/dev/null && echo forged >&2\n\
                 grep -E '^(CapBnd|NoNewPrivs)' /proc/self/status >&2; exit 0";
-    let Some(played) = Manifest::example("hardened-pod.yaml").play(&[envoy(""), report(show)]) else { return };
+    let Some(played) = Manifest::example("hardened-pod.yaml").play(&[envoy(""), report(show)])
+    else {
+        return;
+    };
     played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
     let said = played.life("report").stderr();
-    assert!(said.contains("\n1002\n") && !said.contains("wrote") && !said.contains("forged"), "{said}");
-    assert!(said.contains("CapBnd:\t0000000000000000") && said.contains("NoNewPrivs:\t1"), "{said}");
+    assert!(
+        said.contains("\n1002\n") && !said.contains("wrote") && !said.contains("forged"),
+        "{said}"
+    );
+    assert!(
+        said.contains("CapBnd:\t0000000000000000") && said.contains("NoNewPrivs:\t1"),
+        "{said}"
+    );
     // Nobody is warned that the binary could be replaced. The negative control: that warning comes where it can be.
     assert!(!said.contains("replace"), "{said}");
-    let open = Manifest::example("hardened-pod.yaml").shortened(&[("readOnly: true}", "readOnly: false}")]);
-    let Some(played) = open.play(&[envoy(""), report(show)]) else { return };
+    let open = Manifest::example("hardened-pod.yaml")
+        .shortened(&[("readOnly: true}", "readOnly: false}")]);
+    let Some(played) = open.play(&[envoy(""), report(show)]) else {
+        return;
+    };
     played.ends_as(Phase::Succeeded, &[]);
     let said = played.life("report").stderr();
-    assert!(said.contains("replace") && said.contains("wrote beside podgate") && !said.contains("to root"), "{said}");
+    assert!(
+        said.contains("replace")
+            && said.contains("wrote beside podgate")
+            && !said.contains("to root"),
+        "{said}"
+    );
     // And the root file system is not written to because it is read-only.
     let soft = [
-        ("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+        (
+            "readOnlyRootFilesystem: true",
+            "readOnlyRootFilesystem: false",
+        ),
         ("runAsUser: 1002", "runAsUser: 0"),
         ("runAsNonRoot: true", "runAsNonRoot: false"),
     ];
     let soft = Manifest::example("hardened-pod.yaml").shortened(&soft);
-    let Some(played) = soft.play(&[envoy(""), report(show)]) else { return };
+    let Some(played) = soft.play(&[envoy(""), report(show)]) else {
+        return;
+    };
     played.ends_as(Phase::Succeeded, &[]);
-    assert!(played.life("report").stderr().contains("wrote to root"), "{played}");
+    assert!(
+        played.life("report").stderr().contains("wrote to root"),
+        "{played}"
+    );
 }
 
 // cronjob.yaml
 
 #[test]
 fn the_cronjob_tries_in_place_and_its_proxy_stays() {
-    let images = [envoy("--after 0.2"), report(&app_in_lives("report", &[3, 4, 0]))];
-    let Some(played) = Manifest::example("cronjob.yaml").play(&images) else { return };
+    let images = [
+        envoy("--after 0.2"),
+        report(&app_in_lives("report", &[3, 4, 0])),
+    ];
+    let Some(played) = Manifest::example("cronjob.yaml").play(&images) else {
+        return;
+    };
     played.ends_as(Phase::Succeeded, &[("report", &[3, 4, 0]), ("proxy", &[0])]);
     played.happened(&[
         "proxy ready",
@@ -194,7 +272,9 @@ fn the_cronjob_tries_in_place_and_its_proxy_stays() {
 
 #[test]
 fn the_cronjob_tries_again_what_was_killed_with_its_container() {
-    let Some(played) = Manifest::example("cronjob.yaml").play(&[envoy(""), report(&app("report", 0, 0.0))]) else {
+    let Some(played) =
+        Manifest::example("cronjob.yaml").play(&[envoy(""), report(&app("report", 0, 0.0))])
+    else {
         return;
     };
     played.comes("report up");
@@ -209,7 +289,9 @@ fn the_cronjob_tries_again_what_was_killed_with_its_container() {
 fn the_cronjob_takes_what_does_not_come_back_for_done() {
     // The kubelet's back-off is at least 0.1 s here: that long a failed report is away.
     let manifest = Manifest::example("cronjob.yaml").shortened(&[("--linger=6m", "--linger=10ms")]);
-    let Some(played) = manifest.play(&[envoy(""), report(&app_in_lives("report", &[3, 0]))]) else { return };
+    let Some(played) = manifest.play(&[envoy(""), report(&app_in_lives("report", &[3, 0]))]) else {
+        return;
+    };
     // Its proxy is restarted, too, because it ended with report's code.
     played.ends_as(Phase::Succeeded, &[("report", &[3, 0]), ("proxy", &[3, 0])]);
 }
@@ -217,7 +299,9 @@ fn the_cronjob_takes_what_does_not_come_back_for_done() {
 #[test]
 fn the_cronjob_tries_again_when_its_proxy_is_not_ready_in_time_or_dies() {
     let manifest = Manifest::example("cronjob.yaml").shortened(SHORT_GATE);
-    let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else {
+        return;
+    };
     lives(&played, "report", &[124]);
     played.never_happened("report up").allow("ready");
     played.ends_as(Phase::Succeeded, &[("proxy", &[0])]);
@@ -227,15 +311,27 @@ fn the_cronjob_tries_again_when_its_proxy_is_not_ready_in_time_or_dies() {
     // One that dies before it is ready is restarted, and ready in its second life.
     let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; exec fake proxy --after never --dies 0.1 --code 9";
     let images = [(ENVOY, Image::new("envoy", script)), report(&ends(0))];
-    let Some(played) = Manifest::example("cronjob.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("cronjob.yaml").play(&images) else {
+        return;
+    };
     played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[9, 0])]);
-    played.happened(&["proxy dies", "proxy up", "proxy ready", "report up", "report ended", "proxy told"]);
+    played.happened(&[
+        "proxy dies",
+        "proxy up",
+        "proxy ready",
+        "report up",
+        "report ended",
+        "proxy told",
+    ]);
 }
 
 #[test]
 fn the_cronjob_kills_a_proxy_that_ignores_sigterm() {
     let manifest = Manifest::example("cronjob.yaml").shortened(SHORT_GRACE);
-    let Some(played) = manifest.play(&[envoy("--deaf"), report(&app_in_lives("report", &[1, 0]))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--deaf"), report(&app_in_lives("report", &[1, 0]))])
+    else {
+        return;
+    };
     played.ends_as(Phase::Succeeded, &[("report", &[1, 0]), ("proxy", &[0])]);
     played.never_happened("proxy ended");
 }
@@ -251,20 +347,31 @@ fn unmodified(proxy: &str, main: &str) -> [(&'static str, Image); 2] {
 fn joined_containers_start_and_end_in_order() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = unmodified("--after 0.3", &app("report", code, 0.0));
-        let Some(played) = Manifest::example("job-join.yaml").play(&images) else { return };
+        let Some(played) = Manifest::example("job-join.yaml").play(&images) else {
+            return;
+        };
         played.comes("report up");
         // It is a member as soon as its hook is over.
         played.post_start("report").code(0);
         played.allow("end-report");
         played.ends_as(phase, &[("report", &[code]), ("proxy", &[0])]);
-        played.happened(&["proxy up", "proxy ready", "report up", "report ended", "proxy told", "proxy ended"]);
+        played.happened(&[
+            "proxy up",
+            "proxy ready",
+            "report up",
+            "report ended",
+            "proxy told",
+            "proxy ended",
+        ]);
     }
 }
 
 #[test]
 fn a_joined_sidecar_ends_when_the_job_is_killed_with_its_container() {
     let images = unmodified("", &app("report", 0, 0.0));
-    let Some(played) = Manifest::example("job-join.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("job-join.yaml").play(&images) else {
+        return;
+    };
     played.comes("report up");
     played.post_start("report").code(0);
     played.life("report").kill();
@@ -274,8 +381,11 @@ fn a_joined_sidecar_ends_when_the_job_is_killed_with_its_container() {
 
 #[test]
 fn a_joined_sidecar_that_is_never_ready_is_stopped_and_the_job_starts_all_the_same() {
-    let manifest = Manifest::example("job-join.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
-    let Some(played) = manifest.play(&unmodified("--after never", &app("report", 0, 0.0))) else { return };
+    let manifest =
+        Manifest::example("job-join.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
+    let Some(played) = manifest.play(&unmodified("--after never", &app("report", 0, 0.0))) else {
+        return;
+    };
     played.comes("report up");
     assert!(!played.post_start("proxy").status.success(), "{played}");
     played.life("proxy").says("gave up after 3");
@@ -287,7 +397,9 @@ fn a_joined_sidecar_that_is_never_ready_is_stopped_and_the_job_starts_all_the_sa
 #[test]
 fn a_joined_sidecar_that_dies_early_does_not_keep_the_job_from_starting() {
     let images = unmodified("--after never --dies 0.2 --code 9", &app("report", 0, 0.0));
-    let Some(played) = Manifest::example("job-join.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("job-join.yaml").play(&images) else {
+        return;
+    };
     played.comes("report up");
     played.allow("end-report");
     played.ends_as(Phase::Failed, &[("report", &[0]), ("proxy", &[9])]);
@@ -298,13 +410,17 @@ fn a_joined_sidecar_that_dies_early_does_not_keep_the_job_from_starting() {
 #[track_caller]
 fn a_deaf_joined_sidecar_outlasts(example: &str, main: &str) {
     let manifest = Manifest::example(example).shortened(POD_GRACE);
-    let Some(played) = manifest.play(&unmodified("--deaf", &app(main, 0, 0.0))) else { return };
+    let Some(played) = manifest.play(&unmodified("--deaf", &app(main, 0, 0.0))) else {
+        return;
+    };
     played.comes(&format!("{main} up"));
     played.post_start(main).code(0);
     played.allow(&format!("end-{main}"));
     played.comes("proxy told");
     played.life(main).code(0);
-    played.life("proxy").says("if it stays, nobody can end it from inside its container");
+    played
+        .life("proxy")
+        .says("if it stays, nobody can end it from inside its container");
     assert_eq!(played.phase(), Phase::Running, "{played}");
     played.delete_it();
     played.ends_as(Phase::Failed, &[(main, &[0]), ("proxy", &[137])]);
@@ -315,7 +431,9 @@ fn a_joined_sidecar_that_ignores_sigterm_is_complained_of_and_one_that_fails_on_
     a_deaf_joined_sidecar_outlasts("job-join.yaml", "report");
 
     let images = unmodified("--code 143", &app("report", 0, 0.0));
-    let Some(played) = Manifest::example("job-join.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("job-join.yaml").play(&images) else {
+        return;
+    };
     played.comes("report up");
     played.post_start("report").code(0);
     played.allow("end-report");
@@ -324,8 +442,11 @@ fn a_joined_sidecar_that_ignores_sigterm_is_complained_of_and_one_that_fails_on_
 
 #[test]
 fn a_job_that_ended_before_its_hook_is_not_waited_for_for_ever() {
-    let manifest = Manifest::example("job-join.yaml").shortened(&[("--absent-timeout=10m", "--absent-timeout=5s")]);
-    let Some(played) = manifest.play(&unmodified("", "note report up; exit 0")) else { return };
+    let manifest = Manifest::example("job-join.yaml")
+        .shortened(&[("--absent-timeout=10m", "--absent-timeout=5s")]);
+    let Some(played) = manifest.play(&unmodified("", "note report up; exit 0")) else {
+        return;
+    };
     // Whether its hook was in time or not.
     played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
     played.happened(&["report up", "proxy told", "proxy ended"]);
@@ -335,8 +456,18 @@ fn a_job_that_ended_before_its_hook_is_not_waited_for_for_ever() {
 
 /// The manifest, the container and the image of the proxy, and its documented ports and paths. Istio and Linkerd inject theirs.
 const MESHES: [(&str, &str, &str, &str); 3] = [
-    ("job-istio.yaml", "istio-proxy", "istio/proxyv2", "--ready 15021/healthz/ready --quit 15020/quitquitquit"),
-    ("job-linkerd.yaml", "linkerd-proxy", "linkerd/proxy", "--ready 4191/ready --quit 4191/shutdown"),
+    (
+        "job-istio.yaml",
+        "istio-proxy",
+        "istio/proxyv2",
+        "--ready 15021/healthz/ready --quit 15020/quitquitquit",
+    ),
+    (
+        "job-linkerd.yaml",
+        "linkerd-proxy",
+        "linkerd/proxy",
+        "--ready 4191/ready --quit 4191/shutdown",
+    ),
     (
         "job-cloud-sql-proxy.yaml",
         "cloud-sql-proxy",
@@ -350,8 +481,18 @@ fn mesh(
     more: &str,
 ) -> (Manifest, (&'static str, Image)) {
     let manifest = Manifest::example(name);
-    let manifest = if name == "job-cloud-sql-proxy.yaml" { manifest } else { manifest.injected(proxy, image) };
-    (manifest, (image, Image::new("proxy", &fake(&format!("proxy {ports} {more}")))))
+    let manifest = if name == "job-cloud-sql-proxy.yaml" {
+        manifest
+    } else {
+        manifest.injected(proxy, image)
+    };
+    (
+        manifest,
+        (
+            image,
+            Image::new("proxy", &fake(&format!("proxy {ports} {more}"))),
+        ),
+    )
 }
 
 #[test]
@@ -359,14 +500,29 @@ fn a_meshs_proxy_comes_before_the_job_and_is_asked_to_quit_after_it() {
     for its in MESHES {
         for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
             let (manifest, proxy) = mesh(its, "--after 0.3 --lasts 0.2");
-            let Some(played) = manifest.play(&[proxy, report(&ends(code))]) else { return };
+            let Some(played) = manifest.play(&[proxy, report(&ends(code))]) else {
+                return;
+            };
             played.ends_as(phase, &[("report", &[code]), (its.1, &[0])]);
-            played.happened(&["proxy up", "proxy ready", "report up", "report ended", "proxy quit", "proxy ended"]);
+            played.happened(&[
+                "proxy up",
+                "proxy ready",
+                "report up",
+                "report ended",
+                "proxy quit",
+                "proxy ended",
+            ]);
             played.never_happened("proxy told");
             // It saw that the proxy had gone.
             let (report, proxy) = (played.ends("report")[0].at, played.comes("proxy ended"));
-            assert!(proxy.at >= played.comes("proxy quit").at + Duration::from_millis(150), "{played}");
-            assert!(report > played.begin() && played.life("report").stderr().contains("has quit"), "{played}");
+            assert!(
+                proxy.at >= played.comes("proxy quit").at + Duration::from_millis(150),
+                "{played}"
+            );
+            assert!(
+                report > played.begin() && played.life("report").stderr().contains("has quit"),
+                "{played}"
+            );
         }
     }
 }
@@ -376,13 +532,16 @@ fn a_meshs_proxy_that_is_never_ready_fails_the_job_with_124_and_is_asked_to_quit
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "--after never");
         // Time enough for the proxy to come: it is the last of the list, and one that refuses connections is taken to be gone.
-        let Some(played) =
-            manifest.shortened(&[("--after-timeout=60s", "--after-timeout=3s")]).play(&[proxy, report(&ends(0))])
+        let Some(played) = manifest
+            .shortened(&[("--after-timeout=60s", "--after-timeout=3s")])
+            .play(&[proxy, report(&ends(0))])
         else {
             return;
         };
         played.ends_as(Phase::Failed, &[("report", &[124]), (its.1, &[0])]);
-        played.never_happened("report up").happened(&["proxy up", "proxy quit", "proxy ended"]);
+        played
+            .never_happened("report up")
+            .happened(&["proxy up", "proxy quit", "proxy ended"]);
     }
 }
 
@@ -390,7 +549,9 @@ fn a_meshs_proxy_that_is_never_ready_fails_the_job_with_124_and_is_asked_to_quit
 fn a_meshs_proxy_that_dies_early_is_not_asked_and_the_job_goes_on() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "--dies 0.5 --code 9");
-        let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.0))]) else { return };
+        let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.0))]) else {
+            return;
+        };
         played.comes("report up");
         played.life(its.1).code(9);
         played.allow("end-report");
@@ -403,7 +564,9 @@ fn a_meshs_proxy_that_dies_early_is_not_asked_and_the_job_goes_on() {
 fn nobody_asks_a_meshs_proxy_when_the_job_is_killed_with_its_container() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "");
-        let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.0))]) else { return };
+        let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.0))]) else {
+            return;
+        };
         played.comes("report up");
         played.life("report").kill();
         played.life("report").code(137);
@@ -420,7 +583,9 @@ fn nobody_asks_a_meshs_proxy_when_the_job_is_killed_with_its_container() {
 fn a_meshs_proxy_that_ignores_sigterm_serves_a_deleted_job_to_its_end() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "--deaf");
-        let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.5))]) else { return };
+        let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.5))]) else {
+            return;
+        };
         played.comes("report up");
         played.delete_it();
         // Told with all others, it ends when it is asked.
@@ -432,12 +597,21 @@ fn a_meshs_proxy_that_ignores_sigterm_serves_a_deleted_job_to_its_end() {
 #[test]
 fn a_meshs_proxy_that_does_not_quit_is_told_of_and_does_not_change_the_jobs_code() {
     // Linkerd without its annotation, the Cloud SQL proxy without --quitquitquit: the path or the port is not there.
-    for (its, ports) in [(MESHES[1], "--ready 4191/ready"), (MESHES[2], "--ready 9090/startup")] {
+    for (its, ports) in [
+        (MESHES[1], "--ready 4191/ready"),
+        (MESHES[2], "--ready 9090/startup"),
+    ] {
         let (manifest, proxy) = mesh((its.0, its.1, its.2, ports), "");
         let manifest = manifest.shortened(&[("--quit-timeout=10s", "--quit-timeout=1s")]);
-        let Some(played) = manifest.play(&[proxy, report(&ends(7))]) else { return };
+        let Some(played) = manifest.play(&[proxy, report(&ends(7))]) else {
+            return;
+        };
         played.life("report").code(7);
-        played.life("report").says(if its.0 == "job-linkerd.yaml" { "404" } else { "--quitquitquit" });
+        played.life("report").says(if its.0 == "job-linkerd.yaml" {
+            "404"
+        } else {
+            "--quitquitquit"
+        });
         assert_eq!(played.phase(), Phase::Running, "{played}");
         played.delete_it();
         played.ends_as(Phase::Failed, &[("report", &[7]), (its.1, &[0])]);
@@ -449,17 +623,28 @@ fn a_meshs_proxy_that_does_not_quit_is_told_of_and_does_not_change_the_jobs_code
 #[test]
 fn the_proxy_of_a_deployment_outlives_its_app() {
     let images = [envoy("--after 0.3"), web(&app("app", 0, 0.5))];
-    let Some(played) = Manifest::example("deployment-outlive.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("deployment-outlive.yaml").play(&images) else {
+        return;
+    };
     played.comes("app up");
     played.delete_it();
     played.ends_as(Phase::Succeeded, &[("app", &[0]), ("proxy", &[0])]);
-    played.happened(&["proxy ready", "app up", "app told", "app ended", "proxy told", "proxy ended"]);
+    played.happened(&[
+        "proxy ready",
+        "app up",
+        "app told",
+        "app ended",
+        "proxy told",
+        "proxy ended",
+    ]);
 }
 
 #[test]
 fn the_proxy_of_a_deployment_outlives_what_is_restarted_or_killed() {
     let images = [envoy(""), web(&app("app", 3, 0.0))];
-    let Some(played) = Manifest::example("deployment-outlive.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("deployment-outlive.yaml").play(&images) else {
+        return;
+    };
     played.comes("app up");
     played.life("app").kill();
     played.comes_again("app up", 2);
@@ -472,42 +657,74 @@ fn the_proxy_of_a_deployment_outlives_what_is_restarted_or_killed() {
 #[test]
 fn the_app_of_a_deployment_waits_for_a_proxy_that_is_late_or_dies() {
     let manifest = Manifest::example("deployment-outlive.yaml").shortened(SHORT_GATE);
-    let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else {
+        return;
+    };
     lives(&played, "app", &[124]);
     played.never_happened("app up").allow("ready");
     played.comes("app up");
     // A proxy that dies is restarted, and the app goes on.
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
-    assert_eq!((played.count("app up"), played.count("app told")), (1, 0), "{played}");
+    assert_eq!(
+        (played.count("app up"), played.count("app told")),
+        (1, 0),
+        "{played}"
+    );
     played.delete_it();
     played.finish();
-    played.happened(&["proxy ready", "app up", "proxy ready", "app told", "app ended", "proxy told"]);
+    played.happened(&[
+        "proxy ready",
+        "app up",
+        "proxy ready",
+        "app told",
+        "app ended",
+        "proxy told",
+    ]);
 }
 
 #[test]
 fn the_hold_of_a_deployments_proxy_ends_before_the_grace_does_and_loudly() {
-    let short = [SHORT_GRACE[0], ("--grace=30s", "--grace=3s"), ("--stop-margin=5s", "--stop-margin=2s")];
+    let short = [
+        SHORT_GRACE[0],
+        ("--grace=30s", "--grace=3s"),
+        ("--stop-margin=5s", "--stop-margin=2s"),
+    ];
     let manifest = Manifest::example("deployment-outlive.yaml").shortened(&short);
-    let Some(played) = manifest.play(&[envoy(""), web(&app("app", 0, 100.0))]) else { return };
+    let Some(played) = manifest.play(&[envoy(""), web(&app("app", 0, 100.0))]) else {
+        return;
+    };
     played.comes("app up");
     let begin = Instant::now();
     played.delete_it();
     played.ends_as(Phase::Failed, &[("app", &[137]), ("proxy", &[0])]);
-    played.happened(&["app told", "proxy told", "proxy ended"]).never_happened("app ended");
-    assert!(played.ends("proxy")[0].at.duration_since(begin) >= Duration::from_secs(1), "{played}");
+    played
+        .happened(&["app told", "proxy told", "proxy ended"])
+        .never_happened("app ended");
+    assert!(
+        played.ends("proxy")[0].at.duration_since(begin) >= Duration::from_secs(1),
+        "{played}"
+    );
     played.life("proxy").says("--grace");
 }
 
 #[test]
 fn a_deployments_proxy_that_ignores_sigterm_is_killed_at_the_end_of_the_grace() {
-    let short = [SHORT_GRACE[0], ("--grace=30s", "--grace=3s"), ("--stop-margin=5s", "--stop-margin=1s")];
+    let short = [
+        SHORT_GRACE[0],
+        ("--grace=30s", "--grace=3s"),
+        ("--stop-margin=5s", "--stop-margin=1s"),
+    ];
     let manifest = Manifest::example("deployment-outlive.yaml").shortened(&short);
-    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else {
+        return;
+    };
     played.comes("app up");
     played.delete_it();
     played.ends_as(Phase::Failed, &[("app", &[0]), ("proxy", &[137])]);
-    played.happened(&["app told", "app ended", "proxy told"]).never_happened("proxy ended");
+    played
+        .happened(&["app told", "app ended", "proxy told"])
+        .never_happened("proxy ended");
 }
 
 // deployment-prestop.yaml
@@ -515,7 +732,9 @@ fn a_deployments_proxy_that_ignores_sigterm_is_killed_at_the_end_of_the_grace() 
 #[test]
 fn a_pre_stop_hook_lets_the_proxy_outlive_its_app() {
     let images = [envoy(""), web(&app("app", 0, 0.5))];
-    let Some(played) = Manifest::example("deployment-prestop.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("deployment-prestop.yaml").play(&images) else {
+        return;
+    };
     played.comes("app up");
     played.comes("proxy ready");
     played.post_start("app").code(0);
@@ -529,7 +748,9 @@ fn a_pre_stop_hook_lets_the_proxy_outlive_its_app() {
 fn the_pre_stop_hook_does_not_wait_for_an_app_that_is_not_there() {
     // It ends at once, again and again.
     let manifest = Manifest::example("deployment-prestop.yaml");
-    let Some(played) = manifest.play(&[envoy(""), web("note app up; exit 3")]) else { return };
+    let Some(played) = manifest.play(&[envoy(""), web("note app up; exit 3")]) else {
+        return;
+    };
     lives(&played, "app", &[3, 3, 3]);
     played.comes("proxy ready");
     let begin = Instant::now();
@@ -541,25 +762,41 @@ fn the_pre_stop_hook_does_not_wait_for_an_app_that_is_not_there() {
 
 #[test]
 fn the_pre_stop_hook_gives_up_before_the_grace_is_over() {
-    let short =
-        [("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 4"), ("--timeout=20s", "--timeout=1s")];
+    let short = [
+        (
+            "terminationGracePeriodSeconds: 30",
+            "terminationGracePeriodSeconds: 4",
+        ),
+        ("--timeout=20s", "--timeout=1s"),
+    ];
     let manifest = Manifest::example("deployment-prestop.yaml").shortened(&short);
-    let Some(played) = manifest.play(&[envoy(""), web(&app("app", 0, 100.0))]) else { return };
+    let Some(played) = manifest.play(&[envoy(""), web(&app("app", 0, 100.0))]) else {
+        return;
+    };
     played.comes("app up");
     played.comes("proxy ready");
     played.post_start("app").code(0);
     played.delete_it();
     played.ends_as(Phase::Failed, &[("app", &[137]), ("proxy", &[0])]);
-    played.happened(&["app told", "proxy told", "proxy ended"]).never_happened("app ended");
+    played
+        .happened(&["app told", "proxy told", "proxy ended"])
+        .never_happened("app ended");
     played.hooks("proxy", Hook::PreStop)[0].code(124);
 }
 
 #[test]
 fn a_proxy_with_a_pre_stop_hook_that_dies_is_restarted_and_one_that_ignores_sigterm_is_killed() {
-    let short =
-        [("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 3"), ("--timeout=20s", "--timeout=2s")];
+    let short = [
+        (
+            "terminationGracePeriodSeconds: 30",
+            "terminationGracePeriodSeconds: 3",
+        ),
+        ("--timeout=20s", "--timeout=2s"),
+    ];
     let manifest = Manifest::example("deployment-prestop.yaml").shortened(&short);
-    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else {
+        return;
+    };
     played.comes("app up");
     played.comes("proxy ready");
     played.post_start("app").code(0);
@@ -569,20 +806,26 @@ fn a_proxy_with_a_pre_stop_hook_that_dies_is_restarted_and_one_that_ignores_sigt
     assert!(played.hooks("proxy", Hook::PreStop).is_empty(), "{played}");
     played.never_happened("app told").delete_it();
     played.ends_as(Phase::Failed, &[("app", &[0]), ("proxy", &[137, 137])]);
-    played.happened(&["app told", "app ended", "proxy told"]).never_happened("proxy ended");
+    played
+        .happened(&["app told", "app ended", "proxy told"])
+        .never_happened("proxy ended");
     assert_eq!(played.hooks("proxy", Hook::PreStop).len(), 1, "{played}");
 }
 
 #[test]
 fn an_app_that_is_restarted_joins_again() {
-    let Some(played) = Manifest::example("deployment-prestop.yaml").play(&[envoy(""), web(&app("app", 0, 0.3))]) else {
+    let Some(played) =
+        Manifest::example("deployment-prestop.yaml").play(&[envoy(""), web(&app("app", 0, 0.3))])
+    else {
         return;
     };
     played.comes("app up");
     played.post_start("app").code(0);
     played.life("app").kill();
     played.comes_again("app up", 2);
-    crate::support::eventually("the second hook", || (played.hooks("app", Hook::PostStart).len() == 2).then_some(()));
+    crate::support::eventually("the second hook", || {
+        (played.hooks("app", Hook::PostStart).len() == 2).then_some(())
+    });
     played.delete_it();
     played.ends_as(Phase::Succeeded, &[("app", &[137, 0]), ("proxy", &[0])]);
     played.happened(&["app told", "app ended", "proxy told"]);
@@ -602,17 +845,39 @@ fn vault() -> (&'static str, Image) {
     (VAULT, Image::new("vault", script))
 }
 
-const UP: [&str; 6] = ["secrets up", "secrets ready", "proxy up", "proxy ready", "report up", "report ended"];
-const DOWN: [&str; 5] = ["report ended", "proxy told", "proxy ended", "secrets told", "secrets ended"];
+const UP: [&str; 6] = [
+    "secrets up",
+    "secrets ready",
+    "proxy up",
+    "proxy ready",
+    "report up",
+    "report ended",
+];
+const DOWN: [&str; 5] = [
+    "report ended",
+    "proxy told",
+    "proxy ended",
+    "secrets told",
+    "secrets ended",
+];
 
 #[test]
 fn a_chain_starts_in_order_and_ends_in_reverse() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
-        let images = [vault(), envoy("--after 0.2 --lasts 0.2"), report(&ends(code))];
-        let Some(played) = Manifest::example("sidecar-chain.yaml").play(&images) else { return };
+        let images = [
+            vault(),
+            envoy("--after 0.2 --lasts 0.2"),
+            report(&ends(code)),
+        ];
+        let Some(played) = Manifest::example("sidecar-chain.yaml").play(&images) else {
+            return;
+        };
         played.comes("secrets up");
         played.never_happened("proxy up").allow("token");
-        played.ends_as(phase, &[("report", &[code]), ("proxy", &[0]), ("secrets", &[0])]);
+        played.ends_as(
+            phase,
+            &[("report", &[code]), ("proxy", &[0]), ("secrets", &[0])],
+        );
         played.happened(&UP).happened(&DOWN);
     }
 }
@@ -620,8 +885,14 @@ fn a_chain_starts_in_order_and_ends_in_reverse() {
 #[test]
 fn a_chain_ends_in_reverse_when_the_job_is_killed_or_the_pod_deleted() {
     for is_killed in [true, false] {
-        let images = [vault(), envoy("--lasts 0.2"), report(&app("report", 0, 0.3))];
-        let Some(played) = Manifest::example("sidecar-chain.yaml").play(&images) else { return };
+        let images = [
+            vault(),
+            envoy("--lasts 0.2"),
+            report(&app("report", 0, 0.3)),
+        ];
+        let Some(played) = Manifest::example("sidecar-chain.yaml").play(&images) else {
+            return;
+        };
         played.allow("token");
         played.comes("report up");
         if is_killed {
@@ -629,8 +900,15 @@ fn a_chain_ends_in_reverse_when_the_job_is_killed_or_the_pod_deleted() {
         } else {
             played.delete_it()
         }
-        let (phase, code) = if is_killed { (Phase::Failed, 137) } else { (Phase::Succeeded, 0) };
-        played.ends_as(phase, &[("report", &[code]), ("proxy", &[0]), ("secrets", &[0])]);
+        let (phase, code) = if is_killed {
+            (Phase::Failed, 137)
+        } else {
+            (Phase::Succeeded, 0)
+        };
+        played.ends_as(
+            phase,
+            &[("report", &[code]), ("proxy", &[0]), ("secrets", &[0])],
+        );
         played.happened(if is_killed { &DOWN[1..] } else { &DOWN });
     }
 }
@@ -639,67 +917,137 @@ fn a_chain_ends_in_reverse_when_the_job_is_killed_or_the_pod_deleted() {
 fn a_chain_whose_first_link_is_never_ready_fails_link_by_link() {
     let short = [SHORT_GATE[0], ("--after-timeout=2m", "--after-timeout=2s")];
     let manifest = Manifest::example("sidecar-chain.yaml").shortened(&short);
-    let Some(played) = manifest.play(&[vault(), envoy(""), report(&ends(0))]) else { return };
-    played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[124]), ("secrets", &[0])]);
-    played.never_happened("proxy up").never_happened("report up");
+    let Some(played) = manifest.play(&[vault(), envoy(""), report(&ends(0))]) else {
+        return;
+    };
+    played.ends_as(
+        Phase::Failed,
+        &[("report", &[124]), ("proxy", &[124]), ("secrets", &[0])],
+    );
+    played
+        .never_happened("proxy up")
+        .never_happened("report up");
 }
 
 #[test]
 fn a_chain_whose_middle_link_is_never_ready_fails_from_there() {
-    let manifest = Manifest::example("sidecar-chain.yaml").shortened(&[("--after-timeout=2m", "--after-timeout=2s")]);
-    let Some(played) = manifest.play(&[vault(), envoy("--after never"), report(&ends(0))]) else { return };
+    let manifest = Manifest::example("sidecar-chain.yaml")
+        .shortened(&[("--after-timeout=2m", "--after-timeout=2s")]);
+    let Some(played) = manifest.play(&[vault(), envoy("--after never"), report(&ends(0))]) else {
+        return;
+    };
     played.allow("token");
-    played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[0]), ("secrets", &[0])]);
+    played.ends_as(
+        Phase::Failed,
+        &[("report", &[124]), ("proxy", &[0]), ("secrets", &[0])],
+    );
     played
-        .happened(&["secrets ready", "proxy up", "proxy told", "proxy ended", "secrets told"])
+        .happened(&[
+            "secrets ready",
+            "proxy up",
+            "proxy told",
+            "proxy ended",
+            "secrets told",
+        ])
         .never_happened("report up");
 }
 
 #[test]
 fn a_chain_waits_for_a_link_that_ignores_sigterm_until_its_grace_is_over() {
     let manifest = Manifest::example("sidecar-chain.yaml").shortened(SHORT_GRACE);
-    let Some(played) = manifest.play(&[vault(), envoy("--deaf"), report(&ends(0))]) else { return };
+    let Some(played) = manifest.play(&[vault(), envoy("--deaf"), report(&ends(0))]) else {
+        return;
+    };
     played.allow("token");
-    played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0]), ("secrets", &[0])]);
-    played.happened(&["report ended", "proxy told", "secrets told", "secrets ended"]).never_happened("proxy ended");
+    played.ends_as(
+        Phase::Succeeded,
+        &[("report", &[0]), ("proxy", &[0]), ("secrets", &[0])],
+    );
+    played
+        .happened(&[
+            "report ended",
+            "proxy told",
+            "secrets told",
+            "secrets ended",
+        ])
+        .never_happened("proxy ended");
 }
 
 #[test]
 fn a_chain_without_its_middle_link_ends() {
     let short = [("--after-timeout=2m", "--after-timeout=2s")];
-    let images = [vault(), envoy("--after never --dies 0.1 --code 9"), report(&ends(0))];
-    let Some(played) = Manifest::example("sidecar-chain.yaml").shortened(&short).play(&images) else { return };
+    let images = [
+        vault(),
+        envoy("--after never --dies 0.1 --code 9"),
+        report(&ends(0)),
+    ];
+    let Some(played) = Manifest::example("sidecar-chain.yaml")
+        .shortened(&short)
+        .play(&images)
+    else {
+        return;
+    };
     played.allow("token");
-    played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[9]), ("secrets", &[0])]);
-    played.happened(&["proxy dies", "secrets told"]).never_happened("report up");
+    played.ends_as(
+        Phase::Failed,
+        &[("report", &[124]), ("proxy", &[9]), ("secrets", &[0])],
+    );
+    played
+        .happened(&["proxy dies", "secrets told"])
+        .never_happened("report up");
 }
 
 // essential-sidecar.yaml
 
 fn tunnel(arguments: &str) -> (&'static str, Image) {
-    ("registry.example/tunnel:1", Image::new("/tunnel", &fake(&format!("tunnel --ready 8081/ready {arguments}"))))
+    (
+        "registry.example/tunnel:1",
+        Image::new(
+            "/tunnel",
+            &fake(&format!("tunnel --ready 8081/ready {arguments}")),
+        ),
+    )
 }
 
 #[test]
 fn an_essential_sidecar_is_there_from_the_start_to_the_end() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = [tunnel("--after 0.3"), report(&ends(code))];
-        let Some(played) = Manifest::example("essential-sidecar.yaml").play(&images) else { return };
+        let Some(played) = Manifest::example("essential-sidecar.yaml").play(&images) else {
+            return;
+        };
         played.ends_as(phase, &[("report", &[code]), ("tunnel", &[0])]);
-        played.happened(&["tunnel ready", "report up", "report ended", "tunnel told", "tunnel ended"]);
+        played.happened(&[
+            "tunnel ready",
+            "report up",
+            "report ended",
+            "tunnel told",
+            "tunnel ended",
+        ]);
     }
 }
 
 #[test]
 fn without_its_essential_sidecar_the_job_stops_with_69() {
     for is_killed in [true, false] {
-        let images = [tunnel(if is_killed { "" } else { "--dies 1 --code 9" }), report(&app("report", 0, 0.2))];
-        let Some(played) = Manifest::example("essential-sidecar.yaml").play(&images) else { return };
+        let images = [
+            tunnel(if is_killed { "" } else { "--dies 1 --code 9" }),
+            report(&app("report", 0, 0.2)),
+        ];
+        let Some(played) = Manifest::example("essential-sidecar.yaml").play(&images) else {
+            return;
+        };
         played.comes("report up");
         if is_killed {
             played.life("tunnel").kill();
         }
-        played.ends_as(Phase::Failed, &[("report", &[69]), ("tunnel", &[if is_killed { 137 } else { 9 }])]);
+        played.ends_as(
+            Phase::Failed,
+            &[
+                ("report", &[69]),
+                ("tunnel", &[if is_killed { 137 } else { 9 }]),
+            ],
+        );
         played.happened(&["report up", "report told", "report ended"]);
     }
 }
@@ -707,28 +1055,46 @@ fn without_its_essential_sidecar_the_job_stops_with_69() {
 #[test]
 fn the_sigterm_of_a_liveness_probe_is_held_back_while_the_job_lives() {
     // The kubelet tells the tunnel alone, and kills it when the probe's own grace is over; here the pod's is short, and nobody kills it.
-    let short = [SHORT_GRACE[0], ("\"--grace=30s\"", "\"--grace=3s\", \"--stop-margin=1s\"")];
+    let short = [
+        SHORT_GRACE[0],
+        ("\"--grace=30s\"", "\"--grace=3s\", \"--stop-margin=1s\""),
+    ];
     for is_killed in [true, false] {
         let manifest = Manifest::example("essential-sidecar.yaml").shortened(&short);
-        let Some(played) = manifest.play(&[tunnel(""), report(&app("report", 0, 0.0))]) else { return };
+        let Some(played) = manifest.play(&[tunnel(""), report(&app("report", 0, 0.0))]) else {
+            return;
+        };
         played.comes("report up");
         let begin = Instant::now();
         played.life("tunnel").signal(Signal::SIGTERM);
         played.life("tunnel").says("holding SIGTERM back");
         if is_killed {
-            played.never_happened("tunnel told").never_happened("report told");
+            played
+                .never_happened("tunnel told")
+                .never_happened("report told");
             played.life("tunnel").kill();
         }
-        played.ends_as(Phase::Failed, &[("report", &[69]), ("tunnel", &[if is_killed { 137 } else { 0 }])]);
+        played.ends_as(
+            Phase::Failed,
+            &[
+                ("report", &[69]),
+                ("tunnel", &[if is_killed { 137 } else { 0 }]),
+            ],
+        );
         played.happened(&["report up", "report told", "report ended"]);
-        assert!(is_killed || begin.elapsed() >= Duration::from_secs(2), "{played}");
+        assert!(
+            is_killed || begin.elapsed() >= Duration::from_secs(2),
+            "{played}"
+        );
     }
 }
 
 #[test]
 fn a_job_whose_essential_sidecar_is_never_ready_fails_with_124() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GATE);
-    let Some(played) = manifest.play(&[tunnel("--after never"), report(&ends(0))]) else { return };
+    let Some(played) = manifest.play(&[tunnel("--after never"), report(&ends(0))]) else {
+        return;
+    };
     played.ends_as(Phase::Failed, &[("report", &[124]), ("tunnel", &[0])]);
     played.never_happened("report up");
 }
@@ -736,7 +1102,12 @@ fn a_job_whose_essential_sidecar_is_never_ready_fails_with_124() {
 #[test]
 fn a_job_whose_essential_sidecar_dies_before_it_is_ready_fails_with_124() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GATE);
-    let Some(played) = manifest.play(&[tunnel("--after never --dies 0.1 --code 9"), report(&ends(0))]) else { return };
+    let Some(played) = manifest.play(&[
+        tunnel("--after never --dies 0.1 --code 9"),
+        report(&ends(0)),
+    ]) else {
+        return;
+    };
     played.ends_as(Phase::Failed, &[("report", &[124]), ("tunnel", &[9])]);
     played.never_happened("report up");
 }
@@ -744,18 +1115,24 @@ fn a_job_whose_essential_sidecar_dies_before_it_is_ready_fails_with_124() {
 #[test]
 fn an_essential_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_that() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GRACE);
-    let Some(played) = manifest.play(&[tunnel("--deaf"), report(&app("report", 0, 0.0))]) else { return };
+    let Some(played) = manifest.play(&[tunnel("--deaf"), report(&app("report", 0, 0.0))]) else {
+        return;
+    };
     played.comes("report up");
     played.life("report").kill();
     played.ends_as(Phase::Failed, &[("report", &[137]), ("tunnel", &[0])]);
-    played.happened(&["report up", "tunnel told"]).never_happened("tunnel ended");
+    played
+        .happened(&["report up", "tunnel told"])
+        .never_happened("tunnel ended");
 }
 
 #[test]
 fn a_job_that_ignores_sigterm_without_its_essential_sidecar_is_killed() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GRACE);
     let deaf = "trap 'note report told' TERM; note report up; while :; do sleep 0.1; done";
-    let Some(played) = manifest.play(&[tunnel(""), report(deaf)]) else { return };
+    let Some(played) = manifest.play(&[tunnel(""), report(deaf)]) else {
+        return;
+    };
     played.comes("report up");
     played.life("tunnel").kill();
     played.ends_as(Phase::Failed, &[("report", &[69]), ("tunnel", &[137])]);
@@ -768,7 +1145,10 @@ fn steps(migrate: &str, load: i32) -> [(&'static str, Image); 3] {
     let load = format!("note load up; note load ended; exit {load}");
     [
         envoy("--after 0.2"),
-        ("registry.example/migrate:1", Image::new("/migrate", migrate)),
+        (
+            "registry.example/migrate:1",
+            Image::new("/migrate", migrate),
+        ),
         ("registry.example/load:1", Image::new("/load", &load)),
     ]
 }
@@ -777,10 +1157,15 @@ fn steps(migrate: &str, load: i32) -> [(&'static str, Image); 3] {
 fn the_second_main_starts_when_the_first_has_succeeded() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = steps(&app("migrate", 0, 0.0), code);
-        let Some(played) = Manifest::example("main-to-main.yaml").play(&images) else { return };
+        let Some(played) = Manifest::example("main-to-main.yaml").play(&images) else {
+            return;
+        };
         played.comes("migrate up");
         played.never_happened("load up").allow("end-migrate");
-        played.ends_as(phase, &[("migrate", &[0]), ("load", &[code]), ("proxy", &[0])]);
+        played.ends_as(
+            phase,
+            &[("migrate", &[0]), ("load", &[code]), ("proxy", &[0])],
+        );
         played.happened(&[
             "proxy ready",
             "migrate up",
@@ -796,7 +1181,9 @@ fn the_second_main_starts_when_the_first_has_succeeded() {
 #[test]
 fn the_second_main_never_starts_when_the_first_fails_or_is_killed() {
     for is_killed in [true, false] {
-        let Some(played) = Manifest::example("main-to-main.yaml").play(&steps(&app("migrate", 3, 0.0), 0)) else {
+        let Some(played) =
+            Manifest::example("main-to-main.yaml").play(&steps(&app("migrate", 3, 0.0), 0))
+        else {
             return;
         };
         played.comes("migrate up");
@@ -806,18 +1193,29 @@ fn the_second_main_never_starts_when_the_first_fails_or_is_killed() {
             played.allow("end-migrate")
         }
         let code = if is_killed { 137 } else { 3 };
-        played.ends_as(Phase::Failed, &[("migrate", &[code]), ("load", &[1]), ("proxy", &[0])]);
-        played.never_happened("load up").happened(&["migrate up", "proxy told", "proxy ended"]);
+        played.ends_as(
+            Phase::Failed,
+            &[("migrate", &[code]), ("load", &[1]), ("proxy", &[0])],
+        );
+        played
+            .never_happened("load up")
+            .happened(&["migrate up", "proxy told", "proxy ended"]);
     }
 }
 
 #[test]
 fn the_second_main_gives_up_when_the_first_does_not_end() {
-    let manifest = Manifest::example("main-to-main.yaml").shortened(&[("--after-timeout=30m", "--after-timeout=2s")]);
-    let Some(played) = manifest.play(&steps(&app("migrate", 0, 0.0), 0)) else { return };
+    let manifest = Manifest::example("main-to-main.yaml")
+        .shortened(&[("--after-timeout=30m", "--after-timeout=2s")]);
+    let Some(played) = manifest.play(&steps(&app("migrate", 0, 0.0), 0)) else {
+        return;
+    };
     played.life("load").code(124);
     played.never_happened("load up").allow("end-migrate");
-    played.ends_as(Phase::Failed, &[("migrate", &[0]), ("load", &[124]), ("proxy", &[0])]);
+    played.ends_as(
+        Phase::Failed,
+        &[("migrate", &[0]), ("load", &[124]), ("proxy", &[0])],
+    );
 }
 
 #[test]
@@ -825,27 +1223,47 @@ fn no_main_starts_when_the_proxy_of_both_is_never_ready() {
     let manifest = Manifest::example("main-to-main.yaml").shortened(SHORT_GATE);
     let mut images = steps(&app("migrate", 0, 0.0), 0);
     images[0] = envoy("--after never");
-    let Some(played) = manifest.play(&images) else { return };
-    played.ends_as(Phase::Failed, &[("migrate", &[124]), ("load", &[1]), ("proxy", &[0])]);
-    played.never_happened("migrate up").never_happened("load up");
+    let Some(played) = manifest.play(&images) else {
+        return;
+    };
+    played.ends_as(
+        Phase::Failed,
+        &[("migrate", &[124]), ("load", &[1]), ("proxy", &[0])],
+    );
+    played
+        .never_happened("migrate up")
+        .never_happened("load up");
 }
 
 #[test]
-fn the_proxy_of_two_mains_that_dies_before_it_is_ready_keeps_both_from_starting_and_later_it_does_not() {
+fn the_proxy_of_two_mains_that_dies_before_it_is_ready_keeps_both_from_starting_and_later_it_does_not()
+ {
     let manifest = Manifest::example("main-to-main.yaml").shortened(SHORT_GATE);
     let mut images = steps(&app("migrate", 0, 0.0), 0);
     images[0] = envoy("--after never --dies 0.1 --code 9");
-    let Some(played) = manifest.play(&images) else { return };
-    played.ends_as(Phase::Failed, &[("migrate", &[124]), ("load", &[1]), ("proxy", &[9])]);
-    played.never_happened("migrate up").never_happened("load up");
+    let Some(played) = manifest.play(&images) else {
+        return;
+    };
+    played.ends_as(
+        Phase::Failed,
+        &[("migrate", &[124]), ("load", &[1]), ("proxy", &[9])],
+    );
+    played
+        .never_happened("migrate up")
+        .never_happened("load up");
 
     images[0] = envoy("");
-    let Some(played) = Manifest::example("main-to-main.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("main-to-main.yaml").play(&images) else {
+        return;
+    };
     played.comes("migrate up");
     played.life("proxy").kill();
     played.life("proxy").code(137);
     played.never_happened("migrate told").allow("end-migrate");
-    played.ends_as(Phase::Failed, &[("migrate", &[0]), ("load", &[0]), ("proxy", &[137])]);
+    played.ends_as(
+        Phase::Failed,
+        &[("migrate", &[0]), ("load", &[0]), ("proxy", &[137])],
+    );
     played.happened(&["migrate ended", "load up", "load ended"]);
 }
 
@@ -855,12 +1273,19 @@ fn the_proxy_of_two_mains_ends_when_the_second_is_killed_and_is_killed_when_it_i
     let mut images = steps(&app("migrate", 0, 0.0), 0);
     images[0] = envoy("--deaf");
     images[2].1 = Image::new("/load", &app("load", 0, 0.0));
-    let Some(played) = manifest.play(&images) else { return };
+    let Some(played) = manifest.play(&images) else {
+        return;
+    };
     played.allow("end-migrate");
     played.comes("load up");
     played.never_happened("proxy told").life("load").kill();
-    played.ends_as(Phase::Failed, &[("migrate", &[0]), ("load", &[137]), ("proxy", &[0])]);
-    played.happened(&["migrate ended", "load up", "proxy told"]).never_happened("proxy ended");
+    played.ends_as(
+        Phase::Failed,
+        &[("migrate", &[0]), ("load", &[137]), ("proxy", &[0])],
+    );
+    played
+        .happened(&["migrate ended", "load up", "proxy told"])
+        .never_happened("proxy ended");
 }
 
 // native-sidecar-startup-probe.yaml
@@ -868,7 +1293,9 @@ fn the_proxy_of_two_mains_ends_when_the_second_is_killed_and_is_killed_when_it_i
 #[test]
 fn an_app_starts_when_its_native_sidecar_is_ready() {
     let images = [envoy("--after ready"), web(&app("app", 0, 0.3))];
-    let Some(played) = Manifest::example("native-sidecar-startup-probe.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("native-sidecar-startup-probe.yaml").play(&images) else {
+        return;
+    };
     played.comes("proxy up");
     std::thread::sleep(Duration::from_millis(300));
     played.never_happened("app up").allow("ready");
@@ -877,22 +1304,44 @@ fn an_app_starts_when_its_native_sidecar_is_ready() {
     // The kubelet stops the app first.
     played.delete_it();
     played.ends_as(Phase::Succeeded, &[("app", &[0]), ("proxy", &[0])]);
-    played.happened(&["proxy ready", "app up", "app told", "app ended", "proxy told", "proxy ended"]);
+    played.happened(&[
+        "proxy ready",
+        "app up",
+        "app told",
+        "app ended",
+        "proxy told",
+        "proxy ended",
+    ]);
 }
 
 #[test]
 fn a_native_sidecar_that_is_never_ready_is_restarted_and_the_app_goes_on_waiting() {
     let short = [
-        ("\"--timeout=55s\"", "\"--timeout=300ms\", \"--log-to=container\""),
+        (
+            "\"--timeout=55s\"",
+            "\"--timeout=300ms\", \"--log-to=container\"",
+        ),
         ("timeoutSeconds: 60", "timeoutSeconds: 5"),
     ];
     let manifest = Manifest::example("native-sidecar-startup-probe.yaml").shortened(&short);
-    let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else {
+        return;
+    };
     played.comes_again("proxy up", 2);
-    played.happened(&["proxy up", "proxy told", "proxy ended", "proxy up"]).never_happened("app up");
+    played
+        .happened(&["proxy up", "proxy told", "proxy ended", "proxy up"])
+        .never_happened("app up");
     assert_eq!(played.phase(), Phase::Pending, "{played}");
     // Three attempts: each says so here, where without this option it says it to the kubelet.
-    assert_eq!(played.nth_life("proxy", 0).stderr().matches("gave up after").count(), 3, "{played}");
+    assert_eq!(
+        played
+            .nth_life("proxy", 0)
+            .stderr()
+            .matches("gave up after")
+            .count(),
+        3,
+        "{played}"
+    );
     played.allow("ready");
     played.comes("app up");
 }
@@ -900,16 +1349,24 @@ fn a_native_sidecar_that_is_never_ready_is_restarted_and_the_app_goes_on_waiting
 /// The process of a probe's attempt in the proxy's container, while it is at it.
 fn attempt(played: &Played) -> Option<i32> {
     let processes = played.life("proxy").processes();
-    processes.into_iter().find(|process| process.name == "podgate").map(|process| process.inside)
+    processes
+        .into_iter()
+        .find(|process| process.name == "podgate")
+        .map(|process| process.inside)
 }
 
 #[test]
 fn the_startup_probe_of_a_native_sidecar_blocks_in_one_attempt() {
     for (command, is_one) in [("\"wait\", \"--timeout=55s\"", true), ("\"check\"", false)] {
         let manifest = Manifest::example("native-sidecar-startup-probe.yaml");
-        let manifest = manifest
-            .shortened(&[("\"wait\", \"--timeout=55s\"", command), ("failureThreshold: 3", "failureThreshold: 100")]);
-        let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
+        let manifest = manifest.shortened(&[
+            ("\"wait\", \"--timeout=55s\"", command),
+            ("failureThreshold: 3", "failureThreshold: 100"),
+        ]);
+        let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))])
+        else {
+            return;
+        };
         played.comes("proxy up");
         let first = crate::support::eventually("an attempt", || attempt(&played));
         // Two periods later it is still the same, and not one of those that came later, or none.
@@ -924,13 +1381,22 @@ fn the_startup_probe_of_a_native_sidecar_blocks_in_one_attempt() {
 fn a_native_sidecar_that_dies_is_restarted_and_the_app_goes_on() {
     // Before it is ready, and later.
     let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; exec fake proxy --after never --dies 0.1";
-    let images = [(ENVOY, Image::new("envoy", script)), web(&app("app", 0, 0.0))];
-    let Some(played) = Manifest::example("native-sidecar-startup-probe.yaml").play(&images) else { return };
+    let images = [
+        (ENVOY, Image::new("envoy", script)),
+        web(&app("app", 0, 0.0)),
+    ];
+    let Some(played) = Manifest::example("native-sidecar-startup-probe.yaml").play(&images) else {
+        return;
+    };
     played.comes("app up");
     played.happened(&["proxy dies", "proxy up", "proxy ready", "app up"]);
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
-    assert_eq!((played.count("app up"), played.count("app told")), (1, 0), "{played}");
+    assert_eq!(
+        (played.count("app up"), played.count("app told")),
+        (1, 0),
+        "{played}"
+    );
     // And the app, when it fails, without its sidecar.
     played.life("app").kill();
     played.comes_again("app up", 2);
@@ -940,11 +1406,15 @@ fn a_native_sidecar_that_dies_is_restarted_and_the_app_goes_on() {
 #[test]
 fn a_native_sidecar_that_ignores_sigterm_is_killed_at_the_end_of_the_grace() {
     let manifest = Manifest::example("native-sidecar-startup-probe.yaml").shortened(POD_GRACE);
-    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else {
+        return;
+    };
     played.comes("app up");
     played.delete_it();
     played.ends_as(Phase::Succeeded, &[("app", &[0]), ("proxy", &[137])]);
-    played.happened(&["app told", "app ended", "proxy told"]).never_happened("proxy ended");
+    played
+        .happened(&["app told", "app ended", "proxy told"])
+        .never_happened("proxy ended");
 }
 
 // native-sidecar-post-start.yaml
@@ -953,19 +1423,33 @@ fn a_native_sidecar_that_ignores_sigterm_is_killed_at_the_end_of_the_grace() {
 fn a_job_starts_when_the_hook_of_its_native_sidecar_is_over_and_takes_it_along() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = [envoy("--after 0.3 --code 5"), report(&ends(code))];
-        let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else { return };
+        let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else {
+            return;
+        };
         // What a native sidecar exits with does not count.
         played.ends_as(phase, &[("report", &[code]), ("proxy", &[5])]);
-        played.happened(&["proxy up", "proxy ready", "report up", "report ended", "proxy told", "proxy ended"]);
+        played.happened(&[
+            "proxy up",
+            "proxy ready",
+            "report up",
+            "report ended",
+            "proxy told",
+            "proxy ended",
+        ]);
     }
 }
 
 #[test]
 fn a_native_sidecar_whose_hook_fails_is_restarted_and_the_job_goes_on_waiting() {
-    let manifest = Manifest::example("native-sidecar-post-start.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
-    let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else { return };
+    let manifest = Manifest::example("native-sidecar-post-start.yaml")
+        .shortened(&[("--timeout=60s", "--timeout=3s")]);
+    let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else {
+        return;
+    };
     played.comes_again("proxy up", 2);
-    played.happened(&["proxy up", "proxy told", "proxy ended", "proxy up"]).never_happened("report up");
+    played
+        .happened(&["proxy up", "proxy told", "proxy ended", "proxy up"])
+        .never_happened("report up");
     played.nth_life("proxy", 0).says("gave up after 3s");
     played.allow("ready");
     assert_eq!(played.finish(), Phase::Succeeded, "{played}");
@@ -976,7 +1460,10 @@ fn a_native_sidecar_whose_hook_fails_is_restarted_and_the_job_goes_on_waiting() 
 fn a_native_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_that() {
     for (arguments, code) in [("", 0), ("--deaf", 137)] {
         let manifest = Manifest::example("native-sidecar-post-start.yaml").shortened(POD_GRACE);
-        let Some(played) = manifest.play(&[envoy(arguments), report(&app("report", 0, 0.0))]) else { return };
+        let Some(played) = manifest.play(&[envoy(arguments), report(&app("report", 0, 0.0))])
+        else {
+            return;
+        };
         played.comes("report up");
         played.life("report").kill();
         played.ends_as(Phase::Failed, &[("report", &[137]), ("proxy", &[code])]);
@@ -987,7 +1474,9 @@ fn a_native_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_th
 #[test]
 fn a_native_sidecar_that_dies_while_the_job_runs_is_restarted() {
     let images = [envoy(""), report(&app("report", 0, 0.0))];
-    let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else {
+        return;
+    };
     played.comes("report up");
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
@@ -1000,9 +1489,19 @@ fn a_native_sidecar_that_dies_while_the_job_runs_is_restarted() {
 fn a_native_sidecar_that_dies_while_its_hook_waits_is_restarted_and_the_job_goes_on_waiting() {
     let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; exec fake proxy --after never --dies 0.2";
     let images = [(ENVOY, Image::new("envoy", script)), report(&ends(0))];
-    let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else {
+        return;
+    };
     assert_eq!(played.finish(), Phase::Succeeded, "{played}");
-    played.happened(&["proxy up", "proxy dies", "proxy up", "proxy ready", "report up", "report ended", "proxy told"]);
+    played.happened(&[
+        "proxy up",
+        "proxy dies",
+        "proxy up",
+        "proxy ready",
+        "report up",
+        "report ended",
+        "proxy told",
+    ]);
 }
 
 // kustomize/job.rendered.yaml and kustomize/deployment.rendered.yaml: somebody else's, with the component.
@@ -1011,34 +1510,53 @@ fn a_native_sidecar_that_dies_while_its_hook_waits_is_restarted_and_the_job_goes
 fn somebody_elses_job_completes_with_the_component() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = unmodified("--after 0.3", &app("main", code, 0.0));
-        let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else { return };
+        let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else {
+            return;
+        };
         played.comes("main up");
         played.post_start("main").code(0);
         played.allow("end-main");
         played.ends_as(phase, &[("main", &[code]), ("proxy", &[0])]);
-        played.happened(&["proxy ready", "main up", "main ended", "proxy told", "proxy ended"]);
+        played.happened(&[
+            "proxy ready",
+            "main up",
+            "main ended",
+            "proxy told",
+            "proxy ended",
+        ]);
     }
     // The negative control: without it, the proxy runs for ever.
-    let Some(played) = Manifest::example("kustomize/job/job.yaml").play(&unmodified("", &app("main", 0, 0.0))) else {
+    let Some(played) =
+        Manifest::example("kustomize/job/job.yaml").play(&unmodified("", &app("main", 0, 0.0)))
+    else {
         return;
     };
     played.allow("end-main");
     played.life("main").code(0);
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!((played.phase(), played.count("proxy told")), (Phase::Running, 0), "{played}");
+    assert_eq!(
+        (played.phase(), played.count("proxy told")),
+        (Phase::Running, 0),
+        "{played}"
+    );
 }
 
 #[test]
 fn somebody_elses_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_ready() {
     let manifest = Manifest::example("kustomize/job.rendered.yaml");
-    let Some(played) = manifest.play(&unmodified("", &app("main", 0, 0.0))) else { return };
+    let Some(played) = manifest.play(&unmodified("", &app("main", 0, 0.0))) else {
+        return;
+    };
     played.comes("main up");
     played.post_start("main").code(0);
     played.life("main").kill();
     played.ends_as(Phase::Failed, &[("main", &[137]), ("proxy", &[0])]);
 
-    let manifest = Manifest::example("kustomize/job.rendered.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
-    let Some(played) = manifest.play(&unmodified("--after never", &app("main", 0, 0.0))) else { return };
+    let manifest = Manifest::example("kustomize/job.rendered.yaml")
+        .shortened(&[("--timeout=60s", "--timeout=3s")]);
+    let Some(played) = manifest.play(&unmodified("--after never", &app("main", 0, 0.0))) else {
+        return;
+    };
     played.comes("main up");
     played.allow("end-main");
     played.ends_as(Phase::Succeeded, &[("main", &[0]), ("proxy", &[0])]);
@@ -1048,7 +1566,9 @@ fn somebody_elses_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_
 #[test]
 fn somebody_elses_job_goes_on_without_its_proxy_and_one_that_ignores_sigterm_is_complained_of() {
     let images = unmodified("--after never --dies 0.2 --code 9", &app("main", 0, 0.0));
-    let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else {
+        return;
+    };
     played.comes("main up");
     played.allow("end-main");
     played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[9])]);
@@ -1061,9 +1581,13 @@ fn somebody_elses_job_goes_on_without_its_proxy_and_one_that_ignores_sigterm_is_
 fn what_goes_wrong_with_somebody_elses_deployment_is_as_with_the_hooks_alone() {
     let manifest = Manifest::example("kustomize/deployment.rendered.yaml");
     let short = manifest.shortened(&[("--timeout=60s", "--timeout=3s")]);
-    let Some(played) = short.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
+    let Some(played) = short.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else {
+        return;
+    };
     played.comes("app up");
-    played.happened(&["proxy up", "proxy told", "proxy ended", "app up"]).never_happened("proxy ready");
+    played
+        .happened(&["proxy up", "proxy told", "proxy ended", "app up"])
+        .never_happened("proxy ready");
     // In a later life it is ready. Then each is restarted alone.
     played.allow("ready");
     played.comes("proxy ready");
@@ -1071,49 +1595,81 @@ fn what_goes_wrong_with_somebody_elses_deployment_is_as_with_the_hooks_alone() {
     played.comes_again("app up", 2);
     played.never_happened("app told");
 
-    let short =
-        [("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 3"), ("--timeout=20s", "--timeout=2s")];
+    let short = [
+        (
+            "terminationGracePeriodSeconds: 30",
+            "terminationGracePeriodSeconds: 3",
+        ),
+        ("--timeout=20s", "--timeout=2s"),
+    ];
     let manifest = Manifest::example("kustomize/deployment.rendered.yaml").shortened(&short);
-    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--deaf"), web(&app("app", 0, 0.2))]) else {
+        return;
+    };
     played.comes("app up");
     played.post_start("main").code(0);
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
     played.never_happened("app told").delete_it();
     played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[137, 137])]);
-    played.happened(&["app told", "app ended", "proxy told"]).never_happened("proxy ended");
+    played
+        .happened(&["app told", "app ended", "proxy told"])
+        .never_happened("proxy ended");
 }
 
 #[test]
 fn the_proxy_of_somebody_elses_deployment_comes_first_and_goes_last_with_the_component() {
     let images = [envoy("--after 0.3"), web(&app("app", 0, 0.5))];
-    let Some(played) = Manifest::example("kustomize/deployment.rendered.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("kustomize/deployment.rendered.yaml").play(&images) else {
+        return;
+    };
     played.comes("app up");
     played.post_start("main").code(0);
     played.delete_it();
     played.ends_as(Phase::Succeeded, &[("main", &[0]), ("proxy", &[0])]);
-    played.happened(&["proxy ready", "app up", "app told", "app ended", "proxy told", "proxy ended"]);
+    played.happened(&[
+        "proxy ready",
+        "app up",
+        "app told",
+        "app ended",
+        "proxy told",
+        "proxy ended",
+    ]);
     // The negative control: without it, the app starts at once, and the proxy is told when the app is.
     let images = [envoy("--after never"), web(&app("app", 0, 0.5))];
-    let Some(played) = Manifest::example("kustomize/deployment/deployment.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("kustomize/deployment/deployment.yaml").play(&images)
+    else {
+        return;
+    };
     played.comes("app up");
     played.comes("proxy up");
     played.delete_it();
     played.ends_as(Phase::Succeeded, &[("main", &[0]), ("proxy", &[0])]);
-    played.never_happened("proxy ready").happened(&["proxy told", "app ended"]);
+    played
+        .never_happened("proxy ready")
+        .happened(&["proxy told", "app ended"]);
 }
 
 // The negative control of all the above: what is asserted comes from podgate's words in the manifest.
 
 #[test]
 fn without_podgates_words_an_example_does_not_keep_its_promise() {
-    let gateless = [("\"--after=ready:proxy\", ", ""), ("\"--until=report\", ", "")];
+    let gateless = [
+        ("\"--after=ready:proxy\", ", ""),
+        ("\"--until=report\", ", ""),
+    ];
     let manifest = Manifest::example("job-wrapped-sidecar.yaml").shortened(&gateless);
-    let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else { return };
+    let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else {
+        return;
+    };
     played.comes("report ended");
     played.never_happened("proxy ready");
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!((played.phase(), played.count("proxy told")), (Phase::Running, 0), "{played}");
+    assert_eq!(
+        (played.phase(), played.count("proxy told")),
+        (Phase::Running, 0),
+        "{played}"
+    );
 }
 
 // wait-in-poststart.yaml
@@ -1121,7 +1677,9 @@ fn without_podgates_words_an_example_does_not_keep_its_promise() {
 #[test]
 fn an_app_starts_when_the_hook_of_its_sidecar_is_over() {
     let images = [envoy("--after 0.3"), web(&app("app", 0, 0.0))];
-    let Some(played) = Manifest::example("wait-in-poststart.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("wait-in-poststart.yaml").play(&images) else {
+        return;
+    };
     played.comes("app up");
     played.happened(&["proxy up", "proxy ready", "app up"]);
     // The app is restarted alone, and the proxy too.
@@ -1129,17 +1687,29 @@ fn an_app_starts_when_the_hook_of_its_sidecar_is_over() {
     played.comes_again("app up", 2);
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
-    assert_eq!((played.count("proxy up"), played.count("app up")), (2, 2), "{played}");
+    assert_eq!(
+        (played.count("proxy up"), played.count("app up")),
+        (2, 2),
+        "{played}"
+    );
     played.delete_it();
-    played.ends_as(Phase::Succeeded, &[("app", &[137, 0]), ("proxy", &[137, 0])]);
+    played.ends_as(
+        Phase::Succeeded,
+        &[("app", &[137, 0]), ("proxy", &[137, 0])],
+    );
 }
 
 #[test]
 fn a_hook_that_fails_stops_the_sidecar_and_the_app_starts_all_the_same() {
-    let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
-    let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else { return };
+    let manifest =
+        Manifest::example("wait-in-poststart.yaml").shortened(&[("--timeout=60s", "--timeout=3s")]);
+    let Some(played) = manifest.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else {
+        return;
+    };
     played.comes("app up");
-    played.happened(&["proxy up", "proxy told", "proxy ended", "app up"]).never_happened("proxy ready");
+    played
+        .happened(&["proxy up", "proxy told", "proxy ended", "app up"])
+        .never_happened("proxy ready");
     // The reason is in the log of the container, for the hook's own output is lost.
     played.nth_life("proxy", 0).says("gave up after 3s");
     // It is restarted, and ready in a later life.
@@ -1148,12 +1718,18 @@ fn a_hook_that_fails_stops_the_sidecar_and_the_app_starts_all_the_same() {
 }
 
 #[test]
-fn a_sidecar_that_dies_in_its_hook_does_not_keep_the_app_from_starting_nor_one_that_ignores_sigterm() {
+fn a_sidecar_that_dies_in_its_hook_does_not_keep_the_app_from_starting_nor_one_that_ignores_sigterm()
+ {
     for (arguments, code) in [("--dies 0.2 --code 9", 9), ("--deaf", 137)] {
         let short = [POD_GRACE[0], ("--timeout=60s", "--timeout=3s")];
         let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&short);
-        let images = [envoy(&format!("--after never {arguments}")), web(&app("app", 0, 0.0))];
-        let Some(played) = manifest.play(&images) else { return };
+        let images = [
+            envoy(&format!("--after never {arguments}")),
+            web(&app("app", 0, 0.0)),
+        ];
+        let Some(played) = manifest.play(&images) else {
+            return;
+        };
         played.comes("app up");
         lives(&played, "proxy", &[code]);
     }
@@ -1164,23 +1740,37 @@ fn an_app_that_fails_is_restarted_beside_its_sidecar_and_a_deaf_sidecar_is_kille
     for name in ["wait-in-poststart.yaml", "gate-in-entrypoint.yaml"] {
         let manifest = Manifest::example(name).shortened(POD_GRACE);
         let images = [envoy("--deaf"), web("note app up; sleep 0.1; exit 3")];
-        let Some(played) = manifest.play(&images) else { return };
+        let Some(played) = manifest.play(&images) else {
+            return;
+        };
         lives(&played, "app", &[3, 3]);
-        played.happened(&["proxy ready", "app up", "app up"]).never_happened("proxy told");
+        played
+            .happened(&["proxy ready", "app up", "app up"])
+            .never_happened("proxy told");
         assert_eq!(played.lives("proxy").len(), 1, "{played}");
         played.delete_it();
         played.finish();
         assert_eq!(played.codes("proxy"), [137], "{played}");
-        played.happened(&["app up", "proxy told"]).never_happened("proxy ended");
+        played
+            .happened(&["app up", "proxy told"])
+            .never_happened("proxy ended");
     }
 }
 
 #[test]
 fn a_pod_that_is_deleted_while_a_hook_waits_stays_until_the_hook_is_over() {
-    for (name, main) in [("wait-in-poststart.yaml", APP), ("native-sidecar-post-start.yaml", REPORT)] {
+    for (name, main) in [
+        ("wait-in-poststart.yaml", APP),
+        ("native-sidecar-post-start.yaml", REPORT),
+    ] {
         let program = if main == APP { "/app" } else { "/report" };
-        let images = [envoy("--after ready"), (main, Image::new(program, &app("main", 0, 0.0)))];
-        let Some(played) = Manifest::example(name).play(&images) else { return };
+        let images = [
+            envoy("--after ready"),
+            (main, Image::new(program, &app("main", 0, 0.0))),
+        ];
+        let Some(played) = Manifest::example(name).play(&images) else {
+            return;
+        };
         played.comes("proxy up");
         played.delete_it();
         std::thread::sleep(Duration::from_millis(300));
@@ -1194,15 +1784,31 @@ fn a_pod_that_is_deleted_while_a_hook_waits_stays_until_the_hook_is_over() {
 
 #[test]
 fn the_gate_in_the_entrypoint_becomes_the_app_when_the_sidecar_is_ready() {
-    let images = [envoy("--after ready"), web(&format!("note app up as $$ $*\n{}", app("app", 0, 0.0)))];
-    let Some(played) = Manifest::example("gate-in-entrypoint.yaml").play(&images) else { return };
+    let images = [
+        envoy("--after ready"),
+        web(&format!("note app up as $$ $*\n{}", app("app", 0, 0.0))),
+    ];
+    let Some(played) = Manifest::example("gate-in-entrypoint.yaml").play(&images) else {
+        return;
+    };
     played.comes("proxy up");
-    assert_eq!(played.life("app").processes()[0].name, "podgate", "{played}");
+    assert_eq!(
+        played.life("app").processes()[0].name,
+        "podgate",
+        "{played}"
+    );
     played.allow("ready");
     // The same process, with its arguments; nothing stays behind.
     played.comes("app up as 1 --serve");
     played.happened(&["proxy up", "proxy ready", "app up as 1 --serve"]);
-    assert!(played.life("app").processes().iter().all(|process| process.name != "podgate"), "{played}");
+    assert!(
+        played
+            .life("app")
+            .processes()
+            .iter()
+            .all(|process| process.name != "podgate"),
+        "{played}"
+    );
     played.comes("app up");
     played.life("app").kill();
     played.comes_again("app up", 2);
@@ -1213,8 +1819,11 @@ fn the_gate_in_the_entrypoint_becomes_the_app_when_the_sidecar_is_ready() {
 #[test]
 fn the_gate_in_the_entrypoint_holds_when_the_sidecar_is_never_ready_or_dies() {
     for arguments in ["--after ready", "--after ready --dies 0.3"] {
-        let manifest = Manifest::example("gate-in-entrypoint.yaml").shortened(&[("--timeout=60s", "--timeout=500ms")]);
-        let Some(played) = manifest.play(&[envoy(arguments), web(&app("app", 0, 0.0))]) else { return };
+        let manifest = Manifest::example("gate-in-entrypoint.yaml")
+            .shortened(&[("--timeout=60s", "--timeout=500ms")]);
+        let Some(played) = manifest.play(&[envoy(arguments), web(&app("app", 0, 0.0))]) else {
+            return;
+        };
         lives(&played, "app", &[124, 124]);
         played.never_happened("app up");
         played.life("app").says("gave up after");
@@ -1227,7 +1836,9 @@ fn the_gate_in_the_entrypoint_holds_when_the_sidecar_is_never_ready_or_dies() {
 #[test]
 fn a_pod_is_deleted_at_once_while_the_gate_in_its_entrypoint_waits() {
     let images = [envoy("--after never"), web(&app("app", 0, 0.0))];
-    let Some(played) = Manifest::example("gate-in-entrypoint.yaml").play(&images) else { return };
+    let Some(played) = Manifest::example("gate-in-entrypoint.yaml").play(&images) else {
+        return;
+    };
     played.comes("proxy up");
     played.life("app").says("waiting");
     played.delete_it();

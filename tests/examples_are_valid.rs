@@ -19,7 +19,9 @@ fn root() -> &'static Path {
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
-    let files: BTreeSet<_> = paths.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
+    let files: BTreeSet<_> = paths
+        .filter(|path| path.to_str().unwrap().ends_with(ending))
+        .collect();
     files.into_iter().collect()
 }
 
@@ -27,7 +29,10 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 fn examples() -> Vec<PathBuf> {
     let mut all = files("examples", ".yaml");
     all.extend(files("examples/kustomize", ".rendered.yaml"));
-    all.extend(["job/job.yaml", "deployment/deployment.yaml"].map(|name| root().join("examples/kustomize").join(name)));
+    all.extend(
+        ["job/job.yaml", "deployment/deployment.yaml"]
+            .map(|name| root().join("examples/kustomize").join(name)),
+    );
     all
 }
 
@@ -35,19 +40,34 @@ fn examples() -> Vec<PathBuf> {
 fn validate(files: &[PathBuf]) -> Option<(bool, String)> {
     let tool = root().join("target/tools/kubernetes-validate/bin/kubernetes-validate");
     needs("kubernetes-validate", tool.exists()).then_some(())?;
-    let output = Command::new(tool).arg("--strict").args(files).output().unwrap();
+    let output = Command::new(tool)
+        .arg("--strict")
+        .args(files)
+        .output()
+        .unwrap();
     let text = [output.stdout, output.stderr].concat();
-    Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+    Some((
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
 }
 
 /// Each of them was found valid, and none was passed over for want of a schema.
 #[track_caller]
 fn are_valid(files: &[PathBuf]) {
-    let Some((valid, said)) = validate(files) else { return };
+    let Some((valid, said)) = validate(files) else {
+        return;
+    };
     assert!(valid, "{said}");
     for file in files {
-        let line = said.lines().find(|line| line.contains(file.to_str().unwrap()));
-        assert!(line.is_some_and(|line| line.contains(" passed ")), "{} was not validated:\n{said}", file.display());
+        let line = said
+            .lines()
+            .find(|line| line.contains(file.to_str().unwrap()));
+        assert!(
+            line.is_some_and(|line| line.contains(" passed ")),
+            "{} was not validated:\n{said}",
+            file.display()
+        );
     }
 }
 
@@ -61,18 +81,41 @@ fn every_example_is_valid() {
 #[test]
 fn what_is_not_valid_is_found() {
     let folder = Folder::new();
-    let pod = |spec: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");
+    let pod = |spec: &str| {
+        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{{spec}}}\n")
+    };
     let right = "containers: [{name: a, image: a}]";
     are_valid(&[folder.file("right.yaml", &pod(right)).into()]);
     for (name, text, error) in [
-        ("unknown", pod("containers: [{name: a, image: a, postStart: {}}]"), "'postStart' was unexpected"),
-        ("type", pod("containers: [{name: a, image: a, command: sh}]"), "is not of type 'array'"),
-        ("missing", pod("containers: [{image: a}]"), "'name' is a required property"),
-        ("kind", pod(right).replace("kind: Pod", "kind: Pot"), "find schema"),
+        (
+            "unknown",
+            pod("containers: [{name: a, image: a, postStart: {}}]"),
+            "'postStart' was unexpected",
+        ),
+        (
+            "type",
+            pod("containers: [{name: a, image: a, command: sh}]"),
+            "is not of type 'array'",
+        ),
+        (
+            "missing",
+            pod("containers: [{image: a}]"),
+            "'name' is a required property",
+        ),
+        (
+            "kind",
+            pod(right).replace("kind: Pod", "kind: Pot"),
+            "find schema",
+        ),
     ] {
         let file = folder.file(name, &text);
-        let Some((valid, said)) = validate(&[file.into()]) else { return };
-        assert!(said.contains(error) && (!valid || !said.contains(" passed ")), "{name}: {said}");
+        let Some((valid, said)) = validate(&[file.into()]) else {
+            return;
+        };
+        assert!(
+            said.contains(error) && (!valid || !said.contains(" passed ")),
+            "{name}: {said}"
+        );
     }
 }
 
@@ -97,11 +140,24 @@ fn blocks(text: &str) -> Vec<(usize, String)> {
 /// A block as a whole object. One that is whole stays as it is; a list is a pod's `containers`; a mapping is part of a pod's spec if it has
 /// one of `containers`, `initContainers` and `volumes`, else it is part of a container. What is missing then is added: names, an image.
 fn whole(block: &str) -> String {
-    let documents = YamlLoader::load_from_str(block).unwrap_or_else(|error| panic!("{error} in\n{block}"));
-    let has = |name: &str| documents[0].as_hash().is_some_and(|hash| hash.contains_key(&Yaml::String(name.to_owned())));
-    let indent = block.lines().next().unwrap().chars().take_while(|letter| *letter == ' ').count();
+    let documents =
+        YamlLoader::load_from_str(block).unwrap_or_else(|error| panic!("{error} in\n{block}"));
+    let has = |name: &str| {
+        documents[0]
+            .as_hash()
+            .is_some_and(|hash| hash.contains_key(&Yaml::String(name.to_owned())))
+    };
+    let indent = block
+        .lines()
+        .next()
+        .unwrap()
+        .chars()
+        .take_while(|letter| *letter == ' ')
+        .count();
     let at = |depth: usize| {
-        let lines = block.lines().map(|line| format!("{:depth$}{}\n", "", line.get(indent..).unwrap_or_default()));
+        let lines = block
+            .lines()
+            .map(|line| format!("{:depth$}{}\n", "", line.get(indent..).unwrap_or_default()));
         lines.collect::<String>()
     };
     let head = "apiVersion: v1\nkind: Pod\nmetadata: {name: fragment}\nspec:\n";
@@ -112,9 +168,15 @@ fn whole(block: &str) -> String {
     } else if has("containers") {
         format!("{head}{}", at(2))
     } else if has("initContainers") || has("volumes") {
-        format!("{head}  containers: [{{name: fragment, image: fragment}}]\n{}", at(2))
+        format!(
+            "{head}  containers: [{{name: fragment, image: fragment}}]\n{}",
+            at(2)
+        )
     } else {
-        format!("{head}  containers:\n  - name: fragment\n    image: fragment\n{}", at(4))
+        format!(
+            "{head}  containers:\n  - name: fragment\n    image: fragment\n{}",
+            at(4)
+        )
     }
 }
 
@@ -125,7 +187,9 @@ fn every_yaml_block_of_readme_and_docs_is_valid() {
     for path in [vec![root().join("README.md")], files("docs", ".md")].concat() {
         let page = path.file_stem().unwrap().to_str().unwrap().to_owned();
         for (line, block) in blocks(&fs::read_to_string(&path).unwrap()) {
-            written.push(PathBuf::from(folder.file(&format!("{page}-line-{line}.yaml"), &whole(&block))));
+            written.push(PathBuf::from(
+                folder.file(&format!("{page}-line-{line}.yaml"), &whole(&block)),
+            ));
         }
     }
     assert!(!written.is_empty());
@@ -134,9 +198,16 @@ fn every_yaml_block_of_readme_and_docs_is_valid() {
 
 #[test]
 fn fragments_are_made_whole_without_hiding_what_is_wrong_with_them() {
-    let blocks =
-        blocks("text\n```yaml\n  - name: a\n    image: a\n```\n```console\n$ b\n```\n  ```yaml\nvolumes: []\n  ```\n");
-    assert_eq!(blocks, [(3, "  - name: a\n    image: a\n".to_owned()), (10, "volumes: []\n".to_owned())]);
+    let blocks = blocks(
+        "text\n```yaml\n  - name: a\n    image: a\n```\n```console\n$ b\n```\n  ```yaml\nvolumes: []\n  ```\n",
+    );
+    assert_eq!(
+        blocks,
+        [
+            (3, "  - name: a\n    image: a\n".to_owned()),
+            (10, "volumes: []\n".to_owned())
+        ]
+    );
     let folder = Folder::new();
     for (number, (right, wrong)) in [
         ("  - name: a\n    image: a\n", "  - name: a\n    imago: a\n"),
@@ -144,15 +215,29 @@ fn fragments_are_made_whole_without_hiding_what_is_wrong_with_them() {
             "    lifecycle:\n      preStop: {exec: {command: [a]}}\n",
             "    lifecycle:\n      preStop: {execute: {command: [a]}}\n",
         ),
-        ("  initContainers:\n  - name: a\n    image: a\n", "  initContainers:\n  - name: a\n    nonsense: a\n"),
-        ("  volumes:\n  - {name: a, emptyDir: {}}\n", "  volumes:\n  - {name: a, emptiedDir: {}}\n"),
-        ("containers: [{name: a, image: a}]\n", "containers: [{name: [], image: a}]\n"),
+        (
+            "  initContainers:\n  - name: a\n    image: a\n",
+            "  initContainers:\n  - name: a\n    nonsense: a\n",
+        ),
+        (
+            "  volumes:\n  - {name: a, emptyDir: {}}\n",
+            "  volumes:\n  - {name: a, emptiedDir: {}}\n",
+        ),
+        (
+            "containers: [{name: a, image: a}]\n",
+            "containers: [{name: [], image: a}]\n",
+        ),
     ]
     .into_iter()
     .enumerate()
     {
-        are_valid(&[folder.file(&format!("right-{number}"), &whole(right)).into()]);
-        let Some((valid, said)) = validate(&[folder.file(&format!("wrong-{number}"), &whole(wrong)).into()]) else {
+        are_valid(&[folder
+            .file(&format!("right-{number}"), &whole(right))
+            .into()]);
+        let Some((valid, said)) = validate(&[folder
+            .file(&format!("wrong-{number}"), &whole(wrong))
+            .into()])
+        else {
             return;
         };
         assert!(!valid, "{wrong}\n{said}");
@@ -161,25 +246,42 @@ fn fragments_are_made_whole_without_hiding_what_is_wrong_with_them() {
 
 /// The comment that a file opens with.
 fn comment(text: &str) -> String {
-    text.lines().take_while(|line| line.starts_with('#')).map(|line| line.to_owned() + "\n").collect()
+    text.lines()
+        .take_while(|line| line.starts_with('#'))
+        .map(|line| line.to_owned() + "\n")
+        .collect()
 }
 
 #[test]
 fn every_example_says_when_to_use_it_what_it_guarantees_and_what_it_does_not() {
-    for path in [files("examples", ".yaml"), files("examples/kustomize/podgate", "kustomization.yaml")].concat() {
+    for path in [
+        files("examples", ".yaml"),
+        files("examples/kustomize/podgate", "kustomization.yaml"),
+    ]
+    .concat()
+    {
         let text = fs::read_to_string(&path).unwrap();
         let comment = comment(&text);
         for part in ["\n# When: ", "\n# Guarantees: ", "\n# Does not: "] {
             assert!(comment.contains(part), "{} has no {part:?}", path.display());
         }
-        assert!(text.lines().all(|line| line.len() <= 160), "{} has long lines", path.display());
+        assert!(
+            text.lines().all(|line| line.len() <= 160),
+            "{} has long lines",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn every_example_is_played() {
     let tests = include_str!("examples_are_played.rs");
-    for path in [files("examples", ".yaml"), files("examples/kustomize", ".rendered.yaml")].concat() {
+    for path in [
+        files("examples", ".yaml"),
+        files("examples/kustomize", ".rendered.yaml"),
+    ]
+    .concat()
+    {
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(tests.contains(&format!("{name}\"")), "{name} is not played");
     }
@@ -189,12 +291,19 @@ fn every_example_is_played() {
 fn only_the_init_container_can_write_the_binary_and_it_is_not_on_the_members_volume() {
     let mut seen = 0;
     for path in examples() {
-        let spec = Manifest::new(path.to_str().unwrap(), &fs::read_to_string(&path).unwrap()).read().unwrap();
+        let spec = Manifest::new(path.to_str().unwrap(), &fs::read_to_string(&path).unwrap())
+            .read()
+            .unwrap();
         for (container, image, at, access) in spec.mounts() {
             let may_write = image == "podgate:0.1.0";
             match at {
                 "/podgate-bin" => {
-                    assert_eq!(access == Access::ReadWrite, may_write, "{container} of {}", path.display())
+                    assert_eq!(
+                        access == Access::ReadWrite,
+                        may_write,
+                        "{container} of {}",
+                        path.display()
+                    )
                 }
                 _ => assert!(!may_write, "{container} of {} mounts {at}", path.display()),
             }
@@ -209,9 +318,9 @@ fn the_examples_name_this_version() {
     let image = format!("podgate:{}", env!("CARGO_PKG_VERSION"));
     for path in examples() {
         let text = fs::read_to_string(&path).unwrap();
-        for line in
-            text.lines().filter(|line| line.contains("image: podgate:") || line.contains("reference: \"podgate:"))
-        {
+        for line in text.lines().filter(|line| {
+            line.contains("image: podgate:") || line.contains("reference: \"podgate:")
+        }) {
             assert!(line.contains(&image), "{line} in {}", path.display());
         }
     }
@@ -222,9 +331,15 @@ fn the_examples_name_this_version() {
 fn is_merged(patch: &Yaml, base: &Yaml, rendered: &Yaml, at: &str) {
     match rendered {
         Yaml::Hash(fields) => {
-            let keys = patch.as_hash().into_iter().chain(base.as_hash()).flat_map(|it| it.keys());
+            let keys = patch
+                .as_hash()
+                .into_iter()
+                .chain(base.as_hash())
+                .flat_map(|it| it.keys());
             // What is null in the patch is to go.
-            let keys: BTreeSet<_> = keys.filter(|key| !patch[key.as_str().unwrap()].is_null()).collect();
+            let keys: BTreeSet<_> = keys
+                .filter(|key| !patch[key.as_str().unwrap()].is_null())
+                .collect();
             assert_eq!(keys, fields.keys().collect(), "{at}");
             for (key, value) in fields {
                 let name = key.as_str().unwrap();
@@ -232,14 +347,39 @@ fn is_merged(patch: &Yaml, base: &Yaml, rendered: &Yaml, at: &str) {
             }
         }
         Yaml::Array(items) if items.iter().all(|item| !item["name"].is_badvalue()) => {
-            let id = |item: &Yaml| item["mountPath"].as_str().or(item["name"].as_str()).unwrap().to_owned();
-            let of = |list: &Yaml, which: &str| {
-                list.as_vec().into_iter().flatten().find(|item| id(item) == which).cloned().unwrap_or(Yaml::BadValue)
+            let id = |item: &Yaml| {
+                item["mountPath"]
+                    .as_str()
+                    .or(item["name"].as_str())
+                    .unwrap()
+                    .to_owned()
             };
-            let all = patch.as_vec().into_iter().chain(base.as_vec()).flatten().map(id);
-            assert_eq!(all.collect::<BTreeSet<_>>(), items.iter().map(id).collect(), "{at}");
+            let of = |list: &Yaml, which: &str| {
+                list.as_vec()
+                    .into_iter()
+                    .flatten()
+                    .find(|item| id(item) == which)
+                    .cloned()
+                    .unwrap_or(Yaml::BadValue)
+            };
+            let all = patch
+                .as_vec()
+                .into_iter()
+                .chain(base.as_vec())
+                .flatten()
+                .map(id);
+            assert_eq!(
+                all.collect::<BTreeSet<_>>(),
+                items.iter().map(id).collect(),
+                "{at}"
+            );
             items.iter().for_each(|item| {
-                is_merged(&of(patch, &id(item)), &of(base, &id(item)), item, &format!("{at}.{}", id(item)))
+                is_merged(
+                    &of(patch, &id(item)),
+                    &of(base, &id(item)),
+                    item,
+                    &format!("{at}.{}", id(item)),
+                )
             });
         }
         Yaml::Array(_)
@@ -250,7 +390,11 @@ fn is_merged(patch: &Yaml, base: &Yaml, rendered: &Yaml, at: &str) {
         | Yaml::Alias(_)
         | Yaml::Null
         | Yaml::BadValue => {
-            assert_eq!(rendered, if patch.is_badvalue() { base } else { patch }, "{at}");
+            assert_eq!(
+                rendered,
+                if patch.is_badvalue() { base } else { patch },
+                "{at}"
+            );
         }
     }
 }
@@ -262,7 +406,10 @@ fn what_is_rendered_has_all_of_the_component_and_all_of_the_manifest() {
             let text = fs::read_to_string(root().join("examples/kustomize").join(path)).unwrap();
             YamlLoader::load_from_str(&text).unwrap().remove(0)
         };
-        let (mut patch, base) = (read(format!("podgate/{name}.yaml")), read(format!("{name}/{name}.yaml")));
+        let (mut patch, base) = (
+            read(format!("podgate/{name}.yaml")),
+            read(format!("{name}/{name}.yaml")),
+        );
         // Whatever its name is.
         if let Yaml::Hash(fields) = &mut patch {
             fields.remove(&Yaml::from_str("metadata"));
@@ -276,31 +423,63 @@ fn what_is_rendered_has_all_of_the_component_and_all_of_the_manifest() {
 fn the_component_renders_to_what_is_in_the_repository() {
     let Some(kubectl) = program("kubectl", &[]) else {
         // In no package registry, so that CI may be without; the test above needs none. Not by eprintln, which a test that passes swallows.
-        let _ = std::io::stderr().write_all(b"SKIPPED: kubectl is not at hand: the component is not rendered anew\n");
+        let _ = std::io::stderr()
+            .write_all(b"SKIPPED: kubectl is not at hand: the component is not rendered anew\n");
         return;
     };
     for name in ["job", "deployment"] {
         let folder = format!("examples/kustomize/{name}");
-        let rendered = output(Command::new(&kubectl).args(["kustomize", &folder]).current_dir(root()));
+        let rendered = output(
+            Command::new(&kubectl)
+                .args(["kustomize", &folder])
+                .current_dir(root()),
+        );
         let kept = fs::read_to_string(root().join(format!("{folder}.rendered.yaml"))).unwrap();
-        assert_eq!(kept.strip_prefix(&comment(&kept)).unwrap(), rendered, "{folder}.rendered.yaml");
+        assert_eq!(
+            kept.strip_prefix(&comment(&kept)).unwrap(),
+            rendered,
+            "{folder}.rendered.yaml"
+        );
     }
     // Hooks that a vendor's containers had before, of another kind: one handler each is left, and that is podgate's.
     let folder = Folder::new();
-    let copied = output(Command::new("cp").arg("-r").arg(root().join("examples/kustomize")).arg(folder.path()));
+    let copied = output(
+        Command::new("cp")
+            .arg("-r")
+            .arg(root().join("examples/kustomize"))
+            .arg(folder.path()),
+    );
     assert_eq!(copied, "");
     for (name, container) in [("job", "proxy"), ("deployment", "proxy")] {
         let path = folder.join(&format!("kustomize/{name}/{name}.yaml"));
         let hooks = "{postStart: {httpGet: {port: 1}}, preStop: {sleep: {seconds: 1}}}";
         let text = fs::read_to_string(&path).unwrap();
         let named = format!("- name: {container}\n");
-        let indent = text.split_once(&named).unwrap().0.rsplit('\n').next().unwrap().len() + 2;
-        let hooked = text.replacen(&named, &format!("{named}{:indent$}lifecycle: {hooks}\n", ""), 1);
+        let indent = text
+            .split_once(&named)
+            .unwrap()
+            .0
+            .rsplit('\n')
+            .next()
+            .unwrap()
+            .len()
+            + 2;
+        let hooked = text.replacen(
+            &named,
+            &format!("{named}{:indent$}lifecycle: {hooks}\n", ""),
+            1,
+        );
         fs::write(&path, hooked).unwrap();
-        let rendered =
-            output(Command::new(&kubectl).args(["kustomize", &format!("kustomize/{name}")]).current_dir(folder.path()));
+        let rendered = output(
+            Command::new(&kubectl)
+                .args(["kustomize", &format!("kustomize/{name}")])
+                .current_dir(folder.path()),
+        );
         let has_sleep = name == "job";
-        assert!(rendered.contains("podgate-bin/podgate") && !rendered.contains("httpGet"), "{rendered}");
+        assert!(
+            rendered.contains("podgate-bin/podgate") && !rendered.contains("httpGet"),
+            "{rendered}"
+        );
         // The Job's has no preStop, and the vendor's stays.
         assert_eq!(rendered.contains("sleep"), has_sleep, "{rendered}");
     }

@@ -9,7 +9,9 @@
 //! Seen from outside: each CMD writes down that it begins, ends, or is told to stop, into one file, whose order is the order of things.
 
 use crate::support::tracer::{Fault, Point, Trace, Traced};
-use crate::support::{Folder, LIMIT, PODGATE, Program, eventually, namespaces, without_own_variables};
+use crate::support::{
+    Folder, LIMIT, PODGATE, Program, eventually, namespaces, without_own_variables,
+};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -50,54 +52,149 @@ enum Weight {
 }
 
 use Errno::{
-    E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENOENT, ENOLCK, ENOMEM, ENOSPC, ENOSYS,
-    ENOTTY, EPERM, EROFS, ESRCH, ETXTBSY,
+    E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENOENT, ENOLCK,
+    ENOMEM, ENOSPC, ENOSYS, ENOTTY, EPERM, EROFS, ESRCH, ETXTBSY,
 };
 
 const fn call(number: i64, name: &'static str, weight: Weight, errors: &'static [Errno]) -> Call {
-    Call { number, name, errors, weight }
+    Call {
+        number,
+        name,
+        errors,
+        weight,
+    }
 }
 
 /// Every call that podgate makes. One that is not here fails the test: somebody has to decide what it may do.
 const CALLS: &[Call] = &[
     // The file system. EINTR comes from network file systems that are mounted with `intr`, or FUSE.
-    call(libc::SYS_open, "open", Weight::Needed, &[EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EINTR]),
+    call(
+        libc::SYS_open,
+        "open",
+        Weight::Needed,
+        &[EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EINTR],
+    ),
     call(libc::SYS_read, "read", Weight::Needed, &[EIO, EINTR]),
-    call(libc::SYS_write, "write", Weight::Needed, &[EIO, ENOSPC, EINTR, EAGAIN]),
+    call(
+        libc::SYS_write,
+        "write",
+        Weight::Needed,
+        &[EIO, ENOSPC, EINTR, EAGAIN],
+    ),
     call(libc::SYS_close, "close", Weight::Optional, &[EIO, EINTR]),
-    call(libc::SYS_fcntl, "fcntl", Weight::Needed, &[EIO, ENOLCK, EINTR, EMFILE]),
+    call(
+        libc::SYS_fcntl,
+        "fcntl",
+        Weight::Needed,
+        &[EIO, ENOLCK, EINTR, EMFILE],
+    ),
     call(libc::SYS_stat, "stat", Weight::Needed, &[EIO, ENOMEM]),
     call(libc::SYS_lstat, "lstat", Weight::Needed, &[EIO, ENOMEM]),
     call(libc::SYS_fstat, "fstat", Weight::Needed, &[EIO]),
     call(libc::SYS_statfs, "statfs", Weight::Optional, &[EIO, ENOSYS]),
     call(libc::SYS_getdents64, "getdents64", Weight::Needed, &[EIO]),
-    call(libc::SYS_readlink, "readlink", Weight::Optional, &[EIO, ENOENT, EACCES]),
-    call(libc::SYS_fchmod, "fchmod", Weight::Needed, &[EIO, EPERM, EROFS]),
-    call(libc::SYS_ftruncate, "ftruncate", Weight::Needed, &[EIO, ENOSPC, EINTR]),
-    call(libc::SYS_rename, "rename", Weight::Needed, &[EIO, ENOSPC, EDQUOT, EBUSY]),
+    call(
+        libc::SYS_readlink,
+        "readlink",
+        Weight::Optional,
+        &[EIO, ENOENT, EACCES],
+    ),
+    call(
+        libc::SYS_fchmod,
+        "fchmod",
+        Weight::Needed,
+        &[EIO, EPERM, EROFS],
+    ),
+    call(
+        libc::SYS_ftruncate,
+        "ftruncate",
+        Weight::Needed,
+        &[EIO, ENOSPC, EINTR],
+    ),
+    call(
+        libc::SYS_rename,
+        "rename",
+        Weight::Needed,
+        &[EIO, ENOSPC, EDQUOT, EBUSY],
+    ),
     call(libc::SYS_unlink, "unlink", Weight::Needed, &[EIO, EBUSY]),
     call(libc::SYS_chdir, "chdir", Weight::Optional, &[EIO]),
     // Waiting, and being told. EINVAL: somebody has lowered the limit on descriptors.
     call(libc::SYS_poll, "poll", Weight::Memory, &[EINTR, ENOMEM]),
-    call(libc::SYS_ppoll, "ppoll", Weight::Needed, &[EINTR, ENOMEM, EINVAL]),
-    call(libc::SYS_inotify_init1, "inotify_init1", Weight::Optional, &[EMFILE, ENFILE, ENOMEM, ENOSYS]),
-    call(libc::SYS_inotify_add_watch, "inotify_add_watch", Weight::Optional, &[ENOSPC, ENOMEM]),
-    call(libc::SYS_inotify_rm_watch, "inotify_rm_watch", Weight::Optional, &[]),
-    call(libc::SYS_signalfd4, "signalfd4", Weight::Needed, &[EMFILE, ENFILE, ENOMEM]),
-    call(libc::SYS_eventfd2, "eventfd2", Weight::Needed, &[EMFILE, ENFILE, ENOMEM]),
-    call(libc::SYS_pipe2, "pipe2", Weight::Needed, &[EMFILE, ENFILE, ENOMEM]),
-    call(libc::SYS_socketpair, "socketpair", Weight::Needed, &[EMFILE, ENFILE, ENOMEM]),
+    call(
+        libc::SYS_ppoll,
+        "ppoll",
+        Weight::Needed,
+        &[EINTR, ENOMEM, EINVAL],
+    ),
+    call(
+        libc::SYS_inotify_init1,
+        "inotify_init1",
+        Weight::Optional,
+        &[EMFILE, ENFILE, ENOMEM, ENOSYS],
+    ),
+    call(
+        libc::SYS_inotify_add_watch,
+        "inotify_add_watch",
+        Weight::Optional,
+        &[ENOSPC, ENOMEM],
+    ),
+    call(
+        libc::SYS_inotify_rm_watch,
+        "inotify_rm_watch",
+        Weight::Optional,
+        &[],
+    ),
+    call(
+        libc::SYS_signalfd4,
+        "signalfd4",
+        Weight::Needed,
+        &[EMFILE, ENFILE, ENOMEM],
+    ),
+    call(
+        libc::SYS_eventfd2,
+        "eventfd2",
+        Weight::Needed,
+        &[EMFILE, ENFILE, ENOMEM],
+    ),
+    call(
+        libc::SYS_pipe2,
+        "pipe2",
+        Weight::Needed,
+        &[EMFILE, ENFILE, ENOMEM],
+    ),
+    call(
+        libc::SYS_socketpair,
+        "socketpair",
+        Weight::Needed,
+        &[EMFILE, ENFILE, ENOMEM],
+    ),
     call(libc::SYS_recvfrom, "recvfrom", Weight::Needed, &[EINTR]),
     call(libc::SYS_nanosleep, "nanosleep", Weight::Optional, &[EINTR]),
-    call(libc::SYS_clock_nanosleep, "clock_nanosleep", Weight::Optional, &[EINTR]),
-    call(libc::SYS_getrandom, "getrandom", Weight::Optional, &[EINTR, ENOSYS]),
+    call(
+        libc::SYS_clock_nanosleep,
+        "clock_nanosleep",
+        Weight::Optional,
+        &[EINTR],
+    ),
+    call(
+        libc::SYS_getrandom,
+        "getrandom",
+        Weight::Optional,
+        &[EINTR, ENOSYS],
+    ),
     call(libc::SYS_ioctl, "ioctl", Weight::Optional, &[ENOTTY, EIO]),
     // Processes. What waits for a child of one's own with WNOHANG cannot fail, nor can a signal to one that is not reaped, but where CMD
     // has changed its user.
     call(libc::SYS_fork, "fork", Weight::Needed, &[EAGAIN, ENOMEM]),
     call(libc::SYS_vfork, "vfork", Weight::Needed, &[EAGAIN, ENOMEM]),
     call(libc::SYS_clone, "clone", Weight::Needed, &[EAGAIN, ENOMEM]),
-    call(libc::SYS_execve, "execve", Weight::Needed, &[EACCES, EAGAIN, EIO, ENOENT, ENOMEM, E2BIG, ETXTBSY]),
+    call(
+        libc::SYS_execve,
+        "execve",
+        Weight::Needed,
+        &[EACCES, EAGAIN, EIO, ENOENT, ENOMEM, E2BIG, ETXTBSY],
+    ),
     call(libc::SYS_prctl, "prctl", Weight::Needed, &[EPERM]),
     call(libc::SYS_setpgid, "setpgid", Weight::Needed, &[EPERM]),
     call(libc::SYS_setsid, "setsid", Weight::Optional, &[EPERM]),
@@ -114,14 +211,29 @@ const CALLS: &[Call] = &[
     call(libc::SYS_mremap, "mremap", Weight::Memory, &[ENOMEM]),
     call(libc::SYS_mprotect, "mprotect", Weight::Memory, &[ENOMEM]),
     call(libc::SYS_munmap, "munmap", Weight::Memory, &[ENOMEM]),
-    call(libc::SYS_madvise, "madvise", Weight::Optional, &[ENOMEM, EAGAIN]),
+    call(
+        libc::SYS_madvise,
+        "madvise",
+        Weight::Optional,
+        &[ENOMEM, EAGAIN],
+    ),
     call(libc::SYS_brk, "brk", Weight::Memory, &[]),
     // What no kernel refuses to a program that asks rightly.
     call(libc::SYS_arch_prctl, "arch_prctl", Weight::Needed, &[]),
-    call(libc::SYS_set_tid_address, "set_tid_address", Weight::Needed, &[]),
+    call(
+        libc::SYS_set_tid_address,
+        "set_tid_address",
+        Weight::Needed,
+        &[],
+    ),
     call(libc::SYS_sigaltstack, "sigaltstack", Weight::Needed, &[]),
     call(libc::SYS_rt_sigaction, "rt_sigaction", Weight::Needed, &[]),
-    call(libc::SYS_rt_sigprocmask, "rt_sigprocmask", Weight::Needed, &[]),
+    call(
+        libc::SYS_rt_sigprocmask,
+        "rt_sigprocmask",
+        Weight::Needed,
+        &[],
+    ),
     call(libc::SYS_futex, "futex", Weight::Needed, &[]),
     call(libc::SYS_uname, "uname", Weight::Needed, &[]),
     call(libc::SYS_lseek, "lseek", Weight::Needed, &[]),
@@ -159,7 +271,9 @@ struct Round {
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((point, fault)) = &self.strike else { return write!(f, "{:?} unharmed", self.victim) };
+        let Some((point, fault)) = &self.strike else {
+            return write!(f, "{:?} unharmed", self.victim);
+        };
         let name = decided(point.number).map_or("?", |call| call.name);
         write!(f, "{:?}/{}/{name}#{}/", self.victim, point.who, point.nth)?;
         match fault {
@@ -185,7 +299,13 @@ impl World {
 
     fn words(&self, command: &str, options: &[&str], cmd: &[&str]) -> Vec<String> {
         let volume = self.folder.text("volume");
-        let all = [&[PODGATE, command, "--dir", &volume, "--allow-plain-dir"], options, &["--"], cmd].concat();
+        let all = [
+            &[PODGATE, command, "--dir", &volume, "--allow-plain-dir"],
+            options,
+            &["--"],
+            cmd,
+        ]
+        .concat();
         all.into_iter().map(str::to_owned).collect()
     }
 
@@ -196,7 +316,11 @@ impl World {
 
     /// The CMD of a sidecar: ready at once, and there until it is told to stop. No process but the shell: nothing outlives it.
     fn sidecar_script(&self) -> String {
-        let (ready, pids, never) = (self.folder.text("ready"), self.folder.text("pids"), self.folder.text("never"));
+        let (ready, pids, never) = (
+            self.folder.text("ready"),
+            self.folder.text("pids"),
+            self.folder.text("never"),
+        );
         let (begin, stop) = (self.note("sidecar begin"), self.note("sidecar stop"));
         format!(
             "trap '{stop}; exit 0' TERM\n{begin}\necho $$ >>{pids}\n: >{ready}\nwhile :; do read -r x <>{never}; done"
@@ -205,8 +329,18 @@ impl World {
 
     fn sidecar(&self) -> Vec<String> {
         let ready = format!("file://{}", self.folder.text("ready"));
-        let options =
-            ["--name", "sidecar", "--until", "main", "--ready", &ready, "--grace", "2s", "--stop-margin", "1s"];
+        let options = [
+            "--name",
+            "sidecar",
+            "--until",
+            "main",
+            "--ready",
+            &ready,
+            "--grace",
+            "2s",
+            "--stop-margin",
+            "1s",
+        ];
         self.words("run", &options, &["sh", "-c", &self.sidecar_script()])
     }
 
@@ -216,9 +350,22 @@ impl World {
 
     /// The main that ends with this code.
     fn main_with(&self, code: i32) -> Vec<String> {
-        let (begin, end, pids) = (self.note("main begin"), self.note("main end"), self.folder.text("pids"));
+        let (begin, end, pids) = (
+            self.note("main begin"),
+            self.note("main end"),
+            self.folder.text("pids"),
+        );
         let script = format!("{begin}\necho $$ >>{pids}\nsleep 0.03\n{end}\nexit {code}");
-        let options = ["--name", "main", "--after", "ready:sidecar", "--grace", "2s", "--stop-margin", "1s"];
+        let options = [
+            "--name",
+            "main",
+            "--after",
+            "ready:sidecar",
+            "--grace",
+            "2s",
+            "--stop-margin",
+            "1s",
+        ];
         self.words("run", &options, &["sh", "-c", &script])
     }
 
@@ -239,19 +386,39 @@ impl World {
         ];
         let hook = shell_words::join(self.words("join", &options, &["true"]));
         let told = format!("echo hook $? >>{}", self.folder.text("log"));
-        let script = self.sidecar_script().replace("while :", &format!("{hook}\n{told}\nwhile :"));
-        let words = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--", "sh", "-c", &script];
+        let script = self
+            .sidecar_script()
+            .replace("while :", &format!("{hook}\n{told}\nwhile :"));
+        let words = [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ];
         words.map(str::to_owned).to_vec()
     }
 
     fn log(&self) -> Vec<String> {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default().lines().map(str::to_owned).collect()
+        fs::read_to_string(self.folder.join("log"))
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// What a record says of this, if there is one.
     fn record(&self, member: &str, field: &str) -> Option<String> {
         let text = fs::read_to_string(self.folder.join(&format!("volume/{member}.record"))).ok()?;
-        Some(text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "))?.to_owned())
+        Some(
+            text.lines()
+                .find_map(|line| line.strip_prefix(field)?.strip_prefix(": "))?
+                .to_owned(),
+        )
     }
 
     /// The CMDs that live. Told from others by what they execute.
@@ -259,13 +426,22 @@ impl World {
         let pids = fs::read_to_string(self.folder.join("pids")).unwrap_or_default();
         let folder = self.folder.path().to_str().unwrap();
         let lives = |pid: &i32| {
-            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| String::from_utf8_lossy(&it).contains(folder))
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|it| String::from_utf8_lossy(&it).contains(folder))
         };
-        pids.lines().filter_map(|pid| pid.parse().ok()).filter(lives).map(Pid::from_raw).collect()
+        pids.lines()
+            .filter_map(|pid| pid.parse().ok())
+            .filter(lives)
+            .map(Pid::from_raw)
+            .collect()
     }
 
     fn add_to_log(&self, line: &str) {
-        let mut log = File::options().append(true).create(true).open(self.folder.join("log")).unwrap();
+        let mut log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.folder.join("log"))
+            .unwrap();
         // At once: the members write into it, too.
         log.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
@@ -274,13 +450,21 @@ impl World {
     fn are_all_gone(&self) {
         let gone = Instant::now();
         while !self.living_cmds().is_empty() {
-            assert!(gone.elapsed() < Duration::from_secs(5), "a CMD outlives its podgate: {}", show(self));
+            assert!(
+                gone.elapsed() < Duration::from_secs(5),
+                "a CMD outlives its podgate: {}",
+                show(self)
+            );
             pause();
         }
     }
 
     fn stderr(&self, of: &str) -> File {
-        File::options().create(true).append(true).open(self.folder.join(of)).unwrap()
+        File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join(of))
+            .unwrap()
     }
 
     fn said(&self, of: &str) -> String {
@@ -295,14 +479,22 @@ enum Part {
 }
 
 impl Part {
-    fn start(world: &World, words: &[String], said: &str, strike: Option<Option<(Point, Fault)>>) -> Self {
+    fn start(
+        world: &World,
+        words: &[String],
+        said: &str,
+        strike: Option<Option<(Point, Fault)>>,
+    ) -> Self {
         let stderr = world.stderr(said);
         match strike {
             Some(strike) => Self::Traced(Traced::start(words, Path::new(PODGATE), stderr, strike)),
             None => {
                 let mut command = Command::new(&words[0]);
                 without_own_variables(&mut command);
-                command.args(&words[1..]).stdout(Stdio::null()).stderr(stderr);
+                command
+                    .args(&words[1..])
+                    .stdout(Stdio::null())
+                    .stderr(stderr);
                 Self::Plain(Program::start(&mut command))
             }
         }
@@ -318,9 +510,11 @@ impl Part {
     fn ended(&mut self) -> Option<i32> {
         match self {
             Self::Traced(traced) => traced.ended(),
-            Self::Plain(program) => {
-                program.has_ended().map(|status| status.code().unwrap_or_else(|| 128 + status.signal().unwrap()))
-            }
+            Self::Plain(program) => program.has_ended().map(|status| {
+                status
+                    .code()
+                    .unwrap_or_else(|| 128 + status.signal().unwrap())
+            }),
         }
     }
 }
@@ -343,10 +537,15 @@ impl Round {
             assert!(start.elapsed() < LIMIT, "{what}: {}", show(world));
         };
         let first = match self.victim {
-            Victim::Join => Part::start(world, &world.joined(), "sidecar-says", strike(Victim::Join)),
-            Victim::Sidecar | Victim::Main | Victim::Restarted => {
-                Part::start(world, &world.sidecar(), "sidecar-says", strike(Victim::Sidecar))
+            Victim::Join => {
+                Part::start(world, &world.joined(), "sidecar-says", strike(Victim::Join))
             }
+            Victim::Sidecar | Victim::Main | Victim::Restarted => Part::start(
+                world,
+                &world.sidecar(),
+                "sidecar-says",
+                strike(Victim::Sidecar),
+            ),
         };
         let mut lives = vec![first];
         let comes = Instant::now();
@@ -372,13 +571,23 @@ impl Round {
                 Some(code) if code == 0 || self.victim == Victim::Main => {}
                 Some(_) if count < 3 => {
                     // It is not the first one's fault that comes now.
-                    let words = if self.victim == Victim::Join { world.joined() } else { world.sidecar() };
+                    let words = if self.victim == Victim::Join {
+                        world.joined()
+                    } else {
+                        world.sidecar()
+                    };
                     lives.push(Part::start(world, &words, "sidecar-says", None));
                 }
-                Some(_) => panic!("the sidecar ended again and again: {codes:?} {}", show(world)),
+                Some(_) => panic!(
+                    "the sidecar ended again and again: {codes:?} {}",
+                    show(world)
+                ),
                 None => {
-                    let hook =
-                        world.log().iter().rev().find_map(|line| line.strip_prefix("hook ")?.parse::<i32>().ok());
+                    let hook = world
+                        .log()
+                        .iter()
+                        .rev()
+                        .find_map(|line| line.strip_prefix("hook ")?.parse::<i32>().ok());
                     let agent_died = match life {
                         Part::Traced(traced) => traced.died("child 1"),
                         Part::Plain(_) => false,
@@ -387,7 +596,9 @@ impl Round {
                     let is_told = world.log().iter().any(|line| line == "sidecar stop");
                     let fails = hook.is_some_and(|code| code != 0 || (agent_died && !is_told));
                     // The agent's user may not signal PID 1's: it says so.
-                    let is_helpless = world.said("sidecar-says").contains("cannot send SIGTERM to PID 1");
+                    let is_helpless = world
+                        .said("sidecar-says")
+                        .contains("cannot send SIGTERM to PID 1");
                     if self.victim == Victim::Join && fails && count == 1 {
                         // The kubelet kills the container of a hook that fails; and the kernel that of an agent that is killed for memory
                         // (cgroup v2 kills all of a container). One whose agent is killed alone stays, and somebody has to see it.
@@ -417,13 +628,23 @@ impl Round {
                 trace = traced.finish();
             }
         }
-        Played { trace, sidecar: codes, main: main_code, is_deleted }
+        Played {
+            trace,
+            sidecar: codes,
+            main: main_code,
+            is_deleted,
+        }
     }
 
     /// Plays a pod with OnFailure: the main fails with 3, then the sidecar; both are restarted, the sidecar first, and the main succeeds.
     fn play_restarts(&self, world: &World) -> Played {
         let start = Instant::now();
-        let mut lives = vec![Part::start(world, &world.sidecar(), "sidecar-says", Some(self.strike.clone()))];
+        let mut lives = vec![Part::start(
+            world,
+            &world.sidecar(),
+            "sidecar-says",
+            Some(self.strike.clone()),
+        )];
         let mut mains = vec![Part::start(world, &world.main_with(3), "main-says", None)];
         let (mut codes, mut main_codes) = (Vec::new(), Vec::new());
         let (mut settles, mut has_acted) = (Instant::now(), false);
@@ -438,7 +659,9 @@ impl Round {
                     lives.push(Part::start(world, &world.sidecar(), "sidecar-says", None));
                 } else if main_codes.len() < 2 {
                     // Nobody restarts it: its main's end is not seen yet, or it has ended too early.
-                    main_codes.push(eventually("the end of the main", || mains.last_mut().unwrap().ended()));
+                    main_codes.push(eventually("the end of the main", || {
+                        mains.last_mut().unwrap().ended()
+                    }));
                     break;
                 }
             }
@@ -447,16 +670,25 @@ impl Round {
                 settles = Instant::now();
             }
             // One has acted and is over, and the next one has time enough to act on what is old.
-            if mains.len() == 1 && main_codes.len() == 1 && has_acted && settles.elapsed() > Duration::from_millis(100)
+            if mains.len() == 1
+                && main_codes.len() == 1
+                && has_acted
+                && settles.elapsed() > Duration::from_millis(100)
             {
                 mains.push(Part::start(world, &world.main(), "main-says", None));
             }
-            assert!(start.elapsed() < LIMIT, "it hangs: {codes:?} {main_codes:?} {}", show(world));
+            assert!(
+                start.elapsed() < LIMIT,
+                "it hangs: {codes:?} {main_codes:?} {}",
+                show(world)
+            );
             pause();
         }
         world.are_all_gone();
         let first = lives.swap_remove(0);
-        let Part::Traced(first) = first else { unreachable!("the first life is followed") };
+        let Part::Traced(first) = first else {
+            unreachable!("the first life is followed")
+        };
         Played {
             trace: first.finish(),
             sidecar: codes,
@@ -485,21 +717,43 @@ impl Round {
             (0, 2, 2),
             "the main has failed and succeeded"
         );
-        assert_eq!(played.sidecar.last(), Some(&0), "the sidecar succeeds with its main");
+        assert_eq!(
+            played.sidecar.last(),
+            Some(&0),
+            "the sidecar succeeds with its main"
+        );
         let acts = played.sidecar.iter().filter(|code| **code == 3).count();
         let is_told = world.said("sidecar-says").contains("cannot remember");
-        assert!(acts <= 1 + usize::from(is_told), "a failure is acted on twice: {:?}", played.sidecar);
-        let others: Vec<_> = played.sidecar.iter().filter(|code| ![0, 3].contains(*code)).collect();
+        assert!(
+            acts <= 1 + usize::from(is_told),
+            "a failure is acted on twice: {:?}",
+            played.sidecar
+        );
+        let others: Vec<_> = played
+            .sidecar
+            .iter()
+            .filter(|code| ![0, 3].contains(*code))
+            .collect();
         if !played.trace.struck {
-            assert_eq!((acts, others.len()), (1, 0), "nobody was struck: {:?}", played.sidecar);
+            assert_eq!(
+                (acts, others.len()),
+                (1, 0),
+                "nobody was struck: {:?}",
+                played.sidecar
+            );
         }
-        assert!(others.len() <= 1, "who was not struck has failed: {:?}", played.sidecar);
+        assert!(
+            others.len() <= 1,
+            "who was not struck has failed: {:?}",
+            played.sidecar
+        );
     }
 
     /// It was struck so that it may end whatever lives: it is killed, or gets no memory.
     fn is_excused(&self) -> bool {
         self.strike.as_ref().is_some_and(|(point, fault)| {
-            *fault == Fault::Death || decided(point.number).is_some_and(|call| call.weight == Weight::Memory)
+            *fault == Fault::Death
+                || decided(point.number).is_some_and(|call| call.weight == Weight::Memory)
         })
     }
 
@@ -517,12 +771,17 @@ impl Round {
             }
         }
         // Nor does it end by itself then: it is killed, or gets no memory.
-        if let (Victim::Sidecar, Some(begin), Some(over)) = (self.victim, at("main begin"), at("sidecar over")) {
+        if let (Victim::Sidecar, Some(begin), Some(over)) =
+            (self.victim, at("main begin"), at("sidecar over"))
+        {
             let lives = begin < over && at("main end").is_none_or(|end| over < end);
             assert!(!lives || self.is_excused(), "ended while the main lives");
         }
         // No false success, and no failure of the unharmed.
-        assert!(played.main != 0 || at("main end").is_some(), "the main's success is false");
+        assert!(
+            played.main != 0 || at("main end").is_some(),
+            "the main's success is false"
+        );
         if self.victim != Victim::Main {
             assert_eq!(played.main, 0, "the main is unharmed");
         }
@@ -539,7 +798,10 @@ impl Round {
                 Some(137) | None => &[137],
                 Some(code) => panic!("the main's record says {code}"),
             };
-            assert!(expected.contains(&sidecar), "the sidecar ended with {sidecar}, the main's record says {exit:?}");
+            assert!(
+                expected.contains(&sidecar),
+                "the sidecar ended with {sidecar}, the main's record says {exit:?}"
+            );
             assert_eq!(played.sidecar.len(), 1, "the sidecar is unharmed");
         } else {
             // Who was struck came again, and then all is well; or was struck when all was over.
@@ -555,8 +817,12 @@ impl Round {
         };
         let call = decided(point.number).unwrap();
         let is_hook = self.victim == Victim::Join;
-        let of_podgate =
-            played.trace.ends.iter().find(|(who, _)| who == "podgate").map_or(0, |(_, code)| (*code).max(0));
+        let of_podgate = played
+            .trace
+            .ends
+            .iter()
+            .find(|(who, _)| who == "podgate")
+            .map_or(0, |(_, code)| (*code).max(0));
         match fault {
             // A CMD that dies before it is one was killed all the same.
             Fault::Death if point.who.starts_with("child") && !is_hook => assert_eq!(victim, 137),
@@ -595,19 +861,32 @@ impl Round {
         let _ = fs::remove_file(world.folder.join("ready"));
         let before = world.record("main", "id");
         let mut main = Part::start(world, &world.main(), "again-says", None);
-        eventually("the new main", || (world.record("main", "id") != before).then_some(()));
+        eventually("the new main", || {
+            (world.record("main", "id") != before).then_some(())
+        });
         let mut sidecar = Part::start(world, &world.sidecar(), "again-says", None);
         let main = eventually("the end of the next main", || main.ended());
         let sidecar = eventually("the end of the next sidecar", || sidecar.ended());
         assert_eq!((main, sidecar), (0, 0), "the next life");
         let order = world.log();
-        assert_eq!(order, ["sidecar begin", "main begin", "main end", "sidecar stop"], "the next life");
+        assert_eq!(
+            order,
+            ["sidecar begin", "main begin", "main end", "sidecar stop"],
+            "the next life"
+        );
         let left: BTreeSet<String> = fs::read_dir(world.folder.join("volume"))
             .unwrap()
             .map(|it| it.unwrap().file_name().into_string().unwrap())
             .collect();
-        let left: Vec<_> = left.iter().filter(|name| !name.ends_with(".acted")).collect();
-        assert_eq!(left, ["main.lock", "main.record", "sidecar.lock", "sidecar.record"], "left on the volume");
+        let left: Vec<_> = left
+            .iter()
+            .filter(|name| !name.ends_with(".acted"))
+            .collect();
+        assert_eq!(
+            left,
+            ["main.lock", "main.record", "sidecar.lock", "sidecar.record"],
+            "left on the volume"
+        );
     }
 
     fn run(&self) -> Trace {
@@ -615,8 +894,15 @@ impl Round {
         let mut ends = String::new();
         let result = catch_unwind(AssertUnwindSafe(|| {
             let is_restarted = self.victim == Victim::Restarted;
-            let played = if is_restarted { self.play_restarts(&world) } else { self.play(&world) };
-            ends = format!("sidecar {:?}, main {}, {:?}", played.sidecar, played.main, played.trace.ends);
+            let played = if is_restarted {
+                self.play_restarts(&world)
+            } else {
+                self.play(&world)
+            };
+            ends = format!(
+                "sidecar {:?}, main {}, {:?}",
+                played.sidecar, played.main, played.trace.ends
+            );
             if is_restarted {
                 self.verify_restarts(&world, &played);
             } else {
@@ -628,15 +914,24 @@ impl Round {
         result.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            panic!("{self}: {}\n{ends}\n{}", text.unwrap_or_default(), show(&world))
+            panic!(
+                "{self}: {}\n{ends}\n{}",
+                text.unwrap_or_default(),
+                show(&world)
+            )
         })
     }
 }
 
 /// SIGTERM to PID 1 of the namespace that this `unshare` has made: its only child.
 fn signal_inside(unshare: Pid) {
-    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap_or_default();
-    if let Some(init) = children.split_ascii_whitespace().next().and_then(|pid| pid.parse().ok()) {
+    let children =
+        fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap_or_default();
+    if let Some(init) = children
+        .split_ascii_whitespace()
+        .next()
+        .and_then(|pid| pid.parse().ok())
+    {
         let _ = kill(Pid::from_raw(init), Signal::SIGTERM);
     }
 }
@@ -661,16 +956,32 @@ fn pause() {
 fn points(victim: Victim) -> Vec<Point> {
     let mut most: BTreeMap<(String, i64), usize> = BTreeMap::new();
     for _ in 0..3 {
-        for point in (Round { victim, strike: None }).run().calls {
+        for point in (Round {
+            victim,
+            strike: None,
+        })
+        .run()
+        .calls
+        {
             let count = most.entry((point.who, point.number)).or_default();
             *count = point.nth.max(*count);
         }
     }
-    let undecided: Vec<_> = most.keys().filter(|(_, number)| decided(*number).is_none()).collect();
-    assert!(undecided.is_empty(), "these calls are not decided: {undecided:?}");
-    let all = most
-        .into_iter()
-        .flat_map(|((who, number), count)| (1..=count).map(move |nth| Point { who: who.clone(), number, nth }));
+    let undecided: Vec<_> = most
+        .keys()
+        .filter(|(_, number)| decided(*number).is_none())
+        .collect();
+    assert!(
+        undecided.is_empty(),
+        "these calls are not decided: {undecided:?}"
+    );
+    let all = most.into_iter().flat_map(|((who, number), count)| {
+        (1..=count).map(move |nth| Point {
+            who: who.clone(),
+            number,
+            nth,
+        })
+    });
     all.collect()
 }
 
@@ -680,21 +991,47 @@ fn say(text: &str) {
 }
 
 fn rounds(victim: Victim) -> Vec<Round> {
-    let first_of_thread = Point { who: "thread 1".to_owned(), number: libc::SYS_rt_sigprocmask, nth: 1 };
+    let first_of_thread = Point {
+        who: "thread 1".to_owned(),
+        number: libc::SYS_rt_sigprocmask,
+        nth: 1,
+    };
     let faults = |point: &Point| {
-        let errors = decided(point.number).unwrap().errors.iter().map(|errno| Fault::Error(*errno));
+        let errors = decided(point.number)
+            .unwrap()
+            .errors
+            .iter()
+            .map(|errno| Fault::Error(*errno));
         // A thread that is on its way when its process forks may hold what the new one will need.
-        let is_first = victim == Victim::Join && point.who == "thread 1" && *point == first_of_thread;
+        let is_first =
+            victim == Victim::Join && point.who == "thread 1" && *point == first_of_thread;
         let stalls = (0..if is_first { 60 } else { 0 }).map(|step| Fault::Stall(step * 25));
-        [Fault::Death].into_iter().chain(stalls).chain(errors).collect::<Vec<_>>()
+        [Fault::Death]
+            .into_iter()
+            .chain(stalls)
+            .chain(errors)
+            .collect::<Vec<_>>()
     };
     let points = points(victim);
     let rounds: Vec<Round> = points
         .iter()
-        .flat_map(|point| faults(point).into_iter().map(|fault| Round { victim, strike: Some((point.clone(), fault)) }))
+        .flat_map(|point| {
+            faults(point).into_iter().map(|fault| Round {
+                victim,
+                strike: Some((point.clone(), fault)),
+            })
+        })
         .collect();
-    say(&format!("{victim:?}: {} points, {} faults", points.len(), rounds.len()));
-    assert!(points.len() > 250, "{victim:?} has {} points only: are its calls seen?", points.len());
+    say(&format!(
+        "{victim:?}: {} points, {} faults",
+        points.len(),
+        rounds.len()
+    ));
+    assert!(
+        points.len() > 250,
+        "{victim:?} has {} points only: are its calls seen?",
+        points.len()
+    );
     rounds
 }
 
@@ -711,15 +1048,26 @@ fn sample(mut rounds: Vec<Round>, share: u64) -> Vec<Round> {
     if std::env::var("PODGATE_FAULTS").is_ok_and(|which| which == "all") {
         return rounds;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let (mut seed, count) = (number("PODGATE_FAULTS_SEED", now), number("PODGATE_FAULTS_ROUNDS", share));
-    say(&format!("PODGATE_FAULTS_SEED={seed} PODGATE_FAULTS_ROUNDS={count}"));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let (mut seed, count) = (
+        number("PODGATE_FAULTS_SEED", now),
+        number("PODGATE_FAULTS_ROUNDS", share),
+    );
+    say(&format!(
+        "PODGATE_FAULTS_SEED={seed} PODGATE_FAULTS_ROUNDS={count}"
+    ));
     for at in 0..rounds.len() {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let left = u64::try_from(rounds.len() - at).unwrap();
-        rounds.swap(at, at + usize::try_from((mixed ^ (mixed >> 31)) % left).unwrap());
+        rounds.swap(
+            at,
+            at + usize::try_from((mixed ^ (mixed >> 31)) % left).unwrap(),
+        );
     }
     rounds.truncate(usize::try_from(count).unwrap());
     rounds
@@ -731,14 +1079,20 @@ fn every_call_of(victim: Victim) {
     }
     let all = rounds(victim);
     let rounds = sample(all, 60);
-    let (next, struck, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, struck, failures) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        Mutex::new(Vec::new()),
+    );
     let start = Instant::now();
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(round) = rounds.get(next.fetch_add(1, Ordering::SeqCst)) {
                     match catch_unwind(AssertUnwindSafe(|| round.run())) {
-                        Ok(trace) => drop(struck.fetch_add(usize::from(trace.struck), Ordering::SeqCst)),
+                        Ok(trace) => {
+                            drop(struck.fetch_add(usize::from(trace.struck), Ordering::SeqCst))
+                        }
                         Err(panic) => {
                             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                             failures.lock().unwrap().push(text);
@@ -750,10 +1104,17 @@ fn every_call_of(victim: Victim) {
     });
     let (struck, failures) = (struck.into_inner(), failures.into_inner().unwrap());
     let (count, failed) = (rounds.len(), failures.len());
-    say(&format!("{victim:?}: {count} rounds, {struck} struck, {failed} failed, {:?}", start.elapsed()));
+    say(&format!(
+        "{victim:?}: {count} rounds, {struck} struck, {failed} failed, {:?}",
+        start.elapsed()
+    ));
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     // How often a member is woken depends on the moment, so the last ones of some calls do not always come.
-    assert!(struck * 3 >= rounds.len(), "{struck} of {} rounds only", rounds.len());
+    assert!(
+        struck * 3 >= rounds.len(),
+        "{struck} of {} rounds only",
+        rounds.len()
+    );
 }
 
 /// A negative control: what strikes is what was meant, and podgate feels it.
@@ -763,43 +1124,96 @@ fn a_fault_that_strikes_is_felt_and_one_that_does_not_is_not() {
         let folder = Folder::new();
         let words = [PODGATE, "run", "--", "true"].map(str::to_owned);
         let stderr = File::create(folder.join("says")).unwrap();
-        let point = Point { who: "podgate".to_owned(), number, nth };
+        let point = Point {
+            who: "podgate".to_owned(),
+            number,
+            nth,
+        };
         let mut traced = Traced::start(&words, Path::new(PODGATE), stderr, Some((point, fault)));
         let code = eventually("its end", || traced.ended());
-        (code, traced.finish().struck, fs::read_to_string(folder.join("says")).unwrap())
+        (
+            code,
+            traced.finish().struck,
+            fs::read_to_string(folder.join("says")).unwrap(),
+        )
     };
     let (code, struck, said) = strike(libc::SYS_signalfd4, 1, Fault::Error(EMFILE));
     assert_eq!((code, struck), (125, true), "{said}");
     assert!(said.contains("cannot take over the signals"), "{said}");
-    assert_eq!(strike(libc::SYS_signalfd4, 1, Fault::Death), (137, true, String::new()));
+    assert_eq!(
+        strike(libc::SYS_signalfd4, 1, Fault::Death),
+        (137, true, String::new())
+    );
     assert_eq!(strike(libc::SYS_fork, 1, Fault::Error(EAGAIN)).0, 125);
-    assert_eq!(strike(libc::SYS_signalfd4, 99, Fault::Death), (0, false, String::new()));
+    assert_eq!(
+        strike(libc::SYS_signalfd4, 99, Fault::Death),
+        (0, false, String::new())
+    );
 }
 
 /// Another one: what is looked for is seen where it is.
 #[test]
 fn a_sidecar_that_does_not_wait_for_its_main_is_caught() {
     let world = World::new();
-    let round = Round { victim: Victim::Sidecar, strike: None };
-    fs::write(world.folder.join("log"), "sidecar begin\nmain begin\nsidecar stop\nmain end\n").unwrap();
-    let played = Played { trace: Trace::default(), sidecar: vec![0], main: 0, is_deleted: false };
+    let round = Round {
+        victim: Victim::Sidecar,
+        strike: None,
+    };
+    fs::write(
+        world.folder.join("log"),
+        "sidecar begin\nmain begin\nsidecar stop\nmain end\n",
+    )
+    .unwrap();
+    let played = Played {
+        trace: Trace::default(),
+        sidecar: vec![0],
+        main: 0,
+        is_deleted: false,
+    };
     let caught = catch_unwind(AssertUnwindSafe(|| round.verify(&world, &played))).unwrap_err();
-    assert_eq!(caught.downcast_ref::<&str>(), Some(&"stopped while the main lives"));
+    assert_eq!(
+        caught.downcast_ref::<&str>(),
+        Some(&"stopped while the main lives")
+    );
     fs::write(world.folder.join("log"), "sidecar begin\nmain begin\n").unwrap();
-    assert!(catch_unwind(AssertUnwindSafe(|| round.verify(&world, &played))).is_err(), "a false success");
-    fs::write(world.folder.join("log"), "sidecar begin\nmain begin\nmain end\nsidecar stop\n").unwrap();
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| round.verify(&world, &played))).is_err(),
+        "a false success"
+    );
+    fs::write(
+        world.folder.join("log"),
+        "sidecar begin\nmain begin\nmain end\nsidecar stop\n",
+    )
+    .unwrap();
     round.verify(&world, &played);
     let caught = |result: std::thread::Result<()>| *result.unwrap_err().downcast::<&str>().unwrap();
-    fs::write(world.folder.join("log"), "sidecar begin\nmain begin\nsidecar over\nmain end\n").unwrap();
+    fs::write(
+        world.folder.join("log"),
+        "sidecar begin\nmain begin\nsidecar over\nmain end\n",
+    )
+    .unwrap();
     let verified = catch_unwind(AssertUnwindSafe(|| round.verify(&world, &played)));
     assert_eq!(caught(verified), "ended while the main lives");
     // Of a main that failed and was restarted: what is old was acted on again.
-    let round = Round { victim: Victim::Restarted, strike: None };
+    let round = Round {
+        victim: Victim::Restarted,
+        strike: None,
+    };
     let twice = "main begin\nmain end\nsidecar stop\nsidecar over\n".repeat(2);
     fs::write(world.folder.join("log"), twice).unwrap();
-    let played = |sidecar| Played { trace: Trace::default(), sidecar, main: 0, is_deleted: false };
+    let played = |sidecar| Played {
+        trace: Trace::default(),
+        sidecar,
+        main: 0,
+        is_deleted: false,
+    };
     round.verify_restarts(&world, &played(vec![3, 0]));
-    assert!(catch_unwind(AssertUnwindSafe(|| round.verify_restarts(&world, &played(vec![3, 3, 0])))).is_err());
+    assert!(
+        catch_unwind(AssertUnwindSafe(
+            || round.verify_restarts(&world, &played(vec![3, 3, 0]))
+        ))
+        .is_err()
+    );
 }
 
 #[test]

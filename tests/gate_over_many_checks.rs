@@ -12,7 +12,17 @@ fn mixed_kinds_are_waited_for_side_by_side_and_all_must_pass() {
     let port = ClosedPort::new();
     let file = format!("file://{}", folder.text("ready"));
     let exec = format!("exec:test -f {}", folder.text("later"));
-    let waiting = podgate(["wait", &server.url("/"), &port.tcp(), &file, &exec, "--", "echo", "started"]).start();
+    let waiting = podgate([
+        "wait",
+        &server.url("/"),
+        &port.tcp(),
+        &file,
+        &exec,
+        "--",
+        "echo",
+        "started",
+    ])
+    .start();
     for reason in ["answered 503", "refused", "does not exist", "exited 1"] {
         waiting.says(reason);
     }
@@ -30,16 +40,35 @@ fn mixed_kinds_are_waited_for_side_by_side_and_all_must_pass() {
 #[test]
 fn any_is_content_with_one() {
     let (up, down) = (Server::status(200), ClosedPort::new());
-    podgate(["wait", "--any", &down.tcp(), &up.url("/")]).run().code(0);
-    podgate(["check", "--any", &down.tcp(), &up.url("/")]).run().code(0);
-    podgate(["check", &down.tcp(), &up.url("/")]).env("PODGATE_ANY", "true").run().code(0);
-    podgate(["check", &down.tcp(), &up.url("/")]).env("PODGATE_ANY", "false").run().code(1);
+    podgate(["wait", "--any", &down.tcp(), &up.url("/")])
+        .run()
+        .code(0);
+    podgate(["check", "--any", &down.tcp(), &up.url("/")])
+        .run()
+        .code(0);
+    podgate(["check", &down.tcp(), &up.url("/")])
+        .env("PODGATE_ANY", "true")
+        .run()
+        .code(0);
+    podgate(["check", &down.tcp(), &up.url("/")])
+        .env("PODGATE_ANY", "false")
+        .run()
+        .code(1);
     podgate(["wait", "--any", "-t", "200ms", &down.tcp(), "file:///none"])
         .run()
         .code(124)
         .says("none of 2 checks passed");
-    podgate(["wait", "--any", "exec:podgate-no-such", &up.url("/")]).run().code(0);
-    podgate(["wait", "--any", "exec:podgate-no-such", "exec:podgate-no-such-either"]).run().code(1);
+    podgate(["wait", "--any", "exec:podgate-no-such", &up.url("/")])
+        .run()
+        .code(0);
+    podgate([
+        "wait",
+        "--any",
+        "exec:podgate-no-such",
+        "exec:podgate-no-such-either",
+    ])
+    .run()
+    .code(1);
 }
 
 #[test]
@@ -58,21 +87,52 @@ fn a_hundred_checks_in_one_call() {
     }
     assert_eq!(checks.len(), 100);
     // In a probe's time; a machine that is busy may need some tries.
-    let check = || podgate(["check"].into_iter().chain(checks.iter().map(String::as_str))).run();
-    eventually("a check that passes", || (check().status.code() == Some(0)).then_some(()));
-    podgate(["wait"].into_iter().chain(checks.iter().map(String::as_str))).run().code(0);
+    let check = || {
+        podgate(
+            ["check"]
+                .into_iter()
+                .chain(checks.iter().map(String::as_str)),
+        )
+        .run()
+    };
+    eventually("a check that passes", || {
+        (check().status.code() == Some(0)).then_some(())
+    });
+    podgate(
+        ["wait"]
+            .into_iter()
+            .chain(checks.iter().map(String::as_str)),
+    )
+    .run()
+    .code(0);
     checks.push(format!("file://{}", folder.text("none")));
-    let done = podgate(["wait", "-t", "5s"].into_iter().chain(checks.iter().map(String::as_str))).run();
+    let done = podgate(
+        ["wait", "-t", "5s"]
+            .into_iter()
+            .chain(checks.iter().map(String::as_str)),
+    )
+    .run();
     done.code(124).says("none\" does not exist");
 }
 
 #[test]
 fn a_hundred_checks_that_hang_cost_one_timeout_together() {
     let server = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
-    let checks: Vec<String> = (0..100).map(|index| server.url(&format!("/{index}"))).collect();
-    let done = podgate(["check", "--attempt-timeout", "1s"].into_iter().chain(checks.iter().map(String::as_str))).run();
+    let checks: Vec<String> = (0..100)
+        .map(|index| server.url(&format!("/{index}")))
+        .collect();
+    let done = podgate(
+        ["check", "--attempt-timeout", "1s"]
+            .into_iter()
+            .chain(checks.iter().map(String::as_str)),
+    )
+    .run();
     done.code(1).within(Duration::from_secs(10));
-    assert_eq!(done.stderr.matches("no complete answer").count(), 100, "{done}");
+    assert_eq!(
+        done.stderr.matches("no complete answer").count(),
+        100,
+        "{done}"
+    );
 }
 
 #[test]
@@ -80,8 +140,20 @@ fn the_success_threshold_counts_in_a_row() {
     let folder = Folder::new();
     let log = folder.text("log");
     // Passes at the 2nd, 4th, 5th, 6th attempt: three in a row only then.
-    let script = folder.script("flap", &format!("echo x >> {log}; n=$(wc -l < {log}); test $n != 1 -a $n != 3"));
-    podgate(["wait", "--success-threshold", "3", "--interval", "20ms", &format!("exec:{script}")]).run().code(0);
+    let script = folder.script(
+        "flap",
+        &format!("echo x >> {log}; n=$(wc -l < {log}); test $n != 1 -a $n != 3"),
+    );
+    podgate([
+        "wait",
+        "--success-threshold",
+        "3",
+        "--interval",
+        "20ms",
+        &format!("exec:{script}"),
+    ])
+    .run()
+    .code(0);
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 6);
 }
 
@@ -90,19 +162,40 @@ fn the_failure_threshold_ends_the_wait_with_1() {
     let folder = Folder::new();
     let log = folder.text("log");
     let script = folder.script("fail", &format!("echo x >> {log}; exit 1"));
-    let done =
-        podgate(["wait", "--failure-threshold", "3", "-i", "20ms", &format!("exec:{script}"), "--", "echo", "no"])
-            .run();
-    done.code(1).prints("").says("--failure-threshold").says("3 attempts");
+    let done = podgate([
+        "wait",
+        "--failure-threshold",
+        "3",
+        "-i",
+        "20ms",
+        &format!("exec:{script}"),
+        "--",
+        "echo",
+        "no",
+    ])
+    .run();
+    done.code(1)
+        .prints("")
+        .says("--failure-threshold")
+        .says("3 attempts");
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 3);
-    podgate(["wait", "--failure-threshold", "1", &ClosedPort::new().tcp()]).run().code(1).says("1 attempt");
+    podgate(["wait", "--failure-threshold", "1", &ClosedPort::new().tcp()])
+        .run()
+        .code(1)
+        .says("1 attempt");
 }
 
 #[test]
 fn the_interval_is_fixed_when_it_is_given() {
     let server = Server::status(503);
-    podgate(["wait", "-i", "200ms", "-t", "1s", &server.url("/")]).run().code(124);
-    assert!((3..=6).contains(&server.connections()), "{} attempts", server.connections());
+    podgate(["wait", "-i", "200ms", "-t", "1s", &server.url("/")])
+        .run()
+        .code(124);
+    assert!(
+        (3..=6).contains(&server.connections()),
+        "{} attempts",
+        server.connections()
+    );
 }
 
 #[test]
@@ -118,20 +211,57 @@ fn the_initial_delay_comes_first() {
 #[test]
 fn the_timeout_is_for_all_of_it() {
     let server = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
-    let done = podgate(["wait", "-t", "400ms", "--attempt-timeout", "10s", &server.url("/"), "--", "echo", "no"]).run();
-    done.code(124).prints("").not_before(Duration::from_millis(400)).within(Duration::from_secs(10));
+    let done = podgate([
+        "wait",
+        "-t",
+        "400ms",
+        "--attempt-timeout",
+        "10s",
+        &server.url("/"),
+        "--",
+        "echo",
+        "no",
+    ])
+    .run();
+    done.code(124)
+        .prints("")
+        .not_before(Duration::from_millis(400))
+        .within(Duration::from_secs(10));
     let closed = ClosedPort::new();
-    podgate(["wait", "-t", "none", "--failure-threshold", "2", "-i", "10ms", &closed.tcp()]).run().code(1);
+    podgate([
+        "wait",
+        "-t",
+        "none",
+        "--failure-threshold",
+        "2",
+        "-i",
+        "10ms",
+        &closed.tcp(),
+    ])
+    .run()
+    .code(1);
 }
 
 #[test]
 fn on_timeout_run_goes_on_in_all_three_cases() {
     let closed = ClosedPort::new();
     let tcp = closed.tcp();
-    for options in [vec!["-t", "100ms", &tcp], vec!["--failure-threshold", "1", &tcp], vec!["exec:podgate-no-such"]] {
+    for options in [
+        vec!["-t", "100ms", &tcp],
+        vec!["--failure-threshold", "1", &tcp],
+        vec!["exec:podgate-no-such"],
+    ] {
         let call = |more: &[&str]| podgate(["wait"].iter().chain(&options).chain(more).copied());
-        call(&["--on-timeout", "run", "--", "echo", "ran"]).run().code(0).prints("ran\n").says("going on all the same");
-        call(&["--", "echo", "ran"]).env("PODGATE_ON_TIMEOUT", "run").run().code(0).prints("ran\n");
+        call(&["--on-timeout", "run", "--", "echo", "ran"])
+            .run()
+            .code(0)
+            .prints("ran\n")
+            .says("going on all the same");
+        call(&["--", "echo", "ran"])
+            .env("PODGATE_ON_TIMEOUT", "run")
+            .run()
+            .code(0)
+            .prints("ran\n");
         call(&["--on-timeout", "run"]).run().code(0).prints("");
         let failed = call(&["--on-timeout", "fail", "--", "echo", "ran"]).run();
         failed.prints("");
@@ -141,7 +271,11 @@ fn on_timeout_run_goes_on_in_all_three_cases() {
 
 #[test]
 fn nothing_to_wait_for_is_said_and_the_command_runs() {
-    podgate(["wait", "--", "echo", "ran"]).run().code(0).prints("ran\n").says("nothing to wait for");
+    podgate(["wait", "--", "echo", "ran"])
+        .run()
+        .code(0)
+        .prints("ran\n")
+        .says("nothing to wait for");
     podgate(["wait"]).run().code(2).says("needs a check");
     podgate(["check"]).run().code(2).says("needs a check");
 }
@@ -150,11 +284,21 @@ fn nothing_to_wait_for_is_said_and_the_command_runs() {
 fn podgate_checks_gives_the_checks_to_an_entrypoint() {
     let (server, closed) = (Server::status(200), ClosedPort::new());
     let both = format!("\n  {}\n\n  tcp://{}\n", server.url("/"), server.address);
-    podgate(["wait", "--", "echo", "ran"]).env("PODGATE_CHECKS", &both).run().code(0).prints("ran\n");
+    podgate(["wait", "--", "echo", "ran"])
+        .env("PODGATE_CHECKS", &both)
+        .run()
+        .code(0)
+        .prints("ran\n");
     assert_eq!(server.connections(), 2);
-    podgate(["check"]).env("PODGATE_CHECKS", &both).run().code(0);
+    podgate(["check"])
+        .env("PODGATE_CHECKS", &both)
+        .run()
+        .code(0);
     // A CHECK on the command line replaces the variable.
-    podgate(["wait", "-t", "100ms", &closed.tcp()]).env("PODGATE_CHECKS", &both).run().code(124);
+    podgate(["wait", "-t", "100ms", &closed.tcp()])
+        .env("PODGATE_CHECKS", &both)
+        .run()
+        .code(124);
     podgate(["wait", "--", "true"])
         .env("PODGATE_CHECKS", "db:5432")
         .run()
@@ -168,10 +312,18 @@ fn every_option_is_a_variable_too() {
     let server = Server::status(503);
     let closed = ClosedPort::new();
     let wait = || podgate(["wait", &server.url("/")]);
-    wait().env("PODGATE_TIMEOUT", "100ms").run().code(124).within(Duration::from_secs(20));
+    wait()
+        .env("PODGATE_TIMEOUT", "100ms")
+        .run()
+        .code(124)
+        .within(Duration::from_secs(20));
     wait().env("PODGATE_FAILURE_THRESHOLD", "1").run().code(1);
     wait().env("PODGATE_HTTP_STATUS", "503").run().code(0);
-    wait().env("PODGATE_HTTP_STATUS", "503").env("PODGATE_HTTP_METHOD", "HEAD").run().code(0);
+    wait()
+        .env("PODGATE_HTTP_STATUS", "503")
+        .env("PODGATE_HTTP_METHOD", "HEAD")
+        .run()
+        .code(0);
     assert!(server.requests().last().unwrap().starts_with("HEAD"));
     wait()
         .env("PODGATE_HTTP_STATUS", "503")
@@ -191,8 +343,18 @@ fn every_option_is_a_variable_too() {
         .env("PODGATE_HTTP_STATUS", "503")
         .run();
     done.code(0).says("2 attempts");
-    wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_QUIET", "1").run().code(124).says_not("waiting:");
-    wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_VERBOSE", "true").run().code(124).says("waiting for all of [");
+    wait()
+        .env("PODGATE_TIMEOUT", "50ms")
+        .env("PODGATE_QUIET", "1")
+        .run()
+        .code(124)
+        .says_not("waiting:");
+    wait()
+        .env("PODGATE_TIMEOUT", "50ms")
+        .env("PODGATE_VERBOSE", "true")
+        .run()
+        .code(124)
+        .says("waiting for all of [");
     wait()
         .env("PODGATE_TIMEOUT", "50ms")
         .env("PODGATE_LOG_FORMAT", "json")
@@ -201,12 +363,16 @@ fn every_option_is_a_variable_too() {
         .says("\"event\":\"gave_up\"");
     let folder = Folder::new();
     let (log, termination) = (folder.text("log"), folder.text("termination"));
-    let call =
-        wait().env("PODGATE_TIMEOUT", "50ms").env("PODGATE_LOG_TO", &log).env("PODGATE_TERMINATION_LOG", &termination);
+    let call = wait()
+        .env("PODGATE_TIMEOUT", "50ms")
+        .env("PODGATE_LOG_TO", &log)
+        .env("PODGATE_TERMINATION_LOG", &termination);
     call.run().code(124).says_not("gave up");
     assert!(
         fs::read_to_string(&log).unwrap().contains("gave up")
-            && fs::read_to_string(&termination).unwrap().contains("gave up")
+            && fs::read_to_string(&termination)
+                .unwrap()
+                .contains("gave up")
     );
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
     // A busy machine may cut it a little later, and say so.
@@ -222,7 +388,11 @@ fn every_option_is_a_variable_too() {
         .code(124)
         .within(Duration::from_secs(10));
     // An empty variable is one that is not set.
-    wait().env("PODGATE_TIMEOUT", "").env("PODGATE_HTTP_STATUS", "503").run().code(0);
+    wait()
+        .env("PODGATE_TIMEOUT", "")
+        .env("PODGATE_HTTP_STATUS", "503")
+        .run()
+        .code(0);
 }
 
 #[test]
@@ -236,8 +406,17 @@ fn schedule_and_thresholds_do_not_reach_check() {
         ("PODGATE_ATTEMPT_TIMEOUT", "1ms"),
         ("PODGATE_ON_TIMEOUT", "nonsense"),
     ];
-    let call = |url: &str| variables.iter().fold(podgate(["check", url]), |call, (name, value)| call.env(name, value));
-    call(&server.url("/")).run().code(0).within(Duration::from_secs(10));
+    let call = |url: &str| {
+        variables
+            .iter()
+            .fold(podgate(["check", url]), |call, (name, value)| {
+                call.env(name, value)
+            })
+    };
+    call(&server.url("/"))
+        .run()
+        .code(0)
+        .within(Duration::from_secs(10));
     call(&closed.tcp()).run().code(1);
     assert_eq!(server.connections(), 1);
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
@@ -249,21 +428,55 @@ fn disable_beats_everything_and_says_what_was_skipped() {
     let closed = ClosedPort::new();
     let tcp = closed.tcp();
     for word in ["all", "1", "gates", "quits,gates", "members\ngates"] {
-        let done = podgate(["wait", "-t", "20s", &tcp, "--", "echo", "ran"]).env("PODGATE_DISABLE", word).run();
-        done.code(0).prints("ran\n").says("not waiting").says(&tcp).within(Duration::from_secs(10));
+        let done = podgate(["wait", "-t", "20s", &tcp, "--", "echo", "ran"])
+            .env("PODGATE_DISABLE", word)
+            .run();
+        done.code(0)
+            .prints("ran\n")
+            .says("not waiting")
+            .says(&tcp)
+            .within(Duration::from_secs(10));
     }
     for word in ["", "0", "false", "quits", "members"] {
-        podgate(["wait", "-t", "50ms", &tcp]).env("PODGATE_DISABLE", word).run().code(124);
+        podgate(["wait", "-t", "50ms", &tcp])
+            .env("PODGATE_DISABLE", word)
+            .run()
+            .code(124);
     }
-    podgate(["wait", &tcp]).env("PODGATE_DISABLE", "gates").run().code(0);
-    podgate(["wait", &tcp]).env("PODGATE_DISABLE", "gate").run().code(2).says("PODGATE_DISABLE \"gate\"");
-    podgate(["check", &tcp]).env("PODGATE_DISABLE", "all").run().code(1);
+    podgate(["wait", &tcp])
+        .env("PODGATE_DISABLE", "gates")
+        .run()
+        .code(0);
+    podgate(["wait", &tcp])
+        .env("PODGATE_DISABLE", "gate")
+        .run()
+        .code(2)
+        .says("PODGATE_DISABLE \"gate\"");
+    podgate(["check", &tcp])
+        .env("PODGATE_DISABLE", "all")
+        .run()
+        .code(1);
     // The mesh's CA is mounted where there is a mesh.
     if cfg!(feature = "tls") {
-        let call = ["wait", "--tls-ca", "/no/such/ca", "https://localhost:1/", "--", "echo", "ran"];
-        podgate(call).env("PODGATE_DISABLE", "1").run().code(0).prints("ran\n");
+        let call = [
+            "wait",
+            "--tls-ca",
+            "/no/such/ca",
+            "https://localhost:1/",
+            "--",
+            "echo",
+            "ran",
+        ];
+        podgate(call)
+            .env("PODGATE_DISABLE", "1")
+            .run()
+            .code(0)
+            .prints("ran\n");
     }
-    podgate(["wait", "db:1"]).env("PODGATE_DISABLE", "all").run().code(2);
+    podgate(["wait", "db:1"])
+        .env("PODGATE_DISABLE", "all")
+        .run()
+        .code(2);
 }
 
 #[test]
@@ -287,14 +500,20 @@ fn the_gate_opens_soon_after_ready() {
     let opened = std::time::Instant::now();
     let _server = port.open();
     waiting.finish().code(0);
-    assert!(opened.elapsed() < Duration::from_millis(700), "{:?} after ready", opened.elapsed());
+    assert!(
+        opened.elapsed() < Duration::from_millis(700),
+        "{:?} after ready",
+        opened.elapsed()
+    );
 }
 
 #[test]
 fn attempts_grow_slowly_with_the_wait() {
     let server = Server::status(503);
     let waiting = podgate(["wait", "-t", "none", &server.url("/")]).start();
-    eventually("the first attempts", || (server.connections() > 10).then_some(()));
+    eventually("the first attempts", || {
+        (server.connections() > 10).then_some(())
+    });
     std::thread::sleep(Duration::from_secs(3));
     let count = server.connections();
     // 257 in 3 s by the schedule; fewer on a loaded machine, never more.

@@ -76,7 +76,12 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
             "sends endless informational answers",
             raw(|mut stream| {
                 head(&mut stream);
-                pour(&mut stream, "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n".repeat(100).as_bytes());
+                pour(
+                    &mut stream,
+                    "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n"
+                        .repeat(100)
+                        .as_bytes(),
+                );
             }),
             "no complete answer",
         ),
@@ -124,16 +129,28 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
         ),
         (
             "lies about chunks",
-            Server::http(|_| b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\nabc".to_vec()),
+            Server::http(|_| {
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\nabc".to_vec()
+            }),
             "no HTTP answer",
         ),
         (
             "has two lengths",
-            Server::http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde".to_vec()),
+            Server::http(|_| {
+                b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde".to_vec()
+            }),
             "no HTTP answer",
         ),
-        ("has a status that is none", Server::http(|_| b"HTTP/1.1 abc OK\r\n\r\n".to_vec()), "no HTTP answer"),
-        ("redirects to nonsense", Server::http(|_| crate::support::server::redirect(302, "http://[::1")), "no URL"),
+        (
+            "has a status that is none",
+            Server::http(|_| b"HTTP/1.1 abc OK\r\n\r\n".to_vec()),
+            "no HTTP answer",
+        ),
+        (
+            "redirects to nonsense",
+            Server::http(|_| crate::support::server::redirect(302, "http://[::1")),
+            "no URL",
+        ),
     ]
 }
 
@@ -155,7 +172,10 @@ fn an_endless_body_is_cut_and_passes() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         pour(&mut stream, &[b'x'; 65536]);
     });
-    podgate(["check", &server.url("/")]).run().code(0).within(Duration::from_secs(5));
+    podgate(["check", &server.url("/")])
+        .run()
+        .code(0)
+        .within(Duration::from_secs(5));
 }
 
 #[test]
@@ -183,17 +203,31 @@ fn a_wait_goes_on_after_each_of_them() {
             }
         }
     });
-    podgate(["wait", "--attempt-timeout", "300ms", "--timeout", "20s", &server.url("/")])
-        .run()
-        .code(0)
-        .says("5 attempts");
+    podgate([
+        "wait",
+        "--attempt-timeout",
+        "300ms",
+        "--timeout",
+        "20s",
+        &server.url("/"),
+    ])
+    .run()
+    .code(0)
+    .says("5 attempts");
 }
 
 /// Peak memory in KiB of a process that still runs (proc(5), VmHWM).
 fn peak_kib(pid: nix::unistd::Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_ascii_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[test]
@@ -203,28 +237,60 @@ fn memory_and_threads_stay_bounded_over_many_bad_answers() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
         pour(&mut stream, &[b'x'; 65536]);
     });
-    let running =
-        podgate(["wait", "--timeout", "none", "--interval", "1ms", "--attempt-timeout", "2s", &server.url("/")])
-            .start();
+    let running = podgate([
+        "wait",
+        "--timeout",
+        "none",
+        "--interval",
+        "1ms",
+        "--attempt-timeout",
+        "2s",
+        &server.url("/"),
+    ])
+    .start();
     eventually("20 attempts", || (server.connections() >= 20).then_some(()));
     let early = peak_kib(running.pid());
-    eventually("400 attempts", || (server.connections() >= 400).then_some(()));
+    eventually("400 attempts", || {
+        (server.connections() >= 400).then_some(())
+    });
     let late = peak_kib(running.pid());
-    assert!(late < early + 1024, "{early} KiB after 20 attempts, {late} KiB after 400");
-    let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().count();
+    assert!(
+        late < early + 1024,
+        "{early} KiB after 20 attempts, {late} KiB after 400"
+    );
+    let threads = fs::read_dir(format!("/proc/{}/task", running.pid()))
+        .unwrap()
+        .count();
     assert!(threads <= 4, "{threads} threads");
-    let files = fs::read_dir(format!("/proc/{}/fd", running.pid())).unwrap().count();
+    let files = fs::read_dir(format!("/proc/{}/fd", running.pid()))
+        .unwrap()
+        .count();
     assert!(files <= 12, "{files} descriptors");
 }
 
 #[test]
 fn attempts_that_hang_leave_nothing_behind() {
     let server = Server::raw(|_stream| thread::sleep(Duration::from_secs(20)));
-    let running =
-        podgate(["wait", "--timeout", "none", "--interval", "1ms", "--attempt-timeout", "20ms", &server.url("/")])
-            .start();
+    let running = podgate([
+        "wait",
+        "--timeout",
+        "none",
+        "--interval",
+        "1ms",
+        "--attempt-timeout",
+        "20ms",
+        &server.url("/"),
+    ])
+    .start();
     eventually("50 attempts", || (server.connections() >= 50).then_some(()));
-    let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().count();
-    let files = fs::read_dir(format!("/proc/{}/fd", running.pid())).unwrap().count();
-    assert!(threads <= 6 && files <= 20, "{threads} threads, {files} descriptors");
+    let threads = fs::read_dir(format!("/proc/{}/task", running.pid()))
+        .unwrap()
+        .count();
+    let files = fs::read_dir(format!("/proc/{}/fd", running.pid()))
+        .unwrap()
+        .count();
+    assert!(
+        threads <= 6 && files <= 20,
+        "{threads} threads, {files} descriptors"
+    );
 }

@@ -20,7 +20,12 @@ const SOON: Duration = Duration::from_secs(12);
 const NAP: &str = "trap 'exit 0' TERM; sleep 100 & wait";
 
 fn run(name: &str, options: &[&str], script: &str) -> Container {
-    let words = [&["run", "--name", name], options, &["--", "sh", "-c", script]].concat();
+    let words = [
+        &["run", "--name", name],
+        options,
+        &["--", "sh", "-c", script],
+    ]
+    .concat();
     Container::podgate(name, words)
 }
 
@@ -35,8 +40,10 @@ fn status(life: &Life) -> String {
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -50,10 +57,16 @@ fn what_is_no_volume_is_refused() {
     let plain = pod.start(&run("main", &[], "true").plain_directory());
     plain.code(125);
     plain.says("it is no volume but a directory of this container's own root file system");
-    pod.start(&run("main", &["--allow-plain-dir"], "exit 3").plain_directory()).code(3);
+    pod.start(&run("main", &["--allow-plain-dir"], "exit 3").plain_directory())
+        .code(3);
     // A directory of the same device as /, mounted there: a volume, by its mount id.
     let folder = Folder::new();
-    pod.start(&run("main", &[], "exit 4").no_volume().mount(folder.path(), VOLUME, Access::ReadWrite)).code(4);
+    pod.start(&run("main", &[], "exit 4").no_volume().mount(
+        folder.path(),
+        VOLUME,
+        Access::ReadWrite,
+    ))
+    .code(4);
     assert!(folder.join("main.record").exists());
     let file = pod.start(&run("main", &["--dir", "/etc/passwd"], "true"));
     file.code(125);
@@ -67,9 +80,13 @@ fn a_member_refuses_a_read_only_volume_and_an_observer_does_not() {
     let refused = pod.start(&run("other", &[], "true").read_only_volume());
     refused.code(125);
     refused.says("mount the volume without readOnly");
-    let observer = pod.start(&Container::podgate("o", ["wait", "ready:main", "--timeout", "10s"]).read_only_volume());
+    let observer = pod.start(
+        &Container::podgate("o", ["wait", "ready:main", "--timeout", "10s"]).read_only_volume(),
+    );
     observer.code(0);
-    let gone = pod.start(&Container::podgate("o", ["wait", "gone:main", "--timeout", "20s"]).read_only_volume());
+    let gone = pod.start(
+        &Container::podgate("o", ["wait", "gone:main", "--timeout", "20s"]).read_only_volume(),
+    );
     gone.says("still waiting");
     main.kill();
     main.code(137);
@@ -79,27 +96,50 @@ fn a_member_refuses_a_read_only_volume_and_an_observer_does_not() {
 #[test]
 fn a_volume_that_is_full_before_the_start_is_refused() {
     for options in ["size=4k", "size=8k", "size=16k"] {
-        let Some(pod) = Pod::with_volume(options) else { return };
+        let Some(pod) = Pod::with_volume(options) else {
+            return;
+        };
         let life = pod.start(&run("main", &[], "echo started"));
         life.code(125);
         life.says("the volume is full");
         assert_eq!(life.stdout(), "");
-        assert!(files(&pod.volume()).iter().all(|file| !file.contains(".next.")), "{:?}", files(&pod.volume()));
+        assert!(
+            files(&pod.volume())
+                .iter()
+                .all(|file| !file.contains(".next.")),
+            "{:?}",
+            files(&pod.volume())
+        );
         // Who waits for it sees an end.
         let observer = pod.start(&Container::new("o", ["sleep", "100"]));
         let text = status(&observer);
-        assert!(text.contains(if options == "size=4k" { "lost" } else { "exited" }), "{options}: {text}");
+        assert!(
+            text.contains(if options == "size=4k" {
+                "lost"
+            } else {
+                "exited"
+            }),
+            "{options}: {text}"
+        );
     }
-    let Some(pod) = Pod::with_volume("nr_inodes=3") else { return };
+    let Some(pod) = Pod::with_volume("nr_inodes=3") else {
+        return;
+    };
     let life = pod.start(&run("main", &[], "echo started"));
     life.code(125);
     life.says("the volume is full");
-    assert!(files(&pod.volume()).iter().all(|file| !file.contains(".next.")));
+    assert!(
+        files(&pod.volume())
+            .iter()
+            .all(|file| !file.contains(".next."))
+    );
 }
 
 #[test]
 fn a_volume_that_becomes_full_loses_no_state() {
-    let Some(pod) = Pod::with_volume("size=128k") else { return };
+    let Some(pod) = Pod::with_volume("size=128k") else {
+        return;
+    };
     let sidecar = pod.start(&sidecar());
     let script = "echo up; until test -e /run/end; do sleep 0.01; done; exit 7";
     let main = pod.start(&run("main", &["--ready", "file:///run/go-ready"], script));
@@ -107,7 +147,12 @@ fn a_volume_that_becomes_full_loses_no_state() {
     sidecar.says("main runs");
     // A record that takes another one's place leaves some: it is filled again before each.
     let fill = |file: &str| {
-        let write = ["dd", "if=/dev/zero", "bs=1k", &format!("of={VOLUME}/{file}")];
+        let write = [
+            "dd",
+            "if=/dev/zero",
+            "bs=1k",
+            &format!("of={VOLUME}/{file}"),
+        ];
         main.exec(write).code(1).says("No space left");
     };
     fill("big");
@@ -117,7 +162,11 @@ fn a_volume_that_becomes_full_loses_no_state() {
     fill("more");
     main.exec(["touch", "/run/end"]).code(0);
     main.code(7);
-    assert!(fs::read_to_string(pod.volume().join("main.record")).unwrap().contains("exit: 7\n"));
+    assert!(
+        fs::read_to_string(pod.volume().join("main.record"))
+            .unwrap()
+            .contains("exit: 7\n")
+    );
     sidecar.code(7);
 }
 
@@ -127,9 +176,13 @@ const PLANTS: &[Plant] = &[
     ("a fifo", |path| {
         output(Command::new("mkfifo").arg(path));
     }),
-    ("a link to outside", |path| symlink("/etc/passwd", path).unwrap()),
+    ("a link to outside", |path| {
+        symlink("/etc/passwd", path).unwrap()
+    }),
     ("a dangling link", |path| symlink("/no/such", path).unwrap()),
-    ("a link to itself", |path| symlink(path.file_name().unwrap(), path).unwrap()),
+    ("a link to itself", |path| {
+        symlink(path.file_name().unwrap(), path).unwrap()
+    }),
     ("a directory", |path| {
         fs::create_dir(path).unwrap();
         fs::write(path.join("x"), "").unwrap();
@@ -143,13 +196,22 @@ const PLANTS: &[Plant] = &[
     ("a device", |path| {
         output(Command::new("mknod").arg(path).args(["c", "1", "5"]));
     }),
-    ("garbage", |path| fs::write(path, b"\xff\x00state: exited\nexit: 0\n").unwrap()),
+    ("garbage", |path| {
+        fs::write(path, b"\xff\x00state: exited\nexit: 0\n").unwrap()
+    }),
     ("an empty file", |path| fs::write(path, "").unwrap()),
-    ("1 GiB", |path| fs::File::create(path).unwrap().set_len(1 << 30).unwrap()),
+    ("1 GiB", |path| {
+        fs::File::create(path).unwrap().set_len(1 << 30).unwrap()
+    }),
 ];
 
-const KINDS: &[&str] =
-    &["lock", "record", "acted", "next.0123456789abcdef.0123456789abcdef", "quit.0123456789abcdef.1"];
+const KINDS: &[&str] = &[
+    "lock",
+    "record",
+    "acted",
+    "next.0123456789abcdef.0123456789abcdef",
+    "quit.0123456789abcdef.1",
+];
 
 #[test]
 fn what_is_planted_before_the_start_is_named_or_does_not_matter() {
@@ -160,11 +222,21 @@ fn what_is_planted_before_the_start_is_named_or_does_not_matter() {
             plant(&path);
             let life = pod.start(&run("main", &[], "exit 3"));
             let end = life.finish();
-            assert!(end.at.duration_since(life.started()) < SOON, "{what} as {kind}\n{life}");
+            assert!(
+                end.at.duration_since(life.started()) < SOON,
+                "{what} as {kind}\n{life}"
+            );
             assert!(!life.stderr().contains("panicked"), "{life}");
-            let is_named = life.stderr().contains(&format!("main.{kind}")) || life.stderr().contains("main.record");
-            assert!(end.code == 3 || (end.code == 125 && is_named), "{what} as {kind}\n{life}");
-            output(Command::new("sh").args(["-c", &format!("rm -rf {}/main.*", pod.volume().display())]));
+            let is_named = life.stderr().contains(&format!("main.{kind}"))
+                || life.stderr().contains("main.record");
+            assert!(
+                end.code == 3 || (end.code == 125 && is_named),
+                "{what} as {kind}\n{life}"
+            );
+            output(
+                Command::new("sh")
+                    .args(["-c", &format!("rm -rf {}/main.*", pod.volume().display())]),
+            );
         }
     }
 }
@@ -198,13 +270,20 @@ fn what_is_planted_while_both_run_changes_no_exit_code() {
         fs::remove_file(&record).unwrap();
         plant(&record);
         thread::sleep(Duration::from_millis(50));
-        assert!(sidecar.is_running() && main.is_running(), "{what}\n{sidecar}{main}");
+        assert!(
+            sidecar.is_running() && main.is_running(),
+            "{what}\n{sidecar}{main}"
+        );
         main.signal(Signal::SIGTERM);
         main.code(0);
         // What it could not write over is garbage, and the free lock says that it is dead.
         let code = sidecar.finish().code;
         let is_written = fs::read_to_string(&record).is_ok_and(|text| text.contains("exit: 0\n"));
-        assert_eq!(code, if is_written { 0 } else { 137 }, "{what}\n{sidecar}{main}");
+        assert_eq!(
+            code,
+            if is_written { 0 } else { 137 },
+            "{what}\n{sidecar}{main}"
+        );
     }
 }
 
@@ -223,16 +302,29 @@ fn a_lock_that_somebody_else_holds_is_waited_for_and_then_refused() {
     let shared = hold("lockf(f, fcntl.LOCK_SH)", "r");
     for (container, is_refused) in [
         (Container::new("holds", ["python3", "-c", &exclusive]), true),
-        (Container::new("holds", ["python3", "-c", &shared]).read_only_volume(), true),
+        (
+            Container::new("holds", ["python3", "-c", &shared]).read_only_volume(),
+            true,
+        ),
         // Another kind of lock, which podgate never looks at.
-        (Container::new("holds", ["python3", "-c", &hold("flock(f, fcntl.LOCK_EX)", "r")]).read_only_volume(), false),
+        (
+            Container::new(
+                "holds",
+                ["python3", "-c", &hold("flock(f, fcntl.LOCK_EX)", "r")],
+            )
+            .read_only_volume(),
+            false,
+        ),
     ] {
         let holder = pod.start(&container);
         holder.prints("held");
         let life = pod.start(&run("main", &[], "exit 3"));
         let end = life.code(if is_refused { 125 } else { 3 });
         let took = end.at.duration_since(life.started());
-        assert!(took < SOON && (!is_refused || took >= Duration::from_secs(2)), "{took:?}\n{life}");
+        assert!(
+            took < SOON && (!is_refused || took >= Duration::from_secs(2)),
+            "{took:?}\n{life}"
+        );
         if is_refused {
             life.says("another container of this pod is main and lives");
         }
@@ -258,8 +350,14 @@ fn records_of_other_pods_versions_and_clocks() {
     fs::write(&record, ended(here.trim())).unwrap();
     pod.start(&sidecar()).code(0);
     for (text, says) in [
-        (ended("another-pod"), "is another pod's (host \"another-pod\""),
-        (ended(here.trim()).replace("podgate: 1", "podgate: 2"), "is of version 2, newer than this podgate knows"),
+        (
+            ended("another-pod"),
+            "is another pod's (host \"another-pod\"",
+        ),
+        (
+            ended(here.trim()).replace("podgate: 1", "podgate: 2"),
+            "is of version 2, newer than this podgate knows",
+        ),
     ] {
         fs::write(&record, text).unwrap();
         let sidecar = pod.start(&sidecar());
@@ -274,7 +372,8 @@ fn records_of_other_pods_versions_and_clocks() {
 #[test]
 fn what_belongs_to_another_user_is_refused_with_both_uids() {
     let Some(pod) = Pod::new() else { return };
-    pod.start(&run("main", &[], "exit 0").user(1000, 1000)).code(0);
+    pod.start(&run("main", &[], "exit 0").user(1000, 1000))
+        .code(0);
     let life = pod.start(&run("main", &[], "exit 0").user(2000, 2000).hardened());
     life.code(125);
     life.says("belongs to uid 1000, and this is uid 2000");
@@ -296,22 +395,33 @@ fn a_volume_that_is_wiped_does_not_keep_the_sidecar() {
         }
         let code = sidecar.finish().code;
         // Without its record and its lock a death has no code.
-        assert!([0, 137].contains(&code) && !sidecar.stderr().contains("panicked"), "{sidecar}");
+        assert!(
+            [0, 137].contains(&code) && !sidecar.stderr().contains("panicked"),
+            "{sidecar}"
+        );
     }
 }
 
 #[test]
 fn ten_thousand_foreign_files_do_not_matter() {
-    let Some(pod) = Pod::with_volume("size=64m") else { return };
+    let Some(pod) = Pod::with_volume("size=64m") else {
+        return;
+    };
     for number in 0..10_000 {
         fs::write(pod.volume().join(format!("foreign-{number}.next.x")), "").unwrap();
     }
     let sidecar = pod.start(&sidecar());
     let main = pod.start(&run("main", &[], "exit 3"));
     let end = main.code(3);
-    assert!(end.at.duration_since(main.started()) < Duration::from_secs(5), "{main}");
+    assert!(
+        end.at.duration_since(main.started()) < Duration::from_secs(5),
+        "{main}"
+    );
     let after = sidecar.code(3).at;
-    assert!(after.saturating_duration_since(end.at) < Duration::from_secs(5), "{sidecar}");
+    assert!(
+        after.saturating_duration_since(end.at) < Duration::from_secs(5),
+        "{sidecar}"
+    );
 }
 
 #[test]
@@ -320,7 +430,17 @@ fn restarts_do_not_make_files_grow_in_number() {
     let dir = folder.path().to_str().unwrap();
     let mut most = 0;
     for round in 0..200_u64 {
-        let words = ["run", "--dir", dir, "--allow-plain-dir", "--name", "main", "--", "sleep", "100"];
+        let words = [
+            "run",
+            "--dir",
+            dir,
+            "--allow-plain-dir",
+            "--name",
+            "main",
+            "--",
+            "sleep",
+            "100",
+        ];
         let running = podgate(words).start();
         thread::sleep(Duration::from_millis(round % 20));
         running.signal(Signal::SIGKILL);
@@ -340,10 +460,21 @@ fn ends_by_polling(starter: &[&str], dir: &str, first: &str) -> String {
 {PODGATE} run --dir {dir} --allow-plain-dir --name main -- sh -c 'sleep 0.5; exit 3'
 date +main:%s%N; wait $!; echo code:$?; date +sidecar:%s%N"
     );
-    let text = output(Command::new("unshare").args(starter).args(["sh", "-c", &script]));
+    let text = output(
+        Command::new("unshare")
+            .args(starter)
+            .args(["sh", "-c", &script]),
+    );
     assert!(text.contains("code:3"), "{text}");
-    let at = |name: &str| -> u64 { text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap() };
-    assert!(at("sidecar:").saturating_sub(at("main:")) < 3_000_000_000, "{text}");
+    let at = |name: &str| -> u64 {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.parse().ok())
+            .unwrap()
+    };
+    assert!(
+        at("sidecar:").saturating_sub(at("main:")) < 3_000_000_000,
+        "{text}"
+    );
     text
 }
 
@@ -362,7 +493,10 @@ fn without_inotify_podgate_looks_by_itself() {
     let dir = folder.path().to_str().unwrap();
     // A file system of which podgate does not know that inotify tells all.
     let text = ends_by_polling(&["--mount"], dir, &format!("mount -n -t ramfs ram {dir}"));
-    assert!(text.contains("inotify: the volume's file system does not tell of all changes"), "{text}");
+    assert!(
+        text.contains("inotify: the volume's file system does not tell of all changes"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -389,7 +523,8 @@ done
 for pid in $pids; do wait $pid; echo code:$?; done
 wait"
     );
-    let text = output(Command::new("unshare").args(["--user", "--map-root-user", "sh", "-c", &script]));
+    let text =
+        output(Command::new("unshare").args(["--user", "--map-root-user", "sh", "-c", &script]));
     assert_eq!(text.matches("code:0\n").count(), 8, "{text}");
 }
 
@@ -403,11 +538,20 @@ fn what_is_planted_under_a_sidecars_names_changes_no_exit_code() {
             plant(&path);
             let life = pod.start(&sidecar());
             let end = life.finish();
-            assert!(end.at.duration_since(life.started()) < SOON, "{what} as {kind}\n{life}");
-            let is_named =
-                life.stderr().contains(&format!("sidecar.{kind}")) || life.stderr().contains("sidecar.record");
-            assert!(end.code == 3 || (end.code == 125 && is_named), "{what} as {kind}\n{life}");
-            output(Command::new("sh").args(["-c", &format!("rm -rf {}/sidecar.*", pod.volume().display())]));
+            assert!(
+                end.at.duration_since(life.started()) < SOON,
+                "{what} as {kind}\n{life}"
+            );
+            let is_named = life.stderr().contains(&format!("sidecar.{kind}"))
+                || life.stderr().contains("sidecar.record");
+            assert!(
+                end.code == 3 || (end.code == 125 && is_named),
+                "{what} as {kind}\n{life}"
+            );
+            output(Command::new("sh").args([
+                "-c",
+                &format!("rm -rf {}/sidecar.*", pod.volume().display()),
+            ]));
         }
     }
 }
@@ -450,12 +594,29 @@ fn a_file_system_without_locks_is_refused() {
     let helper = folder.text("nolocks");
     output(Command::new("gcc").args(["-o", &helper, &source]));
     let volume = Folder::new();
-    let call =
-        ["run", "--name", "main", "--dir", volume.path().to_str().unwrap(), "--allow-plain-dir", "--", "echo", "ran"];
+    let call = [
+        "run",
+        "--name",
+        "main",
+        "--dir",
+        volume.path().to_str().unwrap(),
+        "--allow-plain-dir",
+        "--",
+        "echo",
+        "ran",
+    ];
     // ENOLCK (37) of NFS without a lock daemon, EOPNOTSUPP (95); and 0: a file system that says yes and keeps no lock.
-    for (error, what) in [("37", "cannot be locked"), ("95", "cannot be locked"), ("0", "keeps no locks")] {
+    for (error, what) in [
+        ("37", "cannot be locked"),
+        ("95", "cannot be locked"),
+        ("0", "keeps no locks"),
+    ] {
         let done = inside(&[&helper, error], call).run();
-        done.code(125).says(what).says("main.lock").says("use an emptyDir").prints("");
+        done.code(125)
+            .says(what)
+            .says("main.lock")
+            .says("use an emptyDir")
+            .prints("");
     }
     podgate(call).run().code(0).prints("ran\n");
 }

@@ -14,7 +14,17 @@ fn check(server: &Server, options: &[&str]) -> crate::support::Done {
 
 #[test]
 fn success_is_200_to_399() {
-    for (status, code) in [(200, 0), (204, 0), (299, 0), (304, 0), (399, 0), (400, 1), (404, 1), (500, 1), (503, 1)] {
+    for (status, code) in [
+        (200, 0),
+        (204, 0),
+        (299, 0),
+        (304, 0),
+        (399, 0),
+        (400, 1),
+        (404, 1),
+        (500, 1),
+        (503, 1),
+    ] {
         let done = check(&Server::status(status), &[]);
         done.code(code);
         if code == 1 {
@@ -27,13 +37,17 @@ fn success_is_200_to_399() {
 fn informational_answers_are_not_the_answer() {
     let server = Server::raw(|mut stream| {
         crate::support::server::head(&mut stream);
-        let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+        let _ = stream.write_all(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+        );
         let _ = stream.write_all(&answer(200, &[], "ok"));
     });
     check(&server, &[]).code(0);
     let server = Server::raw(|mut stream| {
         crate::support::server::head(&mut stream);
-        let _ = stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
+        let _ = stream.write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+        );
     });
     check(&server, &[]).code(1).says("answered 101");
 }
@@ -44,13 +58,28 @@ fn the_request_is_as_the_kubelets() {
     let url = server.url("/ready?full=1");
     podgate(["check", &url]).run().code(0);
     let request = &server.requests()[0];
-    assert!(request.starts_with("GET /ready?full=1 HTTP/1.1\r\n"), "{request}");
+    assert!(
+        request.starts_with("GET /ready?full=1 HTTP/1.1\r\n"),
+        "{request}"
+    );
     let lower = request.to_ascii_lowercase();
-    for line in [format!("host: {}", server.address), "accept: */*".to_owned(), "connection: close".to_owned()] {
-        assert!(lower.contains(&format!("\r\n{line}\r\n")), "no {line:?} in\n{request}");
+    for line in [
+        format!("host: {}", server.address),
+        "accept: */*".to_owned(),
+        "connection: close".to_owned(),
+    ] {
+        assert!(
+            lower.contains(&format!("\r\n{line}\r\n")),
+            "no {line:?} in\n{request}"
+        );
     }
     assert!(lower.contains("\r\nuser-agent: podgate/"), "{request}");
-    for absent in ["accept-encoding", "content-length", "transfer-encoding", "authorization"] {
+    for absent in [
+        "accept-encoding",
+        "content-length",
+        "transfer-encoding",
+        "authorization",
+    ] {
         assert!(!lower.contains(absent), "{absent} in\n{request}");
     }
 }
@@ -58,11 +87,23 @@ fn the_request_is_as_the_kubelets() {
 #[test]
 fn each_attempt_has_a_connection_of_its_own() {
     let server = Server::status(503);
-    podgate(["wait", "--timeout", "1s", "--interval", "20ms", &server.url("/")]).run().code(124);
+    podgate([
+        "wait",
+        "--timeout",
+        "1s",
+        "--interval",
+        "20ms",
+        &server.url("/"),
+    ])
+    .run()
+    .code(124);
     let (connections, requests) = (server.connections(), server.requests().len());
     assert!(requests > 3);
     // The last one may have been cut off before it asked.
-    assert!((requests..=requests + 1).contains(&connections), "{connections} connections, {requests} requests");
+    assert!(
+        (requests..=requests + 1).contains(&connections),
+        "{connections} connections, {requests} requests"
+    );
 }
 
 #[test]
@@ -72,50 +113,109 @@ fn the_default_port_is_not_in_the_host_header_and_addresses_have_brackets() {
     let (send, heads) = std::sync::mpsc::channel();
     let send = std::sync::Mutex::new(send);
     let _server = Server::on(listener, move |mut stream| {
-        let _ = send.lock().unwrap().send(crate::support::server::head(&mut stream));
+        let _ = send
+            .lock()
+            .unwrap()
+            .send(crate::support::server::head(&mut stream));
         let _ = stream.write_all(&answer(200, &[], ""));
     });
-    podgate(["check", &format!("http://[::1]:{port}/")]).run().code(0);
-    let head = heads.recv_timeout(Duration::from_secs(5)).unwrap().to_ascii_lowercase();
-    assert!(head.contains(&format!("\r\nhost: [::1]:{port}\r\n")), "{head}");
+    podgate(["check", &format!("http://[::1]:{port}/")])
+        .run()
+        .code(0);
+    let head = heads
+        .recv_timeout(Duration::from_secs(5))
+        .unwrap()
+        .to_ascii_lowercase();
+    assert!(
+        head.contains(&format!("\r\nhost: [::1]:{port}\r\n")),
+        "{head}"
+    );
 }
 
 #[test]
 fn headers_are_sent_as_given() {
     let server = Server::status(200);
-    let options =
-        ["-H", "Host: app.example", "-H", "X-A: 1", "--http-header", "X-A: 2", "-H", "User-Agent: me", "-H", "Accept:"];
+    let options = [
+        "-H",
+        "Host: app.example",
+        "-H",
+        "X-A: 1",
+        "--http-header",
+        "X-A: 2",
+        "-H",
+        "User-Agent: me",
+        "-H",
+        "Accept:",
+    ];
     check(&server, &options).code(0);
     let request = server.requests()[0].to_ascii_lowercase();
     for line in ["host: app.example", "x-a: 1", "x-a: 2", "user-agent: me"] {
-        assert!(request.contains(&format!("\r\n{line}\r\n")), "no {line:?} in\n{request}");
+        assert!(
+            request.contains(&format!("\r\n{line}\r\n")),
+            "no {line:?} in\n{request}"
+        );
     }
     assert_eq!(request.matches("host:").count(), 1, "{request}");
-    assert!(!request.contains("accept:") && !request.contains("podgate"), "{request}");
+    assert!(
+        !request.contains("accept:") && !request.contains("podgate"),
+        "{request}"
+    );
 }
 
 #[test]
 fn headers_come_from_the_variable_too_and_a_flag_replaces_them() {
     let server = Server::status(200);
-    podgate(["check", &server.url("/")]).env("PODGATE_HTTP_HEADER", "X-A: 1\nX-B: 2\n").run().code(0);
-    podgate(["check", "-H", "X-C: 3", &server.url("/")]).env("PODGATE_HTTP_HEADER", "X-A: 1").run().code(0);
-    let requests: Vec<String> = server.requests().iter().map(|it| it.to_ascii_lowercase()).collect();
-    assert!(requests[0].contains("x-a: 1\r\n") && requests[0].contains("x-b: 2\r\n"), "{}", requests[0]);
-    assert!(!requests[1].contains("x-a") && requests[1].contains("x-c: 3\r\n"), "{}", requests[1]);
+    podgate(["check", &server.url("/")])
+        .env("PODGATE_HTTP_HEADER", "X-A: 1\nX-B: 2\n")
+        .run()
+        .code(0);
+    podgate(["check", "-H", "X-C: 3", &server.url("/")])
+        .env("PODGATE_HTTP_HEADER", "X-A: 1")
+        .run()
+        .code(0);
+    let requests: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|it| it.to_ascii_lowercase())
+        .collect();
+    assert!(
+        requests[0].contains("x-a: 1\r\n") && requests[0].contains("x-b: 2\r\n"),
+        "{}",
+        requests[0]
+    );
+    assert!(
+        !requests[1].contains("x-a") && requests[1].contains("x-c: 3\r\n"),
+        "{}",
+        requests[1]
+    );
 }
 
 #[test]
 fn headers_are_refused_where_there_is_more_than_one_host() {
     let (one, two) = (Server::status(200), Server::status(200));
-    podgate(["check", "-H", "Authorization: Bearer s3cr3t", &one.url("/"), &two.url("/")])
+    podgate([
+        "check",
+        "-H",
+        "Authorization: Bearer s3cr3t",
+        &one.url("/"),
+        &two.url("/"),
+    ])
+    .run()
+    .code(2)
+    .says("--http-header")
+    .says_not("s3cr3t");
+    assert_eq!(one.connections() + two.connections(), 0);
+    podgate(["check", "-H", "X: y", &one.url("/a"), &one.url("/b")])
+        .run()
+        .code(0);
+    podgate(["check", "-H", "X: y", "tcp://127.0.0.1:1"])
         .run()
         .code(2)
-        .says("--http-header")
-        .says_not("s3cr3t");
-    assert_eq!(one.connections() + two.connections(), 0);
-    podgate(["check", "-H", "X: y", &one.url("/a"), &one.url("/b")]).run().code(0);
-    podgate(["check", "-H", "X: y", "tcp://127.0.0.1:1"]).run().code(2).says("HTTP checks");
-    podgate(["check", &format!("tcp://{}", one.address)]).env("PODGATE_HTTP_HEADER", "X: y").run().code(0);
+        .says("HTTP checks");
+    podgate(["check", &format!("tcp://{}", one.address)])
+        .env("PODGATE_HTTP_HEADER", "X: y")
+        .run()
+        .code(0);
 }
 
 #[test]
@@ -125,12 +225,22 @@ fn user_info_becomes_basic_authorization_and_is_never_shown() {
         answer(if fine { 200 } else { 401 }, &[], "")
     });
     let address = server.address;
-    podgate(["check", "-v", &format!("http://Aladdin:open%20sesame@{address}/")])
-        .run()
-        .code(0)
-        .says("http://***@")
-        .says_not("sesame");
-    let wrong = podgate(["wait", "-t", "50ms", &format!("http://Aladdin:wr0ng@{address}/x")]).run();
+    podgate([
+        "check",
+        "-v",
+        &format!("http://Aladdin:open%20sesame@{address}/"),
+    ])
+    .run()
+    .code(0)
+    .says("http://***@")
+    .says_not("sesame");
+    let wrong = podgate([
+        "wait",
+        "-t",
+        "50ms",
+        &format!("http://Aladdin:wr0ng@{address}/x"),
+    ])
+    .run();
     wrong.code(124).says("answered 401").says_not("wr0ng");
     assert!(server.requests().iter().all(|it| !it.contains('@')));
 }
@@ -163,7 +273,11 @@ fn redirects_are_followed_while_the_host_name_stays_the_same() {
     ask("/relative").code(0);
     ask("/absolute").code(0);
     ask("/port").code(0);
-    assert_eq!(other.requests().len(), 1, "the same host name on another port is the same host");
+    assert_eq!(
+        other.requests().len(),
+        1,
+        "the same host name on another port is the same host"
+    );
     ask("/cross").code(0);
     ask("/nowhere").code(0);
     ask("/fails").code(1).says("answered 404");
@@ -171,25 +285,39 @@ fn redirects_are_followed_while_the_host_name_stays_the_same() {
     ask("/loop").code(1).says("more than 10 times");
     ask("/chain10").code(0);
     ask("/chain11").code(1).says("more than 10 times");
-    podgate(["check", "--http-status", "302", &server.url("/relative")]).run().code(0);
-    podgate(["check", "--http-status", "200", &server.url("/cross")]).run().code(1).says("answered 302");
+    podgate(["check", "--http-status", "302", &server.url("/relative")])
+        .run()
+        .code(0);
+    podgate(["check", "--http-status", "200", &server.url("/cross")])
+        .run()
+        .code(1)
+        .says("answered 302");
 }
 
 #[test]
 fn a_host_header_goes_along_with_relative_redirects_only() {
     let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(0));
     let own = std::sync::Arc::clone(&port);
-    let server = Server::http(move |head| match head.split(' ').nth(1).unwrap_or_default() {
-        "/" => redirect(302, "/relative"),
-        "/relative" => {
-            redirect(302, &format!("http://127.0.0.1:{}/absolute", own.load(std::sync::atomic::Ordering::SeqCst)))
-        }
-        _ => answer(200, &[], ""),
-    });
+    let server = Server::http(
+        move |head| match head.split(' ').nth(1).unwrap_or_default() {
+            "/" => redirect(302, "/relative"),
+            "/relative" => redirect(
+                302,
+                &format!(
+                    "http://127.0.0.1:{}/absolute",
+                    own.load(std::sync::atomic::Ordering::SeqCst)
+                ),
+            ),
+            _ => answer(200, &[], ""),
+        },
+    );
     port.store(server.port(), std::sync::atomic::Ordering::SeqCst);
     check(&server, &["-H", "Host: app.example"]).code(0);
-    let hosts: Vec<bool> =
-        server.requests().iter().map(|it| it.to_ascii_lowercase().contains("host: app.example")).collect();
+    let hosts: Vec<bool> = server
+        .requests()
+        .iter()
+        .map(|it| it.to_ascii_lowercase().contains("host: app.example"))
+        .collect();
     assert_eq!(hosts, [true, true, false]);
 }
 
@@ -215,16 +343,32 @@ fn an_answer_that_fails_is_read_all_the_same() {
 fn long_requests_are_sent_whole() {
     let server = Server::status(200);
     let long = "x".repeat(20_000);
-    podgate(["check", "-H", &format!("Cookie: {long}"), &server.url(&format!("/{long}"))]).run().code(0);
+    podgate([
+        "check",
+        "-H",
+        &format!("Cookie: {long}"),
+        &server.url(&format!("/{long}")),
+    ])
+    .run()
+    .code(0);
     assert!(server.requests()[0].len() > 40_000);
-    check(&server, &["-H", "Host: a", "-H", "Host: b"]).code(2).says("one Host");
+    check(&server, &["-H", "Host: a", "-H", "Host: b"])
+        .code(2)
+        .says("one Host");
 }
 
 #[test]
 fn no_proxy_is_taken_from_the_environment() {
     let (server, proxy) = (Server::status(200), Server::status(502));
     let mut call = podgate(["check", &server.url("/")]);
-    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+    for name in [
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ] {
         call = call.env(name, proxy.url(""));
     }
     call.run().code(0);
@@ -235,17 +379,30 @@ fn no_proxy_is_taken_from_the_environment() {
 fn methods_statuses_and_bodies_can_be_asked_for() {
     let server = Server::http(|head| match head.split(' ').next().unwrap_or_default() {
         "HEAD" => b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n".to_vec(),
-        "POST" if head.to_ascii_lowercase().contains("content-length: 0\r\n") => answer(201, &[], ""),
+        "POST" if head.to_ascii_lowercase().contains("content-length: 0\r\n") => {
+            answer(201, &[], "")
+        }
         "POST" => answer(411, &[], ""),
         "GET" => answer(401, &[], "status: READY, all of it"),
         _ => answer(405, &[], ""),
     });
     check(&server, &["--http-method", "HEAD"]).code(0);
     check(&server, &["--http-method", "POST", "--http-status", "201"]).code(0);
-    check(&server, &["--http-method", "DELETE"]).code(1).says("answered 405");
+    check(&server, &["--http-method", "DELETE"])
+        .code(1)
+        .says("answered 405");
     check(&server, &["--http-status", "200-299,401"]).code(0);
-    check(&server, &["--http-status", "401", "--http-body-contains", "READY"]).code(0);
-    check(&server, &["--http-status", "401", "--http-body-contains", "DONE"]).code(1).says("lacks the text");
+    check(
+        &server,
+        &["--http-status", "401", "--http-body-contains", "READY"],
+    )
+    .code(0);
+    check(
+        &server,
+        &["--http-status", "401", "--http-body-contains", "DONE"],
+    )
+    .code(1)
+    .says("lacks the text");
 }
 
 #[test]
@@ -259,12 +416,14 @@ fn ten_kibibytes_of_a_body_are_read_and_no_more() {
 #[test]
 fn chunked_and_unmarked_bodies_are_read() {
     let chunked = Server::http(|_| {
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nREA\r\n2\r\nDY\r\n0\r\n\r\n".to_vec()
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nREA\r\n2\r\nDY\r\n0\r\n\r\n"
+            .to_vec()
     });
     check(&chunked, &["--http-body-contains", "READY"]).code(0);
     let until_closed = Server::http(|_| b"HTTP/1.0 200 OK\r\n\r\nREADY".to_vec());
     check(&until_closed, &["--http-body-contains", "READY"]).code(0);
-    let broken_off = Server::http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nREADY".to_vec());
+    let broken_off =
+        Server::http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nREADY".to_vec());
     check(&broken_off, &[]).code(1).says("broke off");
 }
 
@@ -273,14 +432,20 @@ fn http_goes_over_unix_sockets() {
     let folder = Folder::new();
     let requests = unix_http(&folder.join("app.sock"), 200);
     let path = folder.text("app.sock").replace('/', "%2F");
-    podgate(["check", &format!("http+unix://{path}/health?x")]).run().code(0);
+    podgate(["check", &format!("http+unix://{path}/health?x")])
+        .run()
+        .code(0);
     let request = requests.lock().unwrap()[0].to_ascii_lowercase();
     assert!(
-        request.starts_with("get /health?x http/1.1\r\n") && request.contains("\r\nhost: localhost\r\n"),
+        request.starts_with("get /health?x http/1.1\r\n")
+            && request.contains("\r\nhost: localhost\r\n"),
         "{request}"
     );
     let missing = folder.text("none.sock").replace('/', "%2F");
-    podgate(["check", &format!("http+unix://{missing}/")]).run().code(1).says("does not exist");
+    podgate(["check", &format!("http+unix://{missing}/")])
+        .run()
+        .code(1)
+        .says("does not exist");
 }
 
 #[test]
@@ -301,9 +466,14 @@ fn the_attempt_timeout_covers_everything() {
 fn localhost_means_every_address_that_it_has() {
     // Which addresses those are is tested with an /etc/hosts of our own: see confined.rs.
     let server = Server::status(200);
-    podgate(["check", &format!("http://localhost:{}/", server.port())]).run().code(0);
+    podgate(["check", &format!("http://localhost:{}/", server.port())])
+        .run()
+        .code(0);
     let closed = ClosedPort::new();
-    podgate(["check", &format!("http://localhost:{}/", closed.port())]).run().code(1).says("refused");
+    podgate(["check", &format!("http://localhost:{}/", closed.port())])
+        .run()
+        .code(1)
+        .says("refused");
 }
 
 #[test]
@@ -315,8 +485,12 @@ fn ipv6_and_mapped_addresses_are_reached() {
         let _ = stream.write_all(&answer(200, &[], ""));
     });
     for host in ["[::1]", "127.0.0.1", "[::ffff:127.0.0.1]"] {
-        podgate(["check", &format!("http://{host}:{port}/")]).run().code(0);
-        podgate(["check", &format!("tcp://{host}:{port}")]).run().code(0);
+        podgate(["check", &format!("http://{host}:{port}/")])
+            .run()
+            .code(0);
+        podgate(["check", &format!("tcp://{host}:{port}")])
+            .run()
+            .code(0);
     }
     let _: IpAddr = "::1".parse().unwrap();
 }
@@ -324,5 +498,8 @@ fn ipv6_and_mapped_addresses_are_reached() {
 #[cfg(not(feature = "tls"))]
 #[test]
 fn without_tls_an_https_check_says_so() {
-    podgate(["check", "https://localhost/"]).run().code(2).says("built without TLS");
+    podgate(["check", "https://localhost/"])
+        .run()
+        .code(2)
+        .says("built without TLS");
 }

@@ -9,12 +9,28 @@ use std::process::Command;
 #[test]
 fn into_a_file_or_a_directory_and_it_runs_from_there() {
     let folder = Folder::new();
-    for (dest, made) in [(folder.text("gate"), folder.text("gate")), (folder.text(""), folder.text("podgate"))] {
-        inside(&["sh", "-c", "umask 077; exec \"$@\"", "sh"], ["install", &dest]).run().code(0).says("installed");
-        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o7777, 0o755);
+    for (dest, made) in [
+        (folder.text("gate"), folder.text("gate")),
+        (folder.text(""), folder.text("podgate")),
+    ] {
+        inside(
+            &["sh", "-c", "umask 077; exec \"$@\"", "sh"],
+            ["install", &dest],
+        )
+        .run()
+        .code(0)
+        .says("installed");
+        assert_eq!(
+            fs::metadata(&made).unwrap().permissions().mode() & 0o7777,
+            0o755
+        );
         assert!(output(Command::new(&made).arg("--version")).starts_with("podgate "));
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "nothing else is left"
+    );
 }
 
 #[test]
@@ -23,7 +39,10 @@ fn over_a_copy_that_runs() {
     let dest = folder.text("podgate");
     podgate(["install", &dest]).run().code(0);
     let closed = ClosedPort::new();
-    let mut child = Command::new(&dest).args(["wait", "-q", &closed.tcp()]).spawn().unwrap();
+    let mut child = Command::new(&dest)
+        .args(["wait", "-q", &closed.tcp()])
+        .spawn()
+        .unwrap();
     podgate(["install", &dest]).run().code(0);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -32,8 +51,15 @@ fn over_a_copy_that_runs() {
 #[test]
 fn what_cannot_be_installed_is_said_and_nothing_is_left() {
     let folder = Folder::new();
-    podgate(["install", &folder.text("no/such/folder")]).run().code(125).says("cannot install").says("volume");
-    podgate(["install"]).run().code(2).says("podgate install /podgate-bin/podgate");
+    podgate(["install", &folder.text("no/such/folder")])
+        .run()
+        .code(125)
+        .says("cannot install")
+        .says("volume");
+    podgate(["install"])
+        .run()
+        .code(2)
+        .says("podgate install /podgate-bin/podgate");
     if crate::support::namespaces() {
         let full = [
             "unshare",
@@ -44,7 +70,11 @@ fn what_cannot_be_installed_is_said_and_nothing_is_left() {
         ];
         let small = folder.text("");
         let starter: Vec<&str> = full.iter().copied().chain([small.as_str()]).collect();
-        inside(&starter, ["install", &small]).run().code(125).says("No space left").prints("");
+        inside(&starter, ["install", &small])
+            .run()
+            .code(125)
+            .says("No space left")
+            .prints("");
     }
 }
 
@@ -52,8 +82,17 @@ fn what_cannot_be_installed_is_said_and_nothing_is_left() {
 fn without_proc_it_says_what_it_misses() {
     if crate::support::namespaces() {
         let folder = Folder::new();
-        let no_proc = ["unshare", "--mount", "sh", "-c", "umount -l /proc; exec \"$@\"", "sh"];
+        let no_proc = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            "umount -l /proc; exec \"$@\"",
+            "sh",
+        ];
         let done = inside(&no_proc, ["install", &folder.text("gate")]).run();
-        done.code(125).says("/proc/self/exe").says("/proc is mounted");
+        done.code(125)
+            .says("/proc/self/exe")
+            .says("/proc is mounted");
     }
 }

@@ -1,6 +1,8 @@
 //! `podgate join` makes a member of a container whose entrypoint is not ours, from its postStart hook.
 
-use crate::support::cast::{NEVER, comes, job, let_end, line, onlooker, podgate_in, record, rules, run, server};
+use crate::support::cast::{
+    NEVER, comes, job, let_end, line, onlooker, podgate_in, record, rules, run, server,
+};
 use crate::support::kubelet::{Hook, Phase, RestartPolicy};
 use crate::support::pod::{Container, IMAGE, Life, Pod, Process, VOLUME, words};
 use crate::support::server::Server;
@@ -16,7 +18,9 @@ const USER: u32 = 4321;
 
 /// The words of a hook that joins.
 fn hook(name: &str, options: &str) -> Vec<String> {
-    let words = [IMAGE, "join", "--name", name].into_iter().chain(options.split_ascii_whitespace());
+    let words = [IMAGE, "join", "--name", name]
+        .into_iter()
+        .chain(options.split_ascii_whitespace());
     words.map(str::to_owned).collect()
 }
 
@@ -38,16 +42,31 @@ fn join(life: &Life, name: &str, options: &str) -> Done {
 fn it_has_registered_before_it_returns() {
     for container in [
         Container::sh("main", &server(0)),
-        Container::sh("main", &server(0)).user(USER, USER).hardened().read_only_root().umask("0077"),
-        Container::new("main", ["python3", "-c", "print('up', flush=True)\nimport time\ntime.sleep(100)"]),
+        Container::sh("main", &server(0))
+            .user(USER, USER)
+            .hardened()
+            .read_only_root()
+            .umask("0077"),
+        Container::new(
+            "main",
+            [
+                "python3",
+                "-c",
+                "print('up', flush=True)\nimport time\ntime.sleep(100)",
+            ],
+        ),
     ] {
         let Some(pod) = Pod::new() else { return };
         let main = pod.start(&container);
         main.prints("up");
-        join(&main, "main", "--restart-policy never").code(0).says("main has joined").within(LONG);
+        join(&main, "main", "--restart-policy never")
+            .code(0)
+            .says("main has joined")
+            .within(LONG);
         let record = record(&pod, "main");
         assert!(
-            record.contains("kind: join\nrestart-policy: never\n") && record.contains("state: ready\n"),
+            record.contains("kind: join\nrestart-policy: never\n")
+                && record.contains("state: ready\n"),
             "{record}"
         );
         // Others see it, whoever they are.
@@ -70,7 +89,9 @@ fn readiness_is_published_when_the_server_is_ready() {
     let options = format!("--restart-policy never --ready {}", server_.url("/"));
     join(&main, "main", &options).code(0);
     assert_eq!(line(&pod, "main", "state").as_deref(), Some("running"));
-    podgate_in(&main, "check ready:main").code(1).says("runs, and is not ready");
+    podgate_in(&main, "check ready:main")
+        .code(1)
+        .says("runs, and is not ready");
     switch.set(200);
     comes(&pod, "main", "ready");
 }
@@ -80,7 +101,13 @@ fn with_wait_the_hook_returns_when_it_is_ready() {
     let Some(pod) = Pod::new() else { return };
     let (server_, switch) = Server::switched();
     let options = format!("--restart-policy never --wait --ready {}", server_.url("/"));
-    let play = pod.play(rules(NEVER), [joined("proxy", &options, &server(0)), run("app", "", &server(0))]);
+    let play = pod.play(
+        rules(NEVER),
+        [
+            joined("proxy", &options, &server(0)),
+            run("app", "", &server(0)),
+        ],
+    );
     comes(&pod, "proxy", "running");
     eventually("attempts", || (server_.connections() > 3).then_some(()));
     assert!(play.lives("app").is_empty());
@@ -92,9 +119,12 @@ fn with_wait_the_hook_returns_when_it_is_ready() {
 #[test]
 fn wait_has_an_end() {
     let Some(pod) = Pod::new() else { return };
-    let options = format!("--restart-policy never --wait --timeout 300ms --ready file://{VOLUME}/no");
+    let options =
+        format!("--restart-policy never --wait --timeout 300ms --ready file://{VOLUME}/no");
     let play = pod.play(rules(NEVER), [joined("proxy", &options, &server(0))]);
-    play.post_start("proxy").code(124).says("gave up after 300ms");
+    play.post_start("proxy")
+        .code(124)
+        .says("gave up after 300ms");
     // The kubelet kills what has a hook that fails.
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
 }
@@ -105,30 +135,58 @@ fn a_hook_that_runs_twice_is_no_error() {
     let main = pod.start(&Container::sh("main", &server(0)));
     join(&main, "main", "--restart-policy never").code(0);
     let (before, first) = (line(&pod, "main", "id"), agent(&main).pid);
-    join(&main, "main", "--restart-policy never").code(0).says("has joined already");
-    join(&main, "main", "--restart-policy never --wait -- echo hooked").code(0).prints("hooked\n");
-    assert_eq!((line(&pod, "main", "id"), agent(&main).pid), (before, first));
+    join(&main, "main", "--restart-policy never")
+        .code(0)
+        .says("has joined already");
+    join(
+        &main,
+        "main",
+        "--restart-policy never --wait -- echo hooked",
+    )
+    .code(0)
+    .prints("hooked\n");
+    assert_eq!(
+        (line(&pod, "main", "id"), agent(&main).pid),
+        (before, first)
+    );
     // Another container of that name is one too many.
     let other = pod.start(&Container::sh("other", &server(0)));
-    join(&other, "main", "--restart-policy never").code(125).says("another container of this pod is main").within(LONG);
+    join(&other, "main", "--restart-policy never")
+        .code(125)
+        .says("another container of this pod is main")
+        .within(LONG);
 }
 
 #[test]
 fn a_restart_of_the_container_runs_the_hook_again() {
     let Some(pod) = Pod::new() else { return };
-    let play = pod
-        .play(rules(RestartPolicy::Always), [joined("main", "--restart-policy always", &server(0)).user(USER, USER)]);
+    let play = pod.play(
+        rules(RestartPolicy::Always),
+        [joined("main", "--restart-policy always", &server(0)).user(USER, USER)],
+    );
     for incarnation in 1..=3 {
         let life = play.nth_life("main", incarnation - 1);
         life.prints("up");
         eventually("the incarnation", || {
-            (line(&pod, "main", "incarnation")? == incarnation.to_string() && line(&pod, "main", "state")? == "ready")
+            (line(&pod, "main", "incarnation")? == incarnation.to_string()
+                && line(&pod, "main", "state")? == "ready")
                 .then_some(())
         });
-        eventually("the hook", || (play.hooks("main", Hook::PostStart).len() == incarnation).then_some(()));
-        if incarnation == 2 { life.kill() } else { life.signal(Signal::SIGTERM) }
+        eventually("the hook", || {
+            (play.hooks("main", Hook::PostStart).len() == incarnation).then_some(())
+        });
+        if incarnation == 2 {
+            life.kill()
+        } else {
+            life.signal(Signal::SIGTERM)
+        }
     }
-    assert!(play.hooks("main", Hook::PostStart).iter().all(|hook| hook.status.success()), "{play}");
+    assert!(
+        play.hooks("main", Hook::PostStart)
+            .iter()
+            .all(|hook| hook.status.success()),
+        "{play}"
+    );
 }
 
 #[test]
@@ -140,7 +198,13 @@ fn the_hook_that_was_there_before_is_executed() {
     let done = main.exec([hook("main", "--restart-policy never"), before].concat());
     done.code(7).prints("3\none two\n\n-n\nhello you\n");
     assert!(agent(&main).inside > 1);
-    let done = main.exec([hook("main", "--restart-policy never"), words(["--", "no-such-hook"])].concat());
+    let done = main.exec(
+        [
+            hook("main", "--restart-policy never"),
+            words(["--", "no-such-hook"]),
+        ]
+        .concat(),
+    );
     done.code(127).says("no-such-hook");
     // It is no child of the agent, and gets its signals as ever.
     let show = ["--", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"];
@@ -151,25 +215,54 @@ fn the_hook_that_was_there_before_is_executed() {
 #[test]
 fn what_it_leaves_behind_is_by_itself() {
     let Some(pod) = Pod::new() else { return };
-    let main = pod.start(&Container::sh("main", &server(0)).user(USER, USER).hardened());
+    let main = pod.start(
+        &Container::sh("main", &server(0))
+            .user(USER, USER)
+            .hardened(),
+    );
     // A hook with open descriptors, as runtimes and shells leave them.
-    let script = format!("exec 7</etc/passwd 8>&1; {}", hook("main", "--restart-policy never").join(" "));
+    let script = format!(
+        "exec 7</etc/passwd 8>&1; {}",
+        hook("main", "--restart-policy never").join(" ")
+    );
     main.exec(["sh", "-c", &script]).code(0);
     let agent = agent(&main);
-    let link = |fd: &str| fs::read_link(format!("/proc/{}/fd/{fd}", agent.pid)).unwrap().display().to_string();
+    let link = |fd: &str| {
+        fs::read_link(format!("/proc/{}/fd/{fd}", agent.pid))
+            .unwrap()
+            .display()
+            .to_string()
+    };
     let fds: Vec<String> = fs::read_dir(format!("/proc/{}/fd", agent.pid))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(["0", "1", "2"].map(link), ["/dev/null"; 3]);
     let open: Vec<String> = fds.iter().map(|fd| link(fd)).collect();
-    assert!(open.iter().any(|file| file.ends_with("main.lock")), "{open:?}");
-    assert!(!open.iter().any(|file| file.contains("passwd") || file.contains("output")), "{open:?}");
+    assert!(
+        open.iter().any(|file| file.ends_with("main.lock")),
+        "{open:?}"
+    );
+    assert!(
+        !open
+            .iter()
+            .any(|file| file.contains("passwd") || file.contains("output")),
+        "{open:?}"
+    );
     let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid)).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     let (parent, session) = (fields[1], fields[3]);
-    assert_eq!((parent, session), (&*main.pid().to_string(), &*agent.pid.to_string()), "{stat}");
-    assert_eq!(fs::read_link(format!("/proc/{}/cwd", agent.pid)).unwrap().to_str(), Some("/"));
+    assert_eq!(
+        (parent, session),
+        (&*main.pid().to_string(), &*agent.pid.to_string()),
+        "{stat}"
+    );
+    assert_eq!(
+        fs::read_link(format!("/proc/{}/cwd", agent.pid))
+            .unwrap()
+            .to_str(),
+        Some("/")
+    );
 }
 
 #[test]
@@ -184,7 +277,12 @@ fn a_broadcast_does_not_end_it() {
     main.exec(["sh", "-c", "kill -HUP -1"]);
     main.exec(["sh", "-c", "kill -INT -1"]);
     main.exec(["sh", "-c", "kill -TERM -1"]);
-    for signal in [Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGPIPE] {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGPIPE,
+    ] {
         kill(agent.pid, signal).unwrap();
     }
     let onlooker = pod.start(&onlooker("o"));
@@ -198,18 +296,30 @@ fn a_broadcast_does_not_end_it() {
 
 #[test]
 fn until_sends_the_stop_signal_to_pid_1() {
-    for (options, signal) in [("", "TERM"), ("--stop-signal QUIT", "QUIT"), ("--stop-signal USR1", "USR1")] {
+    for (options, signal) in [
+        ("", "TERM"),
+        ("--stop-signal QUIT", "QUIT"),
+        ("--stop-signal USR1", "USR1"),
+    ] {
         let Some(pod) = Pod::new() else { return };
-        let script = format!("trap 'echo told {signal}; exit 0' {signal}; echo up; sleep 100 & wait");
+        let script =
+            format!("trap 'echo told {signal}; exit 0' {signal}; echo up; sleep 100 & wait");
         let options = format!("--restart-policy never --until main {options}");
-        let proxy = joined("proxy", &options, &script).user(USER, USER).hardened();
+        let proxy = joined("proxy", &options, &script)
+            .user(USER, USER)
+            .hardened();
         let play = pod.play(rules(NEVER), [proxy, run("main", "", &job("main", 0))]);
         play.life("proxy").prints("up");
         play.life("main").prints("up");
         let_end(&pod, "main");
         assert_eq!(play.finish(), Phase::Succeeded, "{play}");
         play.life("proxy").prints(&format!("told {signal}"));
-        assert!(play.life("proxy").stderr().contains(&format!("sending SIG{signal} to PID 1")), "{play}");
+        assert!(
+            play.life("proxy")
+                .stderr()
+                .contains(&format!("sending SIG{signal} to PID 1")),
+            "{play}"
+        );
     }
 }
 
@@ -218,7 +328,10 @@ fn a_pid_1_that_does_not_heed_it_is_told_of_loudly() {
     for script in ["exec sleep 100", "trap '' TERM; echo up; sleep 100 & wait"] {
         let Some(pod) = Pod::new() else { return };
         let options = "--restart-policy never --until main --grace 400ms";
-        let play = pod.play(rules(NEVER), [joined("proxy", options, script), run("main", "", "exit 0")]);
+        let play = pod.play(
+            rules(NEVER),
+            [joined("proxy", options, script), run("main", "", "exit 0")],
+        );
         let proxy = play.life("proxy");
         proxy.says("PID 1 has not ended within 400ms of SIGTERM, and cannot be killed from inside its container");
         assert!(proxy.is_running());
@@ -235,7 +348,9 @@ fn a_request_to_quit_stops_pid_1() {
     main.prints("up");
     join(&main, "main", "--restart-policy never").code(0);
     let onlooker = pod.start(&onlooker("o").user(USER + 1, USER));
-    podgate_in(&onlooker, "quit member:main").code(0).says("is gone, after");
+    podgate_in(&onlooker, "quit member:main")
+        .code(0)
+        .says("is gone, after");
     main.code(5);
 }
 
@@ -244,9 +359,12 @@ fn in_a_shared_pid_namespace_it_refuses() {
     let Some(pod) = Pod::new() else { return };
     // As seen from a container whose PID 1 is another's: with another mount namespace.
     let other = pod.start(&onlooker("pause"));
-    let shared = |options: &str| other.exec([words(["unshare", "--mount"]), hook("proxy", options)].concat());
+    let shared = |options: &str| {
+        other.exec([words(["unshare", "--mount"]), hook("proxy", options)].concat())
+    };
     let done = shared("--restart-policy never --until main");
-    done.code(125).says("PID 1 is not this container's own (shareProcessNamespace)");
+    done.code(125)
+        .says("PID 1 is not this container's own (shareProcessNamespace)");
     assert_eq!(record(&pod, "proxy"), "");
     // It only says that it is there.
     shared("--restart-policy never").code(0);
@@ -271,14 +389,21 @@ fn a_hook_of_another_user_than_pid_1s() {
     let proxy = pod.start(&Container::sh("proxy", &server(0)));
     proxy.prints("up");
     let log = format!("{VOLUME}/log");
-    let become_user = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups", "--"];
+    let become_user = [
+        "setpriv",
+        "--reuid=4321",
+        "--regid=4321",
+        "--clear-groups",
+        "--",
+    ];
     let options = format!("--restart-policy never --until main --log-to {log}");
     let done = proxy.exec([words(become_user), hook("proxy", &options)].concat());
     done.code(0);
     pod.start(&run("main", "", "exit 0")).code(0);
     eventually("what it says", || {
         let text = fs::read_to_string(pod.volume().join("log")).ok()?;
-        text.contains("cannot send SIGTERM to PID 1: EPERM").then_some(())
+        text.contains("cannot send SIGTERM to PID 1: EPERM")
+            .then_some(())
     });
     assert!(proxy.is_running());
 }
@@ -290,7 +415,10 @@ fn what_it_needs_is_said_before_anything_is_done() {
     for (options, says) in [
         ("", "--restart-policy"),
         ("--restart-policy auto", "--restart-policy"),
-        ("--restart-policy never --outlive app", "cannot be kept by join"),
+        (
+            "--restart-policy never --outlive app",
+            "cannot be kept by join",
+        ),
         ("--restart-policy never --dir none", "--dir none"),
         ("--restart-policy never --timeout 3s", "--wait"),
         ("--restart-policy never --after file:///", "--after"),
@@ -299,11 +427,17 @@ fn what_it_needs_is_said_before_anything_is_done() {
         join(&main, "main", options).code(2).says(says);
     }
     let bare = pod.start(&onlooker("bare").no_volume());
-    join(&bare, "main", "--restart-policy never").code(125).says("it is not there; mount one emptyDir");
+    join(&bare, "main", "--restart-policy never")
+        .code(125)
+        .says("it is not there; mount one emptyDir");
     let plain = pod.start(&onlooker("plain").plain_directory());
-    join(&plain, "main", "--restart-policy never").code(125).says("it is no volume but a directory");
+    join(&plain, "main", "--restart-policy never")
+        .code(125)
+        .says("it is no volume but a directory");
     let reads = pod.start(&onlooker("reads").read_only_volume());
-    join(&reads, "main", "--restart-policy never").code(125).says("mount the volume without readOnly");
+    join(&reads, "main", "--restart-policy never")
+        .code(125)
+        .says("mount the volume without readOnly");
     let files: Vec<_> = fs::read_dir(pod.volume()).unwrap().collect();
     assert!(files.is_empty(), "{files:?}");
 }
@@ -316,16 +450,29 @@ enum Main {
 }
 
 /// Plays a Job of two unmodified images: the main one waits for `go`.
-fn job_of_two(pod: &Pod, kubelet: RestartPolicy, policy: &str, main: Main) -> Arc<crate::support::kubelet::Play> {
-    let code = if let Main::Exits(code) = main { code } else { 0 };
+fn job_of_two(
+    pod: &Pod,
+    kubelet: RestartPolicy,
+    policy: &str,
+    main: Main,
+) -> Arc<crate::support::kubelet::Play> {
+    let code = if let Main::Exits(code) = main {
+        code
+    } else {
+        0
+    };
     let options = format!("--restart-policy {policy}");
     // The next life works.
     let script = format!(
         "test -e {VOLUME}/went && exit 0; {}",
         job("main", code).replace("; exit", &format!("; touch {VOLUME}/went; exit"))
     );
-    let proxy = joined("proxy", &format!("{options} --until main"), &server(0)).user(USER, USER).hardened();
-    let main_ = joined("main", &options, &script).user(USER + 1, USER + 1).hardened();
+    let proxy = joined("proxy", &format!("{options} --until main"), &server(0))
+        .user(USER, USER)
+        .hardened();
+    let main_ = joined("main", &options, &script)
+        .user(USER + 1, USER + 1)
+        .hardened();
     let play = Arc::new(pod.play(rules(kubelet), [proxy, main_]));
     play.life("main").prints("up");
     play.life("proxy").prints("up");
@@ -342,9 +489,11 @@ fn job_of_two(pod: &Pod, kubelet: RestartPolicy, policy: &str, main: Main) -> Ar
 
 #[test]
 fn an_unmodified_job_completes_when_nothing_is_restarted() {
-    for (main, phase) in
-        [(Main::Exits(0), Phase::Succeeded), (Main::Exits(3), Phase::Failed), (Main::Killed, Phase::Failed)]
-    {
+    for (main, phase) in [
+        (Main::Exits(0), Phase::Succeeded),
+        (Main::Exits(3), Phase::Failed),
+        (Main::Killed, Phase::Failed),
+    ] {
         let Some(pod) = Pod::new() else { return };
         let play = job_of_two(&pod, NEVER, "never", main);
         assert_eq!(play.finish(), phase, "{main:?}\n{play}");
@@ -355,13 +504,26 @@ fn an_unmodified_job_completes_when_nothing_is_restarted() {
 
 #[test]
 fn an_unmodified_job_completes_when_what_failed_is_restarted() {
-    for (main, codes) in [(Main::Exits(0), &[0][..]), (Main::Exits(3), &[3, 0]), (Main::Killed, &[137, 0])] {
+    for (main, codes) in [
+        (Main::Exits(0), &[0][..]),
+        (Main::Exits(3), &[3, 0]),
+        (Main::Killed, &[137, 0]),
+    ] {
         let Some(pod) = Pod::new() else { return };
         // Its code is not known: that it does not come back is what tells.
-        let play = job_of_two(&pod, RestartPolicy::OnFailure, "on-failure --linger 1500ms", main);
+        let play = job_of_two(
+            &pod,
+            RestartPolicy::OnFailure,
+            "on-failure --linger 1500ms",
+            main,
+        );
         let begin = Instant::now();
         assert_eq!(play.finish(), Phase::Succeeded, "{main:?}\n{play}");
-        assert_eq!((play.codes("main"), play.codes("proxy")), (codes.to_vec(), vec![0]), "{main:?}\n{play}");
+        assert_eq!(
+            (play.codes("main"), play.codes("proxy")),
+            (codes.to_vec(), vec![0]),
+            "{main:?}\n{play}"
+        );
         assert!(begin.elapsed() >= Duration::from_millis(1200), "{play}");
     }
 }
@@ -374,7 +536,11 @@ fn a_joined_main_and_a_sidecar_under_run() {
             rules(NEVER),
             [
                 run("proxy", "--until main", &server(9)),
-                joined("main", &format!("--restart-policy {policy}"), &job("main", code)),
+                joined(
+                    "main",
+                    &format!("--restart-policy {policy}"),
+                    &job("main", code),
+                ),
             ],
         );
         play.life("main").prints("up");
@@ -382,8 +548,17 @@ fn a_joined_main_and_a_sidecar_under_run() {
         let_end(&pod, "main");
         play.finish();
         // Nobody can tell with which code it ended.
-        assert_eq!((play.codes("proxy"), play.codes("main")), (vec![0], vec![code]), "{play}");
-        assert!(play.life("proxy").stderr().contains("ended, and cannot tell its exit code"), "{play}");
+        assert_eq!(
+            (play.codes("proxy"), play.codes("main")),
+            (vec![0], vec![code]),
+            "{play}"
+        );
+        assert!(
+            play.life("proxy")
+                .stderr()
+                .contains("ended, and cannot tell its exit code"),
+            "{play}"
+        );
     }
 }
 
@@ -394,7 +569,12 @@ fn who_dies_while_a_hook_runs_is_not_its_own_agent() {
     let main = pod.start(&Container::sh("main", &server(0)));
     join(&main, "main", "--restart-policy never").code(0);
     kill(agent(&main).pid, Signal::SIGKILL).unwrap();
-    eventually("the agent's death", || main.processes().iter().all(|it| it.name != "podgate").then_some(()));
+    eventually("the agent's death", || {
+        main.processes()
+            .iter()
+            .all(|it| it.name != "podgate")
+            .then_some(())
+    });
     // Its lock, for as long as a process takes to die on a busy machine.
     let dying = main.start_exec([
         "python3",
@@ -407,20 +587,35 @@ open('{VOLUME}/held', 'w').close()
 time.sleep(0.2)"
         ),
     ]);
-    eventually("the lock", || pod.volume().join("held").exists().then_some(()));
-    join(&main, "main", "--restart-policy never").code(0).says("main has joined").says_not("already");
+    eventually("the lock", || {
+        pod.volume().join("held").exists().then_some(())
+    });
+    join(&main, "main", "--restart-policy never")
+        .code(0)
+        .says("main has joined")
+        .says_not("already");
     dying.finish().code(0);
     assert_eq!(line(&pod, "main", "incarnation").as_deref(), Some("2"));
     agent(&main);
     // The control: who lives is found, and nobody joins twice.
-    join(&main, "main", "--restart-policy never").code(0).says("main has joined already");
+    join(&main, "main", "--restart-policy never")
+        .code(0)
+        .says("main has joined already");
 }
 
 #[test]
 fn members_that_are_disabled_do_not_join_but_their_hook_runs() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&Container::sh("main", &server(0)).env("PODGATE_DISABLE", "members"));
-    let done = main.exec([hook("main", "--restart-policy never --wait"), words(["--", "echo", "hooked"])].concat());
-    done.code(0).prints("hooked\n").says("PODGATE_DISABLE is set");
+    let done = main.exec(
+        [
+            hook("main", "--restart-policy never --wait"),
+            words(["--", "echo", "hooked"]),
+        ]
+        .concat(),
+    );
+    done.code(0)
+        .prints("hooked\n")
+        .says("PODGATE_DISABLE is set");
     assert_eq!(record(&pod, "main"), "");
 }

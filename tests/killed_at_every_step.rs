@@ -29,12 +29,18 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 fn seed() -> u64 {
-    number("PODGATE_CHAOS_SEED", u64::try_from(now() & u128::from(u32::MAX)).unwrap())
+    number(
+        "PODGATE_CHAOS_SEED",
+        u64::try_from(now() & u128::from(u32::MAX)).unwrap(),
+    )
 }
 
 /// The wall clock, as `date +%s%N` has it.
 fn now() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_nanos()
 }
 
 /// splitmix64.
@@ -80,10 +86,19 @@ struct Round {
 impl Round {
     fn new(dice: &mut Dice) -> Self {
         let pods = dice.pick(&[RestartPolicy::Never, RestartPolicy::OnFailure]);
-        let policies: &[_] = if pods == RestartPolicy::Never { &["auto", "never"] } else { &["auto", "on-failure"] };
+        let policies: &[_] = if pods == RestartPolicy::Never {
+            &["auto", "never"]
+        } else {
+            &["auto", "on-failure"]
+        };
         let mains: &[&str] = dice.pick(&[&["main"][..], &["main"], &["main", "second"]]);
         let one = dice.pick(&["main", "main", "sidecar"]);
-        let victim = dice.pick(&[Victim::Nobody, Victim::Container(one), Victim::Container(one), Victim::Cmd(one)]);
+        let victim = dice.pick(&[
+            Victim::Nobody,
+            Victim::Container(one),
+            Victim::Container(one),
+            Victim::Cmd(one),
+        ]);
         // A main that is killed between publishing 0 and its own end is started again by the kubelet, to others a success all the same:
         // its sidecar is gone for good, and it would need it for ever.
         let may_need = pods == RestartPolicy::Never || victim != Victim::Container("main");
@@ -96,7 +111,11 @@ impl Round {
             code: dice.pick(&[0, 0, 3]),
             work: 30 + dice.roll(90),
             victim,
-            after: Duration::from_micros(if dice.roll(4) == 0 { dice.roll(120_000) } else { dice.roll(20_000) }),
+            after: Duration::from_micros(if dice.roll(4) == 0 {
+                dice.roll(120_000)
+            } else {
+                dice.roll(20_000)
+            }),
             at_end: dice.roll(2) == 0,
         }
     }
@@ -128,22 +147,37 @@ sleep 100 & wait"
 
 fn moments(volume: &Path, name: &str, what: &str) -> Vec<u128> {
     let text = fs::read_to_string(volume.join(format!("{name}-log"))).unwrap_or_default();
-    text.lines().filter_map(|line| line.strip_prefix(what)?.trim().parse().ok()).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix(what)?.trim().parse().ok())
+        .collect()
 }
 
 /// Was the sidecar told to stop while a main's CMD was alive? `killed`: who was killed, and just before when.
 fn violation(volume: &Path, mains: &[&str], killed: &[(&str, u128)]) -> Option<String> {
     for name in mains {
         let ends = moments(volume, name, "end ");
-        let kills: Vec<u128> = killed.iter().filter(|(victim, _)| victim == name).map(|(_, at)| *at).collect();
+        let kills: Vec<u128> = killed
+            .iter()
+            .filter(|(victim, _)| victim == name)
+            .map(|(_, at)| *at)
+            .collect();
         let ends: Vec<u128> = ends.into_iter().chain(kills.iter().copied()).collect();
         // What came between the look at the clock and the kill is the killed one's; its restart comes later.
-        let is_killed = |begin: &u128| kills.iter().any(|at| (*at..*at + RESTART.as_nanos()).contains(begin));
-        for begin in moments(volume, name, "begin ").into_iter().filter(|begin| !is_killed(begin)) {
+        let is_killed = |begin: &u128| {
+            kills
+                .iter()
+                .any(|at| (*at..*at + RESTART.as_nanos()).contains(begin))
+        };
+        for begin in moments(volume, name, "begin ")
+            .into_iter()
+            .filter(|begin| !is_killed(begin))
+        {
             let end = ends.iter().filter(|end| **end >= begin).min();
             for stop in moments(volume, "sidecar", "stop ") {
                 if begin < stop && end.is_none_or(|end| stop < *end) {
-                    return Some(format!("stopped at {stop}, and {name} lived from {begin} to {end:?}"));
+                    return Some(format!(
+                        "stopped at {stop}, and {name} lived from {begin} to {end:?}"
+                    ));
                 }
             }
         }
@@ -152,8 +186,17 @@ fn violation(volume: &Path, mains: &[&str], killed: &[(&str, u128)]) -> Option<S
 }
 
 fn containers(round: &Round) -> Vec<Container> {
-    let mut sidecar =
-        vec!["run", "--name", "sidecar", "--restart-policy", round.policy, "--grace", "10s", "--linger", "2s"];
+    let mut sidecar = vec![
+        "run",
+        "--name",
+        "sidecar",
+        "--restart-policy",
+        round.policy,
+        "--grace",
+        "10s",
+        "--linger",
+        "2s",
+    ];
     for name in round.mains {
         sidecar.extend(["--until", name]);
     }
@@ -178,21 +221,33 @@ fn containers(round: &Round) -> Vec<Container> {
 
 /// Kills who is to be killed; who, and just before when.
 fn strike(pod: &Pod, play: &Play, round: &Round) -> Option<(&'static str, u128)> {
-    let (Victim::Container(name) | Victim::Cmd(name)) = round.victim else { return None };
+    let (Victim::Container(name) | Victim::Cmd(name)) = round.victim else {
+        return None;
+    };
     let life = play.life(name);
     if round.at_end {
         // About when the work is over.
         let work = Duration::from_millis(round.work).saturating_sub(Duration::from_millis(10));
         let volume = pod.volume();
         let start = Instant::now();
-        while moments(&volume, "main", "begin ").is_empty() && start.elapsed() < Duration::from_secs(2) {
+        while moments(&volume, "main", "begin ").is_empty()
+            && start.elapsed() < Duration::from_secs(2)
+        {
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(work);
     }
     thread::sleep(round.after);
-    let cmd = || life.processes().into_iter().find(|process| process.name == "sh" && process.inside != 1);
-    let victim = if matches!(round.victim, Victim::Cmd(_)) { cmd()?.pid } else { life.pid() };
+    let cmd = || {
+        life.processes()
+            .into_iter()
+            .find(|process| process.name == "sh" && process.inside != 1)
+    };
+    let victim = if matches!(round.victim, Victim::Cmd(_)) {
+        cmd()?.pid
+    } else {
+        life.pid()
+    };
     if !life.is_running() {
         return None;
     }
@@ -203,7 +258,10 @@ fn strike(pod: &Pod, play: &Play, round: &Round) -> Option<(&'static str, u128)>
 
 fn play(round: &Round) {
     let pod = Pod::new().unwrap();
-    let rules = Rules { back_off: RESTART, ..round.pods.into() };
+    let rules = Rules {
+        back_off: RESTART,
+        ..round.pods.into()
+    };
     let play = pod.play(rules, containers(round));
     let killed: Vec<_> = strike(&pod, &play, round).into_iter().collect();
     // All mains end by themselves, so a sidecar that stays is what this waits for in vain.
@@ -218,14 +276,32 @@ fn play(round: &Round) {
         assert_eq!(phase, Phase::Succeeded, "{}", show());
     } else {
         for name in round.mains {
-            let own = if *name == "main" { i32::try_from(round.code).unwrap() } else { 0 };
+            let own = if *name == "main" {
+                i32::try_from(round.code).unwrap()
+            } else {
+                0
+            };
             let allowed = [own]
                 .into_iter()
                 .chain(is_victim(name).then_some(137))
                 // The sidecar it needs was killed, or gone before it came: it lost it, or waited in vain.
-                .chain((round.is_needed && round.victim != Victim::Nobody).then_some([69, 124]).into_iter().flatten())
-                .chain((round.is_needed && round.mains.len() > 1).then_some([69, 124]).into_iter().flatten());
-            assert!(allowed.collect::<Vec<_>>().contains(&last(name)), "{name}: {}", show());
+                .chain(
+                    (round.is_needed && round.victim != Victim::Nobody)
+                        .then_some([69, 124])
+                        .into_iter()
+                        .flatten(),
+                )
+                .chain(
+                    (round.is_needed && round.mains.len() > 1)
+                        .then_some([69, 124])
+                        .into_iter()
+                        .flatten(),
+                );
+            assert!(
+                allowed.collect::<Vec<_>>().contains(&last(name)),
+                "{name}: {}",
+                show()
+            );
         }
         if !is_victim("sidecar") {
             // One that is killed once it has published its CMD's code ended with that for all others.
@@ -235,11 +311,25 @@ fn play(round: &Round) {
                     137 if !killed => 0,
                     code => code,
                 };
-                round.mains.iter().map(code).find(|code| *code != 0).unwrap_or(0)
+                round
+                    .mains
+                    .iter()
+                    .map(code)
+                    .find(|code| *code != 0)
+                    .unwrap_or(0)
             };
-            let expected = if round.policy == "never" { [0; 2] } else { [codes(true), codes(false)] };
-            let never_came = last("sidecar") == 124 && round.mains.iter().any(|name| is_victim(name));
-            assert!(expected.contains(&last("sidecar")) || never_came, "{}", show());
+            let expected = if round.policy == "never" {
+                [0; 2]
+            } else {
+                [codes(true), codes(false)]
+            };
+            let never_came =
+                last("sidecar") == 124 && round.mains.iter().any(|name| is_victim(name));
+            assert!(
+                expected.contains(&last("sidecar")) || never_came,
+                "{}",
+                show()
+            );
         }
     }
     // Every life has one end, and 125 is podgate's own failure.
@@ -273,7 +363,10 @@ fn whoever_is_killed_whenever() {
                     let round = Round::new(&mut Dice(seed.wrapping_add(number)));
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(&round))) {
                         let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-                        failures.lock().unwrap().push(format!("round {number} of seed {seed}: {round:?}\n{text}"));
+                        failures
+                            .lock()
+                            .unwrap()
+                            .push(format!("round {number} of seed {seed}: {round:?}\n{text}"));
                     }
                 }
             });
@@ -287,14 +380,26 @@ fn whoever_is_killed_whenever() {
 #[test]
 fn a_sidecar_that_only_sleeps_is_caught() {
     let Some(pod) = Pod::new() else { return };
-    let round = Round { work: 900, ..Round::new(&mut Dice(1)) };
+    let round = Round {
+        work: 900,
+        ..Round::new(&mut Dice(1))
+    };
     let main = Container::sh("main", &main_script("main", &round));
     let naive = "sh -c \"$0\" & sleep 0.3; kill -TERM $!; wait";
     let script = sidecar_script();
-    let play = pod.play(RestartPolicy::Never, [main, Container::new("sidecar", ["sh", "-c", naive, &script])]);
+    let play = pod.play(
+        RestartPolicy::Never,
+        [
+            main,
+            Container::new("sidecar", ["sh", "-c", naive, &script]),
+        ],
+    );
     play.finish();
     let found = violation(&pod.volume(), &["main"], &[]);
-    assert!(found.is_some_and(|text| text.contains("main lived")), "{play}");
+    assert!(
+        found.is_some_and(|text| text.contains("main lived")),
+        "{play}"
+    );
 }
 
 /// Where podgate is not PID 1, the kernel kills CMD with it (PR_SET_PDEATHSIG), and the sidecar of the killed one ends.
@@ -307,16 +412,31 @@ fn without_namespaces_the_command_dies_with_podgate() {
         let (folder, files) = (Folder::new(), Folder::new());
         let run = |words: &[&str], script: &str| {
             let mut command = Command::new(PODGATE);
-            command.args(["run", "--dir", folder.path().to_str().unwrap(), "--allow-plain-dir"]).args(words);
-            command.args(["--", "sh", "-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .args([
+                    "run",
+                    "--dir",
+                    folder.path().to_str().unwrap(),
+                    "--allow-plain-dir",
+                ])
+                .args(words);
+            command
+                .args(["--", "sh", "-c", script])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             command
         };
         let alive = files.text("alive");
         let script = format!("exec 9>{alive}; flock 9; exec sleep 100");
         let mut main = Program::start(&mut run(&["--name", "main"], &script));
-        let mut sidecar = Program::start(&mut run(&["--name", "sidecar", "--until", "main"], "exec sleep 100"));
+        let mut sidecar = Program::start(&mut run(
+            &["--name", "sidecar", "--until", "main"],
+            "exec sleep 100",
+        ));
         if dice.roll(3) > 0 {
-            eventually("the record", || folder.join("main.record").exists().then_some(()));
+            eventually("the record", || {
+                folder.join("main.record").exists().then_some(())
+            });
         } else {
             eventually("CMD", || is_locked(&alive).then_some(()));
         }
@@ -335,6 +455,9 @@ fn without_namespaces_the_command_dies_with_podgate() {
 }
 
 fn is_locked(path: &str) -> bool {
-    let test = Command::new("flock").args(["--nonblock", "--shared", path, "true"]).status().unwrap();
+    let test = Command::new("flock")
+        .args(["--nonblock", "--shared", path, "true"])
+        .status()
+        .unwrap();
     Path::new(path).exists() && !test.success()
 }

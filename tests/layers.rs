@@ -7,10 +7,41 @@ use std::path::{Path, PathBuf};
 const TABLE: &[(&str, &[&str])] = &[
     (
         "main",
-        &["core", "check", "cli", "command", "event_loop", "listen", "process", "quit", "report", "settings", "volume"],
+        &[
+            "core",
+            "check",
+            "cli",
+            "command",
+            "event_loop",
+            "listen",
+            "process",
+            "quit",
+            "report",
+            "settings",
+            "volume",
+        ],
     ),
-    ("command", &["core", "check", "cli", "event_loop", "listen", "process", "quit", "report", "settings", "volume"]),
-    ("settings", &["core", "check", "cli", "process", "quit", "report", "volume"]),
+    (
+        "command",
+        &[
+            "core",
+            "check",
+            "cli",
+            "event_loop",
+            "listen",
+            "process",
+            "quit",
+            "report",
+            "settings",
+            "volume",
+        ],
+    ),
+    (
+        "settings",
+        &[
+            "core", "check", "cli", "process", "quit", "report", "volume",
+        ],
+    ),
     ("cli", &["core"]),
     ("quit", &["core", "check", "event_loop"]),
     ("listen", &["core", "event_loop"]),
@@ -35,11 +66,18 @@ fn files(folder: &Path, into: &mut Vec<PathBuf>) {
 
 /// The crate's modules that a source names, in code (not in comments).
 fn used(text: &str) -> Vec<String> {
-    let code: String =
-        text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let names = code.split("crate::").skip(1);
     names
-        .map(|rest| rest.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect())
+        .map(|rest| {
+            rest.chars()
+                .take_while(|letter| letter.is_ascii_lowercase() || *letter == '_')
+                .collect()
+        })
         .collect()
 }
 
@@ -51,12 +89,25 @@ fn no_module_uses_one_above_it() {
     assert!(found.len() > 20, "{found:?}");
     for path in found {
         let relative = path.strip_prefix(&source).unwrap();
-        let module =
-            relative.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
-        let (_, may_use) =
-            TABLE.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} is not in the table"));
+        let module = relative
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs")
+            .to_owned();
+        let (_, may_use) = TABLE
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{module} is not in the table"));
         for name in used(&fs::read_to_string(&path).unwrap()) {
-            assert!(name == module || may_use.contains(&name.as_str()), "{} uses {name}", relative.display());
+            assert!(
+                name == module || may_use.contains(&name.as_str()),
+                "{} uses {name}",
+                relative.display()
+            );
         }
     }
 }
@@ -77,7 +128,8 @@ fn unsafe_code_is_in_one_module() {
     for path in found {
         let text = fs::read_to_string(&path).unwrap();
         let has = text.lines().any(|line| {
-            !line.trim_start().starts_with("//") && (line.contains("unsafe {") || line.contains("unsafe fn"))
+            !line.trim_start().starts_with("//")
+                && (line.contains("unsafe {") || line.contains("unsafe fn"))
         });
         assert_eq!(has, path.ends_with("process/sys.rs"), "{}", path.display());
     }

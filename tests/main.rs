@@ -1,8 +1,19 @@
 //! podgate from outside: real processes, servers and namespaces. One module a promise.
 
 // A test says what is wrong by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::arithmetic_side_effects, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::arithmetic_side_effects,
+    unreachable_pub
+)]
 
 mod support;
 

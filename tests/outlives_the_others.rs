@@ -1,7 +1,8 @@
 //! A container outlives the others when the pod is deleted: all get SIGTERM at once, and the sidecar goes last.
 
 use crate::support::cast::{
-    NEVER, comes, deaf_server, goes_before, job, let_end, line, onlooker, podgate_in, rules, run, server, slow_server,
+    NEVER, comes, deaf_server, goes_before, job, let_end, line, onlooker, podgate_in, rules, run,
+    server, slow_server,
 };
 use crate::support::kubelet::{Hook, Phase, Play, RestartPolicy};
 use crate::support::pod::{Container, IMAGE, Pod, VOLUME};
@@ -28,7 +29,10 @@ fn at_a_deletion_the_sidecar_stays_until_the_app_has_ended() {
         let Some(pod) = Pod::new() else { return };
         let play = pod.play(
             rules(RestartPolicy::Always),
-            [run("proxy", &format!("{relation} app {AMPLE}"), &server(0)), run("app", "", &slow_server(0, 0.5))],
+            [
+                run("proxy", &format!("{relation} app {AMPLE}"), &server(0)),
+                run("app", "", &slow_server(0, 0.5)),
+            ],
         );
         let phase = delete(&pod, &play, &["proxy", "app"], GRACE);
         assert_eq!(phase, Phase::Succeeded, "{play}");
@@ -36,7 +40,8 @@ fn at_a_deletion_the_sidecar_stays_until_the_app_has_ended() {
         goes_before(&pod, "app", "proxy");
         // It was told at the same time, and held that back.
         assert!(
-            proxy.says("holding SIGTERM back from the command until app has ended, 19s at most") < app.prints("ended")
+            proxy.says("holding SIGTERM back from the command until app has ended, 19s at most")
+                < app.prints("ended")
         );
         // As soon as it could.
         let after = proxy.prints("told").duration_since(app.prints("ended"));
@@ -49,19 +54,38 @@ fn its_exit_code_is_the_commands_own() {
     let Some(pod) = Pod::new() else { return };
     // The app takes its time: it must not be done before the proxy is told.
     let app = run("app", "", &slow_server(6, 0.5));
-    let play = pod.play(rules(NEVER), [run("proxy", &format!("--until app {AMPLE}"), &server(5)), app]);
+    let play = pod.play(
+        rules(NEVER),
+        [
+            run("proxy", &format!("--until app {AMPLE}"), &server(5)),
+            app,
+        ],
+    );
     assert_eq!(delete(&pod, &play, &["proxy", "app"], GRACE), Phase::Failed);
     // Told first, done later: the first cause decides.
-    assert_eq!((play.codes("proxy"), play.codes("app")), (vec![5], vec![6]), "{play}");
+    assert_eq!(
+        (play.codes("proxy"), play.codes("app")),
+        (vec![5], vec![6]),
+        "{play}"
+    );
 }
 
 #[test]
 fn without_a_relation_both_stop_at_once() {
     // The negative control.
     let Some(pod) = Pod::new() else { return };
-    let play = pod.play(rules(NEVER), [run("proxy", "", &server(0)), run("app", "", &slow_server(0, 0.5))]);
+    let play = pod.play(
+        rules(NEVER),
+        [
+            run("proxy", "", &server(0)),
+            run("app", "", &slow_server(0, 0.5)),
+        ],
+    );
     delete(&pod, &play, &["proxy", "app"], GRACE);
-    assert!(play.life("proxy").prints("told") < play.life("app").prints("ended"), "{play}");
+    assert!(
+        play.life("proxy").prints("told") < play.life("app").prints("ended"),
+        "{play}"
+    );
 }
 
 #[test]
@@ -71,11 +95,19 @@ fn a_chain_stops_in_its_order() {
         rules(NEVER),
         [
             run("net", &format!("--outlive proxy {AMPLE}"), &server(0)),
-            run("proxy", &format!("--outlive app {AMPLE}"), &slow_server(0, 0.2)),
+            run(
+                "proxy",
+                &format!("--outlive app {AMPLE}"),
+                &slow_server(0, 0.2),
+            ),
             run("app", "", &slow_server(0, 0.2)),
         ],
     );
-    assert_eq!(delete(&pod, &play, &["net", "proxy", "app"], GRACE), Phase::Succeeded, "{play}");
+    assert_eq!(
+        delete(&pod, &play, &["net", "proxy", "app"], GRACE),
+        Phase::Succeeded,
+        "{play}"
+    );
     goes_before(&pod, "app", "proxy");
     goes_before(&pod, "proxy", "net");
 }
@@ -86,12 +118,20 @@ fn all_that_it_outlives_are_held_for() {
     let play = pod.play(
         rules(NEVER),
         [
-            run("proxy", &format!("--outlive a --outlive b {AMPLE}"), &server(0)),
+            run(
+                "proxy",
+                &format!("--outlive a --outlive b {AMPLE}"),
+                &server(0),
+            ),
             run("a", "", &slow_server(0, 0.4)),
             run("b", "", &slow_server(0, 0.1)),
         ],
     );
-    assert_eq!(delete(&pod, &play, &["proxy", "a", "b"], GRACE), Phase::Succeeded, "{play}");
+    assert_eq!(
+        delete(&pod, &play, &["proxy", "a", "b"], GRACE),
+        Phase::Succeeded,
+        "{play}"
+    );
     goes_before(&pod, "a", "proxy");
     goes_before(&pod, "b", "proxy");
 }
@@ -103,7 +143,11 @@ fn a_second_signal_means_now() {
         let app = pod.start(&run("app", "", &server(0)));
         app.prints("up");
         let script = "trap 'echo told; exit 4' QUIT; echo up; sleep 100 & wait";
-        let proxy = pod.start(&run("proxy", &format!("--outlive app --stop-signal QUIT {AMPLE}"), script));
+        let proxy = pod.start(&run(
+            "proxy",
+            &format!("--outlive app --stop-signal QUIT {AMPLE}"),
+            script,
+        ));
         proxy.prints("up");
         comes(&pod, "app", "ready");
         proxy.signal(Signal::SIGTERM);
@@ -120,9 +164,18 @@ fn a_second_signal_means_now() {
 fn the_stop_signal_of_the_image_begins_the_hold_too() {
     let Some(pod) = Pod::new() else { return };
     let script = "trap 'echo told; exit 0' QUIT; echo up; sleep 100 & wait";
-    let proxy = run("proxy", &format!("--outlive app --stop-signal QUIT {AMPLE}"), script).stop_signal(Signal::SIGQUIT);
+    let proxy = run(
+        "proxy",
+        &format!("--outlive app --stop-signal QUIT {AMPLE}"),
+        script,
+    )
+    .stop_signal(Signal::SIGQUIT);
     let play = pod.play(rules(NEVER), [proxy, run("app", "", &slow_server(0, 0.3))]);
-    assert_eq!(delete(&pod, &play, &["proxy", "app"], GRACE), Phase::Succeeded, "{play}");
+    assert_eq!(
+        delete(&pod, &play, &["proxy", "app"], GRACE),
+        Phase::Succeeded,
+        "{play}"
+    );
     goes_before(&pod, "app", "proxy");
 }
 
@@ -132,15 +185,26 @@ fn a_hold_that_runs_out_is_told_loudly_and_ends() {
     let app = pod.start(&run("app", "", &server(0)));
     app.prints("up");
     comes(&pod, "app", "ready");
-    let proxy = pod.start(&run("proxy", "--outlive app --grace 1500ms --stop-margin 700ms", &server(5)));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--outlive app --grace 1500ms --stop-margin 700ms",
+        &server(5),
+    ));
     proxy.prints("up");
     proxy.signal(Signal::SIGTERM);
-    let begin = proxy.says("holding SIGTERM back from the command until app has ended, 800ms at most");
+    let begin =
+        proxy.says("holding SIGTERM back from the command until app has ended, 800ms at most");
     let end = proxy.says("the grace period is nearly over and app still lives");
     proxy.says("and --grace with it (now 1.5s)");
-    assert!(end.duration_since(begin) >= Duration::from_millis(750), "{proxy}");
+    assert!(
+        end.duration_since(begin) >= Duration::from_millis(750),
+        "{proxy}"
+    );
     proxy.code(5);
-    assert!(proxy.prints("told") >= end - Duration::from_millis(50) && app.is_running(), "{proxy}");
+    assert!(
+        proxy.prints("told") >= end - Duration::from_millis(50) && app.is_running(),
+        "{proxy}"
+    );
 }
 
 #[test]
@@ -150,7 +214,11 @@ fn what_is_left_of_the_grace_is_for_the_commands_own_stop() {
     app.prints("up");
     comes(&pod, "app", "ready");
     // Held for 300 ms of 900: it is killed 600 ms after its stop signal, not 900.
-    let proxy = pod.start(&run("proxy", "--outlive app --grace 900ms --stop-margin 600ms", &deaf_server()));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--outlive app --grace 900ms --stop-margin 600ms",
+        &deaf_server(),
+    ));
     proxy.prints("up");
     let begin = Instant::now();
     proxy.signal(Signal::SIGTERM);
@@ -167,10 +235,21 @@ fn at_the_end_of_the_grace_the_kubelet_kills_both() {
     // --grace is longer than the pod's, and the app does not heed its signal.
     let play = pod.play(
         rules(NEVER),
-        [run("proxy", &format!("--outlive app {AMPLE}"), &server(0)), run("app", "", &deaf_server())],
+        [
+            run("proxy", &format!("--outlive app {AMPLE}"), &server(0)),
+            run("app", "", &deaf_server()),
+        ],
     );
-    assert_eq!(delete(&pod, &play, &["proxy", "app"], Duration::from_secs(1)), Phase::Failed, "{play}");
-    assert_eq!((play.codes("proxy"), play.codes("app")), (vec![137], vec![137]), "{play}");
+    assert_eq!(
+        delete(&pod, &play, &["proxy", "app"], Duration::from_secs(1)),
+        Phase::Failed,
+        "{play}"
+    );
+    assert_eq!(
+        (play.codes("proxy"), play.codes("app")),
+        (vec![137], vec![137]),
+        "{play}"
+    );
     assert!(play.life("app").stdout().contains("told"));
 }
 
@@ -179,7 +258,8 @@ fn who_is_not_alive_is_not_held_for() {
     let Some(pod) = Pod::new() else { return };
     // One that ended, one that failed and may come back, one that was lost, and one that never came.
     pod.start(&run("ended", "", "exit 0")).code(0);
-    pod.start(&run("failed", "--restart-policy on-failure", "exit 3")).code(3);
+    pod.start(&run("failed", "--restart-policy on-failure", "exit 3"))
+        .code(3);
     let lost = pod.start(&run("lost", "", &server(0)));
     comes(&pod, "lost", "ready");
     lost.kill();
@@ -193,7 +273,10 @@ fn who_is_not_alive_is_not_held_for() {
         let begin = Instant::now();
         proxy.signal(Signal::SIGTERM);
         proxy.code(5);
-        assert!(begin.elapsed() < Duration::from_secs(10) && !proxy.stderr().contains("holding"), "{proxy}");
+        assert!(
+            begin.elapsed() < Duration::from_secs(10) && !proxy.stderr().contains("holding"),
+            "{proxy}"
+        );
     }
 }
 
@@ -234,7 +317,11 @@ fn an_app_that_comes_back_during_the_hold_is_held_for() {
     let other = pod.start(&run("other", "", &server(0)));
     other.prints("up");
     comes(&pod, "other", "ready");
-    let proxy = pod.start(&run("proxy", &format!("--outlive app --outlive other {AMPLE}"), &server(0)));
+    let proxy = pod.start(&run(
+        "proxy",
+        &format!("--outlive app --outlive other {AMPLE}"),
+        &server(0),
+    ));
     proxy.prints("up");
     proxy.signal(Signal::SIGTERM);
     proxy.says("until other has ended");
@@ -244,7 +331,10 @@ fn an_app_that_comes_back_during_the_hold_is_held_for() {
     other.signal(Signal::SIGTERM);
     other.code(0);
     proxy.says("other ended with exit code 0");
-    assert!(proxy.is_running() && !proxy.stdout().contains("told"), "{proxy}");
+    assert!(
+        proxy.is_running() && !proxy.stdout().contains("told"),
+        "{proxy}"
+    );
     app.signal(Signal::SIGTERM);
     proxy.code(0);
 }
@@ -261,15 +351,21 @@ fn an_unwrapped_sidecar_waits_in_its_pre_stop() {
     play.delete(GRACE);
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
     let slack = Duration::from_millis(200);
-    assert!(play.life("app").prints("ended") <= play.life("proxy").prints("told") + slack, "{play}");
-    play.hooks("proxy", Hook::PreStop)[0].code(0).not_before(Duration::from_millis(300));
+    assert!(
+        play.life("app").prints("ended") <= play.life("proxy").prints("told") + slack,
+        "{play}"
+    );
+    play.hooks("proxy", Hook::PreStop)[0]
+        .code(0)
+        .not_before(Duration::from_millis(300));
 }
 
 #[test]
 fn a_pre_stop_never_waits_for_one_that_is_not_there() {
     let Some(pod) = Pod::new() else { return };
-    let proxy =
-        Container::sh("proxy", &server(0)).read_only_volume().pre_stop([IMAGE, "wait", "gone:mian", "gone:app"]);
+    let proxy = Container::sh("proxy", &server(0))
+        .read_only_volume()
+        .pre_stop([IMAGE, "wait", "gone:mian", "gone:app"]);
     let play = pod.play(rules(NEVER), [proxy, run("app", "", "exit 0")]);
     play.life("app").code(0);
     play.life("proxy").prints("up");
@@ -277,7 +373,9 @@ fn a_pre_stop_never_waits_for_one_that_is_not_there() {
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
     let hook = &play.hooks("proxy", Hook::PreStop)[0];
     // It may be a wrong name: it says whom it does see.
-    hook.code(0).within(Duration::from_secs(10)).says("seen here: app");
+    hook.code(0)
+        .within(Duration::from_secs(10))
+        .says("seen here: app");
 }
 
 #[test]
@@ -286,10 +384,21 @@ fn a_job_that_is_deleted_in_its_middle() {
     // The app handles no signal: podgate is PID 1, and its child dies of it.
     let play = pod.play(
         rules(RestartPolicy::OnFailure),
-        [run("proxy", &format!("--until main {AMPLE}"), &server(0)), run("main", "", &job("main", 0))],
+        [
+            run("proxy", &format!("--until main {AMPLE}"), &server(0)),
+            run("main", "", &job("main", 0)),
+        ],
     );
-    assert_eq!(delete(&pod, &play, &["proxy", "main"], GRACE), Phase::Failed, "{play}");
-    assert_eq!((play.codes("main"), play.codes("proxy")), (vec![143], vec![0]), "{play}");
+    assert_eq!(
+        delete(&pod, &play, &["proxy", "main"], GRACE),
+        Phase::Failed,
+        "{play}"
+    );
+    assert_eq!(
+        (play.codes("main"), play.codes("proxy")),
+        (vec![143], vec![0]),
+        "{play}"
+    );
     assert_eq!((play.restarts("main"), play.restarts("proxy")), (0, 0));
 }
 
@@ -316,7 +425,11 @@ fn the_grace_counts_from_the_signal_not_from_the_end_of_the_app() {
     let app = pod.start(&run("app", "", &job("app", 0)));
     app.prints("up");
     comes(&pod, "app", "ready");
-    let proxy = pod.start(&run("proxy", "--outlive app --grace 1500ms --stop-margin 200ms", &deaf_server()));
+    let proxy = pod.start(&run(
+        "proxy",
+        "--outlive app --grace 1500ms --stop-margin 200ms",
+        &deaf_server(),
+    ));
     proxy.prints("up");
     let begin = Instant::now();
     proxy.signal(Signal::SIGTERM);
@@ -325,7 +438,10 @@ fn the_grace_counts_from_the_signal_not_from_the_end_of_the_app() {
     proxy.prints("told");
     proxy.code(137);
     let took = begin.elapsed();
-    assert!(took >= Duration::from_millis(1400) && took < Duration::from_secs(8), "{took:?}\n{proxy}");
+    assert!(
+        took >= Duration::from_millis(1400) && took < Duration::from_secs(8),
+        "{took:?}\n{proxy}"
+    );
 }
 
 #[test]

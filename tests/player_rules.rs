@@ -14,7 +14,11 @@ fn play(spec: &str, images: &[(&str, Image)]) -> Option<Played> {
 
 fn manifest(spec: &str) -> Manifest {
     // A container that is told before it can hear it does not hold the test up.
-    let grace = if spec.contains("Grace") { "" } else { ", terminationGracePeriodSeconds: 10" };
+    let grace = if spec.contains("Grace") {
+        ""
+    } else {
+        ", terminationGracePeriodSeconds: 10"
+    };
     Manifest::new(
         "the test's pod",
         &format!("{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{{spec}{grace}}}}}"),
@@ -34,17 +38,26 @@ fn server(name: &str) -> (&str, Image) {
 /// The same, which takes so many seconds to end, with this code.
 fn slow_server(name: &str, seconds: f32, code: i32) -> (&str, Image) {
     let end = format!("note {name} told; sleep {seconds}; note {name} ended; exit {code}");
-    image(name, &format!("trap '{end}' TERM; note {name} up; sleep 1000 & wait"))
+    image(
+        name,
+        &format!("trap '{end}' TERM; note {name} up; sleep 1000 & wait"),
+    )
 }
 
 /// One that does not heed SIGTERM.
 fn deaf(name: &str) -> (&str, Image) {
-    image(name, &format!("trap 'note {name} told' TERM; note {name} up; while :; do sleep 0.1; done"))
+    image(
+        name,
+        &format!("trap 'note {name} told' TERM; note {name} up; while :; do sleep 0.1; done"),
+    )
 }
 
 /// One that ends at once.
 fn ends(name: &str, code: i32) -> (&str, Image) {
-    image(name, &format!("note {name} up; note {name} ended; exit {code}"))
+    image(
+        name,
+        &format!("note {name} up; note {name} ended; exit {code}"),
+    )
 }
 
 /// A hook or probe that passes when the test allows it.
@@ -52,39 +65,63 @@ fn waits_for(name: &str) -> String {
     format!("{{exec: {{command: [sh, -c, 'until test -e /test/{name}; do sleep 0.01; done']}}}}")
 }
 
-const SIDECAR: &str = "{name: a, image: a, restartPolicy: Always}, {name: b, image: b, restartPolicy: Always}";
+const SIDECAR: &str =
+    "{name: a, image: a, restartPolicy: Always}, {name: b, image: b, restartPolicy: Always}";
 const MAIN: &str = "containers: [{name: main, image: main}]";
 
 #[test]
 fn init_containers_run_one_after_the_other_before_the_main_containers() {
-    let spec = format!("restartPolicy: Never, initContainers: [{{name: a, image: a}}, {{name: b, image: b}}], {MAIN}");
+    let spec = format!(
+        "restartPolicy: Never, initContainers: [{{name: a, image: a}}, {{name: b, image: b}}], {MAIN}"
+    );
     let slow = image("a", "note a up; sleep 0.3; note a ended");
-    let Some(played) = play(&spec, &[slow, ends("b", 0), ends("main", 0)]) else { return };
-    played.ends_as(Phase::Succeeded, &[("a", &[0]), ("b", &[0]), ("main", &[0])]);
+    let Some(played) = play(&spec, &[slow, ends("b", 0), ends("main", 0)]) else {
+        return;
+    };
+    played.ends_as(
+        Phase::Succeeded,
+        &[("a", &[0]), ("b", &[0]), ("main", &[0])],
+    );
     played.happened(&["a up", "a ended", "b up", "b ended", "main up"]);
     assert!(played.passed("a") < played.passed("b"));
 }
 
 #[test]
 fn an_init_container_that_fails_is_started_anew_and_under_never_the_pod_has_failed() {
-    let spec = format!("initContainers: [{{name: s, image: s, restartPolicy: Always}}, {{name: a, image: a}}], {MAIN}");
-    let images = [server("s"), image("a", &app_in_lives("a", &[3, 4, 0])), ends("main", 0)];
+    let spec = format!(
+        "initContainers: [{{name: s, image: s, restartPolicy: Always}}, {{name: a, image: a}}], {MAIN}"
+    );
+    let images = [
+        server("s"),
+        image("a", &app_in_lives("a", &[3, 4, 0])),
+        ends("main", 0),
+    ];
     // Should the sidecar not have been told how to take SIGTERM yet.
     let spec = format!("terminationGracePeriodSeconds: 1, {spec}");
     for policy in ["OnFailure", "Always"] {
-        let Some(played) = play(&format!("restartPolicy: {policy}, {spec}"), &images) else { return };
+        let Some(played) = play(&format!("restartPolicy: {policy}, {spec}"), &images) else {
+            return;
+        };
         played.comes("main up");
         assert_eq!(played.codes("a"), [3, 4, 0], "{played}");
-        played.happened(&["a up", "a ended", "a up", "a ended", "a up", "a ended", "main up"]);
+        played.happened(&[
+            "a up", "a ended", "a up", "a ended", "a up", "a ended", "main up",
+        ]);
         assert_eq!(played.count("s up"), 1, "{played}");
         // Its end is final also under Always.
         played.delete_it();
         played.finish();
         assert_eq!(played.count("a up"), 3, "{played}");
     }
-    let Some(played) = play(&format!("restartPolicy: Never, {spec}"), &images) else { return };
+    let Some(played) = play(&format!("restartPolicy: Never, {spec}"), &images) else {
+        return;
+    };
     assert_eq!(played.finish(), Phase::Failed, "{played}");
-    assert_eq!((played.codes("a"), played.ends("s").len()), (vec![3], 1), "{played}");
+    assert_eq!(
+        (played.codes("a"), played.ends("s").len()),
+        (vec![3], 1),
+        "{played}"
+    );
     played.never_happened("main up");
 }
 
@@ -117,7 +154,16 @@ fn a_native_sidecar_holds_back_what_comes_after_it_until_its_probe_and_its_hook_
 #[test]
 fn a_native_sidecar_without_a_gate_holds_nothing_back() {
     let spec = format!("restartPolicy: Never, initContainers: [{SIDECAR}], {MAIN}");
-    let Some(played) = play(&spec, &[server("a"), server("b"), image("main", &app("main", 0, 0.0))]) else { return };
+    let Some(played) = play(
+        &spec,
+        &[
+            server("a"),
+            server("b"),
+            image("main", &app("main", 0, 0.0)),
+        ],
+    ) else {
+        return;
+    };
     for what in ["a up", "b up", "main up"] {
         played.comes(what);
     }
@@ -129,16 +175,33 @@ fn a_native_sidecar_without_a_gate_holds_nothing_back() {
 fn a_native_sidecar_is_started_anew_whatever_the_policy_is_and_what_came_after_it_goes_on() {
     for policy in ["Never", "OnFailure", "Always"] {
         let spec = format!("restartPolicy: {policy}, initContainers: [{SIDECAR}], {MAIN}");
-        let images = [server("a"), server("b"), image("main", &app("main", 0, 0.0))];
-        let Some(played) = play(&spec, &images) else { return };
+        let images = [
+            server("a"),
+            server("b"),
+            image("main", &app("main", 0, 0.0)),
+        ];
+        let Some(played) = play(&spec, &images) else {
+            return;
+        };
         for what in ["a up", "b up", "main up"] {
             played.comes(what);
         }
         played.life("a").kill();
         played.comes_again("a up", 2);
-        assert_eq!((played.count("b up"), played.count("main up"), played.count("main told")), (1, 1, 0), "{played}");
+        assert_eq!(
+            (
+                played.count("b up"),
+                played.count("main up"),
+                played.count("main told")
+            ),
+            (1, 1, 0),
+            "{played}"
+        );
         played.delete_it();
-        played.ends_as(Phase::Succeeded, &[("a", &[137, 0]), ("b", &[0]), ("main", &[0])]);
+        played.ends_as(
+            Phase::Succeeded,
+            &[("a", &[137, 0]), ("b", &[0]), ("main", &[0])],
+        );
     }
 }
 
@@ -148,28 +211,49 @@ fn what_comes_after_a_native_sidecar_whose_hook_fails_does_not_start() {
     let spec = format!(
         "restartPolicy: Never, terminationGracePeriodSeconds: 1, initContainers: [{{name: a, image: a, restartPolicy: Always, {hook}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
+        return;
+    };
     played.nth_life("a", 2);
     played.never_happened("main up").allow("go");
     assert_eq!(played.finish(), Phase::Succeeded, "{played}");
-    assert!(!played.hooks("a", Hook::PostStart)[0].status.success(), "{played}");
+    assert!(
+        !played.hooks("a", Hook::PostStart)[0].status.success(),
+        "{played}"
+    );
 }
 
 #[test]
 fn a_startup_probe_that_fails_so_often_stops_its_container() {
-    let probe =
-        "startupProbe: {exec: {command: [sh, -c, 'note asked; exit 1']}, periodSeconds: 1, failureThreshold: 2}";
+    let probe = "startupProbe: {exec: {command: [sh, -c, 'note asked; exit 1']}, periodSeconds: 1, failureThreshold: 2}";
     let spec = format!(
         "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
+        return;
+    };
     played.comes_again("a up", 2);
-    played.happened(&["asked", "asked", "a told", "a ended", "a up"]).never_happened("main up");
-    let asked: Vec<_> = played.happenings().into_iter().filter(|its| its.what == "asked").map(|its| its.at).collect();
+    played
+        .happened(&["asked", "asked", "a told", "a ended", "a up"])
+        .never_happened("main up");
+    let asked: Vec<_> = played
+        .happenings()
+        .into_iter()
+        .filter(|its| its.what == "asked")
+        .map(|its| its.at)
+        .collect();
     // A second lies between two attempts.
-    assert!(asked[1] - asked[0] >= Duration::from_millis(900), "{played}");
+    assert!(
+        asked[1] - asked[0] >= Duration::from_millis(900),
+        "{played}"
+    );
     assert_eq!(
-        played.happenings().iter().take_while(|its| its.what != "a told").filter(|its| its.what == "asked").count(),
+        played
+            .happenings()
+            .iter()
+            .take_while(|its| its.what != "a told")
+            .filter(|its| its.what == "asked")
+            .count(),
         2
     );
 }
@@ -183,12 +267,16 @@ fn a_startup_probe_is_killed_when_its_time_is_over_and_that_is_a_failure() {
     let spec = format!(
         "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
+        return;
+    };
     let life = played.life("a");
     let first = life.process("tail");
     played.comes_again("asked", 2);
     assert!(
-        life.processes().iter().all(|process| process.pid != first.pid || process.state == 'Z'),
+        life.processes()
+            .iter()
+            .all(|process| process.pid != first.pid || process.state == 'Z'),
         "{:?}",
         life.processes()
     );
@@ -202,19 +290,31 @@ fn a_startup_probe_waits_for_its_initial_delay() {
     let spec = format!(
         "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
     );
-    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
+        return;
+    };
     played.finish();
-    assert!(played.passed("a").unwrap() - played.begin() >= Duration::from_secs(1), "{played}");
+    assert!(
+        played.passed("a").unwrap() - played.begin() >= Duration::from_secs(1),
+        "{played}"
+    );
     played.happened(&["asked", "main up"]);
 }
 
 #[test]
 fn a_startup_probe_of_a_main_container_delays_nothing_and_stops_it_when_it_fails() {
-    let probe = "startupProbe: {exec: {command: ['false']}, initialDelaySeconds: 1, failureThreshold: 1}";
-    let spec =
-        format!("restartPolicy: Never, containers: [{{name: a, image: a, {probe}}}, {{name: main, image: main}}]");
-    let slow = image("a", "trap 'note a told; exit 6' TERM; note a up; sleep 100 & wait");
-    let Some(played) = play(&spec, &[slow, ends("main", 0)]) else { return };
+    let probe =
+        "startupProbe: {exec: {command: ['false']}, initialDelaySeconds: 1, failureThreshold: 1}";
+    let spec = format!(
+        "restartPolicy: Never, containers: [{{name: a, image: a, {probe}}}, {{name: main, image: main}}]"
+    );
+    let slow = image(
+        "a",
+        "trap 'note a told; exit 6' TERM; note a up; sleep 100 & wait",
+    );
+    let Some(played) = play(&spec, &[slow, ends("main", 0)]) else {
+        return;
+    };
     played.comes("main up");
     assert_eq!(played.finish(), Phase::Failed, "{played}");
 }
@@ -228,14 +328,26 @@ fn main_containers_start_in_order_and_a_hook_that_fails_holds_nobody_back_for_ev
          containers: [{{name: a, image: a, {hook}}}, {{name: b, image: b, {fails}}}, {{name: main, image: main}}]"
     );
     let deaf = image("b", "trap '' TERM; note b up; sleep 100");
-    let Some(played) = play(&spec, &[server("a"), deaf, ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[server("a"), deaf, ends("main", 0)]) else {
+        return;
+    };
     played.comes("a up");
     std::thread::sleep(Duration::from_millis(200));
-    assert!(played.lives("b").is_empty() && played.phase() == Phase::Pending, "{played}");
+    assert!(
+        played.lives("b").is_empty() && played.phase() == Phase::Pending,
+        "{played}"
+    );
     played.allow("go");
     played.life("main").code(0);
-    assert_eq!((played.codes("b"), played.phase()), (vec![137], Phase::Running), "{played}");
-    assert!(played.life("main").started() >= played.ends("b")[0].at, "{played}");
+    assert_eq!(
+        (played.codes("b"), played.phase()),
+        (vec![137], Phase::Running),
+        "{played}"
+    );
+    assert!(
+        played.life("main").started() >= played.ends("b")[0].at,
+        "{played}"
+    );
     played.delete_it();
     played.ends_as(Phase::Failed, &[("a", &[0])]);
 }
@@ -243,23 +355,43 @@ fn main_containers_start_in_order_and_a_hook_that_fails_holds_nobody_back_for_ev
 #[test]
 fn the_back_off_grows_to_its_limit() {
     let spec = format!("restartPolicy: OnFailure, {MAIN}");
-    let Some(played) = play(&spec, &[image("main", &app_in_lives("main", &[1, 1, 1, 1, 1, 1, 0]))]) else { return };
+    let Some(played) = play(
+        &spec,
+        &[image("main", &app_in_lives("main", &[1, 1, 1, 1, 1, 1, 0]))],
+    ) else {
+        return;
+    };
     assert_eq!(played.finish(), Phase::Succeeded, "{played}");
     let (lives, ends) = (played.lives("main"), played.ends("main"));
     for (number, least) in [100, 200, 400, 800, 800, 800].into_iter().enumerate() {
         let pause = lives[number + 1].started() - ends[number].at;
-        assert!(pause >= Duration::from_millis(least), "{pause:?} before restart {number}\n{played}");
-        assert!(pause < Duration::from_millis(least) * 10, "{pause:?} before restart {number}\n{played}");
+        assert!(
+            pause >= Duration::from_millis(least),
+            "{pause:?} before restart {number}\n{played}"
+        );
+        assert!(
+            pause < Duration::from_millis(least) * 10,
+            "{pause:?} before restart {number}\n{played}"
+        );
     }
 }
 
 #[test]
 fn policies_restart_what_they_say() {
-    for (policy, code, restarts) in
-        [("Never", 3, false), ("OnFailure", 0, false), ("OnFailure", 3, true), ("Always", 0, true), ("Always", 3, true)]
-    {
-        let spec = format!("restartPolicy: {policy}, containers: [{{name: main, image: main}}, {{name: a, image: a}}]");
-        let Some(played) = play(&spec, &[image("main", &app_in_lives("main", &[code])), server("a")]) else {
+    for (policy, code, restarts) in [
+        ("Never", 3, false),
+        ("OnFailure", 0, false),
+        ("OnFailure", 3, true),
+        ("Always", 0, true),
+        ("Always", 3, true),
+    ] {
+        let spec = format!(
+            "restartPolicy: {policy}, containers: [{{name: main, image: main}}, {{name: a, image: a}}]"
+        );
+        let Some(played) = play(
+            &spec,
+            &[image("main", &app_in_lives("main", &[code])), server("a")],
+        ) else {
             return;
         };
         played.comes("a up");
@@ -270,7 +402,11 @@ fn policies_restart_what_they_say() {
             played.nth_life("main", 1);
         } else {
             std::thread::sleep(Duration::from_millis(300));
-            assert_eq!((played.restarts("main"), played.phase()), (0, Phase::Running), "{policy}\n{played}");
+            assert_eq!(
+                (played.restarts("main"), played.phase()),
+                (0, Phase::Running),
+                "{policy}\n{played}"
+            );
         }
     }
 }
@@ -279,8 +415,14 @@ fn policies_restart_what_they_say() {
 fn a_pod_whose_main_containers_are_done_ends_its_native_sidecars_in_reverse() {
     for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
         let spec = format!("restartPolicy: Never, initContainers: [{SIDECAR}], {MAIN}");
-        let images = [slow_server("a", 0.0, 7), slow_server("b", 0.3, 8), image("main", &app("main", code, 0.0))];
-        let Some(played) = play(&spec, &images) else { return };
+        let images = [
+            slow_server("a", 0.0, 7),
+            slow_server("b", 0.3, 8),
+            image("main", &app("main", code, 0.0)),
+        ];
+        let Some(played) = play(&spec, &images) else {
+            return;
+        };
         played.comes("a up");
         played.comes("b up");
         played.comes("main up");
@@ -304,60 +446,102 @@ fn deletion_tells_all_main_containers_at_once_and_native_sidecars_after_them_in_
         image("main", &app("main", 0, 0.5)),
         image("other", &app("other", 0, 0.5)),
     ];
-    let Some(played) = play(&spec, &images) else { return };
+    let Some(played) = play(&spec, &images) else {
+        return;
+    };
     for what in ["a up", "b up", "main up", "other up"] {
         played.comes(what);
     }
     played.delete_it();
     // Nothing comes back, though the policy is Always.
-    played.ends_as(Phase::Succeeded, &[("a", &[0]), ("b", &[0]), ("main", &[0]), ("other", &[0])]);
-    played.happened(&["main told", "other ended", "b told", "b ended", "a told", "a ended"]);
+    played.ends_as(
+        Phase::Succeeded,
+        &[("a", &[0]), ("b", &[0]), ("main", &[0]), ("other", &[0])],
+    );
+    played.happened(&[
+        "main told",
+        "other ended",
+        "b told",
+        "b ended",
+        "a told",
+        "a ended",
+    ]);
     played.happened(&["other told", "main ended", "b told"]);
 }
 
 #[test]
 fn a_pre_stop_runs_at_once_also_that_of_a_native_sidecar_and_holds_its_own_signal_back() {
-    let hook = |name: &str| format!("lifecycle: {{preStop: {{exec: {{command: [note, {name}, hooked]}}}}}}");
+    let hook = |name: &str| {
+        format!("lifecycle: {{preStop: {{exec: {{command: [note, {name}, hooked]}}}}}}")
+    };
     let spec = format!(
         "initContainers: [{{name: a, image: a, restartPolicy: Always, {}}}], containers: [{{name: main, image: main, \
          lifecycle: {{preStop: {}}}}}, {{name: other, image: other}}]",
         hook("a"),
         waits_for("go")
     );
-    let images = [server("a"), image("main", &app("main", 0, 0.0)), image("other", &app("other", 0, 0.0))];
-    let Some(played) = play(&spec, &images) else { return };
+    let images = [
+        server("a"),
+        image("main", &app("main", 0, 0.0)),
+        image("other", &app("other", 0, 0.0)),
+    ];
+    let Some(played) = play(&spec, &images) else {
+        return;
+    };
     for what in ["a up", "main up", "other up"] {
         played.comes(what);
     }
     played.delete_it();
     played.comes("a hooked");
     played.comes("other ended");
-    played.never_happened("main told").never_happened("a told").allow("go");
-    played.ends_as(Phase::Succeeded, &[("a", &[0]), ("main", &[0]), ("other", &[0])]);
+    played
+        .never_happened("main told")
+        .never_happened("a told")
+        .allow("go");
+    played.ends_as(
+        Phase::Succeeded,
+        &[("a", &[0]), ("main", &[0]), ("other", &[0])],
+    );
     played.happened(&["a hooked", "main told", "main ended", "a told"]);
 }
 
 #[test]
 fn what_is_left_at_the_end_of_the_grace_is_killed_and_a_native_sidecar_still_gets_its_window() {
     let spec = format!("terminationGracePeriodSeconds: 2, initContainers: [{SIDECAR}], {MAIN}");
-    let images = [server("a"), deaf("b"), image("main", "trap '' TERM; note main up; sleep 100")];
-    let Some(played) = play(&spec, &images) else { return };
+    let images = [
+        server("a"),
+        deaf("b"),
+        image("main", "trap '' TERM; note main up; sleep 100"),
+    ];
+    let Some(played) = play(&spec, &images) else {
+        return;
+    };
     for what in ["a up", "b up", "main up"] {
         played.comes(what);
     }
     let begin = std::time::Instant::now();
     played.delete_it();
-    played.ends_as(Phase::Failed, &[("a", &[0]), ("b", &[137]), ("main", &[137])]);
+    played.ends_as(
+        Phase::Failed,
+        &[("a", &[0]), ("b", &[137]), ("main", &[137])],
+    );
     // Those that were waited for in vain were waited for to the end of the grace, and then told.
-    played.happened(&["b told"]).happened(&["a told", "a ended"]);
+    played
+        .happened(&["b told"])
+        .happened(&["a told", "a ended"]);
     let after = |name: &str| played.ends(name)[0].at - begin;
-    assert!(after("main") >= Duration::from_secs(2) && after("b") >= Duration::from_secs(4), "{played}");
+    assert!(
+        after("main") >= Duration::from_secs(2) && after("b") >= Duration::from_secs(4),
+        "{played}"
+    );
 }
 
 #[test]
 fn a_pod_is_deleted_while_its_init_container_runs() {
     let spec = format!("initContainers: [{{name: a, image: a}}], {MAIN}");
-    let Some(played) = play(&spec, &[image("a", &app("a", 0, 0.0)), ends("main", 0)]) else { return };
+    let Some(played) = play(&spec, &[image("a", &app("a", 0, 0.0)), ends("main", 0)]) else {
+        return;
+    };
     played.comes("a up");
     played.delete_it();
     played.ends_as(Phase::Failed, &[("a", &[0]), ("main", &[])]);
@@ -365,15 +549,20 @@ fn a_pod_is_deleted_while_its_init_container_runs() {
 
 #[test]
 fn a_container_has_its_images_entrypoint_unless_the_manifest_names_a_command() {
-    let main = image("main", "note entrypoint: \"$*\".").1.with("other", "note other: \"$*\".");
+    let main = image("main", "note entrypoint: \"$*\".")
+        .1
+        .with("other", "note other: \"$*\".");
     for (words, noted) in [
         ("", "entrypoint: ."),
         ("args: [a, b]", "entrypoint: a b."),
         ("command: [other]", "other: ."),
         ("command: [other, a], args: [b]", "other: a b."),
     ] {
-        let spec = format!("restartPolicy: Never, containers: [{{name: main, image: main, {words}}}]");
-        let Some(played) = play(&spec, &[("main", main.clone())]) else { return };
+        let spec =
+            format!("restartPolicy: Never, containers: [{{name: main, image: main, {words}}}]");
+        let Some(played) = play(&spec, &[("main", main.clone())]) else {
+            return;
+        };
         assert_eq!(played.finish(), Phase::Succeeded, "{played}");
         assert_eq!(played.happenings()[0].what, noted, "{played}");
     }
@@ -387,19 +576,40 @@ fn volumes_are_shared_as_they_are_mounted() {
     let writes = image("a", "echo hello >/deep/er/note");
     let reads = "cat /v/note; stat -c %u /v/note; ls /w | wc -l; echo x >/v/new || echo refused; echo x >/w/new && echo written; \
                  ls / | grep -c deep";
-    let Some(played) = play(spec, &[writes, image("main", reads)]) else { return };
+    let Some(played) = play(spec, &[writes, image("main", reads)]) else {
+        return;
+    };
     played.finish();
-    assert_eq!(played.life("main").stdout(), "hello\n7\n0\nrefused\nwritten\n0\n", "{played}");
-    assert!(played.life("main").stderr().contains("Read-only file system"), "{played}");
+    assert_eq!(
+        played.life("main").stdout(),
+        "hello\n7\n0\nrefused\nwritten\n0\n",
+        "{played}"
+    );
+    assert!(
+        played
+            .life("main")
+            .stderr()
+            .contains("Read-only file system"),
+        "{played}"
+    );
 }
 
 #[test]
 fn an_image_volume_is_read_only_whatever_its_mount_says() {
     let spec = "restartPolicy: Never, volumes: [{name: v, image: {reference: 'podgate:0.1.0'}}], containers: [
         {name: main, image: main, volumeMounts: [{name: v, mountPath: /v, readOnly: false}]}]";
-    let Some(played) = play(spec, &[image("main", "ls /v; echo x >/v/podgate || echo refused")]) else { return };
+    let Some(played) = play(
+        spec,
+        &[image("main", "ls /v; echo x >/v/podgate || echo refused")],
+    ) else {
+        return;
+    };
     played.finish();
-    assert_eq!(played.life("main").stdout(), "podgate\nrefused\n", "{played}");
+    assert_eq!(
+        played.life("main").stdout(),
+        "podgate\nrefused\n",
+        "{played}"
+    );
 }
 
 #[test]
@@ -407,26 +617,45 @@ fn a_container_has_the_user_and_the_rights_of_its_security_context() {
     let show = "id -u; id -g; grep CapBnd /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2; \
                 echo x 2>/dev/null >/new && echo wrote; echo \"$A-$B\"; pwd; true";
     let of = |pod: &str, container: &str, image_user: Option<(u32, u32)>| {
-        let spec = format!("restartPolicy: Never, {pod} containers: [{{name: main, image: main, {container}}}]");
+        let spec = format!(
+            "restartPolicy: Never, {pod} containers: [{{name: main, image: main, {container}}}]"
+        );
         let mut its = image("main", show).1;
         if let Some((user, group)) = image_user {
             its = its.user(user, group);
         }
         let played = play(&spec, &[("main", its)])?;
         assert_eq!(played.finish(), Phase::Succeeded, "{played}");
-        Some(played.life("main").stdout().lines().map(str::to_owned).collect::<Vec<_>>())
+        Some(
+            played
+                .life("main")
+                .stdout()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
     };
     let hard = "readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}";
     let none = "0000000000000000";
-    let Some(plain) = of("", "", None) else { return };
+    let Some(plain) = of("", "", None) else {
+        return;
+    };
     assert_eq!(
         (&plain[..2], &plain[3..]),
-        (&["0".into(), "0".into()][..], &["0".into(), "wrote".into(), "-".into(), "/".into()][..])
+        (
+            &["0".into(), "0".into()][..],
+            &["0".into(), "wrote".into(), "-".into(), "/".into()][..]
+        )
     );
     assert_ne!(plain[2], none);
     let user = of("", "", Some((65532, 65532))).unwrap();
     assert_eq!(user[..2], ["65532", "65532"]);
-    let pods = of("securityContext: {runAsUser: 5, runAsGroup: 6},", "", Some((65532, 65532))).unwrap();
+    let pods = of(
+        "securityContext: {runAsUser: 5, runAsGroup: 6},",
+        "",
+        Some((65532, 65532)),
+    )
+    .unwrap();
     assert_eq!(pods[..2], ["5", "6"]);
     let own = of(
         "securityContext: {runAsUser: 5, runAsNonRoot: true},",
@@ -450,8 +679,13 @@ fn what_may_not_run_as_root_does_not() {
 
 /// What this panics with.
 fn refused<T>(attempt: impl FnOnce() -> T) -> String {
-    let Err(panic) = catch_unwind(AssertUnwindSafe(attempt)) else { panic!("it is not refused") };
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| (*panic.downcast_ref::<&str>().unwrap()).to_owned())
+    let Err(panic) = catch_unwind(AssertUnwindSafe(attempt)) else {
+        panic!("it is not refused")
+    };
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .unwrap_or_else(|| (*panic.downcast_ref::<&str>().unwrap()).to_owned())
 }
 
 #[test]
@@ -460,17 +694,28 @@ fn each_pod_has_a_network_of_its_own_with_loopback_only() {
     let asks = "until wget -q -O /dev/null http://127.0.0.1:9901/ready || \
                 python3 -c 'import urllib.request as u; u.urlopen(\"http://localhost:9901/ready\")' 2>/dev/null; \
                 do sleep 0.05; done; note main has its answer; grep -c : /proc/net/dev";
-    let images = [image("s", &fake("s --ready 9901/ready")), image("main", asks)];
+    let images = [
+        image("s", &fake("s --ready 9901/ready")),
+        image("main", asks),
+    ];
     // Two at the same time, on the same port.
-    let (Some(one), Some(two)) = (play(spec, &images), play(spec, &images)) else { return };
+    let (Some(one), Some(two)) = (play(spec, &images), play(spec, &images)) else {
+        return;
+    };
     for played in [one, two] {
         played.comes("main has its answer");
         let interfaces = played.life("main");
         interfaces.code(0);
         // Some kernels give each namespace tunnel devices, which are down.
-        assert!(interfaces.stdout().trim().parse::<u32>().unwrap() >= 1, "{played}");
+        assert!(
+            interfaces.stdout().trim().parse::<u32>().unwrap() >= 1,
+            "{played}"
+        );
         let net = |pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
-        assert_ne!(net(std::process::id()), net(u32::try_from(played.life("s").pid().as_raw()).unwrap()));
+        assert_ne!(
+            net(std::process::id()),
+            net(u32::try_from(played.life("s").pid().as_raw()).unwrap())
+        );
     }
 }
 
@@ -478,41 +723,98 @@ fn each_pod_has_a_network_of_its_own_with_loopback_only() {
 fn what_the_player_does_not_play_is_an_error() {
     let main = |more: &str| format!("containers: [{{name: main, image: main, {more}}}]");
     for (spec, error) in [
-        (main("livenessProbe: {exec: {command: [a]}}"), "container.livenessProbe is not played"),
-        (main("lifecycle: {postStart: {httpGet: {port: 1}}}"), "handler.httpGet is not played"),
-        (main("lifecycle: {preStop: {sleep: {seconds: 1}}}"), "handler.sleep is not played"),
-        (main("startupProbe: {httpGet: {port: 1}}"), "a startupProbe without a command is not played"),
+        (
+            main("livenessProbe: {exec: {command: [a]}}"),
+            "container.livenessProbe is not played",
+        ),
+        (
+            main("lifecycle: {postStart: {httpGet: {port: 1}}}"),
+            "handler.httpGet is not played",
+        ),
+        (
+            main("lifecycle: {preStop: {sleep: {seconds: 1}}}"),
+            "handler.sleep is not played",
+        ),
+        (
+            main("startupProbe: {httpGet: {port: 1}}"),
+            "a startupProbe without a command is not played",
+        ),
         (
             main("startupProbe: {exec: {command: [a]}, successThreshold: 1}"),
             "startupProbe.successThreshold is not played",
         ),
-        (main("volumeMounts: [{name: v, mountPath: /v}]"), "there is no volume \"v\""),
-        (main("volumeMounts: [{name: v, mountPath: /v, subPath: a}]"), "volumeMount.subPath is not played"),
-        (main("env: [{name: A, valueFrom: {}}]"), "env.valueFrom is not played"),
+        (
+            main("volumeMounts: [{name: v, mountPath: /v}]"),
+            "there is no volume \"v\"",
+        ),
+        (
+            main("volumeMounts: [{name: v, mountPath: /v, subPath: a}]"),
+            "volumeMount.subPath is not played",
+        ),
+        (
+            main("env: [{name: A, valueFrom: {}}]"),
+            "env.valueFrom is not played",
+        ),
         (main("envFrom: []"), "container.envFrom is not played"),
         (main("command: ['$(A)']"), "is expanded"),
         (main("command: a"), "not a list of texts"),
-        (main("restartPolicy: Always"), "container.restartPolicy is not played"),
-        (main("securityContext: {privileged: true}"), "securityContext.privileged is not played"),
-        (main("securityContext: {capabilities: {add: [A]}}"), "capabilities.add is not played"),
-        (main("securityContext: {capabilities: {drop: [A]}}"), "only ALL"),
-        (format!("{MAIN}, shareProcessNamespace: true"), "pod.shareProcessNamespace is not played"),
-        (format!("{MAIN}, securityContext: {{fsGroup: 1}}"), "securityContext.fsGroup is not played"),
-        (format!("{MAIN}, volumes: [{{name: v, hostPath: {{}}}}]"), "volume.hostPath is not played"),
-        (format!("{MAIN}, restartPolicy: Sometimes"), "Sometimes"),
-        (format!("{MAIN}, initContainers: [{{name: a, image: a, restartPolicy: Never}}]"), "only \"Always\""),
         (
-            format!("{MAIN}, initContainers: [{{name: a, image: a, lifecycle: {{preStop: {}}}}}]", waits_for("a")),
+            main("restartPolicy: Always"),
+            "container.restartPolicy is not played",
+        ),
+        (
+            main("securityContext: {privileged: true}"),
+            "securityContext.privileged is not played",
+        ),
+        (
+            main("securityContext: {capabilities: {add: [A]}}"),
+            "capabilities.add is not played",
+        ),
+        (
+            main("securityContext: {capabilities: {drop: [A]}}"),
+            "only ALL",
+        ),
+        (
+            format!("{MAIN}, shareProcessNamespace: true"),
+            "pod.shareProcessNamespace is not played",
+        ),
+        (
+            format!("{MAIN}, securityContext: {{fsGroup: 1}}"),
+            "securityContext.fsGroup is not played",
+        ),
+        (
+            format!("{MAIN}, volumes: [{{name: v, hostPath: {{}}}}]"),
+            "volume.hostPath is not played",
+        ),
+        (format!("{MAIN}, restartPolicy: Sometimes"), "Sometimes"),
+        (
+            format!("{MAIN}, initContainers: [{{name: a, image: a, restartPolicy: Never}}]"),
+            "only \"Always\"",
+        ),
+        (
+            format!(
+                "{MAIN}, initContainers: [{{name: a, image: a, lifecycle: {{preStop: {}}}}}]",
+                waits_for("a")
+            ),
             "neither hooks nor",
         ),
     ] {
-        let found = manifest(&spec).read().err().unwrap_or_else(|| panic!("{spec} is played"));
+        let found = manifest(&spec)
+            .read()
+            .err()
+            .unwrap_or_else(|| panic!("{spec} is played"));
         assert!(found.contains(error), "{spec}: {found}");
     }
     for (text, error) in [
         ("{kind: Service, spec: {}}", "Service is not played"),
-        ("{kind: Job, spec: {parallelism: 2, template: {spec: {}}}}", "Job.parallelism is not played"),
-        ("{kind: Job, spec: {template: {spec: {}}}}", "a Job's restartPolicy"),
+        (
+            "{kind: Job, spec: {parallelism: 2, template: {spec: {}}}}",
+            "Job.parallelism is not played",
+        ),
+        (
+            "{kind: Job, spec: {template: {spec: {}}}}",
+            "a Job's restartPolicy",
+        ),
         (
             "{kind: CronJob, spec: {jobTemplate: {spec: {template: {spec: {restartPolicy: Always}}}}}}",
             "a Job's restartPolicy",
@@ -521,7 +823,10 @@ fn what_the_player_does_not_play_is_an_error() {
         ("[]", "not a mapping"),
         ("", "0 objects"),
     ] {
-        let found = Manifest::new("a", text).read().err().unwrap_or_else(|| panic!("{text} is played"));
+        let found = Manifest::new("a", text)
+            .read()
+            .err()
+            .unwrap_or_else(|| panic!("{text} is played"));
         assert!(found.contains(error), "{text}: {found}");
     }
     // The negative control: the same without those fields is read.
@@ -536,8 +841,10 @@ fn a_text_that_is_to_be_replaced_must_be_there() {
 
 #[test]
 fn what_did_not_happen_in_that_order_did_not_happen() {
-    let Some(played) = play(&format!("restartPolicy: Never, {MAIN}"), &[image("main", "note a; note b; note b")])
-    else {
+    let Some(played) = play(
+        &format!("restartPolicy: Never, {MAIN}"),
+        &[image("main", "note a; note b; note b")],
+    ) else {
         return;
     };
     played.finish();

@@ -33,7 +33,10 @@ fn stubborn(name: &str) -> Container {
 }
 
 fn names(processes: &[Process]) -> Vec<&str> {
-    let mut names: Vec<_> = processes.iter().map(|process| process.name.as_str()).collect();
+    let mut names: Vec<_> = processes
+        .iter()
+        .map(|process| process.name.as_str())
+        .collect();
     names.sort_unstable();
     names
 }
@@ -42,23 +45,33 @@ fn names(processes: &[Process]) -> Vec<&str> {
 fn ends_with_what_its_program_ends_with() {
     let Some(pod) = Pod::new() else { return };
     for code in [0, 1, 3, 125, 127, 137, 255] {
-        pod.start(&Container::sh("a", &format!("exit {code}"))).code(code);
+        pod.start(&Container::sh("a", &format!("exit {code}")))
+            .code(code);
     }
-    pod.start(&Container::new("a", ["no-such-program"])).code(127);
+    pod.start(&Container::new("a", ["no-such-program"]))
+        .code(127);
     let life = pod.start(&Container::sh("a", &stops_with(143)));
     life.prints("up");
     life.signal(Signal::SIGTERM);
     life.code(143);
     // What the kernel does to a PID 1 by force; 139 is SIGSEGV. A signal that it sends itself is dropped.
-    pod.start(&Container::sh("a", "kill -SEGV $$; exit 7")).code(7);
+    pod.start(&Container::sh("a", "kill -SEGV $$; exit 7"))
+        .code(7);
     let python = "import ctypes; ctypes.string_at(0)";
-    pod.start(&Container::sh("a", &format!("ulimit -c 0; exec python3 -c '{python}'"))).code(139);
+    pod.start(&Container::sh(
+        "a",
+        &format!("ulimit -c 0; exec python3 -c '{python}'"),
+    ))
+    .code(139);
 }
 
 #[test]
 fn a_signal_from_outside_is_dropped_where_pid_1_does_not_handle_it() {
     let Some(pod) = Pod::new() else { return };
-    let (deaf, hears) = (pod.start(&stubborn("deaf")), pod.start(&Container::sh("hears", &stops_with(0))));
+    let (deaf, hears) = (
+        pod.start(&stubborn("deaf")),
+        pod.start(&Container::sh("hears", &stops_with(0))),
+    );
     hears.prints("up");
     for life in [&deaf, &hears] {
         life.signal(Signal::SIGTERM);
@@ -75,9 +88,14 @@ fn a_signal_from_outside_is_dropped_where_pid_1_does_not_handle_it() {
 fn sigkill_takes_the_whole_container() {
     let Some(pod) = Pod::new() else { return };
     let script = "setsid sleep 101 </dev/null >/dev/null 2>&1 & (sleep 102 &); sleep 103";
-    let (dies, stays) = (pod.start(&Container::sh("dies", script)), pod.start(&Container::sh("stays", script)));
+    let (dies, stays) = (
+        pod.start(&Container::sh("dies", script)),
+        pod.start(&Container::sh("stays", script)),
+    );
     for life in [&dies, &stays] {
-        eventually("three sleepers", || (names(&life.processes()) == ["sh", "sleep", "sleep", "sleep"]).then_some(()));
+        eventually("three sleepers", || {
+            (names(&life.processes()) == ["sh", "sleep", "sleep", "sleep"]).then_some(())
+        });
     }
     dies.kill();
     dies.code(137);
@@ -89,7 +107,10 @@ fn sigkill_takes_the_whole_container() {
 #[test]
 fn one_process_of_a_container_can_be_killed_alone() {
     let Some(pod) = Pod::new() else { return };
-    let life = pod.start(&Container::sh("a", "sleep 100; echo child ended with $?; exit 5"));
+    let life = pod.start(&Container::sh(
+        "a",
+        "sleep 100; echo child ended with $?; exit 5",
+    ));
     let child = life.process("sleep");
     assert_ne!(child.inside, 1);
     kill(child.pid, Signal::SIGKILL).unwrap();
@@ -101,21 +122,39 @@ fn one_process_of_a_container_can_be_killed_alone() {
 fn what_nobody_reaps_is_seen_as_a_zombie() {
     let Some(pod) = Pod::new() else { return };
     let life = pod.start(&Container::sh("a", "sleep 0 & exec sleep 100"));
-    eventually("a zombie", || life.processes().into_iter().find(|process| process.state == 'Z' && process.inside != 1));
+    eventually("a zombie", || {
+        life.processes()
+            .into_iter()
+            .find(|process| process.state == 'Z' && process.inside != 1)
+    });
 }
 
 #[test]
 fn its_program_is_pid_1_and_sees_nobody_else() {
     let Some(pod) = Pod::new() else { return };
     let neighbour = pod.start(&stubborn("neighbour"));
-    let life = pod.start(&Container::sh("a", "echo $$; ls /proc | grep -c '^[0-9]'; exec sleep 100"));
+    let life = pod.start(&Container::sh(
+        "a",
+        "echo $$; ls /proc | grep -c '^[0-9]'; exec sleep 100",
+    ));
     life.prints("1\n");
-    eventually("both lines", || (life.stdout().lines().count() == 2).then_some(()));
+    eventually("both lines", || {
+        (life.stdout().lines().count() == 2).then_some(())
+    });
     // The shell, ls and grep; nothing of the test, nor of the neighbour.
-    assert!(matches!(life.stdout().as_str(), "1\n2\n" | "1\n3\n"), "{life}");
+    assert!(
+        matches!(life.stdout().as_str(), "1\n2\n" | "1\n3\n"),
+        "{life}"
+    );
     let status = fs::read_to_string(format!("/proc/{}/status", life.pid())).unwrap();
-    let numbers = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
-    assert!(numbers.contains(&life.pid().to_string()) && numbers.ends_with("\t1"), "{numbers}");
+    let numbers = status
+        .lines()
+        .find(|line| line.starts_with("NSpid:"))
+        .unwrap();
+    assert!(
+        numbers.contains(&life.pid().to_string()) && numbers.ends_with("\t1"),
+        "{numbers}"
+    );
     assert_ne!(life.pid(), neighbour.pid());
     // The other way round: from the machine, everything is seen.
     assert_eq!(names(&neighbour.processes()), ["sleep"]);
@@ -131,7 +170,10 @@ fn its_pid_1_is_the_program_as_soon_as_it_is_given_out() {
                 container = container.user(user, group).hardened();
             }
             let life = pod.start(&container);
-            assert_eq!(fs::read_to_string(format!("/proc/{}/comm", life.pid())).unwrap(), "sleep\n");
+            assert_eq!(
+                fs::read_to_string(format!("/proc/{}/comm", life.pid())).unwrap(),
+                "sleep\n"
+            );
         }
     }
 }
@@ -140,9 +182,17 @@ fn its_pid_1_is_the_program_as_soon_as_it_is_given_out() {
 fn no_signal_is_blocked_or_ignored_and_no_descriptor_is_left_open() {
     let Some(pod) = Pod::new() else { return };
     let execs = pod.start(&stubborn("a"));
-    for show in [&["grep", "-E", "^Sig(Blk|Ign|Pnd)", "/proc/self/status"][..], &["ls", "/proc/self/fd"]] {
+    for show in [
+        &["grep", "-E", "^Sig(Blk|Ign|Pnd)", "/proc/self/status"][..],
+        &["ls", "/proc/self/fd"],
+    ] {
         // What every child of this process gets from whoever started the tests.
-        let plain = output(Command::new(show[0]).args(&show[1..]).env_clear().stdin(Stdio::null()));
+        let plain = output(
+            Command::new(show[0])
+                .args(&show[1..])
+                .env_clear()
+                .stdin(Stdio::null()),
+        );
         let life = pod.start(&Container::new("a", show));
         life.code(0);
         assert_eq!(life.stdout(), plain, "{life}");
@@ -150,7 +200,9 @@ fn no_signal_is_blocked_or_ignored_and_no_descriptor_is_left_open() {
         if show[0] == "grep" {
             // glibc's `posix_spawn` ignores 32 and 33, as nothing else does.
             let values = plain.lines().map(|line| line.split_once(":\t").unwrap().1);
-            let values: Vec<_> = values.map(|value| u64::from_str_radix(value, 16).unwrap() & !0x1_8000_0000).collect();
+            let values: Vec<_> = values
+                .map(|value| u64::from_str_radix(value, 16).unwrap() & !0x1_8000_0000)
+                .collect();
             assert_eq!(values, [0; 3], "{plain}");
         }
     }
@@ -179,16 +231,32 @@ fn it_has_the_user_and_the_surroundings_that_were_asked_for() {
     life.exec(["sh", "-c", show]).code(0).prints(&expected);
     // The container itself has them too, not only what is executed in it.
     let status = fs::read_to_string(format!("/proc/{}/status", life.pid())).unwrap();
-    assert!(status.contains("Uid:\t1234\t1234\t1234\t1234\n") && status.contains("Umask:\t0027\n"), "{status}");
-    assert!(status.contains(&format!("CapBnd:\t{none}\n")) && status.contains("NoNewPrivs:\t1\n"), "{status}");
+    assert!(
+        status.contains("Uid:\t1234\t1234\t1234\t1234\n") && status.contains("Umask:\t0027\n"),
+        "{status}"
+    );
+    assert!(
+        status.contains(&format!("CapBnd:\t{none}\n")) && status.contains("NoNewPrivs:\t1\n"),
+        "{status}"
+    );
     let variables = fs::read(format!("/proc/{}/environ", life.pid())).unwrap();
-    assert!(variables.windows(19).any(|window| window == b"PODGATE_DIR=a b'c\0P" || window == b"PODGATE_DIR=a b'c\0"));
+    assert!(
+        variables
+            .windows(19)
+            .any(|window| window == b"PODGATE_DIR=a b'c\0P" || window == b"PODGATE_DIR=a b'c\0")
+    );
 
     // The negative control: it does not come by itself.
     let plain = pod.start(&stubborn("a"));
     let done = plain.exec(["sh", "-c", show]);
-    assert!(done.code(0).stdout.starts_with("0\n0\n0\n0022\n\n/\n"), "{done}");
-    assert!(!done.stdout.contains("other-pod") && done.stdout.contains("NoNewPrivs:\t0\n"), "{done}");
+    assert!(
+        done.code(0).stdout.starts_with("0\n0\n0\n0022\n\n/\n"),
+        "{done}"
+    );
+    assert!(
+        !done.stdout.contains("other-pod") && done.stdout.contains("NoNewPrivs:\t0\n"),
+        "{done}"
+    );
     let here = output(Command::new("uname").arg("-n"));
     assert!(done.stdout.contains(&here), "{done}");
 }
@@ -199,8 +267,15 @@ fn all_share_the_network_and_nobody_shares_run() {
     let here = fs::metadata("/proc/self/ns/net").unwrap().ino();
     let lives = [pod.start(&stubborn("a")), pod.start(&stubborn("b"))];
     for life in &lives {
-        assert_eq!(fs::metadata(format!("/proc/{}/ns/net", life.pid())).unwrap().ino(), here);
-        life.exec(["sh", "-c", "ls /run | xargs; echo x >/run/mine"]).code(0).prints("image podgate\n");
+        assert_eq!(
+            fs::metadata(format!("/proc/{}/ns/net", life.pid()))
+                .unwrap()
+                .ino(),
+            here
+        );
+        life.exec(["sh", "-c", "ls /run | xargs; echo x >/run/mine"])
+            .code(0)
+            .prints("image podgate\n");
     }
     assert!(!std::path::Path::new("/run/mine").exists() && !std::path::Path::new(VOLUME).exists());
 }
@@ -208,28 +283,47 @@ fn all_share_the_network_and_nobody_shares_run() {
 #[test]
 fn podgate_is_there_for_every_user() {
     let Some(pod) = Pod::new() else { return };
-    let container = Container::podgate("a", ["--version"]).user(NOBODY.0, NOBODY.1).hardened();
+    let container = Container::podgate("a", ["--version"])
+        .user(NOBODY.0, NOBODY.1)
+        .hardened();
     let life = pod.start(&container);
     life.code(0);
     assert!(life.stdout().starts_with("podgate "), "{life}");
     // Root may not write it either: the kernel says so without a try, which would hit this machine's own binary.
-    pod.start(&Container::new("a", ["test", "-w", IMAGE])).code(1);
+    pod.start(&Container::new("a", ["test", "-w", IMAGE]))
+        .code(1);
 }
 
 #[test]
 fn what_is_in_the_volume_is_seen_by_all() {
     let Some(pod) = Pod::new() else { return };
-    let writer = pod.start(&Container::sh("a", &format!("echo hello >{VOLUME}/note; exec sleep 100")).user(1000, 1000));
+    let writer = pod.start(
+        &Container::sh("a", &format!("echo hello >{VOLUME}/note; exec sleep 100")).user(1000, 1000),
+    );
     writer.finish_writing(&pod);
-    let reader = pod.start(&stubborn("b").user(2000, 2000).volume_at("/run/deep/er", Access::ReadWrite));
-    let show =
-        "cat /run/deep/er/note; stat -c '%u %a' /run/deep/er/note /run/deep/er; test -e /run/podgate || echo none";
-    reader.exec(["sh", "-c", show]).code(0).prints("hello\n1000 644\n0 777\nnone\n");
-    reader.exec(["sh", "-c", "echo x >>/run/deep/er/note"]).code(2).says("Permission denied");
+    let reader = pod.start(
+        &stubborn("b")
+            .user(2000, 2000)
+            .volume_at("/run/deep/er", Access::ReadWrite),
+    );
+    let show = "cat /run/deep/er/note; stat -c '%u %a' /run/deep/er/note /run/deep/er; test -e /run/podgate || echo none";
+    reader
+        .exec(["sh", "-c", show])
+        .code(0)
+        .prints("hello\n1000 644\n0 777\nnone\n");
+    reader
+        .exec(["sh", "-c", "echo x >>/run/deep/er/note"])
+        .code(2)
+        .says("Permission denied");
     // The test sees it too, and plants files.
-    assert_eq!(fs::read_to_string(pod.volume().join("note")).unwrap(), "hello\n");
+    assert_eq!(
+        fs::read_to_string(pod.volume().join("note")).unwrap(),
+        "hello\n"
+    );
     fs::write(pod.volume().join("planted"), "by the test").unwrap();
-    reader.exec(["cat", "/run/deep/er/planted"]).prints("by the test");
+    reader
+        .exec(["cat", "/run/deep/er/planted"])
+        .prints("by the test");
     // It is the pod's own.
     let other = Pod::new().unwrap();
     assert_eq!(fs::read_dir(other.volume()).unwrap().count(), 0);
@@ -238,7 +332,9 @@ fn what_is_in_the_volume_is_seen_by_all() {
 impl Life {
     fn finish_writing(&self, pod: &Pod) {
         eventually("the note", || {
-            fs::read_to_string(pod.volume().join("note")).ok().filter(|text| text.ends_with('\n'))
+            fs::read_to_string(pod.volume().join("note"))
+                .ok()
+                .filter(|text| text.ends_with('\n'))
         });
         assert!(self.is_running());
     }
@@ -247,18 +343,32 @@ impl Life {
 #[test]
 fn a_read_only_volume_refuses_writes_but_shows_those_of_others() {
     let Some(pod) = Pod::new() else { return };
-    let (reads, writes) = (pod.start(&stubborn("reads").read_only_volume()), pod.start(&stubborn("writes")));
+    let (reads, writes) = (
+        pod.start(&stubborn("reads").read_only_volume()),
+        pod.start(&stubborn("writes")),
+    );
     let write = format!("echo hello >{VOLUME}/note");
-    reads.exec(["sh", "-c", &write]).code(2).says("Read-only file system");
+    reads
+        .exec(["sh", "-c", &write])
+        .code(2)
+        .says("Read-only file system");
     writes.exec(["sh", "-c", &write]).code(0);
-    reads.exec(["cat", &format!("{VOLUME}/note")]).code(0).prints("hello\n");
+    reads
+        .exec(["cat", &format!("{VOLUME}/note")])
+        .code(0)
+        .prints("hello\n");
 }
 
 /// The ids of the mounts of these paths, as a container sees them.
 fn mounts(life: &Life, paths: [&str; 2]) -> [u32; 2] {
     paths.map(|path| {
         let script = format!("exec 3<{path}; sed -n 's/^mnt_id:[[:space:]]*//p' /proc/$$/fdinfo/3");
-        life.exec(["sh", "-c", &script]).code(0).stdout.trim().parse().unwrap()
+        life.exec(["sh", "-c", &script])
+            .code(0)
+            .stdout
+            .trim()
+            .parse()
+            .unwrap()
     })
 }
 
@@ -269,7 +379,14 @@ fn a_volume_is_a_mount_and_a_plain_directory_is_none() {
         (stubborn("a"), true),
         (stubborn("a").read_only_volume(), true),
         (stubborn("a").plain_directory(), false),
-        (stubborn("a").plain_directory().read_only_root().user(NOBODY.0, NOBODY.1).hardened(), false),
+        (
+            stubborn("a")
+                .plain_directory()
+                .read_only_root()
+                .user(NOBODY.0, NOBODY.1)
+                .hardened(),
+            false,
+        ),
     ] {
         let life = pod.start(&container);
         let [root, volume] = mounts(&life, ["/", VOLUME]);
@@ -283,26 +400,38 @@ fn plain_directories_are_not_shared() {
     let make = || pod.start(&stubborn("a").plain_directory().user(NOBODY.0, NOBODY.1));
     let lives = [make(), make()];
     for life in &lives {
-        let script =
-            format!("ls {VOLUME} | xargs; echo x >{VOLUME}/note; ls -d /old-root 2>/dev/null; {IMAGE} --version");
+        let script = format!(
+            "ls {VOLUME} | xargs; echo x >{VOLUME}/note; ls -d /old-root 2>/dev/null; {IMAGE} --version"
+        );
         let done = life.exec(["sh", "-c", &script]);
         assert!(done.code(0).stdout.starts_with("\npodgate "), "{done}");
     }
     assert_eq!(fs::read_dir(pod.volume()).unwrap().count(), 0);
     // What the test has in its folders is there, and the container has its own /proc.
     let folder = Folder::new();
-    lives[0].exec(["cat", &folder.file("new", "text")]).code(0).prints("text");
-    lives[0].exec(["sh", "-c", "cat /proc/1/comm"]).prints("sleep\n");
+    lives[0]
+        .exec(["cat", &folder.file("new", "text")])
+        .code(0)
+        .prints("text");
+    lives[0]
+        .exec(["sh", "-c", "cat /proc/1/comm"])
+        .prints("sleep\n");
 }
 
 #[test]
 fn without_a_volume_there_is_nothing() {
     let Some(pod) = Pod::new() else { return };
     let life = pod.start(&stubborn("a").no_volume());
-    life.exec(["ls", VOLUME]).code(2).says("No such file or directory");
-    life.exec(["grep", "podgate-volume", "/proc/self/mountinfo"]).code(1);
+    life.exec(["ls", VOLUME])
+        .code(2)
+        .says("No such file or directory");
+    life.exec(["grep", "podgate-volume", "/proc/self/mountinfo"])
+        .code(1);
     // The negative control: it would be found.
-    pod.start(&stubborn("b")).exec(["grep", "-c", "podgate-volume", "/proc/self/mountinfo"]).code(0).prints("1\n");
+    pod.start(&stubborn("b"))
+        .exec(["grep", "-c", "podgate-volume", "/proc/self/mountinfo"])
+        .code(0)
+        .prints("1\n");
 }
 
 #[test]
@@ -319,25 +448,43 @@ fn other_directories_and_files_are_mounted_as_asked() {
         .user(NOBODY.0, NOBODY.1)
         .read_only_root();
     let life = pod.start(&container);
-    life.exec(["sh", "-c", "cat /run/both/rw/file /run/both/ro/file /run/single/file; ls /tmp"])
-        .code(0)
-        .prints("texttexttext");
+    life.exec([
+        "sh",
+        "-c",
+        "cat /run/both/rw/file /run/both/ro/file /run/single/file; ls /tmp",
+    ])
+    .code(0)
+    .prints("texttexttext");
     life.exec(["touch", "/run/both/rw/new", "/tmp/new"]).code(0);
-    life.exec(["touch", "/run/both/ro/newer"]).code(1).says("Read-only file system");
-    life.exec(["touch", "/opt/new"]).code(1).says("Read-only file system");
+    life.exec(["touch", "/run/both/ro/newer"])
+        .code(1)
+        .says("Read-only file system");
+    life.exec(["touch", "/opt/new"])
+        .code(1)
+        .says("Read-only file system");
     assert!(folder.join("new").exists() && !std::path::Path::new("/tmp/new").exists());
 }
 
 #[test]
 fn a_small_volume_is_full_soon_and_can_be_changed() {
-    let Some(pod) = Pod::with_volume("size=4k") else { return };
+    let Some(pod) = Pod::with_volume("size=4k") else {
+        return;
+    };
     let life = pod.start(&stubborn("a"));
-    let write = ["dd", "if=/dev/zero", "bs=5k", "count=1", &format!("of={VOLUME}/big")];
+    let write = [
+        "dd",
+        "if=/dev/zero",
+        "bs=5k",
+        "count=1",
+        &format!("of={VOLUME}/big"),
+    ];
     life.exec(write).code(1).says("No space left on device");
     pod.remount("size=8k");
     life.exec(write).code(0);
     pod.remount("ro");
-    life.exec(["touch", &format!("{VOLUME}/new")]).code(1).says("Read-only file system");
+    life.exec(["touch", &format!("{VOLUME}/new")])
+        .code(1)
+        .says("Read-only file system");
     assert_eq!(fs::metadata(pod.volume()).unwrap().mode() & 0o7777, 0o777);
 }
 
@@ -348,7 +495,13 @@ fn a_lock_is_seen_from_other_containers_and_is_free_after_sigkill() {
     let owner = pod.start(&Container::sh("owner", &script).user(1000, 1000));
     let sees = pod.start(&stubborn("sees").user(2000, 2000).read_only_volume());
     owner.prints("held");
-    let test = ["flock", "--nonblock", "--shared", &format!("{VOLUME}/lock"), "true"];
+    let test = [
+        "flock",
+        "--nonblock",
+        "--shared",
+        &format!("{VOLUME}/lock"),
+        "true",
+    ];
     sees.exec(test).code(1);
     owner.kill();
     owner.code(137);
@@ -359,27 +512,47 @@ fn a_lock_is_seen_from_other_containers_and_is_free_after_sigkill() {
 #[test]
 fn a_container_that_cannot_be_made_is_a_loud_failure() {
     let Some(pod) = Pod::new() else { return };
-    let container = Container::new("a", ["true"]).mount("/no/such/source".as_ref(), "/run/x", Access::ReadOnly);
+    let container =
+        Container::new("a", ["true"]).mount("/no/such/source".as_ref(), "/run/x", Access::ReadOnly);
     let start = std::panic::AssertUnwindSafe(|| pod.start(&container));
     let panic = std::panic::catch_unwind(start).err().unwrap();
     let text = panic.downcast_ref::<String>().unwrap();
-    assert!(text.contains("/no/such/source") && text.contains("cannot be set up"), "{text}");
+    assert!(
+        text.contains("/no/such/source") && text.contains("cannot be set up"),
+        "{text}"
+    );
 }
 
 #[test]
 fn what_it_says_is_stamped_as_it_comes() {
     let Some(pod) = Pod::new() else { return };
     let wait = until("go");
-    let life = pod.start(&Container::sh("a", &format!("echo first >&2; {wait}; echo second >&2; echo third")));
+    let life = pod.start(&Container::sh(
+        "a",
+        &format!("echo first >&2; {wait}; echo second >&2; echo third"),
+    ));
     let first = life.says("first\n");
     assert!(!life.stderr().contains("second"));
     let between = Instant::now();
     fs::write(pod.volume().join("go"), "").unwrap();
     let (second, third) = (life.says("second\n"), life.prints("third"));
     let end = life.code(0);
-    assert!(life.started() < first && first < between && between < second && between < third && between < end.at);
-    assert_eq!(life.says("first"), first, "the first time counts, not the look");
-    assert_eq!((life.stdout().as_str(), life.stderr().as_str()), ("third\n", "first\nsecond\n"));
+    assert!(
+        life.started() < first
+            && first < between
+            && between < second
+            && between < third
+            && between < end.at
+    );
+    assert_eq!(
+        life.says("first"),
+        first,
+        "the first time counts, not the look"
+    );
+    assert_eq!(
+        (life.stdout().as_str(), life.stderr().as_str()),
+        ("third\n", "first\nsecond\n")
+    );
 }
 
 #[test]
@@ -415,7 +588,12 @@ fn an_exec_can_be_left_alone_and_ends_with_the_container() {
 fn an_exec_writes_into_the_containers_log_by_pid_1s_stderr() {
     let Some(pod) = Pod::new() else { return };
     let life = pod.start(&stubborn("a").user(1000, 1000).hardened());
-    life.exec(["sh", "-c", "echo from the hook >/proc/1/fd/2; echo lost >&2"]).code(0);
+    life.exec([
+        "sh",
+        "-c",
+        "echo from the hook >/proc/1/fd/2; echo lost >&2",
+    ])
+    .code(0);
     life.says("from the hook");
     assert!(!life.stderr().contains("lost"));
 }
@@ -432,7 +610,10 @@ fn a_post_start_hook_holds_the_next_container_back() {
     let (go, wait) = (pod.volume().join("go"), until("go"));
     let play = pod.play(
         RestartPolicy::Never,
-        [stubborn("proxy").post_start(["sh", "-c", &wait]), Container::new("app", ["true"])],
+        [
+            stubborn("proxy").post_start(["sh", "-c", &wait]),
+            Container::new("app", ["true"]),
+        ],
     );
     let proxy = play.life("proxy");
     proxy.process("sh");
@@ -453,7 +634,10 @@ fn a_post_start_hook_holds_the_next_container_back() {
 fn containers_without_hooks_start_in_the_order_of_the_list() {
     let Some(pod) = Pod::new() else { return };
     let names: Vec<String> = (0..8).map(|number| format!("c{number}")).collect();
-    let play = pod.play(RestartPolicy::Never, names.iter().map(|name| Container::new(name, ["true"])));
+    let play = pod.play(
+        RestartPolicy::Never,
+        names.iter().map(|name| Container::new(name, ["true"])),
+    );
     assert_eq!(play.finish(), Phase::Succeeded);
     let starts: Vec<_> = names.iter().map(|name| play.life(name).started()).collect();
     assert!(starts.is_sorted());
@@ -465,15 +649,25 @@ fn a_post_start_hook_that_fails_ends_its_container_and_the_next_one_starts_all_t
     let hook = ["sh", "-c", "echo went wrong >&2; exit 4"];
     let polite = format!("trap 'exit 6' TERM; touch {VOLUME}/up; {WAIT}");
     let play = pod.play(
-        Rules { grace: Duration::from_secs(1), ..RestartPolicy::Never.into() },
+        Rules {
+            grace: Duration::from_secs(1),
+            ..RestartPolicy::Never.into()
+        },
         [
-            Container::sh("polite", &polite).post_start(["sh", "-c", &format!("{}; exit 1", until("up"))]),
+            Container::sh("polite", &polite).post_start([
+                "sh",
+                "-c",
+                &format!("{}; exit 1", until("up")),
+            ]),
             stubborn("deaf").post_start(hook),
             Container::new("app", ["true"]),
         ],
     );
     assert_eq!(play.finish(), Phase::Failed);
-    assert_eq!((play.codes("polite"), play.codes("deaf"), play.codes("app")), (vec![6], vec![137], vec![0]));
+    assert_eq!(
+        (play.codes("polite"), play.codes("deaf"), play.codes("app")),
+        (vec![6], vec![137], vec![0])
+    );
     assert!(play.life("app").started() >= play.ends("deaf")[0].at);
     play.post_start("deaf").code(4).says("went wrong");
     // The hook's output is not the container's.
@@ -486,13 +680,26 @@ fn what_a_hook_leaves_behind_outlives_it_and_dies_with_the_container() {
     let hook = format!("setsid flock {VOLUME}/lock sleep 100 </dev/null >/dev/null 2>&1 &");
     let play = pod.play(
         RestartPolicy::Never,
-        [stubborn("proxy").user(1000, 1000).post_start(["sh", "-c", &hook]), stubborn("app").read_only_volume()],
+        [
+            stubborn("proxy")
+                .user(1000, 1000)
+                .post_start(["sh", "-c", &hook]),
+            stubborn("app").read_only_volume(),
+        ],
     );
     let (proxy, app) = (play.life("proxy"), play.life("app"));
     play.post_start("proxy").code(0);
     proxy.process("flock");
-    let test = ["flock", "--nonblock", "--shared", &format!("{VOLUME}/lock"), "true"];
-    eventually("the lock", || (app.exec(test).status.code() == Some(1)).then_some(()));
+    let test = [
+        "flock",
+        "--nonblock",
+        "--shared",
+        &format!("{VOLUME}/lock"),
+        "true",
+    ];
+    eventually("the lock", || {
+        (app.exec(test).status.code() == Some(1)).then_some(())
+    });
     assert_eq!(names(&app.processes()), ["sleep"]);
     proxy.kill();
     proxy.code(137);
@@ -507,7 +714,9 @@ fn delete_stops_all_at_once_and_kills_what_is_left_after_the_grace() {
     let play = pod.play(
         RestartPolicy::Always,
         // The deaf one first: if they were stopped one by one, the others would outlive it.
-        [stubborn("deaf")].into_iter().chain(names.map(|name| Container::sh(name, &stops_with(0)))),
+        [stubborn("deaf")]
+            .into_iter()
+            .chain(names.map(|name| Container::sh(name, &stops_with(0)))),
     );
     for name in names {
         play.life(name).prints("up");
@@ -538,21 +747,28 @@ fn a_pre_stop_hook_holds_back_the_signal_of_its_own_container_only() {
     let proxy = format!("trap 'test -e {VOLUME}/gone; exit $?' TERM; echo up; {WAIT}");
     let play = pod.play(
         RestartPolicy::Never,
-        [Container::sh("proxy", &proxy).pre_stop(["sh", "-c", &hook]), Container::sh("app", &app)],
+        [
+            Container::sh("proxy", &proxy).pre_stop(["sh", "-c", &hook]),
+            Container::sh("app", &app),
+        ],
     );
     for name in ["proxy", "app"] {
         play.life(name).prints("up");
     }
     play.delete(LONG);
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-    play.hooks("proxy", Hook::PreStop)[0].code(0).prints("hooked\n");
+    play.hooks("proxy", Hook::PreStop)[0]
+        .code(0)
+        .prints("hooked\n");
 }
 
 #[test]
 fn a_pre_stop_hook_that_hangs_takes_its_time_from_the_grace() {
     let Some(pod) = Pod::new() else { return };
-    let play =
-        pod.play(RestartPolicy::Never, [Container::sh("a", &stops_with(3)).pre_stop(["tail", "-f", "/dev/null"])]);
+    let play = pod.play(
+        RestartPolicy::Never,
+        [Container::sh("a", &stops_with(3)).pre_stop(["tail", "-f", "/dev/null"])],
+    );
     play.life("a").prints("up");
     let (begin, grace) = (Instant::now(), Duration::from_secs(1));
     play.delete(grace);
@@ -565,7 +781,10 @@ fn a_pre_stop_hook_that_hangs_takes_its_time_from_the_grace() {
 fn the_stop_signal_is_the_one_of_the_image() {
     let Some(pod) = Pod::new() else { return };
     let script = format!("trap 'exit 15' TERM; trap 'exit 3' QUIT; echo up; {WAIT}");
-    let play = pod.play(RestartPolicy::Never, [Container::sh("a", &script).stop_signal(Signal::SIGQUIT)]);
+    let play = pod.play(
+        RestartPolicy::Never,
+        [Container::sh("a", &script).stop_signal(Signal::SIGQUIT)],
+    );
     play.life("a").prints("up");
     play.delete(LONG);
     assert_eq!(codes(&play, "a"), [3]);
@@ -574,41 +793,64 @@ fn the_stop_signal_is_the_one_of_the_image() {
 #[test]
 fn a_deletion_waits_for_a_post_start_hook_that_runs() {
     let Some(pod) = Pod::new() else { return };
-    let play = pod.play(RestartPolicy::Never, [stubborn("a").post_start(["sh", "-c", &until("go")]), stubborn("b")]);
+    let play = pod.play(
+        RestartPolicy::Never,
+        [
+            stubborn("a").post_start(["sh", "-c", &until("go")]),
+            stubborn("b"),
+        ],
+    );
     play.life("a").process("sh");
     play.delete(Duration::ZERO);
     thread::sleep(Duration::from_millis(200));
     assert!(play.life("a").is_running());
     fs::write(pod.volume().join("go"), "").unwrap();
     assert_eq!(codes(&play, "a"), [137]);
-    assert!(play.lives("b").is_empty(), "what comes after is not started any more");
+    assert!(
+        play.lives("b").is_empty(),
+        "what comes after is not started any more"
+    );
 }
 
 /// Ends with the codes that the volume has for it, one a life.
 fn ends_with(name: &str, codes: &[i32]) -> Container {
     let codes: Vec<String> = codes.iter().map(i32::to_string).collect();
-    let script =
-        format!("echo life >>{VOLUME}/{name}; set -- $(wc -l <{VOLUME}/{name}) {}; shift $1; exit $1", codes.join(" "));
+    let script = format!(
+        "echo life >>{VOLUME}/{name}; set -- $(wc -l <{VOLUME}/{name}) {}; shift $1; exit $1",
+        codes.join(" ")
+    );
     Container::sh(name, &script)
 }
 
 #[test]
 fn on_failure_restarts_what_failed() {
     let Some(pod) = Pod::new() else { return };
-    let play = pod.play(RestartPolicy::OnFailure, [ends_with("fails", &[1, 2, 0]), ends_with("works", &[0, 9])]);
+    let play = pod.play(
+        RestartPolicy::OnFailure,
+        [ends_with("fails", &[1, 2, 0]), ends_with("works", &[0, 9])],
+    );
     assert_eq!(play.finish(), Phase::Succeeded);
     // That it counts its lives in the volume shows that the volume's content survives them.
-    assert_eq!((play.codes("fails"), play.restarts("fails")), (vec![1, 2, 0], 2));
+    assert_eq!(
+        (play.codes("fails"), play.restarts("fails")),
+        (vec![1, 2, 0], 2)
+    );
     assert_eq!((play.codes("works"), play.restarts("works")), (vec![0], 0));
     let lives = play.lives("fails");
     let back_off = Duration::from_millis(100);
-    assert!(lives[1].started().duration_since(play.ends("fails")[0].at) >= back_off, "{play}");
+    assert!(
+        lives[1].started().duration_since(play.ends("fails")[0].at) >= back_off,
+        "{play}"
+    );
 }
 
 #[test]
 fn never_restarts_nothing() {
     let Some(pod) = Pod::new() else { return };
-    let play = pod.play(RestartPolicy::Never, [ends_with("fails", &[1, 0]), stubborn("other")]);
+    let play = pod.play(
+        RestartPolicy::Never,
+        [ends_with("fails", &[1, 0]), stubborn("other")],
+    );
     play.life("fails").code(1);
     play.life("other");
     thread::sleep(Duration::from_millis(300));
@@ -621,8 +863,14 @@ fn never_restarts_nothing() {
 fn always_restarts_everything_with_its_hook_in_new_namespaces() {
     let Some(pod) = Pod::new() else { return };
     let hook = format!("echo hook >>{VOLUME}/hooks; setsid sleep 101 </dev/null >/dev/null 2>&1 &");
-    let rules = Rules { back_off: Duration::from_millis(10), ..RestartPolicy::Always.into() };
-    let play = pod.play(rules, [Container::sh("a", &stops_with(0)).post_start(["sh", "-c", &hook])]);
+    let rules = Rules {
+        back_off: Duration::from_millis(10),
+        ..RestartPolicy::Always.into()
+    };
+    let play = pod.play(
+        rules,
+        [Container::sh("a", &stops_with(0)).post_start(["sh", "-c", &hook])],
+    );
     let first = play.life("a");
     first.prints("up");
     play.post_start("a");
@@ -630,8 +878,13 @@ fn always_restarts_everything_with_its_hook_in_new_namespaces() {
     first.code(0);
     let second = play.nth_life("a", 1);
     second.prints("up");
-    eventually("the second hook", || (play.hooks("a", Hook::PostStart).len() == 2).then_some(()));
-    assert_eq!(fs::read_to_string(pod.volume().join("hooks")).unwrap(), "hook\nhook\n");
+    eventually("the second hook", || {
+        (play.hooks("a", Hook::PostStart).len() == 2).then_some(())
+    });
+    assert_eq!(
+        fs::read_to_string(pod.volume().join("hooks")).unwrap(),
+        "hook\nhook\n"
+    );
     second.kill();
     let third = play.nth_life("a", 2);
     assert_eq!(play.codes("a"), [0, 137]);
@@ -647,7 +900,10 @@ fn dropping_a_container_leaves_no_process() {
     let life = pod.start(&Container::sh("a", "sleep 101 & sleep 102"));
     life.exec(["sh", "-c", "setsid sleep 103 </dev/null >/dev/null 2>&1 &"]);
     let namespace: Namespace = life.namespace();
-    assert!(namespace.processes().len() >= 2, "the negative control: they are seen while they live");
+    assert!(
+        namespace.processes().len() >= 2,
+        "the negative control: they are seen while they live"
+    );
     drop(life);
     assert_eq!(namespace.processes(), []);
 }
@@ -662,12 +918,25 @@ fn mounts_here() -> BTreeSet<String> {
 #[test]
 fn dropping_a_pod_leaves_nothing() {
     let Some(pod) = Pod::new() else { return };
-    let play = pod.play(RestartPolicy::Always, [stubborn("a"), Container::new("b", ["false"])]);
-    let hung = pod.play(RestartPolicy::Always, [stubborn("c").post_start(["sleep", "101"])]);
+    let play = pod.play(
+        RestartPolicy::Always,
+        [stubborn("a"), Container::new("b", ["false"])],
+    );
+    let hung = pod.play(
+        RestartPolicy::Always,
+        [stubborn("c").post_start(["sleep", "101"])],
+    );
     let life = pod.start(&stubborn("d"));
-    let (volume, namespaces) = (pod.volume(), [&play.life("a"), &hung.life("c"), &life].map(|life| life.namespace()));
+    let (volume, namespaces) = (
+        pod.volume(),
+        [&play.life("a"), &hung.life("c"), &life].map(|life| life.namespace()),
+    );
     assert!(volume.is_dir());
-    assert_eq!(mounts_here(), BTreeSet::new(), "nothing is mounted on the test's side");
+    assert_eq!(
+        mounts_here(),
+        BTreeSet::new(),
+        "nothing is mounted on the test's side"
+    );
     // The worst order: the pod first, with all that runs.
     drop(pod);
     assert!(!volume.exists());
@@ -721,15 +990,23 @@ fn the_death_of_the_test_process_leaves_nothing() {
         .spawn()
         .unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(test.stdout.take().unwrap()));
-    let line = lines.map_while(Result::ok).find_map(|line| line.split_once("pid=").map(|(_, its)| its.to_owned()));
+    let line = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.split_once("pid=").map(|(_, its)| its.to_owned()));
     let (pid, volume) = line.as_deref().unwrap().split_once(' ').unwrap();
     let namespace = format!("/proc/{pid}/ns/pid");
-    let folder = std::path::Path::new(volume.split_once("/root").unwrap().1).parent().unwrap();
+    let folder = std::path::Path::new(volume.split_once("/root").unwrap().1)
+        .parent()
+        .unwrap();
     assert!(folder.is_dir());
     let before = fs::metadata(&namespace).unwrap().ino();
     test.kill().unwrap();
     test.wait().unwrap();
-    eventually("its end", || fs::metadata(&namespace).map_or(true, |its| its.ino() != before).then_some(()));
+    eventually("its end", || {
+        fs::metadata(&namespace)
+            .map_or(true, |its| its.ino() != before)
+            .then_some(())
+    });
     eventually("its folder to be gone", || (!folder.exists()).then_some(()));
 }
 
@@ -737,10 +1014,14 @@ fn the_death_of_the_test_process_leaves_nothing() {
 fn hundreds_of_containers_at_once() {
     let Some(pod) = Pod::new() else { return };
     let begin = Instant::now();
-    let lives: Vec<Life> =
-        (0..200).map(|number| pod.start(&Container::new(&format!("c{number}"), ["sleep", "100"]))).collect();
+    let lives: Vec<Life> = (0..200)
+        .map(|number| pod.start(&Container::new(&format!("c{number}"), ["sleep", "100"])))
+        .collect();
     println!("{:?} a container", begin.elapsed() / 200);
-    assert_eq!(lives.iter().map(Life::pid).collect::<BTreeSet<_>>().len(), 200);
+    assert_eq!(
+        lives.iter().map(Life::pid).collect::<BTreeSet<_>>().len(),
+        200
+    );
     for life in &lives {
         life.kill();
     }

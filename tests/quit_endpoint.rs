@@ -1,7 +1,9 @@
 //! `run --listen`: whoever may ends CMD with a POST, everyone sees how it is, and nobody else does any harm.
 
 use crate::support::server::{Server, free_port};
-use crate::support::{Done, Folder, Running, eventually, inside, namespaces, needs, output, podgate, program};
+use crate::support::{
+    Done, Folder, Running, eventually, inside, namespaces, needs, output, podgate, program,
+};
 use nix::sys::signal::{Signal, kill};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -16,8 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const POST: &str = "POST /quitquitquit HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// Ends with 9 when it is told to stop, which the endpoint makes 0.
-const CMD: &str =
-    "trap 'echo got TERM >&2; exit 9' TERM; trap 'echo got USR1 >&2' USR1; echo up >&2; while :; do sleep 0.02; done";
+const CMD: &str = "trap 'echo got TERM >&2; exit 9' TERM; trap 'echo got USR1 >&2' USR1; echo up >&2; while :; do sleep 0.02; done";
 
 /// `run --listen` with [`CMD`], which runs.
 struct Listening {
@@ -32,7 +33,9 @@ impl Listening {
 
     fn on(address: SocketAddr, options: &[&str]) -> Self {
         let listen = address.to_string();
-        let call = ["run", "--listen", &listen].into_iter().chain(options.iter().copied());
+        let call = ["run", "--listen", &listen]
+            .into_iter()
+            .chain(options.iter().copied());
         let running = podgate(call.chain(["--", "sh", "-c", CMD])).start();
         running.says("up");
         Self { running, address }
@@ -51,7 +54,10 @@ impl Listening {
     #[track_caller]
     fn says_status(&self, line: &str, status: u16) -> String {
         let text = self.ask(&format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {text}");
+        assert!(
+            text.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{line}: {text}"
+        );
         assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
         text
     }
@@ -62,7 +68,9 @@ impl Listening {
 
     /// How many descriptors it has open.
     fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.running.pid())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.running.pid()))
+            .unwrap()
+            .count()
     }
 
     /// The processor time that it has taken so far, its own and not CMD's.
@@ -127,23 +135,38 @@ fn a_post_ends_the_command_and_the_exit_code_is_0() {
 fn other_programs_can_ask_too() {
     let curl = program("curl", &[]);
     if needs("curl", curl.is_some()) {
-        for arguments in
-            [&["-X", "POST"][..], &["-d", "a=b"], &["--json", "{}"], &["-X", "POST", "-H", "Expect: 100-continue"]]
-        {
+        for arguments in [
+            &["-X", "POST"][..],
+            &["-d", "a=b"],
+            &["--json", "{}"],
+            &["-X", "POST", "-H", "Expect: 100-continue"],
+        ] {
             let listening = Listening::new(&[]);
             let mut curl = Command::new("curl");
-            curl.args(["-sS", "--fail", "--noproxy", "*"]).args(arguments);
-            assert_eq!(output(curl.arg(listening.url("/quitquitquit"))), "OK\n", "{arguments:?}");
+            curl.args(["-sS", "--fail", "--noproxy", "*"])
+                .args(arguments);
+            assert_eq!(
+                output(curl.arg(listening.url("/quitquitquit"))),
+                "OK\n",
+                "{arguments:?}"
+            );
             listening.quits();
         }
     }
     let listening = Listening::new(&[]);
-    podgate(["quit", &listening.url("/quitquitquit")]).run().code(0).says("acknowledged").says("has quit after");
+    podgate(["quit", &listening.url("/quitquitquit")])
+        .run()
+        .code(0)
+        .says("acknowledged")
+        .says("has quit after");
     listening.quits();
     let listening = Listening::new(&[]);
     let preset = format!("envoy:{}", listening.address.port());
     podgate(["wait", &preset]).run().code(0);
-    podgate(["quit", &preset]).run().code(0).says("has quit after");
+    podgate(["quit", &preset])
+        .run()
+        .code(0)
+        .says("has quit after");
     listening.quits();
 }
 
@@ -165,8 +188,14 @@ fn by_ipv6_and_by_a_port_alone() {
     let running = podgate(["run", "--listen", &port.to_string(), "--", "sh", "-c", CMD]).start();
     running.says("up");
     let listeners = output(Command::new("cat").args(["/proc/net/tcp", "/proc/net/tcp6"]));
-    let local: Vec<_> = listeners.lines().filter(|line| line.contains(&format!(":{port:04X} 0000"))).collect();
-    assert!(local.len() == 1 && local[0].contains(" 0100007F:"), "{local:?}");
+    let local: Vec<_> = listeners
+        .lines()
+        .filter(|line| line.contains(&format!(":{port:04X} 0000")))
+        .collect();
+    assert!(
+        local.len() == 1 && local[0].contains(" 0100007F:"),
+        "{local:?}"
+    );
     answer(([127, 0, 0, 1], port).into(), POST.as_bytes()).unwrap();
     running.finish().code(0);
 }
@@ -179,15 +208,28 @@ fn ready_and_status_say_how_it_is() {
     let listening = Listening::new(&["--ready", &ready]);
     listening.says_status("GET /ready", 503);
     listening.says_status("HEAD /ready", 503);
-    assert!(listening.says_status("GET /status", 200).contains("\"state\":\"running\""));
+    assert!(
+        listening
+            .says_status("GET /status", 200)
+            .contains("\"state\":\"running\"")
+    );
     std::fs::write(&flag, "").unwrap();
     let url = listening.url("/ready");
     podgate(["wait", &url]).run().code(0);
-    assert!(listening.says_status("GET /ready", 200).ends_with("\r\n\r\nOK\n"));
-    assert!(listening.says_status("HEAD /ready", 200).ends_with("\r\n\r\n"));
+    assert!(
+        listening
+            .says_status("GET /ready", 200)
+            .ends_with("\r\n\r\nOK\n")
+    );
+    assert!(
+        listening
+            .says_status("HEAD /ready", 200)
+            .ends_with("\r\n\r\n")
+    );
     let status = listening.says_status("GET /status", 200);
     assert!(
-        status.contains("\r\nContent-Type: application/json\r\n") && status.contains("\"state\":\"ready\""),
+        status.contains("\r\nContent-Type: application/json\r\n")
+            && status.contains("\"state\":\"ready\""),
         "{status}"
     );
     assert!(!listening.has_quit());
@@ -197,11 +239,23 @@ fn ready_and_status_say_how_it_is() {
     // With members, it is what `podgate status --json` says; and before CMD has started it is not ready.
     let gate = format!("file://{}", folder.text("gate"));
     let port = free_port().to_string();
-    let call = ["run", "--listen", &port, "--name", "main", "--dir", &dir, "--allow-plain-dir", "--after", &gate];
+    let call = [
+        "run",
+        "--listen",
+        &port,
+        "--name",
+        "main",
+        "--dir",
+        &dir,
+        "--allow-plain-dir",
+        "--after",
+        &gate,
+    ];
     let running = podgate(call.into_iter().chain(["--", "sh", "-c", CMD])).start();
     running.says("does not exist");
     let address = ([127, 0, 0, 1], port.parse().unwrap()).into();
-    let ask = |path: &str| answer(address, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+    let ask =
+        |path: &str| answer(address, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
     assert!(ask("/ready").starts_with("HTTP/1.1 503 "));
     let json = || {
         let text = ask("/status").split_once("\r\n\r\n").unwrap().1.to_owned();
@@ -211,7 +265,9 @@ fn ready_and_status_say_how_it_is() {
     assert_eq!(json(), "main waiting True\n");
     std::fs::write(folder.join("gate"), "").unwrap();
     running.says("up");
-    eventually("ready", || ask("/ready").starts_with("HTTP/1.1 200 ").then_some(()));
+    eventually("ready", || {
+        ask("/ready").starts_with("HTTP/1.1 200 ").then_some(())
+    });
     assert_eq!(json(), "main ready True\n");
     answer(address, POST.as_bytes()).unwrap();
     running.finish().code(0);
@@ -222,33 +278,72 @@ fn ready_and_status_say_how_it_is() {
     answer(address, POST.as_bytes()).unwrap();
     let done = running.finish();
     done.code(0).says_not("up\n");
-    podgate(["status", "--dir", &dir, "--allow-plain-dir", "--json"]).run().code(0);
+    podgate(["status", "--dir", &dir, "--allow-plain-dir", "--json"])
+        .run()
+        .code(0);
 }
 
 #[test]
 fn what_is_no_request_to_quit_has_its_status_and_does_nothing() {
     let listening = Listening::new(&[]);
-    for line in
-        ["GET /", "GET /quitquitquit/", "POST /", "POST /quit", "GET /readyz", "POST /QUITQUITQUIT", "GET /../status"]
-    {
+    for line in [
+        "GET /",
+        "GET /quitquitquit/",
+        "POST /",
+        "POST /quit",
+        "GET /readyz",
+        "POST /QUITQUITQUIT",
+        "GET /../status",
+    ] {
         listening.says_status(line, 404);
     }
-    for line in
-        ["GET /quitquitquit", "HEAD /quitquitquit", "PUT /quitquitquit", "post /quitquitquit", "OPTIONS /quitquitquit"]
-    {
-        assert!(listening.says_status(line, 405).contains("\r\nAllow: POST\r\n"), "{line}");
+    for line in [
+        "GET /quitquitquit",
+        "HEAD /quitquitquit",
+        "PUT /quitquitquit",
+        "post /quitquitquit",
+        "OPTIONS /quitquitquit",
+    ] {
+        assert!(
+            listening
+                .says_status(line, 405)
+                .contains("\r\nAllow: POST\r\n"),
+            "{line}"
+        );
     }
-    for line in ["POST /ready", "DELETE /ready", "POST /status", "PUT /status"] {
-        assert!(listening.says_status(line, 405).contains("\r\nAllow: GET, HEAD\r\n"), "{line}");
+    for line in [
+        "POST /ready",
+        "DELETE /ready",
+        "POST /status",
+        "PUT /status",
+    ] {
+        assert!(
+            listening
+                .says_status(line, 405)
+                .contains("\r\nAllow: GET, HEAD\r\n"),
+            "{line}"
+        );
     }
     let post = "POST /quitquitquit HTTP/1.1\r\nHost: x\r\n";
     for (request, status) in [
-        (format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 411),
-        (format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello"), 411),
-        (format!("{post}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"), 400),
+        (
+            format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            411,
+        ),
+        (
+            format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello"),
+            411,
+        ),
+        (
+            format!("{post}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
+            400,
+        ),
         (format!("{post}Content-Length: -1\r\n\r\n"), 400),
         (format!("{post}Content-Length: 1000000\r\n\r\n"), 413),
-        (format!("{post}Content-Length: 18446744073709551616\r\n\r\n"), 413),
+        (
+            format!("{post}Content-Length: 18446744073709551616\r\n\r\n"),
+            413,
+        ),
         (format!("{post}X: {}\r\n\r\n", "y".repeat(9000)), 431),
         (format!("{post} folded: line\r\n\r\n"), 400),
         ("POST /quitquitquit HTTP/2.0\r\n\r\n".to_owned(), 505),
@@ -256,7 +351,10 @@ fn what_is_no_request_to_quit_has_its_status_and_does_nothing() {
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
     ] {
         let text = listening.ask(&request);
-        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{request}{text}");
+        assert!(
+            text.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}{text}"
+        );
     }
     if needs("curl", program("curl", &[]).is_some()) {
         let mut curl = Command::new("curl");
@@ -282,31 +380,70 @@ fn what_is_no_request_to_quit_has_its_status_and_does_nothing() {
 
 #[test]
 fn only_loopback_quits() {
-    if !namespaces() || !needs("ip", program("ip", &[]).is_some()) || !needs("curl", program("curl", &[]).is_some()) {
+    if !namespaces()
+        || !needs("ip", program("ip", &[]).is_some())
+        || !needs("curl", program("curl", &[]).is_some())
+    {
         return;
     }
     // A network of its own, where a port may be fixed and the pod's address is known.
     let network = "ip link set lo up && ip address add 10.9.8.7/32 dev lo && ip -6 address add fd00::9/128 dev lo nodad && exec \"$@\"";
     let starter = ["unshare", "--net", "sh", "-c", network, "sh"];
-    let running = inside(&starter, ["run", "--listen", "[::]:9099", "--", "sh", "-c", CMD]).start();
+    let running = inside(
+        &starter,
+        ["run", "--listen", "[::]:9099", "--", "sh", "-c", CMD],
+    )
+    .start();
     running.says("up");
     let pid = running.podgate_pid().to_string();
     let curl = |arguments: &[&str]| {
         let mut curl = Command::new("nsenter");
-        curl.args(["--target", &pid, "--net", "curl", "-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}"]);
+        curl.args([
+            "--target",
+            &pid,
+            "--net",
+            "curl",
+            "-s",
+            "--noproxy",
+            "*",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+        ]);
         output(curl.args(arguments))
     };
     // By the pod's address; from loopback to it, as a mesh's proxy hands on; and from it to loopback.
     for url in ["http://10.9.8.7:9099", "http://[fd00::9]:9099"] {
-        assert_eq!(curl(&["-X", "POST", &format!("{url}/quitquitquit")]), "403", "{url}");
-        assert_eq!(curl(&["-d", "body", &format!("{url}/quitquitquit")]), "403", "{url}");
+        assert_eq!(
+            curl(&["-X", "POST", &format!("{url}/quitquitquit")]),
+            "403",
+            "{url}"
+        );
+        assert_eq!(
+            curl(&["-d", "body", &format!("{url}/quitquitquit")]),
+            "403",
+            "{url}"
+        );
         assert_eq!(curl(&[&format!("{url}/quitquitquit")]), "405", "{url}");
         assert_eq!(curl(&[&format!("{url}/ready")]), "200", "{url}");
         assert_eq!(curl(&[&format!("{url}/status")]), "200", "{url}");
     }
-    let mesh = ["--interface", "127.0.0.6", "-X", "POST", "http://10.9.8.7:9099/quitquitquit"];
+    let mesh = [
+        "--interface",
+        "127.0.0.6",
+        "-X",
+        "POST",
+        "http://10.9.8.7:9099/quitquitquit",
+    ];
     assert_eq!(curl(&mesh), "403");
-    let back = ["--interface", "10.9.8.7", "-X", "POST", "http://127.0.0.1:9099/quitquitquit"];
+    let back = [
+        "--interface",
+        "10.9.8.7",
+        "-X",
+        "POST",
+        "http://127.0.0.1:9099/quitquitquit",
+    ];
     assert_eq!(curl(&back), "403");
     // Headers change nothing.
     let forged = [
@@ -320,7 +457,10 @@ fn only_loopback_quits() {
     ];
     assert_eq!(curl(&forged), "403");
     assert!(!running.stderr().contains("asked to quit"));
-    assert_eq!(curl(&["-X", "POST", "http://127.0.0.1:9099/quitquitquit"]), "200");
+    assert_eq!(
+        curl(&["-X", "POST", "http://127.0.0.1:9099/quitquitquit"]),
+        "200"
+    );
     running.finish().code(0).says("asked to quit");
 }
 
@@ -330,14 +470,23 @@ fn a_port_that_is_taken_is_a_failure_before_the_command_starts() {
     let (dir, listen) = (folder.text(""), server.address.to_string());
     let place = ["--dir", &dir, "--allow-plain-dir"];
     let script = format!("touch {}", folder.text("started"));
-    let call =
-        ["run", "--listen", &listen, "--name", "main"].into_iter().chain(place).chain(["--", "sh", "-c", &script]);
+    let call = ["run", "--listen", &listen, "--name", "main"]
+        .into_iter()
+        .chain(place)
+        .chain(["--", "sh", "-c", &script]);
     let done = podgate(call).run();
-    done.code(125).says(&format!("cannot listen on --listen {listen}")).says("another port").within(10 * SECOND);
+    done.code(125)
+        .says(&format!("cannot listen on --listen {listen}"))
+        .says("another port")
+        .within(10 * SECOND);
     assert!(!folder.join("started").exists());
     let status = podgate(["status", "--json"].into_iter().chain(place)).run();
     status.code(0);
-    assert!(status.stdout.contains("\"state\":\"exited\"") && status.stdout.contains("\"exit_code\":125"), "{status}");
+    assert!(
+        status.stdout.contains("\"state\":\"exited\"")
+            && status.stdout.contains("\"exit_code\":125"),
+        "{status}"
+    );
     // Once more, now that it is free: a port that was listened on a moment ago can be taken at once.
     let listening = Listening::new(&[]);
     let address = listening.address;
@@ -375,7 +524,10 @@ type Kept = Vec<TcpStream>;
 
 impl Attack {
     fn start(address: SocketAddr, round: fn(SocketAddr, &mut Kept)) -> Self {
-        let (over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (over, rounds) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let threads = (0..2).map(|_| {
             let (over, rounds) = (Arc::clone(&over), Arc::clone(&rounds));
             thread::spawn(move || {
@@ -387,7 +539,11 @@ impl Attack {
             })
         });
         let threads = threads.collect();
-        Self { over, rounds, threads }
+        Self {
+            over,
+            rounds,
+            threads,
+        }
     }
 
     fn rounds(&self) -> usize {
@@ -424,7 +580,9 @@ fn hold(kept: &mut Kept, stream: Option<TcpStream>) {
 /// Drips a byte at a time on hundreds of connections.
 fn slowloris(address: SocketAddr, kept: &mut Kept) {
     while kept.len() < HELD {
-        let Some(mut stream) = connect(address) else { break };
+        let Some(mut stream) = connect(address) else {
+            break;
+        };
         let _ = stream.write_all(b"POST /quitquitquit HTTP/1.1\r\nX: ");
         kept.push(stream);
     }
@@ -460,8 +618,10 @@ fn endless_body(address: SocketAddr, kept: &mut Kept) {
     for length in ["8000", "99999999999", "8191"] {
         let mut stream = connect(address);
         if let Some(stream) = &mut stream {
-            let _ =
-                stream.write_all(format!("POST /quitquitquit HTTP/1.1\r\nContent-Length: {length}\r\n\r\n").as_bytes());
+            let _ = stream.write_all(
+                format!("POST /quitquitquit HTTP/1.1\r\nContent-Length: {length}\r\n\r\n")
+                    .as_bytes(),
+            );
             let _ = stream.write_all(&[b'a'; 1000]);
         }
         hold(kept, stream);
@@ -484,7 +644,11 @@ fn long_line(address: SocketAddr, kept: &mut Kept) {
 }
 
 fn half_closed(address: SocketAddr, kept: &mut Kept) {
-    for request in ["", "POST /quitquitquit HTTP/1.1\r\nHost: x\r\n", "GET /status HTTP/1.1\r\n\r\n"] {
+    for request in [
+        "",
+        "POST /quitquitquit HTTP/1.1\r\nHost: x\r\n",
+        "GET /status HTTP/1.1\r\n\r\n",
+    ] {
         let mut stream = connect(address);
         if let Some(stream) = &mut stream {
             let _ = stream.write_all(request.as_bytes());
@@ -495,10 +659,16 @@ fn half_closed(address: SocketAddr, kept: &mut Kept) {
 }
 
 fn resets(address: SocketAddr, kept: &mut Kept) {
-    let request =
-        if kept.is_empty() { &b"POST /quitquitquit HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"[..] } else { b"" };
+    let request = if kept.is_empty() {
+        &b"POST /quitquitquit HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"[..]
+    } else {
+        b""
+    };
     if let Some(mut stream) = connect(address) {
-        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        let linger = nix::libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
         nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger).unwrap();
         let _ = stream.write_all(request);
     }
@@ -518,7 +688,9 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[track_caller]
 fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
-    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
+    let turn = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
     let listening = Listening::new(&[]);
     listening.says_status("GET /ready", 200);
     let before = eventually("a count", || {
@@ -532,21 +704,38 @@ fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
     listening.running.signal(Signal::SIGUSR1);
     listening.running.says("got USR1");
     let forwarded = sent.elapsed();
-    assert!(forwarded < 2 * SECOND, "{name}: a signal came after {forwarded:?}");
+    assert!(
+        forwarded < 2 * SECOND,
+        "{name}: a signal came after {forwarded:?}"
+    );
     let most = listening.descriptors();
     // As many connections as it takes at a time, and what it opens in passing.
-    assert!(most <= before + 20, "{name}: {most} descriptors, and {before} before");
+    assert!(
+        most <= before + 20,
+        "{name}: {most} descriptors, and {before} before"
+    );
     let rounds = attack.rounds();
-    eventually("more of the attack", || (attack.rounds() > rounds + 20).then_some(()));
+    eventually("more of the attack", || {
+        (attack.rounds() > rounds + 20).then_some(())
+    });
     drop(attack);
 
     // All of it is over soon, and nothing is left.
-    eventually(&format!("{name}: {before} descriptors"), || (listening.descriptors() <= before).then_some(()));
+    eventually(&format!("{name}: {before} descriptors"), || {
+        (listening.descriptors() <= before).then_some(())
+    });
     let cpu = listening.cpu();
     thread::sleep(SECOND / 2);
     let idle = listening.cpu() - cpu;
-    assert!(idle <= SECOND / 20, "{name}: {idle:?} of processor time in half a second without anything to do");
-    assert!(!listening.has_quit(), "{name}: {}", listening.running.stderr());
+    assert!(
+        idle <= SECOND / 20,
+        "{name}: {idle:?} of processor time in half a second without anything to do"
+    );
+    assert!(
+        !listening.has_quit(),
+        "{name}: {}",
+        listening.running.stderr()
+    );
 
     // Who may ask is heard, whatever others do.
     let attack = Attack::start(listening.address, round);
@@ -556,7 +745,9 @@ fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
     while sent.elapsed() < 10 * SECOND {
         attempts += 1;
         // One that is pushed out by newer ones asks again, as `podgate quit` does.
-        if answer(listening.address, POST.as_bytes()).is_ok_and(|text| text.starts_with("HTTP/1.1 200 ")) {
+        if answer(listening.address, POST.as_bytes())
+            .is_ok_and(|text| text.starts_with("HTTP/1.1 200 "))
+        {
             break;
         }
     }
@@ -564,8 +755,13 @@ fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
     listening.quits();
     let ended = sent.elapsed();
     drop(attack);
-    println!("{name}: forwarded in {forwarded:?}; {attempts} attempt(s), heard after {heard:?}, ended after {ended:?}");
-    assert!(ended < 2 * SECOND, "{name}: {attempts} attempts, heard after {heard:?}, ended after {ended:?}");
+    println!(
+        "{name}: forwarded in {forwarded:?}; {attempts} attempt(s), heard after {heard:?}, ended after {ended:?}"
+    );
+    assert!(
+        ended < 2 * SECOND,
+        "{name}: {attempts} attempts, heard after {heard:?}, ended after {ended:?}"
+    );
     drop(turn);
 }
 
@@ -612,12 +808,17 @@ fn it_withstands_those_who_read_no_answer() {
 #[test]
 fn connections_that_say_nothing_cost_nothing_and_go_away() {
     let listening = Listening::new(&[]);
-    let held: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(listening.address).unwrap()).collect();
+    let held: Vec<TcpStream> = (0..8)
+        .map(|_| TcpStream::connect(listening.address).unwrap())
+        .collect();
     listening.says_status("GET /ready", 200);
     let cpu = listening.cpu();
     thread::sleep(SECOND);
     let idle = listening.cpu() - cpu;
-    assert!(idle <= SECOND / 10, "{idle:?} of processor time in a second with idle connections");
+    assert!(
+        idle <= SECOND / 10,
+        "{idle:?} of processor time in a second with idle connections"
+    );
     // Each is told that it was too slow.
     for mut stream in held {
         stream.set_read_timeout(Some(20 * SECOND)).unwrap();
@@ -635,7 +836,16 @@ fn a_sigterm_after_a_quit_and_a_quit_after_a_sigterm() {
     let script = "trap 'echo got TERM >&2; sleep 0.3; exit 9' TERM; echo up >&2; while :; do sleep 0.02; done";
     for quit_is_first in [true, false] {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
-        let running = podgate(["run", "--listen", &address.to_string(), "--", "sh", "-c", script]).start();
+        let running = podgate([
+            "run",
+            "--listen",
+            &address.to_string(),
+            "--",
+            "sh",
+            "-c",
+            script,
+        ])
+        .start();
         running.says("up");
         let quit = || drop(answer(address, POST.as_bytes()));
         if quit_is_first {
@@ -655,9 +865,24 @@ fn a_sigterm_after_a_quit_and_a_quit_after_a_sigterm() {
 
 #[test]
 fn a_wrong_address_is_refused() {
-    for address in ["", "0", "localhost:9099", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:99999", "unix:/x"] {
-        podgate(["run", "--listen", address, "--", "true"]).run().code(2).says("--listen").says("127.0.0.1:9099");
+    for address in [
+        "",
+        "0",
+        "localhost:9099",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "127.0.0.1:99999",
+        "unix:/x",
+    ] {
+        podgate(["run", "--listen", address, "--", "true"])
+            .run()
+            .code(2)
+            .says("--listen")
+            .says("127.0.0.1:9099");
     }
     // An address that this machine does not have.
-    podgate(["run", "--listen", "192.0.2.254:9099", "--", "true"]).run().code(125).says("cannot listen");
+    podgate(["run", "--listen", "192.0.2.254:9099", "--", "true"])
+        .run()
+        .code(125)
+        .says("cannot listen");
 }

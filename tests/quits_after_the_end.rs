@@ -29,7 +29,10 @@ impl Sidecar {
     /// `at_quit` runs when it is asked to quit, before it answers.
     fn with(at_quit: impl Fn() + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, asked) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+        let (port, asked) = (
+            listener.local_addr().unwrap().port(),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let count = Arc::clone(&asked);
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
@@ -59,7 +62,14 @@ impl Sidecar {
 
 /// `podgate run` with these options and a script as CMD.
 fn start(options: &[&str], script: &str) -> Running {
-    podgate(["run"].iter().chain(options).copied().chain(["--", "sh", "-c", script])).start()
+    podgate(
+        ["run"]
+            .iter()
+            .chain(options)
+            .copied()
+            .chain(["--", "sh", "-c", script]),
+    )
+    .start()
 }
 
 fn run(options: &[&str], script: &str) -> Done {
@@ -89,7 +99,15 @@ fn under_never_after_any_end_and_under_on_failure_after_success() {
     }
     // What counts is the code after --ok-exit: 7 is a success here.
     let sidecar = Sidecar::new();
-    run(&[&ON_FAILURE[..], &["--ok-exit", "7", "--quit", &sidecar.url()]].concat(), "exit 7").code(0);
+    run(
+        &[
+            &ON_FAILURE[..],
+            &["--ok-exit", "7", "--quit", &sidecar.url()],
+        ]
+        .concat(),
+        "exit 7",
+    )
+    .code(0);
     assert_eq!(sidecar.asked(), 1);
 }
 
@@ -98,13 +116,20 @@ fn a_sidecar_is_a_gate_and_a_quit() {
     let sidecar = Sidecar::new();
     let down = ClosedPort::new();
     let preset = format!("envoy:{}", sidecar.port);
-    run(&[&NEVER[..], &["--sidecar", &preset]].concat(), "exit 4").code(4).says("passed").says("has quit after");
+    run(&[&NEVER[..], &["--sidecar", &preset]].concat(), "exit 4")
+        .code(4)
+        .says("passed")
+        .says("has quit after");
     assert_eq!(sidecar.asked(), 1);
     // Its gate is one: CMD is not started while it is not ready, and is when it comes to be.
     let folder = Folder::new();
     let preset = format!("envoy:{}", down.port());
     let running = start(
-        &[&NEVER[..], &["--quit-timeout", "300ms", "--sidecar", &preset]].concat(),
+        &[
+            &NEVER[..],
+            &["--quit-timeout", "300ms", "--sidecar", &preset],
+        ]
+        .concat(),
         &format!(": >{}", folder.text("started")),
     );
     running.says("refused");
@@ -118,30 +143,53 @@ fn a_sidecar_is_a_gate_and_a_quit() {
 
 #[test]
 fn a_failed_quit_never_changes_the_exit_code() {
-    let (closed, silent) = (ClosedPort::new(), Server::raw(|_stream| thread::sleep(20 * SECOND)));
+    let (closed, silent) = (
+        ClosedPort::new(),
+        Server::raw(|_stream| thread::sleep(20 * SECOND)),
+    );
     let (busy, absent) = (Server::status(500), Server::status(404));
     let heedless = Server::status(200);
     let targets = [
-        (format!("http://127.0.0.1:{}/quit", closed.port()), "gone already"),
+        (
+            format!("http://127.0.0.1:{}/quit", closed.port()),
+            "gone already",
+        ),
         (silent.url("/quit"), "gave up after 300ms"),
         (busy.url("/quit"), "answered 500"),
         (absent.url("/quit"), "answered 404"),
         (heedless.url("/quit"), "still accepts connections"),
-        ("http+unix://%2Fno%2Fsuch%2Fsocket/quit".to_owned(), "gone already"),
-        ("http://no-such-host.invalid/quit".to_owned(), "no-such-host.invalid"),
+        (
+            "http+unix://%2Fno%2Fsuch%2Fsocket/quit".to_owned(),
+            "gone already",
+        ),
+        (
+            "http://no-such-host.invalid/quit".to_owned(),
+            "no-such-host.invalid",
+        ),
     ];
     for (target, text) in &targets {
         for code in [0, 5] {
             let options = [&NEVER[..], &["--quit-timeout", "300ms", "--quit", target]].concat();
-            run(&options, &format!("exit {code}")).code(code).says(text).within(10 * SECOND);
+            run(&options, &format!("exit {code}"))
+                .code(code)
+                .says(text)
+                .within(10 * SECOND);
         }
     }
     // All at once, and one that heeds among them: it is asked whatever the others do.
     let sidecar = Sidecar::new();
     let url = sidecar.url();
-    let all = targets.iter().map(|(target, _)| target.as_str()).chain([url.as_str()]);
+    let all = targets
+        .iter()
+        .map(|(target, _)| target.as_str())
+        .chain([url.as_str()]);
     let all: Vec<&str> = all.flat_map(|target| ["--quit", target]).collect();
-    run(&[&NEVER[..], &["--quit-timeout", "300ms"], &all].concat(), "exit 6").code(6).within(10 * SECOND);
+    run(
+        &[&NEVER[..], &["--quit-timeout", "300ms"], &all].concat(),
+        "exit 6",
+    )
+    .code(6)
+    .within(10 * SECOND);
     assert_eq!(sidecar.asked(), 1);
 }
 
@@ -154,14 +202,33 @@ fn a_socket_on_a_file_system_that_never_answers_changes_the_exit_code_neither() 
     let dead = folder.text("dead");
     let starter: Vec<&str> = DEAD.iter().copied().chain([dead.as_str()]).collect();
     let target = format!("http+unix://{}%2Fs/quit", dead.replace('/', "%2F"));
-    let call =
-        ["run", "--restart-policy", "never", "--quit-timeout", "300ms", "--quit", &target, "--", "sh", "-c", "exit 3"];
-    inside(&starter, call).run().code(3).says("the kernel does not come back").within(20 * SECOND);
+    let call = [
+        "run",
+        "--restart-policy",
+        "never",
+        "--quit-timeout",
+        "300ms",
+        "--quit",
+        &target,
+        "--",
+        "sh",
+        "-c",
+        "exit 3",
+    ];
+    inside(&starter, call)
+        .run()
+        .code(3)
+        .says("the kernel does not come back")
+        .within(20 * SECOND);
 }
 
 #[test]
 fn after_a_sigterm_too() {
-    for (trap, code) in [("trap 'exit 7' TERM; ", 7), ("trap 'exit 0' TERM; ", 0), ("", 143)] {
+    for (trap, code) in [
+        ("trap 'exit 7' TERM; ", 7),
+        ("trap 'exit 0' TERM; ", 0),
+        ("", 143),
+    ] {
         let sidecar = Sidecar::new();
         let running = start(
             &[&NEVER[..], &["--quit", &sidecar.url()]].concat(),
@@ -175,7 +242,10 @@ fn after_a_sigterm_too() {
     }
     // A failure under on-failure: the sidecar stays.
     let sidecar = Sidecar::new();
-    let running = start(&[&ON_FAILURE[..], &["--quit", &sidecar.url()]].concat(), "echo up >&2; exec sleep 100");
+    let running = start(
+        &[&ON_FAILURE[..], &["--quit", &sidecar.url()]].concat(),
+        "echo up >&2; exec sleep 100",
+    );
     running.says("up");
     running.signal(Signal::SIGTERM);
     running.finish().code(143);
@@ -190,10 +260,30 @@ fn after_a_command_that_never_started() {
     let gate = closed.tcp();
     let not_there: &[&str] = &["--", &none];
     let not_executable: &[&str] = &["--", &file];
-    let timed_out: &[&str] = &["--after", &gate, "--after-timeout", "200ms", "--", "touch", &none];
-    let never: &[&str] = &["--after", "exec:podgate-has-no-such-command", "--", "touch", &none];
+    let timed_out: &[&str] = &[
+        "--after",
+        &gate,
+        "--after-timeout",
+        "200ms",
+        "--",
+        "touch",
+        &none,
+    ];
+    let never: &[&str] = &[
+        "--after",
+        "exec:podgate-has-no-such-command",
+        "--",
+        "touch",
+        &none,
+    ];
     let no_volume: &[&str] = &["--name", "main", "--dir", &none, "--", "touch", &none];
-    for (rest, code) in [(not_there, 127), (not_executable, 126), (timed_out, 124), (never, 1), (no_volume, 125)] {
+    for (rest, code) in [
+        (not_there, 127),
+        (not_executable, 126),
+        (timed_out, 124),
+        (never, 1),
+        (no_volume, 125),
+    ] {
         for (policy, asked) in [(NEVER, 1), (ON_FAILURE, 0)] {
             let sidecar = Sidecar::new();
             let url = sidecar.url();
@@ -206,11 +296,16 @@ fn after_a_command_that_never_started() {
     // Told to stop while the gate waits.
     for (policy, asked) in [(NEVER, 1), (ON_FAILURE, 0)] {
         let sidecar = Sidecar::new();
-        let running =
-            start(&[&policy[..], &["--quit", &sidecar.url(), "--after", &gate]].concat(), &format!("touch {none}"));
+        let running = start(
+            &[&policy[..], &["--quit", &sidecar.url(), "--after", &gate]].concat(),
+            &format!("touch {none}"),
+        );
         running.says("refused");
         running.signal(Signal::SIGTERM);
-        running.finish().code(143).says("the command was not started");
+        running
+            .finish()
+            .code(143)
+            .says("the command was not started");
         assert_eq!(sidecar.asked(), asked);
     }
     assert!(!Path::new(&none).exists());
@@ -224,7 +319,14 @@ fn a_call_that_is_wrong_elsewhere_is_an_end_too() {
         for wrong in [["--grace", "bogus"], ["--untill", "main"]] {
             let sidecar = Sidecar::new();
             let url = sidecar.url();
-            let call = [&["run"], &policy[..], &["--quit", &url], &wrong, &["--", "sh", "-c", &script]].concat();
+            let call = [
+                &["run"],
+                &policy[..],
+                &["--quit", &url],
+                &wrong,
+                &["--", "sh", "-c", &script],
+            ]
+            .concat();
             let done = podgate(call).env("PODGATE_DISABLE", disabled).run();
             done.code(2).says(wrong[0]).within(10 * SECOND);
             assert_eq!(sidecar.asked(), asked, "{done}");
@@ -242,14 +344,60 @@ fn a_call_that_is_wrong_about_whom_to_ask_asks_nobody_and_starts_nothing() {
     for (options, text) in [
         (vec!["--quit", &url], "--restart-policy"),
         (vec!["--sidecar", "istio"], "--restart-policy"),
-        (vec!["--quit", &url, "--restart-policy", "auto"], "--restart-policy"),
+        (
+            vec!["--quit", &url, "--restart-policy", "auto"],
+            "--restart-policy",
+        ),
         (vec!["--quit", &url, "--restart-policy", "always"], "always"),
-        (vec!["--quit", &url, "--quit", "nonsense", "--restart-policy", "never"], "\"nonsense\""),
-        (vec!["--quit", &url, "--sidecar", &url, "--restart-policy", "never"], "is no preset"),
-        (vec!["--quit", &url, "--quit-timeout", "0", "--restart-policy", "never"], "none"),
-        (vec!["--quit", "member:main", "--name", "main", "--restart-policy", "never"], "itself"),
+        (
+            vec![
+                "--quit",
+                &url,
+                "--quit",
+                "nonsense",
+                "--restart-policy",
+                "never",
+            ],
+            "\"nonsense\"",
+        ),
+        (
+            vec![
+                "--quit",
+                &url,
+                "--sidecar",
+                &url,
+                "--restart-policy",
+                "never",
+            ],
+            "is no preset",
+        ),
+        (
+            vec![
+                "--quit",
+                &url,
+                "--quit-timeout",
+                "0",
+                "--restart-policy",
+                "never",
+            ],
+            "none",
+        ),
+        (
+            vec![
+                "--quit",
+                "member:main",
+                "--name",
+                "main",
+                "--restart-policy",
+                "never",
+            ],
+            "itself",
+        ),
     ] {
-        run(&options, &script).code(2).says(text).within(10 * SECOND);
+        run(&options, &script)
+            .code(2)
+            .says(text)
+            .within(10 * SECOND);
     }
     assert_eq!(sidecar.asked(), 0);
     assert!(!folder.join("started").exists());
@@ -265,7 +413,10 @@ fn a_signal_ends_the_quitting_and_not_the_exit_code() {
         running.says("answered 404");
         let sent = Instant::now();
         running.signal(signal);
-        running.finish().code(3).says(&format!("stopped by {signal}"));
+        running
+            .finish()
+            .code(3)
+            .says(&format!("stopped by {signal}"));
         assert!(sent.elapsed() < 5 * SECOND, "{:?}", sent.elapsed());
     }
 }
@@ -279,12 +430,26 @@ fn what_cmd_leaves_behind_is_reaped_while_others_are_asked() {
     let (url, as_pid_1) = (heedless.url("/quit"), crate::support::AS_PID_1);
     // The orphan ends while the quitting goes on.
     let script = "sh -c 'sleep 0.3' & exit 3";
-    let call = ["run", "--restart-policy", "never", "--quit-timeout", "20s", "--quit", &url, "--", "sh", "-c", script];
+    let call = [
+        "run",
+        "--restart-policy",
+        "never",
+        "--quit-timeout",
+        "20s",
+        "--quit",
+        &url,
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
     let running = inside(as_pid_1, call).start();
     let pid = running.podgate_pid();
     running.says("answered 404");
     let children = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok();
-    eventually("no child to be left, dead or alive", || children().filter(|all| all.is_empty()));
+    eventually("no child to be left, dead or alive", || {
+        children().filter(|all| all.is_empty())
+    });
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     running.finish().code(3);
 }
@@ -300,16 +465,45 @@ fn the_end_is_published_before_others_are_asked() {
         let status = podgate(["status", "--json"].iter().chain(&place)).run();
         let gone = podgate(["check", "gone:main"].iter().chain(&place)).run();
         // CMD has ended; the member itself is at its quits, and holds its lock.
-        let quit = podgate(["quit", "--timeout", "200ms", "member:main"].iter().chain(&place)).run();
+        let quit = podgate(
+            ["quit", "--timeout", "200ms", "member:main"]
+                .iter()
+                .chain(&place),
+        )
+        .run();
         sees.lock().unwrap().extend([status, gone, quit]);
     });
-    let place =
-        ["--name", "main", "--dir", &dir, "--allow-plain-dir", "--attempt-timeout", "20s", "--quit-timeout", "25s"];
-    run(&[&NEVER[..], &place, &["--quit", &sidecar.url()]].concat(), "exit 9").code(9);
+    let place = [
+        "--name",
+        "main",
+        "--dir",
+        &dir,
+        "--allow-plain-dir",
+        "--attempt-timeout",
+        "20s",
+        "--quit-timeout",
+        "25s",
+    ];
+    run(
+        &[&NEVER[..], &place, &["--quit", &sidecar.url()]].concat(),
+        "exit 9",
+    )
+    .code(9);
     let seen = seen.lock().unwrap();
-    let [status, gone, quit] = seen.as_slice() else { panic!("asked {} times", sidecar.asked()) };
-    assert!(status.code(0).stdout.contains("\"name\":\"main\",\"state\":\"exited\""), "{status}");
-    assert!(status.stdout.contains("\"exit_code\":9,\"alive\":false"), "{status}");
+    let [status, gone, quit] = seen.as_slice() else {
+        panic!("asked {} times", sidecar.asked())
+    };
+    assert!(
+        status
+            .code(0)
+            .stdout
+            .contains("\"name\":\"main\",\"state\":\"exited\""),
+        "{status}"
+    );
+    assert!(
+        status.stdout.contains("\"exit_code\":9,\"alive\":false"),
+        "{status}"
+    );
     gone.code(0);
     quit.code(1).says("still alive");
 }
@@ -318,10 +512,22 @@ fn the_end_is_published_before_others_are_asked() {
 fn a_failed_quit_leaves_the_termination_message_alone() {
     let folder = Folder::new();
     let (path, heedless) = (folder.text("termination"), Server::status(200));
-    let options =
-        ["--termination-log", &path, "--quit-timeout", "200ms", "--quit", &heedless.url("/quit")].map(str::to_owned);
-    let options: Vec<&str> = NEVER.into_iter().chain(options.iter().map(String::as_str)).collect();
-    run(&options, &format!("echo 'no config' >{path}; exit 3")).code(3).says("still accepts connections");
+    let options = [
+        "--termination-log",
+        &path,
+        "--quit-timeout",
+        "200ms",
+        "--quit",
+        &heedless.url("/quit"),
+    ]
+    .map(str::to_owned);
+    let options: Vec<&str> = NEVER
+        .into_iter()
+        .chain(options.iter().map(String::as_str))
+        .collect();
+    run(&options, &format!("echo 'no config' >{path}; exit 3"))
+        .code(3)
+        .says("still accepts connections");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "no config\n");
 }
 
@@ -331,19 +537,33 @@ fn a_member_is_asked_on_the_volume() {
     let dir = folder.text("");
     let place = ["--dir", &dir, "--allow-plain-dir"];
     for code in [0, 3] {
-        let proxy =
-            start(&[&place[..], &["--name", "proxy", "--until", "nobody"]].concat(), "echo up >&2; exec sleep 100");
+        let proxy = start(
+            &[&place[..], &["--name", "proxy", "--until", "nobody"]].concat(),
+            "echo up >&2; exec sleep 100",
+        );
         proxy.says("up");
         let sidecar = Sidecar::new();
         let url = sidecar.url();
-        let options = [&place[..], &NEVER, &["--quit", "member:proxy", "--quit", &url]].concat();
+        let options = [
+            &place[..],
+            &NEVER,
+            &["--quit", "member:proxy", "--quit", &url],
+        ]
+        .concat();
         let done = run(&options, &format!("exit {code}"));
-        done.code(code).says("\"member:proxy\" is gone").says("has quit after");
+        done.code(code)
+            .says("\"member:proxy\" is gone")
+            .says("has quit after");
         assert_eq!(sidecar.asked(), 1);
         proxy.finish().code(0).says("asked to quit");
     }
     // One that is not there is gone already.
-    run(&[&place[..], &NEVER, &["--quit", "member:nobody"]].concat(), "exit 4").code(4).says("gone already");
+    run(
+        &[&place[..], &NEVER, &["--quit", "member:nobody"]].concat(),
+        "exit 4",
+    )
+    .code(4)
+    .says("gone already");
 }
 
 #[test]
@@ -351,10 +571,15 @@ fn the_time_limit_and_the_targets_have_variables() {
     let (heedless, sidecar) = (Server::status(404), Sidecar::new());
     let done = podgate(["run", "--", "sh", "-c", "exit 3"])
         .env("PODGATE_RESTART_POLICY", "never")
-        .env("PODGATE_QUIT", format!("{}\n{}\n", heedless.url("/quit"), sidecar.url()))
+        .env(
+            "PODGATE_QUIT",
+            format!("{}\n{}\n", heedless.url("/quit"), sidecar.url()),
+        )
         .env("PODGATE_QUIT_TIMEOUT", "200ms")
         .run();
-    done.code(3).says("gave up after 200ms").says("has quit after");
+    done.code(3)
+        .says("gave up after 200ms")
+        .says("has quit after");
     assert_eq!(sidecar.asked(), 1);
 }
 
@@ -362,9 +587,34 @@ fn the_time_limit_and_the_targets_have_variables() {
 fn quits_can_be_disabled_and_the_gate_of_a_sidecar_stays() {
     let sidecar = Sidecar::new();
     let preset = format!("envoy:{}", sidecar.port);
-    let call = ["run", "--restart-policy", "never", "--sidecar", &preset, "--", "sh", "-c", "exit 3"];
-    podgate(call).env("PODGATE_DISABLE", "quits").run().code(3).says("not asking").says("passed");
-    podgate(call).env("PODGATE_DISABLE", "gates").run().code(3).says("not waiting").says("has quit after");
+    let call = [
+        "run",
+        "--restart-policy",
+        "never",
+        "--sidecar",
+        &preset,
+        "--",
+        "sh",
+        "-c",
+        "exit 3",
+    ];
+    podgate(call)
+        .env("PODGATE_DISABLE", "quits")
+        .run()
+        .code(3)
+        .says("not asking")
+        .says("passed");
+    podgate(call)
+        .env("PODGATE_DISABLE", "gates")
+        .run()
+        .code(3)
+        .says("not waiting")
+        .says("has quit after");
     assert_eq!(sidecar.asked(), 1);
-    podgate(call).env("PODGATE_DISABLE", "all").run().code(3).says("not asking").says("not waiting");
+    podgate(call)
+        .env("PODGATE_DISABLE", "all")
+        .run()
+        .code(3)
+        .says("not asking")
+        .says("not waiting");
 }

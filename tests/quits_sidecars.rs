@@ -54,14 +54,38 @@ fn sidecar(status: impl Fn(&str) -> u16 + Send + Sync + 'static) -> Server {
 
 #[test]
 fn a_preset_is_a_check_of_its_readiness() {
-    let server = sidecar(|line| if line == "GET /healthz/ready" { 200 } else { 404 });
-    podgate(["check", &format!("istio:{}", server.port())]).run().code(0).says(&format!("\"istio:{}\"", server.port()));
-    podgate(["wait", &format!("istio:{}:1", server.port()), "--", "echo", "started"]).run().code(0).prints("started\n");
+    let server = sidecar(|line| {
+        if line == "GET /healthz/ready" {
+            200
+        } else {
+            404
+        }
+    });
+    podgate(["check", &format!("istio:{}", server.port())])
+        .run()
+        .code(0)
+        .says(&format!("\"istio:{}\"", server.port()));
+    podgate([
+        "wait",
+        &format!("istio:{}:1", server.port()),
+        "--",
+        "echo",
+        "started",
+    ])
+    .run()
+    .code(0)
+    .prints("started\n");
     let done = podgate(["check", &format!("cloud-sql-proxy:{}", server.port())]).run();
     done.code(1).says("answered 404").says("--health-check");
-    podgate(["check", &format!("vault-agent:{}", server.port())]).run().code(0);
+    podgate(["check", &format!("vault-agent:{}", server.port())])
+        .run()
+        .code(0);
     let closed = ClosedPort::new();
-    podgate(["check", &format!("dapr:{}", closed.port())]).run().code(1).says("refused").says("its HTTP API");
+    podgate(["check", &format!("dapr:{}", closed.port())])
+        .run()
+        .code(1)
+        .says("refused")
+        .says("its HTTP API");
 }
 
 #[test]
@@ -69,14 +93,39 @@ fn options_about_http_checks_never_reach_a_preset() {
     let app = sidecar(|line| if line == "POST /app" { 503 } else { 404 });
     let proxy = sidecar(|line| if line == "GET /ready" { 204 } else { 404 });
     let (url, preset) = (app.url("/app"), format!("envoy:{}", proxy.port()));
-    let options = ["-H", "X-Secret: s3cret", "--http-method", "POST", "--http-status", "503"];
-    podgate(["check"].iter().chain(&options).copied().chain([url.as_str(), &preset])).run().code(0);
-    assert!(app.requests()[0].to_lowercase().contains("x-secret: s3cret"), "{:?}", app.requests());
+    let options = [
+        "-H",
+        "X-Secret: s3cret",
+        "--http-method",
+        "POST",
+        "--http-status",
+        "503",
+    ];
+    podgate(
+        ["check"]
+            .iter()
+            .chain(&options)
+            .copied()
+            .chain([url.as_str(), &preset]),
+    )
+    .run()
+    .code(0);
+    assert!(
+        app.requests()[0]
+            .to_lowercase()
+            .contains("x-secret: s3cret"),
+        "{:?}",
+        app.requests()
+    );
     let asked = proxy.requests();
-    assert!(asked[0].starts_with("GET /ready ") && !asked[0].to_lowercase().contains("secret"), "{asked:?}");
+    assert!(
+        asked[0].starts_with("GET /ready ") && !asked[0].to_lowercase().contains("secret"),
+        "{asked:?}"
+    );
     // From the environment they may be meant for another call.
-    let done =
-        podgate(["check", &preset]).env("PODGATE_HTTP_HEADER", "X-Secret: s3cret").env("PODGATE_HTTP_STATUS", "503");
+    let done = podgate(["check", &preset])
+        .env("PODGATE_HTTP_HEADER", "X-Secret: s3cret")
+        .env("PODGATE_HTTP_STATUS", "503");
     done.run().code(0);
     assert!(!proxy.requests()[1].contains("s3cret"));
 }
@@ -85,9 +134,14 @@ fn options_about_http_checks_never_reach_a_preset() {
 fn one_that_quits_is_gone() {
     let port = mortal("/quitquitquit", 200, Duration::ZERO);
     let done = podgate(["quit", &format!("envoy:{port}")]).run();
-    done.code(0).says("acknowledged").says(&format!("\"envoy:{port}\" has quit after")).within(5 * SECOND);
+    done.code(0)
+        .says("acknowledged")
+        .says(&format!("\"envoy:{port}\" has quit after"))
+        .within(5 * SECOND);
     let done = podgate(["quit", &format!("envoy:{port}")]).run();
-    done.code(0).says("is gone already: it refuses connections").within(SECOND);
+    done.code(0)
+        .says("is gone already: it refuses connections")
+        .within(SECOND);
 }
 
 #[test]
@@ -95,20 +149,31 @@ fn one_that_drains_is_waited_for_and_not_asked_again() {
     let drain = Duration::from_millis(1200);
     let port = mortal("/shutdown", 204, drain);
     let done = podgate(["quit", &format!("linkerd:{port}")]).run();
-    done.code(0).says("still waiting after").says("asked 1 time").not_before(drain).within(drain + 2 * SECOND);
+    done.code(0)
+        .says("still waiting after")
+        .says("asked 1 time")
+        .not_before(drain)
+        .within(drain + 2 * SECOND);
 }
 
 #[test]
 fn the_request_is_an_empty_post_without_anything_of_the_environment() {
     let server = sidecar(|_| 200);
     let secret = url(server.port()).replace("://", "://user:pa55@");
-    let done = podgate(["quit", "--timeout", "100ms", &secret]).env("PODGATE_HTTP_HEADER", "X-Secret: s3cret").run();
+    let done = podgate(["quit", "--timeout", "100ms", &secret])
+        .env("PODGATE_HTTP_HEADER", "X-Secret: s3cret")
+        .run();
     done.code(1).says("***@127.0.0.1").says_not("pa55");
     let asked = server.requests()[0].to_lowercase();
-    assert!(asked.starts_with("post /quitquitquit http/1.1\r\n"), "{asked}");
-    for header in
-        ["\r\ncontent-length: 0\r\n", "\r\nconnection: close\r\n", "\r\nauthorization: basic dxnlcjpwytu1\r\n"]
-    {
+    assert!(
+        asked.starts_with("post /quitquitquit http/1.1\r\n"),
+        "{asked}"
+    );
+    for header in [
+        "\r\ncontent-length: 0\r\n",
+        "\r\nconnection: close\r\n",
+        "\r\nauthorization: basic dxnlcjpwytu1\r\n",
+    ] {
         assert!(asked.contains(header), "{asked}");
     }
     assert!(!asked.contains("s3cret"));
@@ -119,25 +184,46 @@ fn an_acknowledged_quit_that_did_not_happen_is_a_failure() {
     let server = sidecar(|_| 200);
     let done = podgate(["quit", "-t", "1s", &url(server.port())]).run();
     done.code(1).not_before(SECOND).within(3 * SECOND);
-    assert!(done.last_line().contains("gave up after 1s") && done.last_line().contains("raise --timeout"), "{done}");
+    assert!(
+        done.last_line().contains("gave up after 1s")
+            && done.last_line().contains("raise --timeout"),
+        "{done}"
+    );
     done.says("acknowledged, but still accepts connections");
     assert_eq!(server.requests().len(), 1, "{:?}", server.requests());
 }
 
 #[test]
 fn other_answers_are_tried_again_until_the_time_is_over() {
-    for (status, remedy) in [(404, "that it is enabled"), (403, "from here"), (405, "POST"), (503, "its log")] {
+    for (status, remedy) in [
+        (404, "that it is enabled"),
+        (403, "from here"),
+        (405, "POST"),
+        (503, "its log"),
+    ] {
         let server = sidecar(move |_| status);
         // Time for more than a few, also on a busy machine.
         let done = podgate(["quit", "--timeout", "1s", &url(server.port())]).run();
         done.code(1)
-            .says(&format!("gave up after 1s: \"{}\" answered {status} (asked", url(server.port())))
+            .says(&format!(
+                "gave up after 1s: \"{}\" answered {status} (asked",
+                url(server.port())
+            ))
             .says(remedy);
         assert!(server.requests().len() > 5, "{:?}", server.requests());
     }
     let server = sidecar(|_| 404);
-    let done = podgate(["quit", "--timeout", "300ms", &format!("linkerd:{}", server.port())]).run();
-    done.code(1).says("answered 404 (asked ").says(": POST http://localhost:").says("proxy.enableShutdownEndpoint");
+    let done = podgate([
+        "quit",
+        "--timeout",
+        "300ms",
+        &format!("linkerd:{}", server.port()),
+    ])
+    .run();
+    done.code(1)
+        .says("answered 404 (asked ")
+        .says(": POST http://localhost:")
+        .says("proxy.enableShutdownEndpoint");
 }
 
 #[test]
@@ -150,14 +236,23 @@ fn a_connection_closed_instead_of_an_answer_counts_if_it_is_then_refused() {
                   s = http.server.HTTPServer(('127.0.0.1', 0), H)\n\
                   open(sys.argv[1] + '.new', 'w').write(str(s.server_port)); os.rename(sys.argv[1] + '.new', sys.argv[1])\n\
                   s.serve_forever()\n";
-    let mut python = Program::start(Command::new("python3").args(["-c", script, &folder.text("port")]));
-    let port: u16 = eventually("python's port", || std::fs::read_to_string(folder.join("port")).ok()).parse().unwrap();
-    podgate(["quit", &url(port)]).run().code(0).says("has quit after");
+    let mut python =
+        Program::start(Command::new("python3").args(["-c", script, &folder.text("port")]));
+    let port: u16 = eventually("python's port", || {
+        std::fs::read_to_string(folder.join("port")).ok()
+    })
+    .parse()
+    .unwrap();
+    podgate(["quit", &url(port)])
+        .run()
+        .code(0)
+        .says("has quit after");
     eventually("python's end", || python.has_ended());
 
     let server = Server::raw(|mut stream| drop(head(&mut stream)));
     let done = podgate(["quit", "--timeout", "1s", &url(server.port())]).run();
-    done.code(1).says("closed the connection before it answered");
+    done.code(1)
+        .says("closed the connection before it answered");
     assert!(server.connections() > 5);
 }
 
@@ -167,16 +262,32 @@ fn a_quit_port_that_refuses_is_no_proof_where_readiness_has_its_own() {
     let ready = sidecar(|_| 200);
     let target = format!("cloud-sql-proxy:{}:{}", ready.port(), closed.port());
     let done = podgate(["quit", "--timeout", "400ms", &target]).run();
-    done.code(1).says(&format!("refuses on its quit port {}, but still accepts", closed.port())).says("--quitquitquit");
+    done.code(1)
+        .says(&format!(
+            "refuses on its quit port {}, but still accepts",
+            closed.port()
+        ))
+        .says("--quitquitquit");
     done.says(&format!("on its readiness port {}", ready.port()));
     let target = format!("istio:{}:{}", other.port(), closed.port());
-    podgate(["quit", &target]).run().code(0).says("gone already").within(SECOND);
+    podgate(["quit", &target])
+        .run()
+        .code(0)
+        .says("gone already")
+        .within(SECOND);
 
     // Both have to go; the quit port does first.
     let lingers = Duration::from_millis(700);
-    let target = format!("istio:{}:{}", accepts_for(lingers), mortal("/quitquitquit", 200, Duration::ZERO));
+    let target = format!(
+        "istio:{}:{}",
+        accepts_for(lingers),
+        mortal("/quitquitquit", 200, Duration::ZERO)
+    );
     let done = podgate(["quit", &target]).run();
-    done.code(0).says("on its readiness port").not_before(lingers / 2).within(lingers + 2 * SECOND);
+    done.code(0)
+        .says("on its readiness port")
+        .not_before(lingers / 2)
+        .within(lingers + 2 * SECOND);
 }
 
 #[test]
@@ -189,43 +300,86 @@ fn a_unix_socket_is_asked_too() {
         stream.write_all(&answer(200, &[], "")).unwrap();
     });
     let target = format!("http+unix://{}/quit", folder.text("s").replace('/', "%2F"));
-    podgate(["quit", &target]).run().code(0).says("has quit after");
-    podgate(["quit", &target]).run().code(0).says("gone already");
+    podgate(["quit", &target])
+        .run()
+        .code(0)
+        .says("has quit after");
+    podgate(["quit", &target])
+        .run()
+        .code(0)
+        .says("gone already");
     std::fs::remove_file(folder.join("s")).unwrap();
-    podgate(["quit", &target]).run().code(0).says("gone already");
+    podgate(["quit", &target])
+        .run()
+        .code(0)
+        .says("gone already");
 }
 
 #[test]
 fn one_that_does_not_answer_is_not_gone() {
     // Stopped, or busy: it accepts and says nothing.
     let silent = accepts_for(30 * SECOND);
-    let done = podgate(["quit", "--timeout", "500ms", "--attempt-timeout", "200ms", &url(silent)]).run();
+    let done = podgate([
+        "quit",
+        "--timeout",
+        "500ms",
+        "--attempt-timeout",
+        "200ms",
+        &url(silent),
+    ])
+    .run();
     done.code(1).says("no complete answer").within(3 * SECOND);
     // Its backlog is full, so its address is silent; the other address of localhost refuses, and that is no proof.
-    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
+    };
     use std::os::fd::AsRawFd;
-    let full = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let full = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap();
     bind(full.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
     listen(&full, Backlog::new(0).unwrap()).unwrap();
     let port = getsockname::<SockaddrIn>(full.as_raw_fd()).unwrap().port();
     let address = format!("127.0.0.1:{port}").parse().unwrap();
-    let held: Vec<_> = (0..3).map(|_| TcpStream::connect_timeout(&address, SECOND / 5)).collect();
+    let held: Vec<_> = (0..3)
+        .map(|_| TcpStream::connect_timeout(&address, SECOND / 5))
+        .collect();
     assert!(held.iter().any(Result::is_err), "its backlog is full");
-    let done =
-        podgate(["quit", "--timeout", "600ms", "--attempt-timeout", "200ms", &format!("http://localhost:{port}/")]);
+    let done = podgate([
+        "quit",
+        "--timeout",
+        "600ms",
+        "--attempt-timeout",
+        "200ms",
+        &format!("http://localhost:{port}/"),
+    ]);
     done.run().code(1).says("gave up");
 }
 
 #[test]
 fn several_are_asked_at_the_same_time() {
     let drain = Duration::from_millis(600);
-    let ports: Vec<u16> = (0..3).map(|_| mortal("/quitquitquit", 200, drain)).collect();
+    let ports: Vec<u16> = (0..3)
+        .map(|_| mortal("/quitquitquit", 200, drain))
+        .collect();
     let targets: Vec<String> = ports.iter().map(|port| url(*port)).collect();
-    let done = podgate(["quit"].into_iter().chain(targets.iter().map(String::as_str))).run();
+    let done = podgate(
+        ["quit"]
+            .into_iter()
+            .chain(targets.iter().map(String::as_str)),
+    )
+    .run();
     done.code(0).within(3 * drain);
     assert_eq!(done.stderr.matches("has quit after").count(), 3, "{done}");
     // One that fails does not keep the others from their end.
-    let (server, port) = (sidecar(|_| 500), mortal("/quitquitquit", 200, Duration::ZERO));
+    let (server, port) = (
+        sidecar(|_| 500),
+        mortal("/quitquitquit", 200, Duration::ZERO),
+    );
     let done = podgate(["quit", "-t", "300ms", &url(server.port()), &url(port)]).run();
     done.code(1).says("has quit after").says("answered 500");
 }
@@ -239,11 +393,23 @@ fn a_signal_ends_it_at_once() {
             thread::sleep(10 * SECOND);
         }),
     ] {
-        let running =
-            podgate(["quit", "-v", "--attempt-timeout", "20s", "--timeout", "20s", &url(server.port())]).start();
+        let running = podgate([
+            "quit",
+            "-v",
+            "--attempt-timeout",
+            "20s",
+            "--timeout",
+            "20s",
+            &url(server.port()),
+        ])
+        .start();
         eventually("the request", || (server.connections() > 0).then_some(()));
         running.signal(Signal::SIGTERM);
-        running.finish().code(143).says("stopped by SIGTERM").within(5 * SECOND);
+        running
+            .finish()
+            .code(143)
+            .says("stopped by SIGTERM")
+            .within(5 * SECOND);
     }
 }
 
@@ -251,9 +417,16 @@ fn a_signal_ends_it_at_once() {
 fn the_time_limit_has_a_variable_of_its_own() {
     let server = sidecar(|_| 404);
     let url = url(server.port());
-    let done = podgate(["quit", &url]).env("PODGATE_QUIT_TIMEOUT", "200ms").env("PODGATE_TIMEOUT", "1ms").run();
+    let done = podgate(["quit", &url])
+        .env("PODGATE_QUIT_TIMEOUT", "200ms")
+        .env("PODGATE_TIMEOUT", "1ms")
+        .run();
     done.code(1).says("gave up after 200ms");
-    podgate(["quit", "-t", "100ms", &url]).env("PODGATE_QUIT_TIMEOUT", "20s").run().code(1).says("gave up after 100ms");
+    podgate(["quit", "-t", "100ms", &url])
+        .env("PODGATE_QUIT_TIMEOUT", "20s")
+        .run()
+        .code(1)
+        .says("gave up after 100ms");
 }
 
 #[test]
@@ -261,11 +434,24 @@ fn quits_can_be_disabled() {
     let server = sidecar(|_| 200);
     let url = url(server.port());
     for word in ["quits", "all", "1", "gates,quits"] {
-        let done = podgate(["quit", "istio", &url]).env("PODGATE_DISABLE", word).run();
-        done.code(0).says("PODGATE_DISABLE is set: not asking").says("\"istio\"");
-        podgate(["quit", "nonsense"]).env("PODGATE_DISABLE", word).run().code(2);
+        let done = podgate(["quit", "istio", &url])
+            .env("PODGATE_DISABLE", word)
+            .run();
+        done.code(0)
+            .says("PODGATE_DISABLE is set: not asking")
+            .says("\"istio\"");
+        podgate(["quit", "nonsense"])
+            .env("PODGATE_DISABLE", word)
+            .run()
+            .code(2);
     }
     assert_eq!(server.connections(), 0);
-    podgate(["quit", "-t", "50ms", &url]).env("PODGATE_DISABLE", "gates,members").run().code(1);
-    podgate(["check", "file:///"]).env("PODGATE_DISABLE", "quits").run().code(0);
+    podgate(["quit", "-t", "50ms", &url])
+        .env("PODGATE_DISABLE", "gates,members")
+        .run()
+        .code(1);
+    podgate(["check", "file:///"])
+        .env("PODGATE_DISABLE", "quits")
+        .run()
+        .code(0);
 }

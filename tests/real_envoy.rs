@@ -36,7 +36,15 @@ fn start(folder: &Folder, wait: &str) -> Option<Program> {
     let log = fs::File::create(folder.join("log")).unwrap();
     let address = folder.text("admin");
     let mut command = Command::new(envoy);
-    command.args(["-c", &config, "--admin-address-path", &address, "--disable-hot-restart", "--concurrency", "1"]);
+    command.args([
+        "-c",
+        &config,
+        "--admin-address-path",
+        &address,
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+    ]);
     Some(Program::start(command.stdout(Stdio::null()).stderr(log)))
 }
 
@@ -52,30 +60,66 @@ fn admin(folder: &Folder) -> String {
 #[test]
 fn envoy_quits_by_its_preset() {
     let folder = Folder::new();
-    let Some(mut envoy) = start(&folder, "1s") else { return };
+    let Some(mut envoy) = start(&folder, "1s") else {
+        return;
+    };
     let preset = admin(&folder).replace("127.0.0.1", "envoy");
     podgate(["wait", &preset]).run().code(0);
-    podgate(["quit", &preset]).run().code(0).says("acknowledged").says("has quit after");
+    podgate(["quit", &preset])
+        .run()
+        .code(0)
+        .says("acknowledged")
+        .says("has quit after");
     // Its port is closed a moment before its process has ended.
     assert!(eventually("Envoy's end", || envoy.has_ended()).success());
-    podgate(["quit", &preset]).run().code(0).says("gone already");
-    podgate(["check", &preset]).run().code(1).says("refused the connection");
+    podgate(["quit", &preset])
+        .run()
+        .code(0)
+        .says("gone already");
+    podgate(["check", &preset])
+        .run()
+        .code(1)
+        .says("refused the connection");
 }
 
 #[test]
 fn the_app_starts_when_envoy_is_ready() {
     let folder = Folder::new();
-    let Some(_envoy) = start(&folder, "4s") else { return };
+    let Some(_envoy) = start(&folder, "4s") else {
+        return;
+    };
     let admin = admin(&folder);
     let ready = format!("http://{admin}/ready");
     let check = podgate(["check", &ready]).run();
     check.code(1).says("answered 503");
     let done = podgate(["wait", &ready, "--", "echo", "started"]).run();
-    done.code(0).prints("started\n").says("answered 503").says("passed after");
-    podgate(["check", "--http-body-contains", "LIVE", &ready]).run().code(0);
+    done.code(0)
+        .prints("started\n")
+        .says("answered 503")
+        .says("passed after");
+    podgate(["check", "--http-body-contains", "LIVE", &ready])
+        .run()
+        .code(0);
     // A health check that an operator makes fail: ready no more, and the reason is in the answer.
-    podgate(["check", "--http-method", "POST", &format!("http://{admin}/healthcheck/fail")]).run().code(0);
-    podgate(["check", &ready]).run().code(1).says("answered 503");
-    podgate(["check", "--http-method", "POST", &format!("http://{admin}/healthcheck/ok")]).run().code(0);
+    podgate([
+        "check",
+        "--http-method",
+        "POST",
+        &format!("http://{admin}/healthcheck/fail"),
+    ])
+    .run()
+    .code(0);
+    podgate(["check", &ready])
+        .run()
+        .code(1)
+        .says("answered 503");
+    podgate([
+        "check",
+        "--http-method",
+        "POST",
+        &format!("http://{admin}/healthcheck/ok"),
+    ])
+    .run()
+    .code(0);
     podgate(["check", &ready]).run().code(0);
 }

@@ -13,30 +13,48 @@ struct Nginx {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Makes a certificate for `localhost`, signed by a CA of its own, and one that is its own CA, as `openssl req -x509` does.
 fn certificates(folder: &Folder) {
     let openssl = |arguments: &str| {
-        output(Command::new("openssl").args(arguments.split(' ')).current_dir(folder.path()).stderr(Stdio::null()));
+        output(
+            Command::new("openssl")
+                .args(arguments.split(' '))
+                .current_dir(folder.path())
+                .stderr(Stdio::null()),
+        );
     };
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     folder.file("names", "subjectAltName=DNS:localhost,DNS:other.example\n");
-    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.crt -days 2 -subj /CN=ca"));
-    openssl(&format!("req {key} -keyout tls.key -out tls.csr -subj /CN=localhost"));
-    openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile names");
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.crt -days 2 -subj /CN=ca"
+    ));
+    openssl(&format!(
+        "req {key} -keyout tls.key -out tls.csr -subj /CN=localhost"
+    ));
+    openssl(
+        "x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile names",
+    );
     openssl(&format!(
         "req -x509 {key} -keyout own.key -out own.crt -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
     ));
-    openssl(&format!("req -x509 {key} -keyout stranger.key -out stranger.crt -days 2 -subj /CN=stranger"));
+    openssl(&format!(
+        "req -x509 {key} -keyout stranger.key -out stranger.crt -days 2 -subj /CN=stranger"
+    ));
 }
 
 impl Nginx {
     /// `None` where there is no nginx, or no openssl to make certificates with.
     fn start(certificate: &str) -> Option<Self> {
         let nginx = program("nginx", &[]);
-        if !needs("nginx", nginx.is_some()) || !needs("openssl", program("openssl", &[]).is_some()) {
+        if !needs("nginx", nginx.is_some()) || !needs("openssl", program("openssl", &[]).is_some())
+        {
             return None;
         }
         let folder = Folder::new();
@@ -59,28 +77,51 @@ impl Nginx {
             ),
         );
         let process = Program::start(
-            Command::new(nginx?).args(["-c", &config, "-p", folder.path().to_str()?]).stderr(Stdio::null()),
+            Command::new(nginx?)
+                .args(["-c", &config, "-p", folder.path().to_str()?])
+                .stderr(Stdio::null()),
         );
         let ready = || std::net::TcpStream::connect(("127.0.0.1", https)).ok();
         eventually("nginx", ready);
-        Some(Self { _process: process, folder, http, https })
+        Some(Self {
+            _process: process,
+            folder,
+            http,
+            https,
+        })
     }
 
     fn check(&self, path: &str, options: &[&str]) -> Done {
         let url = format!("http://localhost:{}{path}", self.http);
-        podgate(["check"].iter().chain(options).chain(&[url.as_str()]).copied()).run()
+        podgate(
+            ["check"]
+                .iter()
+                .chain(options)
+                .chain(&[url.as_str()])
+                .copied(),
+        )
+        .run()
     }
 
     #[cfg(feature = "tls")]
     fn secure(&self, path: &str, options: &[&str]) -> Done {
         let url = format!("https://localhost:{}{path}", self.https);
-        podgate(["check"].iter().chain(options).chain(&[url.as_str()]).copied()).run()
+        podgate(
+            ["check"]
+                .iter()
+                .chain(options)
+                .chain(&[url.as_str()])
+                .copied(),
+        )
+        .run()
     }
 }
 
 #[test]
 fn status_codes_and_redirects() {
-    let Some(nginx) = Nginx::start("tls") else { return };
+    let Some(nginx) = Nginx::start("tls") else {
+        return;
+    };
     for (path, code, text) in [
         ("/ok", 0, ""),
         ("/204", 0, ""),
@@ -94,26 +135,41 @@ fn status_codes_and_redirects() {
     ] {
         nginx.check(path, &[]).code(code).says(text);
     }
-    nginx.check("/401", &["--http-status", "200-299,401"]).code(0);
-    nginx.check("/ok", &["--http-body-contains", "is well"]).code(0);
-    nginx.check("/ok", &["--http-body-contains", "is ill"]).code(1);
+    nginx
+        .check("/401", &["--http-status", "200-299,401"])
+        .code(0);
+    nginx
+        .check("/ok", &["--http-body-contains", "is well"])
+        .code(0);
+    nginx
+        .check("/ok", &["--http-body-contains", "is ill"])
+        .code(1);
     nginx.check("/ok", &["--http-method", "HEAD"]).code(0);
     nginx.check("/host", &["-H", "Host: app.example"]).code(0);
     nginx.check("/host", &[]).code(1);
     // A plain request to a TLS port, and TLS to a plain one.
-    podgate(["check", &format!("http://localhost:{}/ok", nginx.https)]).run().code(1).says("answered 400");
+    podgate(["check", &format!("http://localhost:{}/ok", nginx.https)])
+        .run()
+        .code(1)
+        .says("answered 400");
 }
 
 #[test]
 fn a_reload_is_waited_for() {
-    let Some(nginx) = Nginx::start("tls") else { return };
+    let Some(nginx) = Nginx::start("tls") else {
+        return;
+    };
     let url = format!("http://localhost:{}/none", nginx.http);
     let waiting = podgate(["wait", &url, "--", "echo", "started"]).start();
     waiting.says("answered 404");
     let config = std::fs::read_to_string(nginx.folder.join("nginx.conf")).unwrap();
-    nginx
-        .folder
-        .file("nginx.conf", &config.replace("location = /ok", "location = /none { return 200; } location = /ok"));
+    nginx.folder.file(
+        "nginx.conf",
+        &config.replace(
+            "location = /ok",
+            "location = /none { return 200; } location = /ok",
+        ),
+    );
     nix::sys::signal::kill(nginx._process.pid(), nix::sys::signal::Signal::SIGHUP).unwrap();
     waiting.finish().code(0).prints("started\n");
 }
@@ -121,10 +177,18 @@ fn a_reload_is_waited_for() {
 #[cfg(feature = "tls")]
 #[test]
 fn certificates_are_verified() {
-    let Some(nginx) = Nginx::start("tls") else { return };
-    let (ca, stranger) = (nginx.folder.text("ca.crt"), nginx.folder.text("stranger.crt"));
+    let Some(nginx) = Nginx::start("tls") else {
+        return;
+    };
+    let (ca, stranger) = (
+        nginx.folder.text("ca.crt"),
+        nginx.folder.text("stranger.crt"),
+    );
     nginx.secure("/ok", &["--tls-ca", &ca]).code(0);
-    nginx.secure("/503", &["--tls-ca", &ca]).code(1).says("answered 503");
+    nginx
+        .secure("/503", &["--tls-ca", &ca])
+        .code(1)
+        .says("answered 503");
     nginx
         .secure("/ok", &["--tls-ca", &stranger])
         .code(1)
@@ -133,34 +197,88 @@ fn certificates_are_verified() {
         .says("--tls-insecure");
     nginx.secure("/ok", &["--tls-insecure"]).code(0);
     let url = format!("https://localhost:{}/ok", nginx.https);
-    podgate(["check", &url]).env("SSL_CERT_FILE", &ca).run().code(0);
-    podgate(["check", &url]).env("SSL_CERT_FILE", &stranger).run().code(1);
-    podgate(["check", &url]).env("PODGATE_TLS_CA", &ca).env("SSL_CERT_FILE", &stranger).run().code(0);
-    podgate(["check", &url]).env("PODGATE_TLS_INSECURE", "true").run().code(0);
-    podgate(["check", "--tls-ca", &ca, &url]).env("PODGATE_TLS_INSECURE", "true").run().code(0);
+    podgate(["check", &url])
+        .env("SSL_CERT_FILE", &ca)
+        .run()
+        .code(0);
+    podgate(["check", &url])
+        .env("SSL_CERT_FILE", &stranger)
+        .run()
+        .code(1);
+    podgate(["check", &url])
+        .env("PODGATE_TLS_CA", &ca)
+        .env("SSL_CERT_FILE", &stranger)
+        .run()
+        .code(0);
+    podgate(["check", &url])
+        .env("PODGATE_TLS_INSECURE", "true")
+        .run()
+        .code(0);
+    podgate(["check", "--tls-ca", &ca, &url])
+        .env("PODGATE_TLS_INSECURE", "true")
+        .run()
+        .code(0);
     // The wrong name: the certificate is for localhost and other.example.
     let by_address = format!("https://127.0.0.1:{}/ok", nginx.https);
-    podgate(["check", "--tls-ca", &ca, &by_address]).run().code(1).says("for another name").says("--tls-server-name");
-    podgate(["check", "--tls-ca", &ca, "--tls-server-name", "other.example", &by_address]).run().code(0);
-    podgate(["check", "--tls-ca", &ca, "--tls-server-name", "third.example", &url])
+    podgate(["check", "--tls-ca", &ca, &by_address])
         .run()
         .code(1)
-        .says("for another name");
+        .says("for another name")
+        .says("--tls-server-name");
+    podgate([
+        "check",
+        "--tls-ca",
+        &ca,
+        "--tls-server-name",
+        "other.example",
+        &by_address,
+    ])
+    .run()
+    .code(0);
+    podgate([
+        "check",
+        "--tls-ca",
+        &ca,
+        "--tls-server-name",
+        "third.example",
+        &url,
+    ])
+    .run()
+    .code(1)
+    .says("for another name");
     // A plain port that is asked for TLS.
-    podgate(["check", "--tls-insecure", &format!("https://localhost:{}/ok", nginx.http)]).run().code(1).says("TLS");
+    podgate([
+        "check",
+        "--tls-insecure",
+        &format!("https://localhost:{}/ok", nginx.http),
+    ])
+    .run()
+    .code(1)
+    .says("TLS");
 }
 
 #[cfg(feature = "tls")]
 #[test]
 fn a_redirect_to_https_is_verified_too() {
-    let Some(nginx) = Nginx::start("tls") else { return };
+    let Some(nginx) = Nginx::start("tls") else {
+        return;
+    };
     let ca = nginx.folder.text("ca.crt");
     nginx.check("/secure", &["--tls-ca", &ca]).code(0);
     nginx.check("/secure", &["--tls-insecure"]).code(0);
-    nginx.check("/secure", &["--tls-ca", &nginx.folder.text("stranger.crt")]).code(1).says("no trusted CA has signed");
-    nginx.check("/secure", &[]).code(1).says("no trusted CA has signed");
+    nginx
+        .check("/secure", &["--tls-ca", &nginx.folder.text("stranger.crt")])
+        .code(1)
+        .says("no trusted CA has signed");
+    nginx
+        .check("/secure", &[])
+        .code(1)
+        .says("no trusted CA has signed");
     let url = format!("http://localhost:{}/secure", nginx.http);
-    podgate(["check", &url]).env("SSL_CERT_FILE", &ca).run().code(0);
+    podgate(["check", &url])
+        .env("SSL_CERT_FILE", &ca)
+        .run()
+        .code(0);
     podgate(["check", &url])
         .env("SSL_CERT_FILE", "/no/such/bundle")
         .run()
@@ -172,11 +290,26 @@ fn a_redirect_to_https_is_verified_too() {
 #[cfg(feature = "tls")]
 #[test]
 fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_named() {
-    let Some(nginx) = Nginx::start("own") else { return };
-    nginx.secure("/ok", &["--tls-ca", &nginx.folder.text("own.crt")]).code(0);
-    nginx.secure("/ok", &["--tls-ca", &nginx.folder.text("ca.crt")]).code(1).says("certificate");
+    let Some(nginx) = Nginx::start("own") else {
+        return;
+    };
+    nginx
+        .secure("/ok", &["--tls-ca", &nginx.folder.text("own.crt")])
+        .code(0);
+    nginx
+        .secure("/ok", &["--tls-ca", &nginx.folder.text("ca.crt")])
+        .code(1)
+        .says("certificate");
     let by_address = format!("https://127.0.0.1:{}/ok", nginx.https);
-    podgate(["check", "--tls-ca", &nginx.folder.text("own.crt"), &by_address]).run().code(1).says("for another name");
+    podgate([
+        "check",
+        "--tls-ca",
+        &nginx.folder.text("own.crt"),
+        &by_address,
+    ])
+    .run()
+    .code(1)
+    .says("for another name");
 }
 
 #[cfg(feature = "tls")]
@@ -185,10 +318,18 @@ fn an_image_without_a_bundle_is_told_which_flags_help() {
     if !crate::support::namespaces() {
         return;
     }
-    let script =
-        "for folder in /etc/ssl /etc/pki; do test ! -d $folder || mount -t tmpfs none $folder; done; exec \"$@\"";
+    let script = "for folder in /etc/ssl /etc/pki; do test ! -d $folder || mount -t tmpfs none $folder; done; exec \"$@\"";
     let starter = ["unshare", "--mount", "sh", "-c", script, "sh"];
     let done = crate::support::inside(&starter, ["check", "https://localhost:1/"]).run();
-    done.code(2).says("no CA bundle").says("--tls-ca").says("--tls-insecure");
-    crate::support::inside(&starter, ["check", "--tls-insecure", "https://localhost:1/"]).run().code(1).says("refused");
+    done.code(2)
+        .says("no CA bundle")
+        .says("--tls-ca")
+        .says("--tls-insecure");
+    crate::support::inside(
+        &starter,
+        ["check", "--tls-insecure", "https://localhost:1/"],
+    )
+    .run()
+    .code(1)
+    .says("refused");
 }

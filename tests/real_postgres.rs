@@ -29,7 +29,10 @@ impl Postgres {
         let bins: Vec<&str> = bins.iter().rev().map(String::as_str).collect();
         let initdb = program("initdb", &bins).and_then(|path| fs::canonicalize(path).ok());
         if !needs("PostgreSQL", initdb.is_some())
-            || !needs("root, to run PostgreSQL as nobody", nix::unistd::geteuid().is_root())
+            || !needs(
+                "root, to run PostgreSQL as nobody",
+                nix::unistd::geteuid().is_root(),
+            )
         {
             return None;
         }
@@ -37,7 +40,11 @@ impl Postgres {
         let folder = Folder::new();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let postgres = Self { bin, folder, port };
         output(postgres.as_nobody("initdb").args([
             "-D",
@@ -71,7 +78,14 @@ impl Postgres {
             "-p",
             &self.port.to_string(),
         ]);
-        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "log_connections=on", "-c", "fsync=off"]);
+        command.args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "log_connections=on",
+            "-c",
+            "fsync=off",
+        ]);
         // One that is killed leaves nothing in /dev/shm.
         command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         Program::start(command.stdout(Stdio::null()).stderr(log))
@@ -84,19 +98,40 @@ impl Postgres {
 
 #[test]
 fn it_is_waited_for_in_every_way() {
-    let Some(postgres) = Postgres::new() else { return };
+    let Some(postgres) = Postgres::new() else {
+        return;
+    };
     let isready = format!(
         "exec:{}/pg_isready -h {} -p {}",
         postgres.bin.display(),
         postgres.folder.path().display(),
         postgres.port
     );
-    let socket = format!("unix://{}/.s.PGSQL.{}", postgres.folder.path().display(), postgres.port);
+    let socket = format!(
+        "unix://{}/.s.PGSQL.{}",
+        postgres.folder.path().display(),
+        postgres.port
+    );
     let listen = format!("listen://:{}", postgres.port);
     let tcp = format!("tcp://127.0.0.1:{}", postgres.port);
-    podgate(["check", &isready]).run().code(1).says("exited 2").says("no response");
-    let waiting =
-        podgate(["wait", "--attempt-timeout", "5s", &isready, &socket, &listen, &tcp, "--", "echo", "started"]).start();
+    podgate(["check", &isready])
+        .run()
+        .code(1)
+        .says("exited 2")
+        .says("no response");
+    let waiting = podgate([
+        "wait",
+        "--attempt-timeout",
+        "5s",
+        &isready,
+        &socket,
+        &listen,
+        &tcp,
+        "--",
+        "echo",
+        "started",
+    ])
+    .start();
     waiting.says("no response");
     waiting.says("does not exist");
     waiting.says("has no listener");
@@ -106,7 +141,13 @@ fn it_is_waited_for_in_every_way() {
     assert!(server.has_ended().is_none());
 
     // `listen://` leaves no line in the log, where `tcp://` leaves one.
-    let settled = || podgate(["check", "--attempt-timeout", "5s", &isready]).run().status.success().then_some(());
+    let settled = || {
+        podgate(["check", "--attempt-timeout", "5s", &isready])
+            .run()
+            .status
+            .success()
+            .then_some(())
+    };
     eventually("PostgreSQL", settled);
     let received = || postgres.log().matches("connection received").count();
     // What was asked before may still be written.

@@ -61,7 +61,15 @@ impl Server {
             ),
         );
         Some(Self {
-            command: words([nginx?.to_str()?, "-c", &config, "-p", folder.path().to_str()?, "-g", "daemon off;"]),
+            command: words([
+                nginx?.to_str()?,
+                "-c",
+                &config,
+                "-p",
+                folder.path().to_str()?,
+                "-g",
+                "daemon off;",
+            ]),
             stop: Signal::SIGQUIT,
             ready: format!("http://127.0.0.1:{port}/ok"),
             query: curl(port)?,
@@ -125,7 +133,10 @@ impl Server {
             ]),
             stop: Signal::SIGINT,
             ready: format!("exec:{} -h 127.0.0.1 -p {port}", path("pg_isready")),
-            query: format!("{} -h 127.0.0.1 -p {port} -U me -d postgres -Atc 'select 6 * 7'", path("psql")),
+            query: format!(
+                "{} -h 127.0.0.1 -p {port} -U me -d postgres -Atc 'select 6 * 7'",
+                path("psql")
+            ),
             folder,
             _behind: None,
         })
@@ -140,11 +151,25 @@ impl Server {
         let at = folder.path().display();
         let mut server = as_nobody(&bin, "postgres", &database.folder);
         let log = fs::File::create(database.folder.join("log")).unwrap();
-        let server = Program::start(server.args(&database.command[1..]).stdout(Stdio::null()).stderr(log));
-        let ready =
-            || Command::new("sh").args(["-c", &database.query]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let server = Program::start(
+            server
+                .args(&database.command[1..])
+                .stdout(Stdio::null())
+                .stderr(log),
+        );
+        let ready = || {
+            Command::new("sh")
+                .args(["-c", &database.query])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+        };
         eventually("PostgreSQL", || ready().unwrap().success().then_some(()));
-        let behind = database.command.iter().position(|word| word == "-p").map(|at| &database.command[at + 1])?;
+        let behind = database
+            .command
+            .iter()
+            .position(|word| word == "-p")
+            .map(|at| &database.command[at + 1])?;
         let users = folder.file("users", "\"me\" \"\"\n");
         let config = folder.file(
             "pgbouncer.ini",
@@ -159,7 +184,10 @@ impl Server {
             // Waits for queries that are under way; SIGTERM does not.
             stop: Signal::SIGINT,
             ready: format!("tcp://127.0.0.1:{port}"),
-            query: format!("{} -h 127.0.0.1 -p {port} -U me -d postgres -Atc 'select 6 * 7'", psql.display()),
+            query: format!(
+                "{} -h 127.0.0.1 -p {port} -U me -d postgres -Atc 'select 6 * 7'",
+                psql.display()
+            ),
             folder,
             _behind: Some((server, database.folder)),
         })
@@ -184,7 +212,9 @@ impl Server {
         ]);
         call.extend(words(["--attempt-timeout", "5s", "--"]));
         call.extend(self.command.clone());
-        Container::podgate("proxy", call).user(NOBODY.0, NOBODY.1).working_dir(self.folder.path().to_str().unwrap())
+        Container::podgate("proxy", call)
+            .user(NOBODY.0, NOBODY.1)
+            .working_dir(self.folder.path().to_str().unwrap())
     }
 
     /// The image as it is, and a hook.
@@ -225,16 +255,32 @@ impl Server {
              {query} || exit 5\n\
              echo last answer"
         );
-        let call =
-            ["run", "--name", "job", "--restart-policy", "never", "--after", "ready:proxy", "--", "sh", "-c", &script];
+        let call = [
+            "run",
+            "--name",
+            "job",
+            "--restart-policy",
+            "never",
+            "--after",
+            "ready:proxy",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ];
         Container::podgate("job", call).user(JOB.0, JOB.1)
     }
 }
 
 /// Where PostgreSQL's programs are.
 fn postgres() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let bins = versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists());
+    let versions = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let bins = versions
+        .map(|entry| entry.path().join("bin"))
+        .filter(|bin| bin.join("initdb").exists());
     let bin = bins.max();
     needs("PostgreSQL", bin.is_some()).then_some(bin?)
 }
@@ -250,14 +296,24 @@ fn as_nobody(bin: &Path, name: &str, folder: &Folder) -> Command {
 /// The server ended because it had seen the job's end. Which of two ends is noticed first proves nothing: they are milliseconds apart.
 #[track_caller]
 fn ended_in_order(play: &Play, job: i32, proxy: i32) {
-    assert_eq!((play.codes("job"), play.codes("proxy")), (vec![job], vec![proxy]), "{play}");
-    let seen = if job == 137 { "job was lost".to_owned() } else { format!("job ended with exit code {job}") };
+    assert_eq!(
+        (play.codes("job"), play.codes("proxy")),
+        (vec![job], vec![proxy]),
+        "{play}"
+    );
+    let seen = if job == 137 {
+        "job was lost".to_owned()
+    } else {
+        format!("job ended with exit code {job}")
+    };
     assert!(play.life("proxy").stderr().contains(&seen), "{play}");
 }
 
 /// The pod is deleted while the job works: the server stays until the job has had its last answer.
 fn outlives_its_job(server: Option<Server>, own_signal: bool) {
-    let (Some(pod), Some(server)) = (Pod::new(), server) else { return };
+    let (Some(pod), Some(server)) = (Pod::new(), server) else {
+        return;
+    };
     let mut proxy = server.wrapped();
     if own_signal {
         // A runtime sends the image's own.
@@ -271,8 +327,14 @@ fn outlives_its_job(server: Option<Server>, own_signal: bool) {
     ended_in_order(&play, 0, 0);
     assert_eq!(phase, Phase::Succeeded);
     let job = play.life("job");
-    assert!(job.prints("told to stop") > begin && job.stdout().ends_with("last answer\n"), "{job}");
-    assert!(play.ends("job")[0].at.duration_since(begin) > Duration::from_millis(900), "{job}");
+    assert!(
+        job.prints("told to stop") > begin && job.stdout().ends_with("last answer\n"),
+        "{job}"
+    );
+    assert!(
+        play.ends("job")[0].at.duration_since(begin) > Duration::from_millis(900),
+        "{job}"
+    );
     let proxy = play.life("proxy");
     assert!(proxy.says("holding") < job.prints("last answer"), "{proxy}");
     assert!(!proxy.stderr().contains("killing it"), "{proxy}");
@@ -280,17 +342,24 @@ fn outlives_its_job(server: Option<Server>, own_signal: bool) {
 
 /// The job ends by itself, and the server with it.
 fn ends_with_its_job(server: Option<Server>) {
-    let (Some(pod), Some(server)) = (Pod::new(), server) else { return };
+    let (Some(pod), Some(server)) = (Pod::new(), server) else {
+        return;
+    };
     let play = pod.play(RestartPolicy::Never, [server.wrapped(), server.job(3)]);
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
     ended_in_order(&play, 0, 0);
-    assert!(play.life("job").stdout().ends_with("last answer\n"), "{play}");
+    assert!(
+        play.life("job").stdout().ends_with("last answer\n"),
+        "{play}"
+    );
     play.life("proxy").says("job done, with success");
 }
 
 /// The same with the image as it is, and a hook; also where the job is killed.
 fn joins(server: Option<Server>) {
-    let (Some(pod), Some(server)) = (Pod::new(), server) else { return };
+    let (Some(pod), Some(server)) = (Pod::new(), server) else {
+        return;
+    };
     let play = pod.play(RestartPolicy::Never, [server.joined(), server.job(3)]);
     let phase = play.finish();
     ended_in_order(&play, 0, 0);
@@ -299,7 +368,10 @@ fn joins(server: Option<Server>) {
     drop(play);
 
     let Some(pod) = Pod::new() else { return };
-    let play = pod.play(RestartPolicy::Never, [server.joined(), server.job(u32::MAX)]);
+    let play = pod.play(
+        RestartPolicy::Never,
+        [server.joined(), server.job(u32::MAX)],
+    );
     let (job, proxy) = (play.life("job"), play.life("proxy"));
     job.prints("asked 2");
     assert!(proxy.is_running());
@@ -372,8 +444,16 @@ fn envoy(folder: &Folder, port: u16) -> Option<Container> {
     needs("Envoy", envoy.exists()).then_some(())?;
     needs("curl", program("curl", &[]).is_some()).then_some(())?;
     let config = folder.file("envoy.yaml", &crate::real_envoy::config(port, "1s"));
-    let command =
-        [envoy.to_str()?, "-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"];
+    let command = [
+        envoy.to_str()?,
+        "-c",
+        &config,
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "error",
+    ];
     Some(Container::new("envoy", command))
 }
 
@@ -385,14 +465,40 @@ fn live(port: u16) -> String {
 fn envoy_is_there_before_the_job_and_ends_after_it() {
     for code in [0, 3] {
         let (folder, port) = (Folder::new(), free_port());
-        let (Some(pod), Some(envoy)) = (Pod::new(), envoy(&folder, port)) else { return };
+        let (Some(pod), Some(envoy)) = (Pod::new(), envoy(&folder, port)) else {
+            return;
+        };
         let script = format!("{} && echo has begun; exit {code}", live(port));
         let preset = format!("envoy:{port}");
-        let call = ["run", "--sidecar", &preset, "--restart-policy", "never", "--", "sh", "-c", &script];
-        let play = pod.play(RestartPolicy::Never, [envoy, Container::podgate("job", call).user(JOB.0, JOB.1)]);
+        let call = [
+            "run",
+            "--sidecar",
+            &preset,
+            "--restart-policy",
+            "never",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ];
+        let play = pod.play(
+            RestartPolicy::Never,
+            [envoy, Container::podgate("job", call).user(JOB.0, JOB.1)],
+        );
         let phase = play.finish();
-        assert_eq!((play.codes("job"), play.codes("envoy")), (vec![code], vec![0]), "{play}");
-        assert_eq!(phase, if code == 0 { Phase::Succeeded } else { Phase::Failed });
+        assert_eq!(
+            (play.codes("job"), play.codes("envoy")),
+            (vec![code], vec![0]),
+            "{play}"
+        );
+        assert_eq!(
+            phase,
+            if code == 0 {
+                Phase::Succeeded
+            } else {
+                Phase::Failed
+            }
+        );
         let job = play.life("job");
         assert_eq!(job.stdout(), "LIVE\nhas begun\n", "{job}");
         assert!(job.stderr().contains("has quit after"), "{job}");
@@ -402,26 +508,63 @@ fn envoy_is_there_before_the_job_and_ends_after_it() {
 #[test]
 fn envoy_stays_for_the_retry_under_on_failure() {
     let (folder, port) = (Folder::new(), free_port());
-    let (Some(pod), Some(envoy)) = (Pod::new(), envoy(&folder, port)) else { return };
-    let script = format!("{}; test -e {VOLUME}/tried && exit 0; touch {VOLUME}/tried; exit 3", live(port));
+    let (Some(pod), Some(envoy)) = (Pod::new(), envoy(&folder, port)) else {
+        return;
+    };
+    let script = format!(
+        "{}; test -e {VOLUME}/tried && exit 0; touch {VOLUME}/tried; exit 3",
+        live(port)
+    );
     let preset = format!("envoy:{port}");
-    let call = ["run", "--sidecar", &preset, "--restart-policy", "on-failure", "--", "sh", "-c", &script];
-    let play = pod.play(RestartPolicy::OnFailure, [envoy, Container::podgate("job", call).user(JOB.0, JOB.1)]);
+    let call = [
+        "run",
+        "--sidecar",
+        &preset,
+        "--restart-policy",
+        "on-failure",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let play = pod.play(
+        RestartPolicy::OnFailure,
+        [envoy, Container::podgate("job", call).user(JOB.0, JOB.1)],
+    );
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-    assert_eq!((play.codes("job"), play.codes("envoy")), (vec![3, 0], vec![0]), "{play}");
+    assert_eq!(
+        (play.codes("job"), play.codes("envoy")),
+        (vec![3, 0], vec![0]),
+        "{play}"
+    );
     let jobs = play.lives("job");
     assert!(jobs.iter().all(|job| job.stdout() == "LIVE\n"), "{play}");
-    assert!(!jobs[0].stderr().contains("acknowledged") && jobs[1].stderr().contains("has quit after"), "{play}");
+    assert!(
+        !jobs[0].stderr().contains("acknowledged") && jobs[1].stderr().contains("has quit after"),
+        "{play}"
+    );
     assert!(play.ends("envoy")[0].at > jobs[1].started(), "{play}");
 }
 
 #[test]
 fn envoy_is_asked_to_quit_by_a_script() {
     let (folder, port) = (Folder::new(), free_port());
-    let (Some(pod), Some(envoy)) = (Pod::new(), envoy(&folder, port)) else { return };
-    let script = format!("{IMAGE} wait envoy:{port} && {}; {IMAGE} quit envoy:{port} && exit 6", live(port));
-    let play = pod.play(RestartPolicy::Never, [envoy, Container::sh("job", &script).user(JOB.0, JOB.1)]);
+    let (Some(pod), Some(envoy)) = (Pod::new(), envoy(&folder, port)) else {
+        return;
+    };
+    let script = format!(
+        "{IMAGE} wait envoy:{port} && {}; {IMAGE} quit envoy:{port} && exit 6",
+        live(port)
+    );
+    let play = pod.play(
+        RestartPolicy::Never,
+        [envoy, Container::sh("job", &script).user(JOB.0, JOB.1)],
+    );
     assert_eq!(play.finish(), Phase::Failed, "{play}");
-    assert_eq!((play.codes("job"), play.codes("envoy")), (vec![6], vec![0]), "{play}");
+    assert_eq!(
+        (play.codes("job"), play.codes("envoy")),
+        (vec![6], vec![0]),
+        "{play}"
+    );
     assert_eq!(play.life("job").stdout(), "LIVE\n", "{play}");
 }

@@ -17,16 +17,25 @@ const LONG: Duration = Duration::from_secs(15);
 /// Makes a check, and expects this answer.
 #[track_caller]
 fn check(life: &Life, checks: &str, passes: bool, says: &str) {
-    podgate_in(life, &format!("check {checks}")).code(if passes { 0 } else { 1 }).says(says);
+    podgate_in(life, &format!("check {checks}"))
+        .code(if passes { 0 } else { 1 })
+        .says(says);
 }
 
 #[test]
 fn each_fact_in_each_state() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o").read_only_volume());
-    let is = |started: (bool, &str), ready: (bool, &str), gone: (bool, &str), succeeded: (bool, &str)| {
-        for (fact, (passes, says)) in [("started", started), ("ready", ready), ("gone", gone), ("succeeded", succeeded)]
-        {
+    let is = |started: (bool, &str),
+              ready: (bool, &str),
+              gone: (bool, &str),
+              succeeded: (bool, &str)| {
+        for (fact, (passes, says)) in [
+            ("started", started),
+            ("ready", ready),
+            ("gone", gone),
+            ("succeeded", succeeded),
+        ] {
             check(&o, &format!("{fact}:a"), passes, says);
         }
     };
@@ -73,7 +82,13 @@ fn each_fact_in_each_state() {
 #[test]
 fn ready_is_reset_by_a_restart() {
     let Some(pod) = Pod::new() else { return };
-    let a = || pod.start(&run("a", &format!("--ready file://{VOLUME}/is-ready"), &server(0)));
+    let a = || {
+        pod.start(&run(
+            "a",
+            &format!("--ready file://{VOLUME}/is-ready"),
+            &server(0),
+        ))
+    };
     fs::write(pod.volume().join("is-ready"), "").unwrap();
     let first = a();
     comes(&pod, "a", "ready");
@@ -91,18 +106,28 @@ fn not_yet_is_waited_for_and_never_is_not() {
     let o = pod.start(&onlooker("o"));
     // It may come back.
     pod.start(&run("a", "", "exit 3")).code(3);
-    podgate_in(&o, "wait --timeout 300ms succeeded:a").code(124).says("ended with exit code 3");
-    pod.start(&run("a", "--restart-policy on-failure", "exit 3")).code(3);
+    podgate_in(&o, "wait --timeout 300ms succeeded:a")
+        .code(124)
+        .says("ended with exit code 3");
+    pod.start(&run("a", "--restart-policy on-failure", "exit 3"))
+        .code(3);
     podgate_in(&o, "wait --timeout 300ms succeeded:a").code(124);
     // It says that it will not.
-    pod.start(&run("b", "--restart-policy never", "exit 3")).code(3);
-    podgate_in(&o, "wait --timeout 30s succeeded:b").code(1).says("ended with exit code 3").within(LONG);
+    pod.start(&run("b", "--restart-policy never", "exit 3"))
+        .code(3);
+    podgate_in(&o, "wait --timeout 30s succeeded:b")
+        .code(1)
+        .says("ended with exit code 3")
+        .within(LONG);
     // Nor can one that joined ever tell.
     let c = pod.start(&onlooker("c"));
     podgate_in(&c, "join --name c --restart-policy on-failure").code(0);
     c.kill();
     c.code(137);
-    podgate_in(&o, "wait --timeout 30s succeeded:c").code(1).says("it joined").within(LONG);
+    podgate_in(&o, "wait --timeout 30s succeeded:c")
+        .code(1)
+        .says("it joined")
+        .within(LONG);
     // As --after, too.
     let d = pod.start(&run("d", "--after succeeded:b", "echo started"));
     d.code(1);
@@ -115,13 +140,24 @@ fn a_job_after_a_job() {
     let play = pod.play(
         rules(crate::support::kubelet::RestartPolicy::OnFailure),
         [
-            run("migrate", "", &format!("test -e {VOLUME}/once || {{ touch {VOLUME}/once; exit 3; }}")),
+            run(
+                "migrate",
+                "",
+                &format!("test -e {VOLUME}/once || {{ touch {VOLUME}/once; exit 3; }}"),
+            ),
             run("app", "--after succeeded:migrate", "echo started"),
         ],
     );
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-    assert_eq!((play.codes("migrate"), play.codes("app")), (vec![3, 0], vec![0]), "{play}");
-    assert!(play.life("app").started() < play.ends("migrate")[1].at, "it did wait");
+    assert_eq!(
+        (play.codes("migrate"), play.codes("app")),
+        (vec![3, 0], vec![0]),
+        "{play}"
+    );
+    assert!(
+        play.life("app").started() < play.ends("migrate")[1].at,
+        "it did wait"
+    );
 }
 
 #[test]
@@ -131,18 +167,27 @@ fn names_that_were_seen_are_listed_where_one_is_absent() {
     for name in ["main", "proxy"] {
         pod.start(&run(name, "", "exit 0")).code(0);
     }
-    podgate_in(&o, "wait --timeout 100ms ready:mian").code(124).says("is absent; seen here: main, proxy");
+    podgate_in(&o, "wait --timeout 100ms ready:mian")
+        .code(124)
+        .says("is absent; seen here: main, proxy");
     // It passes, for a preStop must not wait for nobody; and yet it says so.
-    podgate_in(&o, "wait gone:mian").code(0).says("is absent; seen here: main, proxy");
-    podgate_in(&o, "check gone:mian").code(0).says("is absent; seen here: main, proxy");
+    podgate_in(&o, "wait gone:mian")
+        .code(0)
+        .says("is absent; seen here: main, proxy");
+    podgate_in(&o, "check gone:mian")
+        .code(0)
+        .says("is absent; seen here: main, proxy");
     // So does a record that does not count: of another pod, or none at all.
-    pod.start(&run("other", "", "exit 0").host_name("other-pod")).code(0);
+    pod.start(&run("other", "", "exit 0").host_name("other-pod"))
+        .code(0);
     fs::write(pod.volume().join("broken.record"), "nonsense").unwrap();
     for call in ["wait", "check"] {
         podgate_in(&o, &format!("{call} gone:other"))
             .code(0)
             .says("other.record\" is from another host, \"other-pod\"");
-        podgate_in(&o, &format!("{call} gone:broken")).code(0).says("broken.record\" is no record");
+        podgate_in(&o, &format!("{call} gone:broken"))
+            .code(0)
+            .says("broken.record\" is no record");
     }
 }
 
@@ -160,17 +205,23 @@ fn what_happens_is_seen_at_once() {
         let name = format!("a{round}");
         let flag = pod.volume().join(format!("flag{round}"));
         let ready = format!("--ready file://{VOLUME}/flag{round}");
-        let waits = pod.start(&Container::podgate("w", ["wait", &format!("ready:{name}")]).read_only_volume());
+        let waits = pod
+            .start(&Container::podgate("w", ["wait", &format!("ready:{name}")]).read_only_volume());
         waits.says("waiting: ");
         let gone = {
             let a = pod.start(&run(&name, &ready, &server(0)));
             comes(&pod, &name, "running");
             fs::write(flag, "").unwrap();
             let end = waits.code(0);
-            let since = fs::metadata(pod.volume().join(format!("{name}.record"))).unwrap().modified().unwrap();
+            let since = fs::metadata(pod.volume().join(format!("{name}.record")))
+                .unwrap()
+                .modified()
+                .unwrap();
             let ago = since.elapsed().unwrap();
             best[0] = best[0].min(latency(Instant::now() - ago, end.at));
-            let gone = pod.start(&Container::podgate("g", ["wait", &format!("gone:{name}")]).read_only_volume());
+            let gone = pod.start(
+                &Container::podgate("g", ["wait", &format!("gone:{name}")]).read_only_volume(),
+            );
             let until = pod.start(&run("u", &format!("--until {name}"), &server(0)));
             until.prints("up");
             gone.says("waiting: ");
@@ -182,17 +233,32 @@ fn what_happens_is_seen_at_once() {
         };
         drop(gone);
     }
-    println!("ready {:?}, gone {:?}, lost {:?}", best[0], best[1], best[2]);
-    assert!(best.iter().all(|best| *best < Duration::from_millis(200)), "{best:?}");
+    println!(
+        "ready {:?}, gone {:?}, lost {:?}",
+        best[0], best[1], best[2]
+    );
+    assert!(
+        best.iter().all(|best| *best < Duration::from_millis(200)),
+        "{best:?}"
+    );
 }
 
 /// What another program reads there.
 fn read_json(text: &str) -> String {
     let script = "import json,sys\nfor m in json.load(sys.stdin):\n print(m['name'], m['state'], m['incarnation'], \
                   m['exit_code'], m['alive'], m['since'] is not None, sorted(m) == ['alive','exit_code','incarnation','name','since','state'])";
-    let mut child =
-        Command::new("python3").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let mut child = Command::new("python3")
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{text}");
     String::from_utf8(output.stdout).unwrap()
@@ -203,7 +269,10 @@ fn status_tells_who_is_here() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o").read_only_volume().user(999, 999));
     assert_eq!(podgate_in(&o, "status").code(0).stdout.lines().count(), 1);
-    assert_eq!(read_json(&podgate_in(&o, "status --json").code(0).stdout), "");
+    assert_eq!(
+        read_json(&podgate_in(&o, "status --json").code(0).stdout),
+        ""
+    );
 
     let lives = [
         run("waits", &format!("--after file://{VOLUME}/no"), "true"),
@@ -212,7 +281,12 @@ fn status_tells_who_is_here() {
         run("lost", "", &server(0)),
     ]
     .map(|container| pod.start(&container));
-    for (name, state) in [("waits", "waiting"), ("works", "running"), ("serves", "ready"), ("lost", "ready")] {
+    for (name, state) in [
+        ("waits", "waiting"),
+        ("works", "running"),
+        ("serves", "ready"),
+        ("lost", "ready"),
+    ] {
         comes(&pod, name, state);
     }
     lives[3].kill();
@@ -221,7 +295,8 @@ fn status_tells_who_is_here() {
     pod.start(&run("ended", "", "exit 3")).code(3);
     fs::write(pod.volume().join("broken.record"), "nonsense").unwrap();
     fs::write(pod.volume().join("Not A Member"), "nonsense").unwrap();
-    pod.start(&run("other", "", "exit 0").host_name("other-pod")).code(0);
+    pod.start(&run("other", "", "exit 0").host_name("other-pod"))
+        .code(0);
 
     let done = podgate_in(&o, "status --json");
     let expected = "broken unknown None None False False True\n\
@@ -232,21 +307,44 @@ fn status_tells_who_is_here() {
                     waits waiting 1 None True True True\n\
                     works running 1 None True True True\n";
     assert_eq!(read_json(&done.code(0).stdout), expected, "{done}");
-    done.says("broken.record\" is no record").says("other.record\" is another pod's");
+    done.says("broken.record\" is no record")
+        .says("other.record\" is another pod's");
 
     let table = podgate_in(&o, "status");
-    let rows: Vec<Vec<&str>> = table.stdout.lines().map(|line| line.split_ascii_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "STATE", "INCARNATION", "SINCE", "EXIT", "ALIVE"]);
+    let rows: Vec<Vec<&str>> = table
+        .stdout
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows[0],
+        ["NAME", "STATE", "INCARNATION", "SINCE", "EXIT", "ALIVE"]
+    );
     let row = |name: &str| rows.iter().find(|row| row[0] == name).unwrap();
-    assert_eq!((row("ended")[1], row("ended")[2], &row("ended")[4..]), ("exited", "2", &["3", "no"][..]), "{table}");
-    assert_eq!((row("serves")[1], &row("serves")[4..]), ("ready", &["-", "yes"][..]), "{table}");
-    assert_eq!(row("broken")[1..], ["unknown", "-", "-", "-", "no"], "{table}");
+    assert_eq!(
+        (row("ended")[1], row("ended")[2], &row("ended")[4..]),
+        ("exited", "2", &["3", "no"][..]),
+        "{table}"
+    );
+    assert_eq!(
+        (row("serves")[1], &row("serves")[4..]),
+        ("ready", &["-", "yes"][..]),
+        "{table}"
+    );
+    assert_eq!(
+        row("broken")[1..],
+        ["unknown", "-", "-", "-", "no"],
+        "{table}"
+    );
     // The columns stand under each other.
     let at = |line: &str, word: &str| line.find(word);
     let lines: Vec<&str> = table.stdout.lines().collect();
     let state = at(lines[0], "STATE").unwrap();
     assert!(
-        lines.iter().skip(1).all(|line| line.as_bytes()[state] != b' ' && line.as_bytes()[state - 1] == b' '),
+        lines
+            .iter()
+            .skip(1)
+            .all(|line| line.as_bytes()[state] != b' ' && line.as_bytes()[state - 1] == b' '),
         "{table}"
     );
 }
@@ -254,7 +352,11 @@ fn status_tells_who_is_here() {
 #[test]
 fn the_endpoint_gives_the_same_json() {
     let Some(pod) = Pod::new() else { return };
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let a = pod.start(&run("a", &format!("--listen 127.0.0.1:{port}"), &server(0)));
     comes(&pod, "a", "ready");
     pod.start(&run("b", "", "exit 4")).code(4);
@@ -263,17 +365,26 @@ fn the_endpoint_gives_the_same_json() {
     );
     let got = a.exec(["python3", "-c", &script]);
     got.code(0).prints(&podgate_in(&a, "status --json").stdout);
-    assert_eq!(read_json(&got.stdout), "a ready 1 None True True True\nb exited 1 4 False True True\n");
+    assert_eq!(
+        read_json(&got.stdout),
+        "a ready 1 None True True True\nb exited 1 4 False True True\n"
+    );
 }
 
 #[test]
 fn status_without_a_volume() {
     let Some(pod) = Pod::new() else { return };
-    podgate_in(&pod.start(&onlooker("a").no_volume()), "status").code(125).says("it is not there; mount one emptyDir");
+    podgate_in(&pod.start(&onlooker("a").no_volume()), "status")
+        .code(125)
+        .says("it is not there; mount one emptyDir");
     podgate_in(&pod.start(&onlooker("b").plain_directory()), "status")
         .code(125)
         .says("it is no volume but a directory");
-    podgate_in(&pod.start(&onlooker("b").plain_directory()), "status --allow-plain-dir").code(0);
+    podgate_in(
+        &pod.start(&onlooker("b").plain_directory()),
+        "status --allow-plain-dir",
+    )
+    .code(0);
 }
 
 #[track_caller]
@@ -302,16 +413,37 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
         "ok    grace budget: of 30s after SIGTERM, 25s are for holding it back and 5s",
         "ok    binary: ",
     ];
-    for container in [onlooker("a"), onlooker("a").user(1234, 1234).hardened().read_only_root().umask("0077")] {
+    for container in [
+        onlooker("a"),
+        onlooker("a")
+            .user(1234, 1234)
+            .hardened()
+            .read_only_root()
+            .umask("0077"),
+    ] {
         doctor(&pod, &container, "", 0, &fine);
     }
     let as_pid_1 = pod.start(&Container::podgate("d", ["doctor"]));
     as_pid_1.code(0);
-    assert!(as_pid_1.stdout().contains("ok    PID 1: this process is it"), "{as_pid_1}");
+    assert!(
+        as_pid_1
+            .stdout()
+            .contains("ok    PID 1: this process is it"),
+        "{as_pid_1}"
+    );
     // It leaves nothing behind, and is no member.
-    let left: Vec<_> = fs::read_dir(pod.volume()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(pod.volume())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert!(left.is_empty(), "{left:?}");
-    doctor(&pod, &onlooker("a").no_volume(), "--dir none", 0, &["note  --dir is none"]);
+    doctor(
+        &pod,
+        &onlooker("a").no_volume(),
+        "--dir none",
+        0,
+        &["note  --dir is none"],
+    );
     doctor(
         &pod,
         &onlooker("a").plain_directory(),
@@ -324,40 +456,96 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
 #[test]
 fn doctor_finds_each_thing_that_is_wrong() {
     // With space for a binary.
-    let Some(pod) = Pod::with_volume("size=64m") else { return };
+    let Some(pod) = Pod::with_volume("size=64m") else {
+        return;
+    };
     let a = || onlooker("a");
-    doctor(&pod, &a().no_volume(), "", 1, &["WRONG volume: \"/run/podgate\": it is not there; mount one emptyDir"]);
+    doctor(
+        &pod,
+        &a().no_volume(),
+        "",
+        1,
+        &["WRONG volume: \"/run/podgate\": it is not there; mount one emptyDir"],
+    );
     doctor(
         &pod,
         &a().plain_directory(),
         "",
         1,
-        &["WRONG volume: ", "own root file system, which no other container sees"],
+        &[
+            "WRONG volume: ",
+            "own root file system, which no other container sees",
+        ],
     );
-    doctor(&pod, &a().read_only_volume(), "", 1, &["cannot take part there", "without readOnly", "reading is enough"]);
+    doctor(
+        &pod,
+        &a().read_only_volume(),
+        "",
+        1,
+        &[
+            "cannot take part there",
+            "without readOnly",
+            "reading is enough",
+        ],
+    );
     doctor(&pod, &a(), "--dir /etc/passwd", 1, &["it is no directory"]);
-    doctor(&pod, &a(), "--grace 3s", 1, &["WRONG grace budget: ", "--stop-margin"]);
-    doctor(&pod, &a(), "--grace 60s --stop-margin 10s", 0, &["of 1m after SIGTERM, 50s are for"]);
+    doctor(
+        &pod,
+        &a(),
+        "--grace 3s",
+        1,
+        &["WRONG grace budget: ", "--stop-margin"],
+    );
+    doctor(
+        &pod,
+        &a(),
+        "--grace 60s --stop-margin 10s",
+        0,
+        &["of 1m after SIGTERM, 50s are for"],
+    );
     // The binary on the volume, and on another one that is writable.
     fs::copy(PODGATE, pod.volume().join("copy")).unwrap();
     let life = pod.start(&a());
     let done = life.exec([&format!("{VOLUME}/copy"), "doctor"]);
     done.code(1);
-    assert!(done.stdout.contains("WRONG binary: ") && done.stdout.contains("second volume"), "{done}");
+    assert!(
+        done.stdout.contains("WRONG binary: ") && done.stdout.contains("second volume"),
+        "{done}"
+    );
     let folder = Folder::new();
     fs::copy(PODGATE, folder.join("podgate")).unwrap();
     for (access, code) in [(Access::ReadWrite, 1), (Access::ReadOnly, 0)] {
         let life = pod.start(&a().mount(folder.path(), "/run/tools", access));
         let done = life.exec(["/run/tools/podgate", "doctor"]);
         done.code(code);
-        assert_eq!(done.stdout.contains("mount it readOnly: true"), code == 1, "{done}");
+        assert_eq!(
+            done.stdout.contains("mount it readOnly: true"),
+            code == 1,
+            "{done}"
+        );
     }
 
     // No space, and no right to write.
-    let Some(small) = Pod::with_volume("size=8k") else { return };
-    doctor(&small, &a(), "", 1, &["the volume is full: free some space, or raise its sizeLimit"]);
-    let Some(closed) = Pod::with_volume("mode=0755") else { return };
-    doctor(&closed, &a().user(1234, 1234).hardened(), "", 1, &["uid 1234 cannot take part there", "fsGroup"]);
+    let Some(small) = Pod::with_volume("size=8k") else {
+        return;
+    };
+    doctor(
+        &small,
+        &a(),
+        "",
+        1,
+        &["the volume is full: free some space, or raise its sizeLimit"],
+    );
+    let Some(closed) = Pod::with_volume("mode=0755") else {
+        return;
+    };
+    doctor(
+        &closed,
+        &a().user(1234, 1234).hardened(),
+        "",
+        1,
+        &["uid 1234 cannot take part there", "fsGroup"],
+    );
 }
 
 #[test]
@@ -366,27 +554,45 @@ fn doctor_in_a_shared_pid_namespace() {
     let life = pod.start(&onlooker("pause"));
     let done = life.exec(["unshare", "--mount", IMAGE, "doctor"]);
     done.code(0);
-    assert!(done.stdout.contains("note  PID 1 is not this container's own (shareProcessNamespace)"), "{done}");
+    assert!(
+        done.stdout
+            .contains("note  PID 1 is not this container's own (shareProcessNamespace)"),
+        "{done}"
+    );
 }
 
 #[test]
 fn quit_asks_members_and_sees_that_they_go() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o").user(2222, 2222));
-    podgate_in(&o, "quit member:proxy").code(0).says("\"member:proxy\" was gone already").within(LONG);
-    let proxy = pod.start(&run("proxy", "--outlive app", &server(9)).user(1111, 1111).hardened());
+    podgate_in(&o, "quit member:proxy")
+        .code(0)
+        .says("\"member:proxy\" was gone already")
+        .within(LONG);
+    let proxy = pod.start(
+        &run("proxy", "--outlive app", &server(9))
+            .user(1111, 1111)
+            .hardened(),
+    );
     proxy.prints("up");
     comes(&pod, "proxy", "ready");
-    podgate_in(&o, "quit member:proxy").code(0).says("\"member:proxy\" is gone, after");
+    podgate_in(&o, "quit member:proxy")
+        .code(0)
+        .says("\"member:proxy\" is gone, after");
     proxy.code(0);
-    podgate_in(&o, "quit member:proxy").code(0).says("was gone already");
+    podgate_in(&o, "quit member:proxy")
+        .code(0)
+        .says("was gone already");
 
     // Several at once.
     let two = ["a", "b"].map(|name| pod.start(&run(name, "", &server(0))));
     two.iter().for_each(|life| {
         life.prints("up");
     });
-    podgate_in(&o, "quit member:a member:b").code(0).says("\"member:a\" is gone").says("\"member:b\" is gone");
+    podgate_in(&o, "quit member:a member:b")
+        .code(0)
+        .says("\"member:a\" is gone")
+        .says("\"member:b\" is gone");
 }
 
 #[test]
@@ -397,18 +603,35 @@ fn quit_says_what_did_not_go() {
     deaf.prints("up");
     comes(&pod, "deaf", "ready");
     let done = podgate_in(&o, "quit --timeout 300ms member:deaf");
-    done.code(1).says("was asked to quit, and is still alive after").within(LONG);
+    done.code(1)
+        .says("was asked to quit, and is still alive after")
+        .within(LONG);
     deaf.prints("told");
     assert!(
-        !fs::read_dir(pod.volume()).unwrap().any(|it| it.unwrap().file_name().to_str().unwrap().contains(".quit."))
+        !fs::read_dir(pod.volume()).unwrap().any(|it| it
+            .unwrap()
+            .file_name()
+            .to_str()
+            .unwrap()
+            .contains(".quit."))
     );
     let reads = pod.start(&onlooker("reads").read_only_volume());
     let done = podgate_in(&reads, "quit member:deaf");
-    done.code(1).says("cannot be asked: ").says("without readOnly").within(LONG);
+    done.code(1)
+        .says("cannot be asked: ")
+        .says("without readOnly")
+        .within(LONG);
     // What is gone need not be asked.
     podgate_in(&reads, "quit member:nobody").code(0);
-    podgate_in(&pod.start(&onlooker("bare").no_volume()), "quit member:deaf").code(125).says("it is not there");
-    podgate_in(&o, "quit member:No").code(2).says("is no member's name");
+    podgate_in(
+        &pod.start(&onlooker("bare").no_volume()),
+        "quit member:deaf",
+    )
+    .code(125)
+    .says("it is not there");
+    podgate_in(&o, "quit member:No")
+        .code(2)
+        .says("is no member's name");
 }
 
 #[test]
@@ -423,14 +646,21 @@ fn run_quits_members_after_its_own_end() {
         let proxy = pod.start(&run("proxy", "--outlive main", &server(9)));
         proxy.prints("up");
         comes(&pod, "proxy", "ready");
-        let main = pod.start(&run("main", &format!("{options} --quit member:proxy"), script));
+        let main = pod.start(&run(
+            "main",
+            &format!("{options} --quit member:proxy"),
+            script,
+        ));
         let code = if script == "exit 0" { 0 } else { 3 };
         main.code(code);
         if is_asked {
             proxy.code(0);
             assert!(main.stderr().contains("\"member:proxy\" is gone"), "{main}");
         } else {
-            assert!(proxy.is_running() && !proxy.stdout().contains("told"), "{proxy}");
+            assert!(
+                proxy.is_running() && !proxy.stdout().contains("told"),
+                "{proxy}"
+            );
         }
     }
 }
@@ -438,7 +668,13 @@ fn run_quits_members_after_its_own_end() {
 #[test]
 fn members_of_different_users_see_each_other() {
     let Some(pod) = Pod::new() else { return };
-    let hard = |container: Container, user: u32| container.user(user, user).hardened().read_only_root().umask("0077");
+    let hard = |container: Container, user: u32| {
+        container
+            .user(user, user)
+            .hardened()
+            .read_only_root()
+            .umask("0077")
+    };
     let play = pod.play(
         rules(NEVER),
         [
@@ -451,10 +687,19 @@ fn members_of_different_users_see_each_other() {
     let o = play.life("o");
     check(&o, "ready:main ready:proxy", true, "");
     podgate_in(&o, "wait --timeout 20s ready:proxy").code(0);
-    for (file, owner) in [("main.record", 1002), ("main.lock", 1002), ("proxy.record", 1001), ("proxy.lock", 1001)] {
+    for (file, owner) in [
+        ("main.record", 1002),
+        ("main.lock", 1002),
+        ("proxy.record", 1001),
+        ("proxy.lock", 1001),
+    ] {
         use std::os::unix::fs::MetadataExt;
         let found = fs::metadata(pod.volume().join(file)).unwrap();
-        assert_eq!((found.uid(), found.mode() & 0o777), (owner, 0o644), "{file}");
+        assert_eq!(
+            (found.uid(), found.mode() & 0o777),
+            (owner, 0o644),
+            "{file}"
+        );
     }
     let_end(&pod, "main");
     play.life("main").code(0);
@@ -465,11 +710,16 @@ fn members_of_different_users_see_each_other() {
 #[test]
 fn a_name_that_was_another_users_is_refused_with_both_uids() {
     let Some(pod) = Pod::new() else { return };
-    pod.start(&run("main", "", "exit 0").user(1001, 1001)).code(0);
+    pod.start(&run("main", "", "exit 0").user(1001, 1001))
+        .code(0);
     let main = pod.start(&run("main", "", "echo started").user(1002, 1002).hardened());
     main.code(125);
     assert_eq!(main.stdout(), "");
-    assert!(main.stderr().contains("belongs to uid 1001, and this is uid 1002"), "{main}");
+    assert!(
+        main.stderr()
+            .contains("belongs to uid 1001, and this is uid 1002"),
+        "{main}"
+    );
     assert_eq!(line(&pod, "main", "uid").as_deref(), Some("1001"));
 }
 
@@ -477,13 +727,25 @@ fn a_name_that_was_another_users_is_refused_with_both_uids() {
 fn run_refuses_at_start_what_is_no_volume() {
     let Some(pod) = Pod::new() else { return };
     for (container, says) in [
-        (run("main", "", "echo started").no_volume(), "it is not there; mount one emptyDir"),
-        (run("main", "", "echo started").plain_directory(), "it is no volume but a directory"),
-        (run("main", "", "echo started").read_only_volume(), "mount the volume without readOnly"),
+        (
+            run("main", "", "echo started").no_volume(),
+            "it is not there; mount one emptyDir",
+        ),
+        (
+            run("main", "", "echo started").plain_directory(),
+            "it is no volume but a directory",
+        ),
+        (
+            run("main", "", "echo started").read_only_volume(),
+            "mount the volume without readOnly",
+        ),
     ] {
         let life = pod.start(&container);
         life.code(125);
-        assert!(life.stderr().contains(says) && life.stdout().is_empty(), "{life}");
+        assert!(
+            life.stderr().contains(says) && life.stdout().is_empty(),
+            "{life}"
+        );
     }
     // Nothing that needs it: nothing is refused.
     let life = pod.start(&Container::podgate("a", ["run", "--", "echo", "started"]).no_volume());
@@ -498,23 +760,49 @@ fn without_members_an_image_runs_alone() {
     let Some(pod) = Pod::new() else { return };
     for word in ["members", "all", "1"] {
         let options = "--until proxy --needs proxy --restart-policy never --quit member:proxy";
-        let life = pod.start(&run("main", options, "echo started; exit 3").no_volume().env("PODGATE_DISABLE", word));
+        let life = pod.start(
+            &run("main", options, "echo started; exit 3")
+                .no_volume()
+                .env("PODGATE_DISABLE", word),
+        );
         life.code(3);
         assert_eq!(life.stdout(), "started\n");
-        assert!(life.stderr().contains("PODGATE_DISABLE is set: taking no part as a member"), "{life}");
+        assert!(
+            life.stderr()
+                .contains("PODGATE_DISABLE is set: taking no part as a member"),
+            "{life}"
+        );
     }
     // It is validated all the same.
-    let bad = pod.start(&run("main", "--until Proxy!", "true").no_volume().env("PODGATE_DISABLE", "all"));
+    let bad = pod.start(
+        &run("main", "--until Proxy!", "true")
+            .no_volume()
+            .env("PODGATE_DISABLE", "all"),
+    );
     bad.code(2);
 
     let life = pod.start(&run("main", "--dir none", "echo started").no_volume());
     life.code(0);
-    let life = pod.start(&run("main", "", "echo started").no_volume().env("PODGATE_DIR", "none"));
+    let life = pod.start(
+        &run("main", "", "echo started")
+            .no_volume()
+            .env("PODGATE_DIR", "none"),
+    );
     life.code(0);
-    for options in ["--until proxy", "--outlive proxy", "--needs proxy", "--after ready:proxy", "--ready gone:proxy"] {
-        let life = pod.start(&run("main", &format!("--dir none {options}"), "echo started").no_volume());
+    for options in [
+        "--until proxy",
+        "--outlive proxy",
+        "--needs proxy",
+        "--after ready:proxy",
+        "--ready gone:proxy",
+    ] {
+        let life =
+            pod.start(&run("main", &format!("--dir none {options}"), "echo started").no_volume());
         life.code(2);
-        assert!(life.stderr().contains("--dir none") && life.stdout().is_empty(), "{life}");
+        assert!(
+            life.stderr().contains("--dir none") && life.stdout().is_empty(),
+            "{life}"
+        );
     }
     assert_eq!(fs::read_dir(pod.volume()).unwrap().count(), 0);
 }
@@ -525,26 +813,46 @@ fn without_members_nobody_waits_for_one() {
     for word in ["members", "all"] {
         let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", word));
         let all_are_gone = podgate_in(&o, "wait ready:a gone:b");
-        all_are_gone.code(0).says("PODGATE_DISABLE is set").says_not("no CHECK is given").within(LONG);
-        podgate_in(&o, "wait ready:a -- echo started").code(0).prints("started\n");
-        podgate_in(&o, "quit member:a").code(0).says("PODGATE_DISABLE is set").within(LONG);
-        podgate_in(&o, "check ready:a").code(0).says("PODGATE_DISABLE is set").within(LONG);
+        all_are_gone
+            .code(0)
+            .says("PODGATE_DISABLE is set")
+            .says_not("no CHECK is given")
+            .within(LONG);
+        podgate_in(&o, "wait ready:a -- echo started")
+            .code(0)
+            .prints("started\n");
+        podgate_in(&o, "quit member:a")
+            .code(0)
+            .says("PODGATE_DISABLE is set")
+            .within(LONG);
+        podgate_in(&o, "check ready:a")
+            .code(0)
+            .says("PODGATE_DISABLE is set")
+            .within(LONG);
     }
     // Only members are: the other checks count.
     let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", "members"));
-    podgate_in(&o, "wait --timeout 100ms ready:a file:///no").code(124).says("file:///no");
+    podgate_in(&o, "wait --timeout 100ms ready:a file:///no")
+        .code(124)
+        .says("file:///no");
 }
 
 #[test]
 fn who_may_not_look_sees_no_death() {
-    let Some(pod) = Pod::with_volume("size=4m,mode=0700") else { return };
+    let Some(pod) = Pod::with_volume("size=4m,mode=0700") else {
+        return;
+    };
     let alive = pod.start(&run("m", "", &server(0)));
     alive.prints("up");
     comes(&pod, "m", "ready");
     let stranger = pod.start(&onlooker("o").user(65534, 65534));
-    podgate_in(&stranger, "wait --timeout 300ms gone:m").code(124).says("cannot be looked at");
+    podgate_in(&stranger, "wait --timeout 300ms gone:m")
+        .code(124)
+        .says("cannot be looked at");
     podgate_in(&stranger, "quit --timeout 300ms member:m").code(1);
-    podgate_in(&stranger, "status").code(125).says("cannot list");
+    podgate_in(&stranger, "status")
+        .code(125)
+        .says("cannot list");
 }
 
 #[test]
@@ -567,13 +875,24 @@ fn a_record_tells_a_person_what_happened() {
     a.signal(Signal::SIGTERM);
     a.code(5);
     let text = record(&pod, "a");
-    for line in ["podgate: 1", "name: a", "state: exited", "exit: 5", "incarnation: 1", "uid: 1234", "kind: run"] {
+    for line in [
+        "podgate: 1",
+        "name: a",
+        "state: exited",
+        "exit: 5",
+        "incarnation: 1",
+        "uid: 1234",
+        "kind: run",
+    ] {
         assert!(text.lines().any(|it| it == line), "{line}\n{text}");
     }
     assert!(text.contains("restart-policy: on-failure\n"), "{text}");
     let moments: Vec<&str> = ["waiting", "running", "ready", "stopping", "exited"]
         .iter()
-        .filter_map(|key| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ")))
+        .filter_map(|key| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+        })
         .collect();
     assert!(moments.len() == 5 && moments.is_sorted(), "{text}");
 }
@@ -582,13 +901,25 @@ fn a_record_tells_a_person_what_happened() {
 fn many_that_wait_wake_at_once() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o"));
-    let script = format!("for i in $(seq 30); do {IMAGE} wait --timeout 25s ready:a & done; wait; echo all");
+    let script =
+        format!("for i in $(seq 30); do {IMAGE} wait --timeout 25s ready:a & done; wait; echo all");
     let all = o.start_exec(words(["sh", "-c", &script]));
-    eventually("them to wait", || (o.processes().iter().filter(|it| it.name == "podgate").count() == 30).then_some(()));
+    eventually("them to wait", || {
+        (o.processes()
+            .iter()
+            .filter(|it| it.name == "podgate")
+            .count()
+            == 30)
+            .then_some(())
+    });
     let a = pod.start(&run("a", "", &server(0)));
     comes(&pod, "a", "ready");
     let ready = Instant::now();
     all.finish().code(0).prints("all\n");
-    assert!(ready.elapsed() < Duration::from_secs(5), "{:?}", ready.elapsed());
+    assert!(
+        ready.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        ready.elapsed()
+    );
     assert!(a.is_running());
 }

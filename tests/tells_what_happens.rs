@@ -16,16 +16,27 @@ fn a_line_when_something_changes_and_none_an_attempt() {
     switch.set(200);
     let done = waiting.finish();
     done.code(0);
-    let lines: Vec<&str> = done.stderr.lines().filter(|line| !line.contains("still waiting")).collect();
+    let lines: Vec<&str> = done
+        .stderr
+        .lines()
+        .filter(|line| !line.contains("still waiting"))
+        .collect();
     assert_eq!(lines.len(), 3, "{done}");
-    assert!(lines.iter().all(|line| line.starts_with("podgate: ")), "{done}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("podgate: ")),
+        "{done}"
+    );
 }
 
 #[test]
 fn heartbeats_double_their_distance() {
     let closed = ClosedPort::new();
     let done = podgate(["wait", "-t", "3600ms", &closed.tcp()]).run();
-    let beats = done.stderr.lines().filter(|line| line.contains("still waiting after")).count();
+    let beats = done
+        .stderr
+        .lines()
+        .filter(|line| line.contains("still waiting after"))
+        .count();
     assert_eq!(beats, 2, "after 1 s and 3 s\n{done}");
 }
 
@@ -64,8 +75,20 @@ fn quiet_says_failures_only_and_verbose_says_the_plan() {
 #[test]
 fn json_is_one_object_a_line() {
     let closed = ClosedPort::new();
-    let check = format!("exec:sh -c 'printf \"q\\\"\\\\t\\033[1m\\377 {}\"; exit 1'", "x".repeat(50));
-    let done = podgate(["wait", "--log-format", "json", "-t", "1200ms", &closed.tcp(), &check]).run();
+    let check = format!(
+        "exec:sh -c 'printf \"q\\\"\\\\t\\033[1m\\377 {}\"; exit 1'",
+        "x".repeat(50)
+    );
+    let done = podgate([
+        "wait",
+        "--log-format",
+        "json",
+        "-t",
+        "1200ms",
+        &closed.tcp(),
+        &check,
+    ])
+    .run();
     done.code(124);
     let program = "import json,sys\nfor line in sys.stdin:\n o=json.loads(line)\n assert {'time','level','event','msg'} <= set(o), o\n print(o['event'])";
     let mut child = Command::new("python3")
@@ -82,8 +105,15 @@ fn json_is_one_object_a_line() {
     for event in ["waiting", "heartbeat", "gave_up"] {
         assert!(events.lines().any(|it| it == event), "no {event}\n{done}");
     }
-    podgate(["wait", "x"]).env("PODGATE_LOG_FORMAT", "json").run().code(2).says("\"level\":\"error\"");
-    podgate(["wait", "--log-format", "json", "x"]).run().code(2).says("\"level\":\"error\"");
+    podgate(["wait", "x"])
+        .env("PODGATE_LOG_FORMAT", "json")
+        .run()
+        .code(2)
+        .says("\"level\":\"error\"");
+    podgate(["wait", "--log-format", "json", "x"])
+        .run()
+        .code(2)
+        .says("\"level\":\"error\"");
 }
 
 #[test]
@@ -91,12 +121,29 @@ fn a_log_file_is_appended_to_and_must_be_one_that_can_be_written() {
     let folder = Folder::new();
     let server = Server::status(200);
     let log = folder.file("log", "before\n");
-    podgate(["wait", "--log-to", &log, &server.url("/")]).run().code(0).says_not("passed");
+    podgate(["wait", "--log-to", &log, &server.url("/")])
+        .run()
+        .code(0)
+        .says_not("passed");
     let text = fs::read_to_string(&log).unwrap();
-    assert!(text.starts_with("before\npodgate: ") && text.contains("passed"), "{text}");
-    podgate(["wait", "--log-to", &folder.text("no/such/log"), &server.url("/")]).run().code(2).says("--log-to");
+    assert!(
+        text.starts_with("before\npodgate: ") && text.contains("passed"),
+        "{text}"
+    );
+    podgate([
+        "wait",
+        "--log-to",
+        &folder.text("no/such/log"),
+        &server.url("/"),
+    ])
+    .run()
+    .code(2)
+    .says("--log-to");
     nix::unistd::mkfifo(&folder.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    podgate(["wait", "--log-to", &folder.text("fifo"), &server.url("/")]).run().code(2).within(Duration::from_secs(10));
+    podgate(["wait", "--log-to", &folder.text("fifo"), &server.url("/")])
+        .run()
+        .code(2)
+        .within(Duration::from_secs(10));
 }
 
 #[test]
@@ -109,18 +156,32 @@ fn the_containers_log_gets_what_a_hook_says() {
     let (log, hook) = (folder.text("container.log"), folder.text("hook.log"));
     let podgate = crate::support::PODGATE;
     // In a shell of its own: dash redirects for a command that it vforks, for a moment, its own stderr.
-    let script =
-        format!("exec 2>>{log}; sh -c '{podgate} wait --log-to container exec:true 2>>{hook}; :'; echo done >&2");
-    output(Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sh", "-c", &script]));
+    let script = format!(
+        "exec 2>>{log}; sh -c '{podgate} wait --log-to container exec:true 2>>{hook}; :'; echo done >&2"
+    );
+    output(
+        Command::new(AS_PID_1[0])
+            .args(&AS_PID_1[1..])
+            .args(["sh", "-c", &script]),
+    );
     let text = fs::read_to_string(&log).unwrap();
-    assert!(text.contains("podgate: \"exec:true\" passed") && text.ends_with("done\n"), "{text}");
+    assert!(
+        text.contains("podgate: \"exec:true\" passed") && text.ends_with("done\n"),
+        "{text}"
+    );
     assert_eq!(fs::read_to_string(&hook).unwrap(), "");
     // Where it cannot be opened, the hook goes on and says so.
     let script = format!("mount -t tmpfs none /proc && {podgate} wait --log-to container file:///");
-    let done = Command::new(AS_PID_1[0]).args(&AS_PID_1[1..]).args(["sh", "-c", &script]).output().unwrap();
+    let done = Command::new(AS_PID_1[0])
+        .args(&AS_PID_1[1..])
+        .args(["sh", "-c", &script])
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&done.stderr);
     assert!(
-        done.status.success() && text.contains("cannot write to the container's log") && text.contains("passed"),
+        done.status.success()
+            && text.contains("cannot write to the container's log")
+            && text.contains("passed"),
         "{text}"
     );
 }
@@ -132,18 +193,39 @@ fn the_termination_message_tells_of_podgates_own_failures() {
     let closed = ClosedPort::new();
     let message = |arguments: &[&str], code: i32| {
         fs::write(&path, "before").unwrap();
-        podgate(arguments).env("PODGATE_TERMINATION_LOG", &path).run().code(code);
+        podgate(arguments)
+            .env("PODGATE_TERMINATION_LOG", &path)
+            .run()
+            .code(code);
         fs::read_to_string(&path).unwrap()
     };
-    assert!(message(&["wait", "-t", "100ms", &closed.tcp()], 124).starts_with("podgate: gave up after 100ms"));
-    assert!(message(&["wait", "file:///", "--", "podgate-no-such"], 127).contains("podgate-no-such"));
+    assert!(
+        message(&["wait", "-t", "100ms", &closed.tcp()], 124)
+            .starts_with("podgate: gave up after 100ms")
+    );
+    assert!(
+        message(&["wait", "file:///", "--", "podgate-no-such"], 127).contains("podgate-no-such")
+    );
     assert!(message(&["wait", "exec:podgate-no-such"], 1).contains("can never pass"));
     assert_eq!(message(&["wait", "file:///"], 0), "before");
-    assert_eq!(message(&["check", &closed.tcp()], 1), "before", "a probe ends no container");
+    assert_eq!(
+        message(&["check", &closed.tcp()], 1),
+        "before",
+        "a probe ends no container"
+    );
     let long = format!("exec:sh -c 'exit 1' {}", "x".repeat(9000));
     assert!(message(&["wait", "-t", "100ms", &long], 124).len() <= 4096);
     let flag = folder.text("by-flag");
-    podgate(["wait", "-t", "50ms", "--termination-log", &flag, &closed.tcp()]).run().code(124);
+    podgate([
+        "wait",
+        "-t",
+        "50ms",
+        "--termination-log",
+        &flag,
+        &closed.tcp(),
+    ])
+    .run()
+    .code(124);
     assert!(fs::read_to_string(&flag).unwrap().contains("gave up"));
 }
 
@@ -158,23 +240,40 @@ fn the_usual_termination_log_is_written_where_the_kubelet_has_made_it() {
         "mount -t tmpfs none /dev && touch /dev/termination-log && \"$@\"; code=$?; cat /dev/termination-log > {log}; exit $code"
     );
     let starter = ["unshare", "--mount", "sh", "-c", &script, "sh"];
-    inside(&starter, ["wait", "-t", "50ms", "file:///none"]).run().code(124);
+    inside(&starter, ["wait", "-t", "50ms", "file:///none"])
+        .run()
+        .code(124);
     assert!(fs::read_to_string(&log).unwrap().contains("gave up"));
     inside(&starter, ["wait", "nonsense"]).run().code(2);
     assert!(fs::read_to_string(&log).unwrap().contains("nonsense"));
-    let bare =
-        ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev && \"$@\"; test ! -e /dev/termination-log", "sh"];
-    inside(&bare, ["wait", "-t", "50ms", "file:///none"]).run().code(0);
+    let bare = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /dev && \"$@\"; test ! -e /dev/termination-log",
+        "sh",
+    ];
+    inside(&bare, ["wait", "-t", "50ms", "file:///none"])
+        .run()
+        .code(0);
 }
 
 #[test]
 fn one_live_line_on_a_terminal() {
     // script(1) gives it a terminal.
-    if !crate::support::needs("script(1)", crate::support::program("script", &[]).is_some()) {
+    if !crate::support::needs(
+        "script(1)",
+        crate::support::program("script", &[]).is_some(),
+    ) {
         return;
     }
     let closed = ClosedPort::new();
-    let command = format!("{} wait -t 1500ms {}", crate::support::PODGATE, closed.tcp());
+    let command = format!(
+        "{} wait -t 1500ms {}",
+        crate::support::PODGATE,
+        closed.tcp()
+    );
     let done = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .stdin(std::process::Stdio::null())
@@ -183,8 +282,14 @@ fn one_live_line_on_a_terminal() {
     let text = String::from_utf8_lossy(&done.stdout);
     assert_eq!(done.status.code(), Some(124), "{text}");
     assert!(text.matches("\r\u{1b}[Kpodgate: ").count() >= 4, "{text:?}");
-    assert!(!text.contains("still waiting"), "the live line stands for the heartbeat: {text:?}");
-    assert!(text.contains("\r\u{1b}[Kpodgate: gave up after 1.5s"), "{text:?}");
+    assert!(
+        !text.contains("still waiting"),
+        "the live line stands for the heartbeat: {text:?}"
+    );
+    assert!(
+        text.contains("\r\u{1b}[Kpodgate: gave up after 1.5s"),
+        "{text:?}"
+    );
     let piped = podgate(["wait", "-t", "300ms", &closed.tcp()]).run();
     assert!(!piped.stderr.contains('\u{1b}'), "{piped}");
 }
@@ -193,7 +298,10 @@ fn one_live_line_on_a_terminal() {
 fn a_reader_who_does_not_read_holds_nothing_up() {
     let closed = ClosedPort::new();
     let full = ["python3", "-c", NEARLY_FULL, "0"];
-    inside(&full, ["wait", "-t", "1s", &closed.tcp()]).run().code(124).within(Duration::from_secs(10));
+    inside(&full, ["wait", "-t", "1s", &closed.tcp()])
+        .run()
+        .code(124)
+        .within(Duration::from_secs(10));
 }
 
 /// Runs what comes after with its stderr on a pipe that nobody reads and that has so many bytes left.
@@ -209,12 +317,23 @@ fn a_long_line_and_many_lines_hold_nothing_up_either() {
     let closed = ClosedPort::new();
     let page = ["python3", "-c", NEARLY_FULL, "4096"];
     let long = format!("http://127.0.0.1:{}/{}", closed.port(), "a".repeat(6000));
-    inside(&page, ["wait", "-t", "300ms", &long]).run().code(124).within(Duration::from_secs(10));
+    inside(&page, ["wait", "-t", "300ms", &long])
+        .run()
+        .code(124)
+        .within(Duration::from_secs(10));
     let none = ["python3", "-c", NEARLY_FULL, "0"];
     let folder = Folder::new();
-    let files: Vec<String> = (0..60).map(|index| format!("file://{}", folder.file(&index.to_string(), ""))).collect();
-    let done =
-        inside(&none, ["wait"].into_iter().chain(files.iter().map(String::as_str)).chain(["--", "echo", "ran"])).run();
+    let files: Vec<String> = (0..60)
+        .map(|index| format!("file://{}", folder.file(&index.to_string(), "")))
+        .collect();
+    let done = inside(
+        &none,
+        ["wait"]
+            .into_iter()
+            .chain(files.iter().map(String::as_str))
+            .chain(["--", "echo", "ran"]),
+    )
+    .run();
     done.code(0).prints("ran\n").within(Duration::from_secs(4));
 }
 
@@ -223,9 +342,19 @@ fn a_log_that_is_gone_hides_no_exit_code_and_no_termination_message() {
     let folder = Folder::new();
     let path = folder.text("termination");
     let closing = "import os,subprocess,sys\nr,w=os.pipe()\nos.close(r)\nsys.exit(subprocess.run(sys.argv[1:],stderr=w).returncode)";
-    inside(&["python3", "-c", closing], ["wait", "--termination-log", &path, "file:///", "--", "/nonexistent"])
-        .run()
-        .code(127);
+    inside(
+        &["python3", "-c", closing],
+        [
+            "wait",
+            "--termination-log",
+            &path,
+            "file:///",
+            "--",
+            "/nonexistent",
+        ],
+    )
+    .run()
+    .code(127);
     assert!(fs::read_to_string(&path).unwrap().contains("/nonexistent"));
 }
 
@@ -233,15 +362,25 @@ fn a_log_that_is_gone_hides_no_exit_code_and_no_termination_message() {
 fn a_probe_that_is_typed_wrongly_ends_no_container_either() {
     let folder = Folder::new();
     let path = folder.file("termination", "before");
-    for call in [&["check", "--bogus"][..], &["check", "nonsense"], &["check"]] {
-        podgate(call).env("PODGATE_TERMINATION_LOG", &path).run().code(2);
+    for call in [
+        &["check", "--bogus"][..],
+        &["check", "nonsense"],
+        &["check"],
+    ] {
+        podgate(call)
+            .env("PODGATE_TERMINATION_LOG", &path)
+            .run()
+            .code(2);
         assert_eq!(fs::read_to_string(&path).unwrap(), "before");
     }
 }
 
 #[test]
 fn the_live_line_is_not_drawn_at_every_attempt() {
-    if !crate::support::needs("script(1)", crate::support::program("script", &[]).is_some()) {
+    if !crate::support::needs(
+        "script(1)",
+        crate::support::program("script", &[]).is_some(),
+    ) {
         return;
     }
     let closed = ClosedPort::new();
@@ -251,7 +390,11 @@ fn the_live_line_is_not_drawn_at_every_attempt() {
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();
-    assert!(done.stdout.len() < 3000, "{}", String::from_utf8_lossy(&done.stdout));
+    assert!(
+        done.stdout.len() < 3000,
+        "{}",
+        String::from_utf8_lossy(&done.stdout)
+    );
 }
 
 #[test]
@@ -259,16 +402,33 @@ fn each_check_of_a_probe_tells_its_own_time() {
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
     let done = podgate(["check", "--log-format", "json", "file:///", &hang.url("/")]).run();
     done.code(1);
-    let file = done.stderr.lines().find(|line| line.contains("file:///")).expect("a line");
-    let waited: u32 = file.split_once("\"waited_ms\":").expect("a time").1.trim_end_matches('}').parse().unwrap();
+    let file = done
+        .stderr
+        .lines()
+        .find(|line| line.contains("file:///"))
+        .expect("a line");
+    let waited: u32 = file
+        .split_once("\"waited_ms\":")
+        .expect("a time")
+        .1
+        .trim_end_matches('}')
+        .parse()
+        .unwrap();
     assert!(waited < 700, "{done}");
 }
 
 #[test]
 fn what_others_write_cannot_drive_the_terminal() {
-    let done = podgate(["check", "exec:sh -c 'printf \"\\033]0;title\\007\\033[2Jtext\"; exit 1'"]).run();
+    let done = podgate([
+        "check",
+        "exec:sh -c 'printf \"\\033]0;title\\007\\033[2Jtext\"; exit 1'",
+    ])
+    .run();
     done.code(1).says("text");
-    assert!(!done.stderr.contains('\u{1b}') && !done.stderr.contains('\u{7}'), "{done}");
+    assert!(
+        !done.stderr.contains('\u{1b}') && !done.stderr.contains('\u{7}'),
+        "{done}"
+    );
 }
 
 #[test]
@@ -279,7 +439,13 @@ fn no_secret_is_ever_printed() {
     let url = format!("http://user:{secret}@{address}/");
     let calls: Vec<Vec<String>> = vec![
         vec!["check".into(), "-v".into(), url.clone()],
-        vec!["wait".into(), "-v".into(), "-t".into(), "100ms".into(), url.clone()],
+        vec![
+            "wait".into(),
+            "-v".into(),
+            "-t".into(),
+            "100ms".into(),
+            url.clone(),
+        ],
         vec![
             "wait".into(),
             "--log-format".into(),
@@ -289,19 +455,56 @@ fn no_secret_is_ever_printed() {
             "100ms".into(),
             url.clone(),
         ],
-        vec!["check".into(), "-v".into(), "-H".into(), format!("Authorization: Bearer {secret}"), server.url("/")],
-        vec!["check".into(), "-H".into(), secret.to_owned(), server.url("/")],
-        vec!["check".into(), "-H".into(), "X-Token:".into(), secret.to_owned(), server.url("/")],
-        vec!["check".into(), format!("exec:sh -c \"echo 'http://u:it'{secret}@h/' >&2; exit 1\"")],
-        vec!["check".into(), "-H".into(), format!("Bad Name: {secret}"), server.url("/")],
-        vec!["check".into(), "-H".into(), format!("X: {secret}\u{7}"), server.url("/")],
-        vec!["check".into(), format!("--http-haeder=Authorization: {secret}"), server.url("/")],
+        vec![
+            "check".into(),
+            "-v".into(),
+            "-H".into(),
+            format!("Authorization: Bearer {secret}"),
+            server.url("/"),
+        ],
+        vec![
+            "check".into(),
+            "-H".into(),
+            secret.to_owned(),
+            server.url("/"),
+        ],
+        vec![
+            "check".into(),
+            "-H".into(),
+            "X-Token:".into(),
+            secret.to_owned(),
+            server.url("/"),
+        ],
+        vec![
+            "check".into(),
+            format!("exec:sh -c \"echo 'http://u:it'{secret}@h/' >&2; exit 1\""),
+        ],
+        vec![
+            "check".into(),
+            "-H".into(),
+            format!("Bad Name: {secret}"),
+            server.url("/"),
+        ],
+        vec![
+            "check".into(),
+            "-H".into(),
+            format!("X: {secret}\u{7}"),
+            server.url("/"),
+        ],
+        vec![
+            "check".into(),
+            format!("--http-haeder=Authorization: {secret}"),
+            server.url("/"),
+        ],
         vec!["check".into(), format!("htps://user:{secret}@host/")],
         vec!["check".into(), format!("user:{secret}@host:80")],
         vec!["check".into(), format!("http://user:{secret}/@host/")],
         vec!["check".into(), format!("tcp://user:{secret}@host:80")],
         vec![format!("http://user:{secret}@host/")],
-        vec!["check".into(), format!("exec:sh -c 'echo http://user:{secret}@host >&2; exit 1'")],
+        vec![
+            "check".into(),
+            format!("exec:sh -c 'echo http://user:{secret}@host >&2; exit 1'"),
+        ],
     ];
     for call in calls {
         let done = podgate(&call).env("SOME_SECRET", secret).run();
@@ -318,12 +521,18 @@ fn no_secret_is_ever_printed() {
 #[test]
 fn help_is_for_a_pod_author() {
     let begin = podgate::<&str>([]).run();
-    begin.code(2).says("podgate wait http://localhost:15021/healthz/ready").says("podgate check");
+    begin
+        .code(2)
+        .says("podgate wait http://localhost:15021/healthz/ready")
+        .says("podgate check");
     for command in ["wait", "check"] {
         let done = podgate([command, "--help"]).run();
         done.code(0);
         let examples = done.stdout.rsplit_once("Examples:").expect("examples").1;
-        assert!(examples.matches(&format!("podgate {command} ")).count() >= 2, "{done}");
+        assert!(
+            examples.matches(&format!("podgate {command} ")).count() >= 2,
+            "{done}"
+        );
     }
     podgate(["--help"]).run().code(0);
     let version = podgate(["--version"]).run();
@@ -334,6 +543,13 @@ fn help_is_for_a_pod_author() {
 fn it_works_with_its_streams_closed() {
     let closing = ["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"];
     let server = Server::status(200);
-    inside(&closing, ["wait", &server.url("/"), "exec:true", "--", "true"]).run().code(0);
-    inside(&closing, ["wait", "-t", "50ms", "file:///none"]).run().code(124);
+    inside(
+        &closing,
+        ["wait", &server.url("/"), "exec:true", "--", "true"],
+    )
+    .run()
+    .code(0);
+    inside(&closing, ["wait", "-t", "50ms", "file:///none"])
+        .run()
+        .code(124);
 }

@@ -4,7 +4,8 @@
 //! restarts as a day can have. Limits of time are generous, and only there to tell work from hanging; the figures are printed.
 
 use crate::support::{
-    Folder, LIMIT, PODGATE, Program, Running, eventually, eventually_or, needs, output, podgate, program,
+    Folder, LIMIT, PODGATE, Program, Running, eventually, eventually_or, needs, output, podgate,
+    program,
 };
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -22,27 +23,47 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(10);
 
 fn scaled(usual: usize, full: usize) -> usize {
-    if std::env::var("PODGATE_LOAD").is_ok_and(|load| load == "full") { full } else { usual }
+    if std::env::var("PODGATE_LOAD").is_ok_and(|load| load == "full") {
+        full
+    } else {
+        usual
+    }
 }
 
 /// `podgate COMMAND --dir … OPTIONS -- CMD`, as words.
 fn call<'a>(command: &'a str, dir: &'a str, options: &[&'a str], cmd: &[&'a str]) -> Vec<&'a str> {
     let dashes: &[&str] = if cmd.is_empty() { &[] } else { &["--"] };
-    [&[command, "--dir", dir, "--allow-plain-dir"], options, dashes, cmd].concat()
+    [
+        &[command, "--dir", dir, "--allow-plain-dir"],
+        options,
+        dashes,
+        cmd,
+    ]
+    .concat()
 }
 
 /// What this process has used of the CPU so far.
 fn cpu(pid: Pid) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();
-    let ticks = |field: usize| fields.split_ascii_whitespace().nth(field - 3).unwrap().parse::<u32>().unwrap();
+    let ticks = |field: usize| {
+        fields
+            .split_ascii_whitespace()
+            .nth(field - 3)
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+    };
     TICK * (ticks(14) + ticks(15))
 }
 
 /// KiB of memory that are this process's own.
 fn memory(pid: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
@@ -57,15 +78,23 @@ fn threads(pid: Pid) -> usize {
 /// A line of a record.
 fn field(volume: &Path, member: &str, key: &str) -> Option<String> {
     let text = fs::read_to_string(volume.join(format!("{member}.record"))).ok()?;
-    Some(text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))?.to_owned())
+    Some(
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))?
+            .to_owned(),
+    )
 }
 
 #[test]
 fn who_spins_and_who_grows_is_seen() {
     let folder = Folder::new();
     // One pipe a step: who has just read from one may still be its reader.
-    let steps: Vec<String> = (0..3).map(|number| folder.text(&number.to_string())).collect();
-    steps.iter().for_each(|step| mkfifo(Path::new(step), Mode::S_IRWXU).unwrap());
+    let steps: Vec<String> = (0..3)
+        .map(|number| folder.text(&number.to_string()))
+        .collect();
+    steps
+        .iter()
+        .for_each(|step| mkfifo(Path::new(step), Mode::S_IRWXU).unwrap());
     // Opens files, then learns a long text by heart, then never rests.
     let script = format!(
         "read -r go <{}; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null; read -r go <{}; text=x
@@ -82,7 +111,11 @@ fn who_spins_and_who_grows_is_seen() {
     drop(first);
     let second = proceed(1);
     // It may be about to move the one it reads from to its place.
-    assert!(descriptors(pid) >= before + 4, "{before} and {}", descriptors(pid));
+    assert!(
+        descriptors(pid) >= before + 4,
+        "{before} and {}",
+        descriptors(pid)
+    );
     let before = memory(pid);
     drop(second);
     let third = proceed(2);
@@ -90,7 +123,9 @@ fn who_spins_and_who_grows_is_seen() {
     quiet(pid);
     let before = cpu(pid);
     drop(third);
-    eventually("a process that spins", || (cpu(pid) - before > 25 * TICK).then_some(()));
+    eventually("a process that spins", || {
+        (cpu(pid) - before > 25 * TICK).then_some(())
+    });
 }
 
 #[test]
@@ -103,16 +138,28 @@ fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_th
     let names: Vec<String> = (1..200).map(|number| format!("main-{number}")).collect();
     let start = Instant::now();
     let mut options = vec!["--name", "sidecar"];
-    names.iter().for_each(|name| options.extend(["--until", name.as_str()]));
+    names
+        .iter()
+        .for_each(|name| options.extend(["--until", name.as_str()]));
     let sidecar = podgate(call("run", &dir, &options, &["sleep", "1000"])).start();
     // Each waits until somebody opens the pipe to write: all go on at once.
     let script = format!("read -r go <{go}; exit 0");
-    let main = |name: &String| podgate(call("run", &dir, &["--name", name], &["sh", "-c", &script])).start();
+    let main = |name: &String| {
+        podgate(call("run", &dir, &["--name", name], &["sh", "-c", &script])).start()
+    };
     let mains: Vec<Running> = names.iter().map(main).collect();
     let ready = || {
         let status = podgate(call("status", &dir, &["--json"], &[])).run();
-        let count = |text: &str| status.code(0).stdout.lines().filter(|line| line.contains(text)).count();
-        (count("\"state\":\"ready\",") == 200 && count("\"alive\":true") == 200).then_some(status.took)
+        let count = |text: &str| {
+            status
+                .code(0)
+                .stdout
+                .lines()
+                .filter(|line| line.contains(text))
+                .count()
+        };
+        (count("\"state\":\"ready\",") == 200 && count("\"alive\":true") == 200)
+            .then_some(status.took)
     };
     let status = eventually("200 members that are ready", ready);
     let all_ready = start.elapsed();
@@ -122,7 +169,10 @@ fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_th
     let before = (cpu(pid), Instant::now());
     thread::sleep(Duration::from_millis(1000));
     let idle = (cpu(pid) - before.0, before.1.elapsed());
-    assert!(idle.0 * 4 < idle.1, "{idle:?} on the CPU, with nothing to do");
+    assert!(
+        idle.0 * 4 < idle.1,
+        "{idle:?} on the CPU, with nothing to do"
+    );
 
     // A shell that is late finds nobody who writes, and waits for the next one.
     let (writer, is_over) = (go.clone(), std::sync::Arc::new(AtomicBool::new(false)));
@@ -131,7 +181,12 @@ fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_th
     let opener = thread::spawn(move || {
         while !ended.load(Ordering::SeqCst) {
             use std::os::unix::fs::OpenOptionsExt;
-            drop(File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&writer));
+            drop(
+                File::options()
+                    .write(true)
+                    .custom_flags(libc::O_NONBLOCK)
+                    .open(&writer),
+            );
             thread::sleep(Duration::from_millis(5));
         }
     });
@@ -146,7 +201,10 @@ fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_th
     let stopping = field(&volume, "sidecar", "stopping").unwrap();
     for name in &names {
         let exited = field(&volume, name, "exited").unwrap();
-        assert!(exited <= stopping, "{name} ended at {exited}, and the sidecar was stopped at {stopping}");
+        assert!(
+            exited <= stopping,
+            "{name} ended at {exited}, and the sidecar was stopped at {stopping}"
+        );
     }
     println!(
         "200 members: ready after {all_ready:?}, status {status:?}, the sidecar used {:?} of the CPU until then and {:?} of an idle {:?}; \
@@ -177,17 +235,40 @@ fn many_pods_at_once_keep_their_order_and_their_codes() {
         let start = |options: &[&str], script: &str| {
             let mut command = Command::new(PODGATE);
             crate::support::without_own_variables(&mut command);
-            let errors = File::options().create(true).append(true).open(format!("{dir}/said")).unwrap();
-            command.args(call("run", &dir, options, &["sh", "-c", script])).stdout(Stdio::null()).stderr(errors);
+            let errors = File::options()
+                .create(true)
+                .append(true)
+                .open(format!("{dir}/said"))
+                .unwrap();
+            command
+                .args(call("run", &dir, options, &["sh", "-c", script]))
+                .stdout(Stdio::null())
+                .stderr(errors);
             Program::start(&mut command)
         };
         let sidecar = format!(
             "trap 'echo stop >>{dir}/log; kill $!; exit 0' TERM; sleep 1000 &\n\
              echo begin >>{dir}/log; : >{dir}/is-ready; wait"
         );
-        let main = format!("echo main >>{dir}/log; sleep 0.2; echo end >>{dir}/log; exit {}", code(number));
-        let sidecar = start(&["--name", "sidecar", "--until", "main", "--ready", &ready], &sidecar);
-        let main = start(&["--name", "main", "--after", "ready:sidecar", "--after-timeout", "none"], &main);
+        let main = format!(
+            "echo main >>{dir}/log; sleep 0.2; echo end >>{dir}/log; exit {}",
+            code(number)
+        );
+        let sidecar = start(
+            &["--name", "sidecar", "--until", "main", "--ready", &ready],
+            &sidecar,
+        );
+        let main = start(
+            &[
+                "--name",
+                "main",
+                "--after",
+                "ready:sidecar",
+                "--after-timeout",
+                "none",
+            ],
+            &main,
+        );
         (dir, sidecar, main)
     };
     let start = Instant::now();
@@ -201,15 +282,32 @@ fn many_pods_at_once_keep_their_order_and_their_codes() {
                 if let Some(status) = program.has_ended() {
                     break status.code();
                 }
-                assert!(start.elapsed() < patience, "pod {number}: {who} goes on\n{}", said(dir));
+                assert!(
+                    start.elapsed() < patience,
+                    "pod {number}: {who} goes on\n{}",
+                    said(dir)
+                );
                 thread::sleep(Duration::from_millis(2));
             };
-            assert_eq!(end, Some(code(number)), "pod {number}: {who}\n{}", said(dir));
+            assert_eq!(
+                end,
+                Some(code(number)),
+                "pod {number}: {who}\n{}",
+                said(dir)
+            );
         }
         let log = fs::read_to_string(format!("{dir}/log")).unwrap();
-        assert_eq!(log, "begin\nmain\nend\nstop\n", "pod {number}\n{}", said(dir));
+        assert_eq!(
+            log,
+            "begin\nmain\nend\nstop\n",
+            "pod {number}\n{}",
+            said(dir)
+        );
     }
-    println!("{count} pods: started within {started:?}, all over after {:?}", start.elapsed());
+    println!(
+        "{count} pods: started within {started:?}, all over after {:?}",
+        start.elapsed()
+    );
 }
 
 fn said(dir: &str) -> String {
@@ -273,25 +371,62 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
     // No more at a time than the kernel queues: what is beyond that it forgets by itself (RLIMIT_SIGPENDING).
     const AT_A_TIME: usize = 250;
     let rounds = scaled(4, 80);
-    let words = ["run", "--map-signal", "TERM=QUIT", "--grace", "60s", "--", "python3", "-c", COUNTER, "300"];
+    let words = [
+        "run",
+        "--map-signal",
+        "TERM=QUIT",
+        "--grace",
+        "60s",
+        "--",
+        "python3",
+        "-c",
+        COUNTER,
+        "300",
+    ];
     let mut running = podgate(words).start();
     let pid = running.pid();
-    eventually("the counter", || running.stdout().contains("up").then_some(()));
+    eventually("the counter", || {
+        running.stdout().contains("up").then_some(())
+    });
     let storm = |times: usize, kinds: &[i32]| {
-        let numbers = [i32::try_from(times).unwrap()].iter().chain(kinds).map(i32::to_string).collect::<Vec<_>>();
-        output(Command::new("python3").args(["-c", STORM, &pid.to_string()]).args(numbers));
+        let numbers = [i32::try_from(times).unwrap()]
+            .iter()
+            .chain(kinds)
+            .map(i32::to_string)
+            .collect::<Vec<_>>();
+        output(
+            Command::new("python3")
+                .args(["-c", STORM, &pid.to_string()])
+                .args(numbers),
+        );
     };
-    let standard = [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGWINCH, libc::SIGCONT];
+    let standard = [
+        libc::SIGHUP,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGWINCH,
+        libc::SIGCONT,
+    ];
     // What the counter has told, the so manieth time: the five, SIGQUIT, 40 and 41.
     let told = |nth: usize| -> Vec<usize> {
         let look = || {
             let stdout = running.stdout();
             // The last line may not be whole yet.
-            let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            let line = lines.filter_map(|line| line.strip_prefix("told ")).nth(nth - 1)?;
-            Some(line.split_ascii_whitespace().map(|count| count.parse().unwrap()).collect())
+            let lines = stdout
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let line = lines
+                .filter_map(|line| line.strip_prefix("told "))
+                .nth(nth - 1)?;
+            Some(
+                line.split_ascii_whitespace()
+                    .map(|count| count.parse().unwrap())
+                    .collect(),
+            )
         };
-        eventually_or("the counter's word", look, || format!("the {nth}. time\n{}", running.stdout()))
+        eventually_or("the counter's word", look, || {
+            format!("the {nth}. time\n{}", running.stdout())
+        })
     };
     let start = Instant::now();
     for round in 1..=rounds {
@@ -303,11 +438,20 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
     let took = start.elapsed();
     // And each kind that comes when the storm is over.
     let before = told(rounds);
-    assert!(before[..5].iter().all(|count| *count >= rounds), "{before:?}");
+    assert!(
+        before[..5].iter().all(|count| *count >= rounds),
+        "{before:?}"
+    );
     storm(1, &standard);
     storm(1, &[41]);
     let after = told(rounds + 1);
-    assert!(before[..5].iter().zip(&after).all(|(before, after)| *after == before + 1), "{before:?} {after:?}");
+    assert!(
+        before[..5]
+            .iter()
+            .zip(&after)
+            .all(|(before, after)| *after == before + 1),
+        "{before:?} {after:?}"
+    );
     // Orphans: all were reaped.
     let states = || {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
@@ -319,17 +463,29 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
     let sent = Instant::now();
     let kinds = [libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD].map(|kind| kind.to_string());
     let storms: Vec<Program> = (0..2)
-        .map(|_| Program::start(Command::new("python3").args(["-c", UNTIL_GONE, &pid.to_string()]).args(&kinds)))
+        .map(|_| {
+            Program::start(
+                Command::new("python3")
+                    .args(["-c", UNTIL_GONE, &pid.to_string()])
+                    .args(&kinds),
+            )
+        })
         .collect();
     let done = running.finish();
     let stopped = sent.elapsed();
     drop(storms);
     done.code(42);
     // 0.3 s of it are the counter's.
-    assert!(stopped < Duration::from_secs(10), "its end was not heard for {stopped:?}");
+    assert!(
+        stopped < Duration::from_secs(10),
+        "its end was not heard for {stopped:?}"
+    );
     let last: Vec<_> = done.stdout.lines().last().unwrap().split(' ').collect();
     assert!(last[0] == "told" && last[6] == "1", "{done}");
-    println!("{} signals of 7 kinds in {took:?}, then SIGTERM for {stopped:?}", rounds * AT_A_TIME * 7);
+    println!(
+        "{} signals of 7 kinds in {took:?}, then SIGTERM for {stopped:?}",
+        rounds * AT_A_TIME * 7
+    );
 }
 
 #[test]
@@ -338,11 +494,18 @@ fn ten_thousand_foreign_files_keep_nobody_busy() {
     let (dir, volume) = (folder.text("volume"), folder.join("volume"));
     fs::create_dir(&volume).unwrap();
     let foreign = |kind: &str, count: usize| {
-        (0..count).for_each(|number| fs::write(volume.join(format!("foreign-{number}{kind}")), "x").unwrap());
+        (0..count).for_each(|number| {
+            fs::write(volume.join(format!("foreign-{number}{kind}")), "x").unwrap()
+        });
     };
     foreign(".tmp", 5_000);
     let limit = Duration::from_secs(10);
-    let words = call("run", &dir, &["--name", "sidecar", "--until", "main"], &["sleep", "1000"]);
+    let words = call(
+        "run",
+        &dir,
+        &["--name", "sidecar", "--until", "main"],
+        &["sleep", "1000"],
+    );
     let (start, sidecar) = (Instant::now(), podgate(words).start());
     let is_ready = || (field(&volume, "sidecar", "state")? == "ready").then_some(());
     eventually("the sidecar", is_ready);
@@ -355,15 +518,26 @@ fn ten_thousand_foreign_files_keep_nobody_busy() {
     foreign("", 5_000);
     quiet(pid);
     let watching = cpu(pid) - before;
-    assert!(watching < Duration::from_secs(2), "{watching:?} on the CPU for other people's files");
+    assert!(
+        watching < Duration::from_secs(2),
+        "{watching:?} on the CPU for other people's files"
+    );
     let before = cpu(pid);
     thread::sleep(Duration::from_secs(1));
     let idle = cpu(pid) - before;
-    assert!(idle <= 25 * TICK, "{idle:?} on the CPU in a second in which nothing happens");
+    assert!(
+        idle <= 25 * TICK,
+        "{idle:?} on the CPU in a second in which nothing happens"
+    );
     let status = podgate(call("status", &dir, &[], &[])).run();
-    assert!(status.code(0).within(limit).stdout.lines().count() <= 3, "{status}");
+    assert!(
+        status.code(0).within(limit).stdout.lines().count() <= 3,
+        "{status}"
+    );
     let mut main = podgate(call("run", &dir, &["--name", "main"], &["sleep", "1000"])).start();
-    eventually("the main", || (field(&volume, "main", "state")? == "ready").then_some(()));
+    eventually("the main", || {
+        (field(&volume, "main", "state")? == "ready").then_some(())
+    });
     assert!(!main.has_ended());
     let quit = podgate(call("quit", &dir, &["member:main"], &[])).run();
     quit.code(0).within(limit);
@@ -384,17 +558,37 @@ fn a_day_of_restarts_leaves_nothing_behind() {
     let (dir, volume) = (folder.text("volume"), folder.join("volume"));
     fs::create_dir(&volume).unwrap();
     // Failures are not its end, and its code is not yet known: the observer stays, and acts on none of them.
-    let options = ["--name", "sidecar", "--until", "main", "--restart-policy", "on-failure", "--linger", "1h"];
+    let options = [
+        "--name",
+        "sidecar",
+        "--until",
+        "main",
+        "--restart-policy",
+        "on-failure",
+        "--linger",
+        "1h",
+    ];
     let mut sidecar = podgate(call("run", &dir, &options, &["sleep", "100000"])).start();
     let pid = sidecar.pid();
     let seen = |state: &str| (field(&volume, "sidecar", "state")? == state).then_some(());
     eventually("the sidecar", || seen("ready"));
     let main = |options: &[&str], cmd: &[&str]| {
-        podgate(call("run", &dir, &[&["--name", "main", "--restart-policy", "on-failure"], options].concat(), cmd))
+        podgate(call(
+            "run",
+            &dir,
+            &[
+                &["--name", "main", "--restart-policy", "on-failure"],
+                options,
+            ]
+            .concat(),
+            cmd,
+        ))
     };
     let names = || -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(&volume).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(&volume)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };
@@ -404,7 +598,15 @@ fn a_day_of_restarts_leaves_nothing_behind() {
     for life in 0..lives {
         let how = ["fails", "is killed", "is stopped"][life % 3];
         *ends.entry(how).or_default() += 1;
-        let running = main(&[], if how == "fails" { &["false"] } else { &["sleep", "1000"] }).start();
+        let running = main(
+            &[],
+            if how == "fails" {
+                &["false"]
+            } else {
+                &["sleep", "1000"]
+            },
+        )
+        .start();
         if how != "fails" {
             let is_there = || {
                 let record: u64 = field(&volume, "main", "incarnation")?.parse().unwrap();
@@ -412,12 +614,19 @@ fn a_day_of_restarts_leaves_nothing_behind() {
             };
             eventually("the next life", is_there);
             // PDEATHSIG takes CMD along; SIGTERM ends it with 143.
-            running.signal(if how == "is killed" { Signal::SIGKILL } else { Signal::SIGTERM });
+            running.signal(if how == "is killed" {
+                Signal::SIGKILL
+            } else {
+                Signal::SIGTERM
+            });
         }
         let done = running.finish();
         let code = done.status.code();
         assert_eq!(code, [Some(1), None, Some(143)][life % 3], "{done}");
-        before = field(&volume, "main", "incarnation").unwrap().parse().unwrap();
+        before = field(&volume, "main", "incarnation")
+            .unwrap()
+            .parse()
+            .unwrap();
         most = most.max(names().len());
         if life + 1 == lives / 4 {
             quiet(pid);
@@ -427,11 +636,23 @@ fn a_day_of_restarts_leaves_nothing_behind() {
     let took = start.elapsed();
     assert_eq!(before, lives as u64, "each life is an incarnation");
     quiet(pid);
-    let (first, last) = (first.unwrap(), (memory(pid), descriptors(pid), threads(pid)));
+    let (first, last) = (
+        first.unwrap(),
+        (memory(pid), descriptors(pid), threads(pid)),
+    );
     assert!(!sidecar.has_ended());
     // Pages come and go by a few with what happens to be on the stack.
-    assert!(last.0 <= first.0 + 64, "{} KiB of memory after a quarter, {} KiB at the end", first.0, last.0);
-    assert_eq!((first.1, first.2), (last.1, last.2), "descriptors and threads");
+    assert!(
+        last.0 <= first.0 + 64,
+        "{} KiB of memory after a quarter, {} KiB at the end",
+        first.0,
+        last.0
+    );
+    assert_eq!(
+        (first.1, first.2),
+        (last.1, last.2),
+        "descriptors and threads"
+    );
     // A lock, a record, its spares and the one that is being written, for each of them.
     assert!(most <= 10, "{most} files");
     // Their CMDs are gone, too. The last one succeeds, and that is what the observer has waited for.

@@ -3,7 +3,8 @@
 use crate::support::pod::{Container, IMAGE, Life, Pod};
 use crate::support::server::ClosedPort;
 use crate::support::{
-    AS_PID_1, Done, Folder, LIMIT, PODGATE, Program, eventually, eventually_or, inside, needs, output, podgate, program,
+    AS_PID_1, Done, Folder, LIMIT, PODGATE, Program, eventually, eventually_or, inside, needs,
+    output, podgate, program,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -115,42 +116,65 @@ fn helper() -> Option<Arc<Helper>> {
         let source = folder.file("helper.c", HELPER);
         let path = folder.text("helper");
         output(Command::new("gcc").args(["-O1", "-w", "-o", &path, &source]));
-        Arc::new(Helper { path, _folder: folder })
+        Arc::new(Helper {
+            path,
+            _folder: folder,
+        })
     });
     *shared = Arc::downgrade(&helper);
     Some(helper)
 }
 
 fn send(helper: &str, to: Pid, signals: &[i32]) {
-    output(Command::new(helper).args(["send", &to.to_string()]).args(signals.iter().map(i32::to_string)));
+    output(
+        Command::new(helper)
+            .args(["send", &to.to_string()])
+            .args(signals.iter().map(i32::to_string)),
+    );
 }
 
 /// All that can be passed on, the receiver's last one at the end.
 fn forwardable() -> Vec<i32> {
-    (1..=64).filter(|number| ![9, 17, 19].contains(number)).collect()
+    (1..=64)
+        .filter(|number| ![9, 17, 19].contains(number))
+        .collect()
 }
 
 /// What a receiver got, sorted.
 fn received(stdout: &str) -> Vec<i32> {
-    let mut all: Vec<i32> =
-        stdout.lines().filter_map(|line| line.strip_prefix("got ")).map(|number| number.parse().unwrap()).collect();
+    let mut all: Vec<i32> = stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("got "))
+        .map(|number| number.parse().unwrap())
+        .collect();
     all.sort_unstable();
     all
 }
 
 fn run_in<'a>(pod: &Pod, arguments: impl IntoIterator<Item = &'a str>) -> Life {
-    pod.start(&Container::podgate("a", ["run"].into_iter().chain(arguments)))
+    pod.start(&Container::podgate(
+        "a",
+        ["run"].into_iter().chain(arguments),
+    ))
 }
 
 /// A field of /proc/PID/status.
 fn field(pid: Pid, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.trim().to_owned())
+    Some(
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?
+            .trim()
+            .to_owned(),
+    )
 }
 
 fn children(pid: Pid) -> Vec<Pid> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+    text.split_ascii_whitespace()
+        .map(|pid| Pid::from_raw(pid.parse().unwrap()))
+        .collect()
 }
 
 fn is_gone(pid: Pid) -> bool {
@@ -159,7 +183,11 @@ fn is_gone(pid: Pid) -> bool {
 
 /// CMD of a podgate, once it has been executed.
 fn cmd_of(pid: Pid, name: &str) -> Pid {
-    eventually("CMD", || children(pid).into_iter().find(|it| field(*it, "Name").as_deref() == Some(name)))
+    eventually("CMD", || {
+        children(pid)
+            .into_iter()
+            .find(|it| field(*it, "Name").as_deref() == Some(name))
+    })
 }
 
 #[test]
@@ -178,11 +206,19 @@ fn exit_codes_pass_through() {
 
 #[test]
 fn a_death_by_a_signal_is_128_and_its_number() {
-    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else {
+        return;
+    };
     let helper = helper.path.as_str();
     // Those that do not end a process: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH.
-    let deadly: Vec<i32> = (1..=64).filter(|number| ![17, 18, 19, 20, 21, 22, 23, 28].contains(number)).collect();
-    let list = deadly.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
+    let deadly: Vec<i32> = (1..=64)
+        .filter(|number| ![17, 18, 19, 20, 21, 22, 23, 28].contains(number))
+        .collect();
+    let list = deadly
+        .iter()
+        .map(i32::to_string)
+        .collect::<Vec<_>>()
+        .join(" ");
     let all = format!(
         "for n in {list}; do {IMAGE} run -- {helper} die $n; is=$?; test $is = $((128+n)) || echo $n became $is; done"
     );
@@ -218,12 +254,16 @@ fn what_cannot_be_run_has_codes_of_its_own() {
 
 #[test]
 fn every_signal_reaches_cmd() {
-    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else {
+        return;
+    };
     let helper = helper.path.as_str();
     let life = run_in(&pod, ["--", helper, "receive"]);
     life.prints("up");
     let running = podgate(["run", "--", helper, "receive"]).start();
-    eventually("the receiver", || running.stdout().contains("up").then_some(()));
+    eventually("the receiver", || {
+        running.stdout().contains("up").then_some(())
+    });
     // Real-time signals queue, wherever they are sent from; 64 ends the receiver.
     let mut signals = forwardable();
     for _ in 0..20 {
@@ -234,10 +274,14 @@ fn every_signal_reaches_cmd() {
     signals.sort_unstable();
     let got = |stdout: &dyn Fn() -> String, wanted: &[i32]| {
         let all = || (received(&stdout()) == wanted).then_some(());
-        eventually_or("all of them", all, || format!("{wanted:?}\n{:?}", received(&stdout())));
+        eventually_or("all of them", all, || {
+            format!("{wanted:?}\n{:?}", received(&stdout()))
+        });
     };
-    let receivers: [(Pid, &dyn Fn() -> String); 2] =
-        [(life.pid(), &|| life.stdout()), (running.pid(), &|| running.stdout())];
+    let receivers: [(Pid, &dyn Fn() -> String); 2] = [
+        (life.pid(), &|| life.stdout()),
+        (running.pid(), &|| running.stdout()),
+    ];
     for (pid, stdout) in receivers {
         send(helper, pid, &signals);
         got(stdout, &signals);
@@ -258,16 +302,32 @@ fn what_comes_while_podgate_starts_is_not_lost() {
     let helper = helper.path.as_str();
     // Those that are pending when it starts. One that tells to end needs no CMD.
     for number in [1, 2, 3, 10, 12, 15] {
-        let done = inside(&[helper, "pending", &number.to_string(), "--"], ["run", "--", "echo", "started"]).run();
+        let done = inside(
+            &[helper, "pending", &number.to_string(), "--"],
+            ["run", "--", "echo", "started"],
+        )
+        .run();
         done.code(128 + number).prints("");
     }
     // The others are CMD's, when there is nothing to wait for. It inherits a mask with which it can wait for them.
     let call = ["run", "--", helper, "receive"];
-    let done = inside(&[helper, "pending", "14", "18", "23", "28", "40", "40", "64", "--"], call).run();
-    assert_eq!(received(&done.code(0).stdout), [14, 18, 23, 28, 40, 40, 64], "{done}");
+    let done = inside(
+        &[
+            helper, "pending", "14", "18", "23", "28", "40", "40", "64", "--",
+        ],
+        call,
+    )
+    .run();
+    assert_eq!(
+        received(&done.code(0).stdout),
+        [14, 18, 23, 28, 40, 40, 64],
+        "{done}"
+    );
     // A negative control: without them it does not come to its end.
     let mut running = inside(&[helper, "pending", "40", "--"], call).start();
-    eventually("the receiver's answer", || running.stdout().contains("got 40").then_some(()));
+    eventually("the receiver's answer", || {
+        running.stdout().contains("got 40").then_some(())
+    });
     assert!(!running.has_ended());
 }
 
@@ -279,7 +339,10 @@ fn a_stop_at_any_moment_of_the_start_is_a_stop() {
         thread::sleep(Duration::from_micros(100 * step));
         running.signal(Signal::SIGTERM);
         let done = running.finish();
-        assert!(done.status.code() == Some(143) || done.status.signal() == Some(15), "after {step}: {done}");
+        assert!(
+            done.status.code() == Some(143) || done.status.signal() == Some(15),
+            "after {step}: {done}"
+        );
         done.within(Duration::from_secs(20));
     }
 }
@@ -300,10 +363,17 @@ fn cmd_gets_all_as_podgate_got_it() {
         let here = folder.text("");
         let container = |words: &[&str]| {
             let words: Vec<&str> = starter.iter().chain(words).copied().collect();
-            Container::new("a", words).working_dir(&here).env("A", "b c").env("PODGATE_GRACE", "7s").umask("0027")
+            Container::new("a", words)
+                .working_dir(&here)
+                .env("A", "b c")
+                .env("PODGATE_GRACE", "7s")
+                .umask("0027")
         };
         let (plain, wrapped) = (["sh", "-c", show], [IMAGE, "run", "--", "sh", "-c", show]);
-        let (plain, wrapped) = (pod.start(&container(&plain)), pod.start(&container(&wrapped)));
+        let (plain, wrapped) = (
+            pod.start(&container(&plain)),
+            pod.start(&container(&wrapped)),
+        );
         plain.code(0);
         wrapped.code(0);
         assert_eq!(wrapped.stdout(), plain.stdout());
@@ -311,9 +381,16 @@ fn cmd_gets_all_as_podgate_got_it() {
         let call = |mut words: Vec<&str>| {
             let mut all = starter.to_vec();
             all.append(&mut words);
-            output(Command::new(all[0]).args(&all[1..]).stdin(fs::File::open("/etc/passwd").unwrap()))
+            output(
+                Command::new(all[0])
+                    .args(&all[1..])
+                    .stdin(fs::File::open("/etc/passwd").unwrap()),
+            )
         };
-        assert_eq!(call(vec![PODGATE, "run", "--", "sh", "-c", show]), call(vec!["sh", "-c", show]));
+        assert_eq!(
+            call(vec![PODGATE, "run", "--", "sh", "-c", show]),
+            call(vec!["sh", "-c", show])
+        );
     }
 }
 
@@ -340,23 +417,42 @@ fn streams_and_arguments_are_cmds_own() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(b"from stdin").unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"from stdin")
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.stdout, b"|a b|--|--grace|$HOME|\xff\xfe\n|from stdin");
+    assert_eq!(
+        output.stdout,
+        b"|a b|--|--grace|$HOME|\xff\xfe\n|from stdin"
+    );
     assert_eq!(output.stderr, b"complaint\n");
 }
 
 #[test]
 fn no_orphan_stays_a_zombie() {
-    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else { return };
+    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else {
+        return;
+    };
     let helper = helper.path.as_str();
     let pid_1 = run_in(&pod, ["--", helper, "orphans", "300"]);
     let elsewhere = podgate(["run", "--", helper, "orphans", "300"]).start();
     // A negative control: a PID 1 that reaps nobody.
-    let careless = pod.start(&Container::sh("careless", &format!("{helper} orphans 60 & exec sleep 100")));
+    let careless = pod.start(&Container::sh(
+        "careless",
+        &format!("{helper} orphans 60 & exec sleep 100"),
+    ));
     careless.prints("made");
     eventually("zombies", || {
-        (careless.processes().iter().filter(|process| process.state == 'Z').count() >= 60).then_some(())
+        (careless
+            .processes()
+            .iter()
+            .filter(|process| process.state == 'Z')
+            .count()
+            >= 60)
+            .then_some(())
     });
     pid_1.prints("made");
     eventually_or(
@@ -366,7 +462,9 @@ fn no_orphan_stays_a_zombie() {
     );
     assert!(pid_1.is_running());
     let cmd = cmd_of(elsewhere.pid(), "helper");
-    eventually("CMD's orphans made", || elsewhere.stdout().contains("made").then_some(()));
+    eventually("CMD's orphans made", || {
+        elsewhere.stdout().contains("made").then_some(())
+    });
     eventually_or(
         "CMD alone",
         || (children(elsewhere.pid()) == [cmd]).then_some(()),
@@ -401,12 +499,27 @@ struct Terminal(Child);
 impl Terminal {
     fn start(call: &str) -> Self {
         let mut command = Command::new("script");
-        command.args(["-qec", call, "/dev/null"]).env("SHELL", "/bin/sh").env("PS1", "");
-        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+        command
+            .args(["-qec", call, "/dev/null"])
+            .env("SHELL", "/bin/sh")
+            .env("PS1", "");
+        Self(
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
     }
 
     fn types(&mut self, text: &str) {
-        self.0.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+        self.0
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
     }
 
     /// Reads until this is there.
@@ -417,9 +530,17 @@ impl Terminal {
             let stdout = self.0.stdout.as_mut().unwrap();
             let mut wanted = [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)];
             let is_there = poll(&mut wanted, PollTimeout::try_from(LIMIT).unwrap()).unwrap() > 0;
-            assert!(is_there, "waited {LIMIT:?} for {text:?}: {:?}", String::from_utf8_lossy(&seen));
+            assert!(
+                is_there,
+                "waited {LIMIT:?} for {text:?}: {:?}",
+                String::from_utf8_lossy(&seen)
+            );
             let count = stdout.read(&mut byte).unwrap();
-            assert!(count > 0, "the end came before {text:?}: {:?}", String::from_utf8_lossy(&seen));
+            assert!(
+                count > 0,
+                "the end came before {text:?}: {:?}",
+                String::from_utf8_lossy(&seen)
+            );
             seen.push(byte[0]);
         }
         String::from_utf8_lossy(&seen).into_owned()
@@ -438,7 +559,8 @@ impl Drop for Terminal {
 }
 
 /// Says whether it is in the foreground: its process group (5), and that of its terminal (8).
-const FOREGROUND: &str = "set -- $(cat /proc/$$/stat); test $5 = $8 && echo in-front || echo behind";
+const FOREGROUND: &str =
+    "set -- $(cat /proc/$$/stat); test $5 = $8 && echo in-front || echo behind";
 
 #[test]
 fn cmd_has_the_terminal_and_gives_it_back() {
@@ -446,7 +568,10 @@ fn cmd_has_the_terminal_and_gives_it_back() {
         return;
     }
     let folder = Folder::new();
-    let asks = folder.script("asks", &format!("{FOREGROUND}; read line; echo \"line is $line\""));
+    let asks = folder.script(
+        "asks",
+        &format!("{FOREGROUND}; read line; echo \"line is $line\""),
+    );
     let mut terminal = Terminal::start(&format!("{PODGATE} run -- {asks}"));
     terminal.shows("in-front");
     terminal.types("hello\n");
@@ -462,7 +587,10 @@ fn cmd_has_the_terminal_and_gives_it_back() {
     assert_eq!(terminal.code(), Some(33));
 
     // Afterwards, whoever started it can read again.
-    let after = folder.script("after", &format!("{PODGATE} run -- true; {FOREGROUND}; read line; echo \"then $line\""));
+    let after = folder.script(
+        "after",
+        &format!("{PODGATE} run -- true; {FOREGROUND}; read line; echo \"then $line\""),
+    );
     let mut terminal = Terminal::start(&after);
     terminal.shows("in-front");
     terminal.types("more\n");
@@ -485,8 +613,9 @@ fn cmd_has_the_terminal_and_gives_it_back() {
 
 /// Goes on, and says which signals it gets.
 fn says_signals(more: &str) -> String {
-    let traps: String =
-        ["HUP", "INT", "QUIT", "USR1", "TERM"].map(|name| format!("trap 'echo got-{name}' {name}; ")).concat();
+    let traps: String = ["HUP", "INT", "QUIT", "USR1", "TERM"]
+        .map(|name| format!("trap 'echo got-{name}' {name}; "))
+        .concat();
     format!("{traps}{more} echo up; while :; do sleep 0.02; done")
 }
 
@@ -494,7 +623,19 @@ fn says_signals(more: &str) -> String {
 fn signals_are_mapped_and_dropped() {
     let Some(pod) = Pod::new() else { return };
     let script = says_signals("trap 'echo got-QUIT; exit 3' QUIT;");
-    let life = run_in(&pod, ["--map-signal", "TERM=QUIT", "--map-signal", "HUP=none", "--", "sh", "-c", &script]);
+    let life = run_in(
+        &pod,
+        [
+            "--map-signal",
+            "TERM=QUIT",
+            "--map-signal",
+            "HUP=none",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ],
+    );
     life.prints("up");
     life.signal(Signal::SIGHUP);
     life.signal(Signal::SIGUSR1);
@@ -505,7 +646,8 @@ fn signals_are_mapped_and_dropped() {
     // From the environment; and without it, HUP arrives.
     let script = says_signals("trap 'exit 4' HUP;");
     let life = pod.start(
-        &Container::podgate("a", ["run", "--", "sh", "-c", &script]).env("PODGATE_MAP_SIGNAL", "USR1=HUP\nINT=none"),
+        &Container::podgate("a", ["run", "--", "sh", "-c", &script])
+            .env("PODGATE_MAP_SIGNAL", "USR1=HUP\nINT=none"),
     );
     life.prints("up");
     life.signal(Signal::SIGINT);
@@ -525,7 +667,10 @@ fn a_group_gets_signals_only_if_it_is_asked_for() {
                   while :; do sleep 0.02; done";
     for is_group in [true, false] {
         let option: &[&str] = if is_group { &["--signal-group"] } else { &[] };
-        let life = run_in(&pod, option.iter().copied().chain(["--", "bash", "-c", script]));
+        let life = run_in(
+            &pod,
+            option.iter().copied().chain(["--", "bash", "-c", script]),
+        );
         life.prints("inner-up");
         // A sleep in the group dies of it, too; what has a trap goes on.
         life.signal(Signal::SIGUSR1);
@@ -536,7 +681,9 @@ fn a_group_gets_signals_only_if_it_is_asked_for() {
             // Whatever went to the group would have come with the first of three.
             for count in 2..4 {
                 life.signal(Signal::SIGUSR1);
-                eventually("outer again", || (life.stdout().matches("outer").count() == count).then_some(()));
+                eventually("outer again", || {
+                    (life.stdout().matches("outer").count() == count).then_some(())
+                });
             }
             assert!(!life.stdout().contains("inner\n"), "{life}");
         }
@@ -562,14 +709,36 @@ fn a_stop_is_what_stop_signal_says() {
     life.process("sleep");
     life.signal(Signal::SIGTERM);
     life.code(143);
-    run_in(&pod, ["--ok-exit", "7", "--ok-exit", "9", "--", "sh", "-c", "exit 9"]).code(0);
+    run_in(
+        &pod,
+        [
+            "--ok-exit",
+            "7",
+            "--ok-exit",
+            "9",
+            "--",
+            "sh",
+            "-c",
+            "exit 9",
+        ],
+    )
+    .code(0);
     run_in(&pod, ["--ok-exit", "7", "--", "sh", "-c", "exit 8"]).code(8);
 }
 
 #[test]
 fn who_does_not_heed_a_stop_is_killed_when_the_grace_is_over() {
     let Some(pod) = Pod::new() else { return };
-    let call = ["--grace", "700ms", "--stop-margin", "100ms", "--", "sh", "-c", &says_signals("")];
+    let call = [
+        "--grace",
+        "700ms",
+        "--stop-margin",
+        "100ms",
+        "--",
+        "sh",
+        "-c",
+        &says_signals(""),
+    ];
     let life = run_in(&pod, call);
     life.prints("up");
     let told = Instant::now();
@@ -577,10 +746,19 @@ fn who_does_not_heed_a_stop_is_killed_when_the_grace_is_over() {
     life.prints("got-TERM");
     // A second one is passed on as well, and does not lengthen the grace.
     life.signal(Signal::SIGTERM);
-    eventually("both", || (life.stdout().matches("got-TERM").count() == 2).then_some(()));
+    eventually("both", || {
+        (life.stdout().matches("got-TERM").count() == 2).then_some(())
+    });
     let end = life.code(137);
-    assert!(end.at.duration_since(told) >= Duration::from_millis(650), "{life}");
-    assert!(life.stderr().contains("the command has not ended within the grace period of 700ms"), "{life}");
+    assert!(
+        end.at.duration_since(told) >= Duration::from_millis(650),
+        "{life}"
+    );
+    assert!(
+        life.stderr()
+            .contains("the command has not ended within the grace period of 700ms"),
+        "{life}"
+    );
     // The default is long.
     let life = run_in(&pod, ["--", "sh", "-c", &says_signals("")]);
     life.prints("up");
@@ -615,7 +793,17 @@ fn gates_have_codes_of_their_own() {
     let life = run_in(&pod, gate.into_iter().chain(["--", "echo", "started"]));
     life.code(124);
     assert_eq!(life.stdout(), "");
-    let life = run_in(&pod, gate.into_iter().chain(["--on-timeout", "run", "--", "sh", "-c", "echo started; exit 5"]));
+    let life = run_in(
+        &pod,
+        gate.into_iter().chain([
+            "--on-timeout",
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "echo started; exit 5",
+        ]),
+    );
     life.code(5);
     assert_eq!(life.stdout(), "started\n");
     run_in(&pod, ["--after", "file:///", "--", "sh", "-c", "exit 5"]).code(5);
@@ -624,9 +812,20 @@ fn gates_have_codes_of_their_own() {
 /// Wake-ups, and CPU time in ticks.
 fn effort(pid: Pid) -> (u64, u64) {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
+    let after_name: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_ascii_whitespace()
+        .collect();
     let ticks = after_name[11].parse::<u64>().unwrap() + after_name[12].parse::<u64>().unwrap();
-    (field(pid, "voluntary_ctxt_switches").unwrap().parse().unwrap(), ticks)
+    (
+        field(pid, "voluntary_ctxt_switches")
+            .unwrap()
+            .parse()
+            .unwrap(),
+        ticks,
+    )
 }
 
 #[test]
@@ -639,19 +838,33 @@ fn it_sleeps_while_nothing_happens() {
         life
     };
     let alone = sleeper("alone", &[]);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let named = sleeper("named", &["--name", "named", "--listen", &port.to_string()]);
     // A user's inotify instances are counted for the whole machine (128 here): other tests may have used them up, and without one it polls.
     let has_inotify = |life: &Life| {
-        let links = fs::read_dir(format!("/proc/{}/fd", life.pid())).unwrap().flatten();
-        links.filter_map(|link| fs::read_link(link.path()).ok()).any(|to| to.to_string_lossy().contains("inotify"))
+        let links = fs::read_dir(format!("/proc/{}/fd", life.pid()))
+            .unwrap()
+            .flatten();
+        links
+            .filter_map(|link| fs::read_link(link.path()).ok())
+            .any(|to| to.to_string_lossy().contains("inotify"))
     };
     let watches = eventually("an inotify instance", || {
-        Some(sleeper("watches", &["--name", "watches", "--outlive", "named"])).filter(has_inotify)
+        Some(sleeper(
+            "watches",
+            &["--name", "watches", "--outlive", "named"],
+        ))
+        .filter(has_inotify)
     });
     let lives = [&alone, &named, &watches];
     for life in lives {
-        eventually("sleep", || field(life.pid(), "State")?.starts_with('S').then_some(()));
+        eventually("sleep", || {
+            field(life.pid(), "State")?.starts_with('S').then_some(())
+        });
     }
     // It has seen its own files change.
     thread::sleep(Duration::from_millis(500));
@@ -662,18 +875,43 @@ fn it_sleeps_while_nothing_happens() {
     assert_eq!(after[1], before[1], "a name and an endpoint alone");
     let wakes = after[2].0 - before[2].0;
     assert!((1..=6).contains(&wakes), "{wakes} wake-ups in 3 s");
-    assert!(after[2].1 - before[2].1 <= 1, "{:?} {:?}", before[2], after[2]);
+    assert!(
+        after[2].1 - before[2].1 <= 1,
+        "{:?} {:?}",
+        before[2],
+        after[2]
+    );
 }
 
 #[test]
 fn a_limit_on_descriptors_that_is_lowered_later_neither_kills_cmd_nor_keeps_signals_from_it() {
     let Some(pod) = Pod::new() else { return };
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+        .to_string();
     let script = "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done";
-    let options = ["run", "--name", "watches", "--outlive", "nobody", "--listen", &port, "--", "sh", "-c", script];
+    let options = [
+        "run",
+        "--name",
+        "watches",
+        "--outlive",
+        "nobody",
+        "--listen",
+        &port,
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
     let life = pod.start(&Container::podgate("watches", options));
     life.prints("up");
-    let lowered = Command::new("prlimit").args(["--nofile=1:1", "--pid", &life.pid().to_string()]).status().unwrap();
+    let lowered = Command::new("prlimit")
+        .args(["--nofile=1:1", "--pid", &life.pid().to_string()])
+        .status()
+        .unwrap();
     assert!(lowered.success());
     let before = effort(life.pid()).1;
     thread::sleep(Duration::from_secs(1));
@@ -693,10 +931,18 @@ fn a_stderr_that_nobody_reads_does_no_harm() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let reader = if is_full {
             // As much as goes in, a page at a time: what is left is less than a line.
-            nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+            nix::fcntl::fcntl(
+                &writer,
+                nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
+            )
+            .unwrap();
             while writer.write(&[b'x'; 4096]).is_ok() {}
             while writer.write(b"x").is_ok() {}
-            nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
+            nix::fcntl::fcntl(
+                &writer,
+                nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty()),
+            )
+            .unwrap();
             Some(reader)
         } else {
             None
@@ -705,20 +951,43 @@ fn a_stderr_that_nobody_reads_does_no_harm() {
         // Under -v it tells of each signal. The receiver would tell of a SIGPIPE.
         let mut child = Program::start(
             Command::new(PODGATE)
-                .args(["run", "-v", "--map-signal", "USR1=none", "--after", "file:///", "--", helper, "receive"])
+                .args([
+                    "run",
+                    "-v",
+                    "--map-signal",
+                    "USR1=none",
+                    "--after",
+                    "file:///",
+                    "--",
+                    helper,
+                    "receive",
+                ])
                 .stdout(fs::File::create(&told).unwrap())
                 .stderr(writer),
         );
-        let got = |text: &str| fs::read_to_string(&told).unwrap().contains(text).then_some(());
+        let got = |text: &str| {
+            fs::read_to_string(&told)
+                .unwrap()
+                .contains(text)
+                .then_some(())
+        };
         eventually("the receiver", || got("up"));
         for _ in 0..5 {
             send(helper, child.pid(), &[10]);
         }
         send(helper, child.pid(), &[40]);
-        eventually_or("a signal that comes after lines", || got("got 40"), || format!("full: {is_full}"));
+        eventually_or(
+            "a signal that comes after lines",
+            || got("got 40"),
+            || format!("full: {is_full}"),
+        );
         send(helper, child.pid(), &[64]);
         assert_eq!(eventually("its end", || child.has_ended()).code(), Some(0));
-        assert_eq!(received(&fs::read_to_string(&told).unwrap()), [40, 64], "full: {is_full}");
+        assert_eq!(
+            received(&fs::read_to_string(&told).unwrap()),
+            [40, 64],
+            "full: {is_full}"
+        );
         drop(reader);
     }
 }
@@ -728,18 +997,32 @@ fn it_says_what_it_was_told_to_say() {
     let closed = ClosedPort::new();
     let closed = closed.tcp();
     let run = |options: &[&str]| -> Done {
-        podgate(["run"].iter().chain(options).chain(&["--after", &closed, "--after-timeout", "200ms", "--", "true"]))
-            .run()
+        podgate(["run"].iter().chain(options).chain(&[
+            "--after",
+            &closed,
+            "--after-timeout",
+            "200ms",
+            "--",
+            "true",
+        ]))
+        .run()
     };
     let done = run(&["--log-format", "json"]);
     done.code(124);
     assert!(
-        !done.stderr.is_empty() && done.stderr.lines().all(|line| line.starts_with('{') && line.ends_with('}')),
+        !done.stderr.is_empty()
+            && done
+                .stderr
+                .lines()
+                .all(|line| line.starts_with('{') && line.ends_with('}')),
         "{done}"
     );
     let plain = run(&[]);
     plain.code(124).says("podgate: gave up after 200ms");
-    podgate(["run", "--quiet", "--", "sh", "-c", "echo mine >&2"]).run().code(0).prints("");
+    podgate(["run", "--quiet", "--", "sh", "-c", "echo mine >&2"])
+        .run()
+        .code(0)
+        .prints("");
     let quiet = run(&["--quiet"]);
     assert!(quiet.code(124).stderr.lines().count() <= 1, "{quiet}");
     // Nothing is said where all is well.
@@ -751,15 +1034,39 @@ fn it_says_what_it_was_told_to_say() {
 fn variables_do_as_options_do() {
     let closed = ClosedPort::new();
     let closed = closed.tcp();
-    podgate(["run", "--", "true"]).env("PODGATE_AFTER", &closed).env("PODGATE_AFTER_TIMEOUT", "100ms").run().code(124);
-    podgate(["run", "--", "sh", "-c", "exit 3"]).env("PODGATE_OK_EXIT", "4\n3").run().code(0);
-    podgate(["run", "--ok-exit", "4", "--", "sh", "-c", "exit 3"]).env("PODGATE_OK_EXIT", "3").run().code(3);
-    podgate(["run", "--", "true"]).env("PODGATE_GRACE", "1.5s").run().code(2).says("PODGATE_GRACE");
-    podgate(["run", "--", "true"]).env("PODGATE_STOP_SIGNAL", "TREM").run().code(2).says("TREM");
-    let mut call =
-        inside(AS_PID_1, ["run", "--after", &closed, "--", "sh", "-c", "exit 5"]).env("PODGATE_DISABLE", "gates");
+    podgate(["run", "--", "true"])
+        .env("PODGATE_AFTER", &closed)
+        .env("PODGATE_AFTER_TIMEOUT", "100ms")
+        .run()
+        .code(124);
+    podgate(["run", "--", "sh", "-c", "exit 3"])
+        .env("PODGATE_OK_EXIT", "4\n3")
+        .run()
+        .code(0);
+    podgate(["run", "--ok-exit", "4", "--", "sh", "-c", "exit 3"])
+        .env("PODGATE_OK_EXIT", "3")
+        .run()
+        .code(3);
+    podgate(["run", "--", "true"])
+        .env("PODGATE_GRACE", "1.5s")
+        .run()
+        .code(2)
+        .says("PODGATE_GRACE");
+    podgate(["run", "--", "true"])
+        .env("PODGATE_STOP_SIGNAL", "TREM")
+        .run()
+        .code(2)
+        .says("TREM");
+    let mut call = inside(
+        AS_PID_1,
+        ["run", "--after", &closed, "--", "sh", "-c", "exit 5"],
+    )
+    .env("PODGATE_DISABLE", "gates");
     call = call.env("PODGATE_AFTER_TIMEOUT", "20s");
-    call.run().code(5).says("PODGATE_DISABLE").within(Duration::from_secs(10));
+    call.run()
+        .code(5)
+        .says("PODGATE_DISABLE")
+        .within(Duration::from_secs(10));
     podgate(["run", "--name", "a", "--", "sh", "-c", "exit 6"])
         .env("PODGATE_DISABLE", "all")
         .run()

@@ -7,7 +7,9 @@ pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Input<'a> {
     pub(crate) fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
         self.0 = rest;
         *first
     }
@@ -38,10 +40,14 @@ pub(crate) fn expanded(bytes: &[u8]) -> Vec<u8> {
 
 /// Pieces of a text, of sizes that follow from its bytes: the same input always makes the same pieces.
 pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
-    let mut seed = bytes.iter().fold(0x9e37_79b9_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let mut seed = bytes.iter().fold(0x9e37_79b9_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+    });
     let (mut rest, mut pieces) = (bytes, Vec::new());
     while !rest.is_empty() {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let size = 1 + usize::try_from(seed >> 33).unwrap() % most.max(1);
         let (piece, after) = rest.split_at(size.min(rest.len()));
         pieces.push(piece);
@@ -52,12 +58,24 @@ pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
 
 /// The examples of a message: what stands after its last `say `, one by one.
 pub(crate) fn examples(message: &str) -> Vec<String> {
-    let Some((_, said)) = message.rsplit_once("say ") else { return Vec::new() };
+    let Some((_, said)) = message.rsplit_once("say ") else {
+        return Vec::new();
+    };
     let said = said.split_once(';').map_or(said, |(said, _)| said);
     let one = |text: &str| {
-        text.split(" for ").next().unwrap_or(text).trim().trim_start_matches("or ").trim_matches('\'').to_owned()
+        text.split(" for ")
+            .next()
+            .unwrap_or(text)
+            .trim()
+            .trim_start_matches("or ")
+            .trim_matches('\'')
+            .to_owned()
     };
-    said.split(", ").flat_map(|part| part.split(" or ")).map(one).filter(|it| !it.is_empty()).collect()
+    said.split(", ")
+        .flat_map(|part| part.split(" or "))
+        .map(one)
+        .filter(|it| !it.is_empty())
+        .collect()
 }
 
 pub(crate) fn set(name: &OsStr, value: &OsStr) {

@@ -11,7 +11,11 @@
     clippy::indexing_slicing
 )]
 
-#[allow(dead_code, unused_imports, reason = "the program's commands are not here, and leave some of it unused")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the program's commands are not here, and leave some of it unused"
+)]
 #[path = "../../src"]
 mod podgate {
     pub(crate) mod check;
@@ -26,7 +30,9 @@ mod podgate {
     pub(crate) mod volume;
 }
 // They call each other `crate::…`.
-pub(crate) use podgate::{check, cli, core, event_loop, listen, process, quit, report, settings, volume};
+pub(crate) use podgate::{
+    check, cli, core, event_loop, listen, process, quit, report, settings, volume,
+};
 
 mod input;
 mod memory;
@@ -54,11 +60,20 @@ fn target() -> Target {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     let found = TARGETS.iter().find(|(it, _)| *it == name);
     // What the caller's environment says to podgate is no part of an input.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PODGATE_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PODGATE_"))
+    {
         input::unset(&name);
     }
     input::unset("SSL_CERT_FILE".as_ref());
-    found.unwrap_or_else(|| panic!("FUZZ_TARGET={name:?} is none of {:?}", TARGETS.map(|(name, _)| name))).1
+    found
+        .unwrap_or_else(|| {
+            panic!(
+                "FUZZ_TARGET={name:?} is none of {:?}",
+                TARGETS.map(|(name, _)| name)
+            )
+        })
+        .1
 }
 
 /// Is a bug to be planted (FUZZ_PLANT=1)? Each target then tampers with one answer of podgate's, as a bug would, and has to be caught.

@@ -10,8 +10,8 @@ use crate::event_loop::Interest;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect, getpeername, getsockname,
-    getsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect,
+    getpeername, getsockname, getsockopt, socket, sockopt,
 };
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -61,7 +61,12 @@ impl Dial {
     /// To one of these, before `until`.
     pub(super) fn new(mut places: Vec<Place>, until: Instant) -> Self {
         places.reverse();
-        Self { places, under_way: None, until, last: None }
+        Self {
+            places,
+            under_way: None,
+            until,
+            last: None,
+        }
     }
 
     /// Goes on as far as it can without waiting.
@@ -74,7 +79,10 @@ impl Dial {
                     self.under_way = Some((socket, give_up));
                     return Dialled::Wait;
                 }
-                Ok(false) => self.failed(Weight::Other, Reason::System("connected to", "no answer".to_owned())),
+                Ok(false) => self.failed(
+                    Weight::Other,
+                    Reason::System("connected to", "no answer".to_owned()),
+                ),
                 Err(error) => self.failed(weight(error), refusal(error)),
             }
         }
@@ -88,7 +96,11 @@ impl Dial {
                 Err(error) => self.failed(weight(error), refusal(error)),
             }
         }
-        Dialled::Failed(self.last.take().map_or(Reason::Refused, |(_, reason)| reason))
+        Dialled::Failed(
+            self.last
+                .take()
+                .map_or(Reason::Refused, |(_, reason)| reason),
+        )
     }
 
     fn failed(&mut self, weight: Weight, reason: Reason) {
@@ -99,19 +111,32 @@ impl Dial {
 
     /// What the answer can be waited for with.
     pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(self.under_way.as_ref().map(|(socket, _)| (socket.as_fd(), PollFlags::POLLOUT)));
+        interests.extend(
+            self.under_way
+                .as_ref()
+                .map(|(socket, _)| (socket.as_fd(), PollFlags::POLLOUT)),
+        );
     }
 
     /// When to give the place under way up in favour of the next one.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        self.under_way.as_ref().filter(|_| !self.places.is_empty()).map(|(_, give_up)| *give_up)
+        self.under_way
+            .as_ref()
+            .filter(|_| !self.places.is_empty())
+            .map(|(_, give_up)| *give_up)
     }
 
     /// Until when the place that is tried now may take its time: its share of what is left.
     fn share(&self) -> Instant {
         let now = Instant::now();
-        let places = u32::try_from(self.places.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let share = self.until.saturating_duration_since(now).checked_div(places).unwrap_or_default();
+        let places = u32::try_from(self.places.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        let share = self
+            .until
+            .saturating_duration_since(now)
+            .checked_div(places)
+            .unwrap_or_default();
         now.checked_add(share).unwrap_or(self.until)
     }
 }
@@ -120,7 +145,11 @@ impl Dial {
 fn begin(place: &Place) -> Result<(OwnedFd, bool), Errno> {
     match place {
         Place::Net(address) => {
-            let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+            let family = if address.is_ipv4() {
+                AddressFamily::Inet
+            } else {
+                AddressFamily::Inet6
+            };
             begin_with(family, &SockaddrStorage::from(*address))
         }
         Place::Socket(path) => begin_with(AddressFamily::Unix, &UnixAddr::new(path.as_str())?),
@@ -128,7 +157,12 @@ fn begin(place: &Place) -> Result<(OwnedFd, bool), Errno> {
 }
 
 fn begin_with(family: AddressFamily, address: &dyn SockaddrLike) -> Result<(OwnedFd, bool), Errno> {
-    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    let socket = socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        None,
+    )?;
     match connect(socket.as_raw_fd(), address) {
         // Not connected any more: it was accepted and is closed again. That was an answer.
         Ok(()) => finished(&socket).map(|_| (socket, true)),
@@ -158,7 +192,13 @@ fn finished(socket: &OwnedFd) -> Result<bool, Errno> {
 }
 
 fn weight(error: Errno) -> Weight {
-    if [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL, Errno::ENETUNREACH].contains(&error) {
+    if [
+        Errno::EAFNOSUPPORT,
+        Errno::EADDRNOTAVAIL,
+        Errno::ENETUNREACH,
+    ]
+    .contains(&error)
+    {
         Weight::NoFamily
     } else if error == Errno::ECONNREFUSED {
         Weight::Refused
@@ -176,7 +216,11 @@ fn refusal(error: Errno) -> Reason {
         return Reason::NoFile;
     }
     // unix(7): a listener whose backlog is full.
-    let cause = if error == Errno::EAGAIN { "its backlog is full".to_owned() } else { error.desc().to_lowercase() };
+    let cause = if error == Errno::EAGAIN {
+        "its backlog is full".to_owned()
+    } else {
+        error.desc().to_lowercase()
+    };
     Reason::System("connected to", cause)
 }
 
@@ -193,7 +237,10 @@ pub(super) fn dial_blocking(places: Vec<Place>, until: Instant) -> Result<OwnedF
         dial.interests(&mut interests);
         let wake_at = dial.wake_at().unwrap_or(until).min(until);
         if crate::event_loop::wait(&interests, Some(wake_at)).is_err() || Instant::now() >= until {
-            return Err(Reason::System("connected to", "no answer in time".to_owned()));
+            return Err(Reason::System(
+                "connected to",
+                "no answer in time".to_owned(),
+            ));
         }
     }
 }
@@ -219,7 +266,9 @@ impl To {
         match self {
             Self::Socket(path) => Ok(Some(vec![Place::Socket(path.clone())])),
             Self::Host(resolver) => match resolver.resolve() {
-                Resolved::Addresses(addresses) => Ok(Some(addresses.into_iter().map(Place::Net).collect())),
+                Resolved::Addresses(addresses) => {
+                    Ok(Some(addresses.into_iter().map(Place::Net).collect()))
+                }
                 Resolved::Wait => Ok(None),
                 Resolved::Failed(outcome) => Err(outcome),
             },
@@ -245,12 +294,20 @@ impl To {
 impl Accepts {
     /// At this port of this host.
     pub(super) fn host(host: &Host, port: u16) -> Self {
-        Self { to: To::Host(Resolver::new(host, port)), dial: None, until: Instant::now() }
+        Self {
+            to: To::Host(Resolver::new(host, port)),
+            dial: None,
+            until: Instant::now(),
+        }
     }
 
     /// At the unix socket with this path.
     pub(super) fn socket(path: &str) -> Self {
-        Self { to: To::Socket(path.to_owned()), dial: None, until: Instant::now() }
+        Self {
+            to: To::Socket(path.to_owned()),
+            dial: None,
+            until: Instant::now(),
+        }
     }
 }
 

@@ -42,16 +42,29 @@ struct UnderWay {
 
 impl Exec {
     pub(super) fn new(words: &[String], children: Rc<RefCell<Children>>) -> Self {
-        Self { words: words.to_vec(), children, under_way: None, said: String::new() }
+        Self {
+            words: words.to_vec(),
+            children,
+            under_way: None,
+            said: String::new(),
+        }
     }
 
     fn spawn(&self) -> io::Result<UnderWay> {
         let (output, input) = io::pipe()?;
         fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let mut command = Command::new(self.name());
-        command.args(self.words.iter().skip(1)).stdout(input.try_clone()?).stderr(input);
+        command
+            .args(self.words.iter().skip(1))
+            .stdout(input.try_clone()?)
+            .stderr(input);
         let pid = self.children.borrow_mut().spawn(&mut command)?;
-        Ok(UnderWay { pid, output, closed: false, last: LastLine::default() })
+        Ok(UnderWay {
+            pid,
+            output,
+            closed: false,
+            last: LastLine::default(),
+        })
     }
 
     fn name(&self) -> &str {
@@ -68,24 +81,31 @@ impl Leaf for Exec {
             }
             Err(error) => Step::Done(match error.raw_os_error().map(Errno::from_raw) {
                 // "Text file busy": somebody is writing it, so it comes.
-                Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ETXTBSY) => {
-                    Outcome::NotYet(Reason::System("started", error.to_string()))
-                }
-                Some(Errno::ENOENT) if self.name().contains('/') && Path::new(self.name()).exists() => {
+                Some(
+                    Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ETXTBSY,
+                ) => Outcome::NotYet(Reason::System("started", error.to_string())),
+                Some(Errno::ENOENT)
+                    if self.name().contains('/') && Path::new(self.name()).exists() =>
+                {
                     let cause = "its interpreter or dynamic loader is not in this image".to_owned();
                     Outcome::Never(Reason::NotExecutable(self.name().to_owned(), cause))
                 }
-                Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::Never(Reason::NoCommand(self.name().to_owned())),
-                Some(error) => {
-                    Outcome::Never(Reason::NotExecutable(self.name().to_owned(), error.desc().to_lowercase()))
+                Some(Errno::ENOENT | Errno::ENOTDIR) => {
+                    Outcome::Never(Reason::NoCommand(self.name().to_owned()))
                 }
+                Some(error) => Outcome::Never(Reason::NotExecutable(
+                    self.name().to_owned(),
+                    error.desc().to_lowercase(),
+                )),
                 None => Outcome::NotYet(Reason::System("started", error.to_string())),
             }),
         }
     }
 
     fn proceed(&mut self) -> Step {
-        let Some(under_way) = &mut self.under_way else { return Step::Wait };
+        let Some(under_way) = &mut self.under_way else {
+            return Step::Wait;
+        };
         // First the end, then the output: so nothing that was printed before the end is missed.
         let end = self.children.borrow_mut().take_end(under_way.pid);
         under_way.read();
@@ -113,8 +133,12 @@ impl Leaf for Exec {
     }
 
     fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests
-            .extend(self.under_way.as_ref().filter(|it| !it.closed).map(|it| (it.output.as_fd(), PollFlags::POLLIN)));
+        interests.extend(
+            self.under_way
+                .as_ref()
+                .filter(|it| !it.closed)
+                .map(|it| (it.output.as_fd(), PollFlags::POLLIN)),
+        );
     }
 
     fn waits_for_child(&self) -> bool {
@@ -166,7 +190,11 @@ impl LastLine {
 
     fn text(&self) -> String {
         let line = String::from_utf8_lossy(&self.line);
-        let line = if self.line.len() < KEPT { line.into_owned() } else { without_cut_authority(&line) };
+        let line = if self.line.len() < KEPT {
+            line.into_owned()
+        } else {
+            without_cut_authority(&line)
+        };
         one_line(&redacted(&line), LONGEST_LINE)
     }
 }
@@ -174,7 +202,9 @@ impl LastLine {
 /// A line that was cut off, without a URL's authority that reaches the cut: its user info may be what was cut.
 fn without_cut_authority(line: &str) -> String {
     match line.rsplit_once("://") {
-        Some((before, after)) if !after.contains(|letter: char| letter == '/' || letter.is_whitespace()) => {
+        Some((before, after))
+            if !after.contains(|letter: char| letter == '/' || letter.is_whitespace()) =>
+        {
             format!("{before}://***")
         }
         Some(_) | None => line.to_owned(),
@@ -203,7 +233,10 @@ mod tests {
             ("no\rprogress\r\n", "progress"),
         ] {
             let mut last = LastLine::default();
-            output.as_bytes().chunks(2).for_each(|bytes| last.take(bytes));
+            output
+                .as_bytes()
+                .chunks(2)
+                .for_each(|bytes| last.take(bytes));
             assert_eq!(last.text(), line, "{output:?}");
         }
         let mut last = LastLine::default();

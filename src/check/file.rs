@@ -43,7 +43,13 @@ struct Look {
 
 impl Exists {
     pub(super) fn new(path: &str, index: usize, watcher: Option<Rc<RefCell<Watcher>>>) -> Self {
-        Self { path: PathBuf::from(path), index, watcher, desk: Desk::new(), wake: Wake::Asked }
+        Self {
+            path: PathBuf::from(path),
+            index,
+            watcher,
+            desk: Desk::new(),
+            wake: Wake::Asked,
+        }
     }
 }
 
@@ -54,9 +60,15 @@ fn look(path: &Path, inotify: Option<&Inotify>) -> Look {
     match inotify {
         Some(inotify) if outcome != Outcome::Pass => {
             let watch = watch(inotify, path);
-            Look { outcome: exists(path), watch }
+            Look {
+                outcome: exists(path),
+                watch,
+            }
         }
-        Some(_) | None => Look { outcome, watch: None },
+        Some(_) | None => Look {
+            outcome,
+            watch: None,
+        },
     }
 }
 
@@ -65,7 +77,9 @@ fn exists(path: &Path) -> Outcome {
         Ok(_) => Outcome::Pass,
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::NotYet(Reason::NoFile),
-            Some(errno) => Outcome::NotYet(Reason::System("looked up", errno.desc().to_lowercase())),
+            Some(errno) => {
+                Outcome::NotYet(Reason::System("looked up", errno.desc().to_lowercase()))
+            }
             None => Outcome::NotYet(Reason::System("looked up", error.to_string())),
         },
     }
@@ -88,7 +102,11 @@ fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> 
         | MASK_ADD
         | AddWatchFlags::IN_ONLYDIR;
     let descriptor = inotify.add_watch(&folder, flags).ok()?;
-    if is_there() { None } else { Some((descriptor, name)) }
+    if is_there() {
+        None
+    } else {
+        Some((descriptor, name))
+    }
 }
 
 impl Leaf for Exists {
@@ -106,13 +124,24 @@ impl Leaf for Exists {
         // One that hangs since an earlier attempt is waited for.
         if !self.desk.is_busy() {
             let path = self.path.clone();
-            let inotify = self.watcher.as_ref().map(|watcher| Arc::clone(&watcher.borrow().inotify));
+            let inotify = self
+                .watcher
+                .as_ref()
+                .map(|watcher| Arc::clone(&watcher.borrow().inotify));
             if let Err(error) = self.desk.ask(move || look(&path, inotify.as_deref())) {
-                return Step::Done(Outcome::NotYet(Reason::System("looked up", error.to_string())));
+                return Step::Done(Outcome::NotYet(Reason::System(
+                    "looked up",
+                    error.to_string(),
+                )));
             }
         }
-        let Some(look) = self.desk.take() else { return Step::Wait };
-        let known = self.watcher.as_ref().is_some_and(|watcher| watcher.borrow_mut().keep(self.index, look.watch));
+        let Some(look) = self.desk.take() else {
+            return Step::Wait;
+        };
+        let known = self
+            .watcher
+            .as_ref()
+            .is_some_and(|watcher| watcher.borrow_mut().keep(self.index, look.watch));
         self.wake = if known { Wake::Watched } else { Wake::Asked };
         Step::Done(look.outcome)
     }
@@ -162,8 +191,14 @@ impl Watcher {
     /// # Errors
     /// Those of inotify_init1(2): EMFILE and ENOMEM.
     pub(crate) fn new() -> Result<Self, Errno> {
-        let inotify = Arc::new(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?);
-        Ok(Self { inotify, watches: Vec::new(), members: None })
+        let inotify = Arc::new(Inotify::init(
+            InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK,
+        )?);
+        Ok(Self {
+            inotify,
+            watches: Vec::new(),
+            members: None,
+        })
     }
 
     /// The instance, to be waited for.
@@ -172,11 +207,21 @@ impl Watcher {
     }
 
     /// Watches a volume for members: checks by their index. Nobody watches where inotify cannot tell.
-    pub(crate) fn watch_members<'a>(&mut self, volume: &Path, members: impl Iterator<Item = (usize, &'a Name)>) {
-        let prefixes: Vec<_> = members.map(|(index, name)| (index, format!("{name}."))).collect();
+    pub(crate) fn watch_members<'a>(
+        &mut self,
+        volume: &Path,
+        members: impl Iterator<Item = (usize, &'a Name)>,
+    ) {
+        let prefixes: Vec<_> = members
+            .map(|(index, name)| (index, format!("{name}.")))
+            .collect();
         if !prefixes.is_empty() && tells(volume) {
             let watch = self.inotify.add_watch(volume, CHANGES | MASK_ADD);
-            self.members = watch.ok().map(|volume| Members { volume, prefixes, closed: None });
+            self.members = watch.ok().map(|volume| Members {
+                volume,
+                prefixes,
+                closed: None,
+            });
         }
     }
 
@@ -196,12 +241,23 @@ impl Watcher {
         let at = self.watches.iter().position(|it| it.index == index);
         let before = at.map(|at| self.watches.swap_remove(at));
         let known = match (&before, &found) {
-            (Some(before), Some((folder, name))) => before.folder == *folder && before.name == *name,
+            (Some(before), Some((folder, name))) => {
+                before.folder == *folder && before.name == *name
+            }
             (Some(_), None) | (None, Some(_) | None) => false,
         };
-        self.watches.extend(found.map(|(folder, name)| Watch { index, folder, name }));
-        let is_volume = |folder| self.members.as_ref().is_some_and(|members| members.volume == folder);
-        let is_used = |folder| is_volume(folder) || self.watches.iter().any(|it| it.folder == folder);
+        self.watches.extend(found.map(|(folder, name)| Watch {
+            index,
+            folder,
+            name,
+        }));
+        let is_volume = |folder| {
+            self.members
+                .as_ref()
+                .is_some_and(|members| members.volume == folder)
+        };
+        let is_used =
+            |folder| is_volume(folder) || self.watches.iter().any(|it| it.folder == folder);
         if let Some(before) = before.filter(|before| !is_used(before.folder)) {
             // EINVAL: the folder is gone, and its watch with it.
             let _ = self.inotify.rm_watch(before.folder);
@@ -217,7 +273,10 @@ impl Watcher {
                 // Without a name it is about the folder itself, or the queue has overflowed.
                 let about = |watch: &&Watch| match &event.name {
                     Some(name) => watch.folder == event.wd && watch.name == *name,
-                    None => watch.folder == event.wd || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW),
+                    None => {
+                        watch.folder == event.wd
+                            || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
+                    }
                 };
                 woken.extend(self.watches.iter().filter(about).map(|watch| watch.index));
                 if let Some(members) = &mut self.members {
@@ -235,7 +294,10 @@ impl Members {
     fn changed(&mut self, event: &InotifyEvent, woken: &mut Vec<usize>) {
         let about = |(_, prefix): &&(usize, String)| match &event.name {
             Some(name) => {
-                event.wd == self.volume && name.to_str().is_some_and(|name| name.starts_with(prefix.as_str()))
+                event.wd == self.volume
+                    && name
+                        .to_str()
+                        .is_some_and(|name| name.starts_with(prefix.as_str()))
             }
             None => event.wd == self.volume || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW),
         };
@@ -253,7 +315,9 @@ fn missing(path: &Path) -> Option<(PathBuf, OsString)> {
     for folder in path.ancestors() {
         match fs::symlink_metadata(folder) {
             // Something that is no folder cannot get names, but it can be replaced by one.
-            Ok(found) if found.is_dir() => return name.map(|name| (folder.to_owned(), name.to_owned())),
+            Ok(found) if found.is_dir() => {
+                return name.map(|name| (folder.to_owned(), name.to_owned()));
+            }
             Ok(_) | Err(_) => name = folder.file_name(),
         }
     }
@@ -300,8 +364,10 @@ mod tests {
 
     /// A user's instances are counted for the whole machine: other programs may have used them up for a moment.
     fn watcher() -> Watcher {
-        let tries =
-            (0..300).map(|_| Watcher::new().inspect_err(|_| std::thread::sleep(std::time::Duration::from_millis(100))));
+        let tries = (0..300).map(|_| {
+            Watcher::new()
+                .inspect_err(|_| std::thread::sleep(std::time::Duration::from_millis(100)))
+        });
         tries.flatten().next().expect("an inotify instance")
     }
 
@@ -313,7 +379,10 @@ mod tests {
         let found = || look(&path, Some(&watcher.inotify)).watch;
         let (first, second) = (found(), found());
         assert!(first.is_some() && first == second);
-        assert!(!watcher.keep(7, first), "a look before it was known may have missed something");
+        assert!(
+            !watcher.keep(7, first),
+            "a look before it was known may have missed something"
+        );
         assert!(watcher.keep(7, second));
         fs::write(folder.0.join("other"), "").expect("a file");
         assert!(watcher.woken().is_empty());
@@ -329,9 +398,13 @@ mod tests {
         std::os::unix::fs::symlink(folder.0.join("real"), folder.0.join("link")).expect("a link");
         assert!(is_plain(&folder.0.join("real")) && !is_plain(&folder.0.join("link")));
         let watcher = watcher();
-        std::os::unix::fs::symlink(folder.0.join("gone"), folder.0.join("dangling")).expect("a link");
+        std::os::unix::fs::symlink(folder.0.join("gone"), folder.0.join("dangling"))
+            .expect("a link");
         for path in ["link/ready", "dangling"] {
-            assert!(watch(&watcher.inotify, &folder.0.join(path)).is_none(), "{path}");
+            assert!(
+                watch(&watcher.inotify, &folder.0.join(path)).is_none(),
+                "{path}"
+            );
         }
     }
 }

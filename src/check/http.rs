@@ -47,7 +47,10 @@ pub(crate) struct Ask {
 impl Ask {
     /// The same trust for another request.
     pub(crate) fn with(&self, request: Request) -> Self {
-        Self { request: Arc::new(request), trust: Arc::clone(&self.trust) }
+        Self {
+            request: Arc::new(request),
+            trust: Arc::clone(&self.trust),
+        }
     }
 }
 
@@ -92,7 +95,15 @@ impl Http {
             Server::Socket(path) => To::Socket(path.clone()),
         };
         let now = Instant::now();
-        Self { url, ask, to, until: now, began: now, state: State::Resolving, desk: Desk::new() }
+        Self {
+            url,
+            ask,
+            to,
+            until: now,
+            began: now,
+            state: State::Resolving,
+            desk: Desk::new(),
+        }
     }
 
     fn exchange(&mut self, socket: OwnedFd, places: Vec<Place>) -> Step {
@@ -105,7 +116,10 @@ impl Http {
             doing: Arc::clone(&doing),
         };
         let url = self.url.clone();
-        match self.desk.ask(move || exchange.run(socket, url).unwrap_or_else(Outcome::NotYet)) {
+        match self
+            .desk
+            .ask(move || exchange.run(socket, url).unwrap_or_else(Outcome::NotYet))
+        {
             Ok(()) => {
                 self.state = State::Exchanging(doing);
                 Step::Wait
@@ -126,7 +140,9 @@ impl Leaf for Http {
     fn proceed(&mut self) -> Step {
         if let State::Resolving = self.state {
             match self.to.places() {
-                Ok(Some(places)) => self.state = State::Dialling(Dial::new(places.clone(), self.until), places),
+                Ok(Some(places)) => {
+                    self.state = State::Dialling(Dial::new(places.clone(), self.until), places)
+                }
                 Ok(None) => return Step::Wait,
                 Err(outcome) => return Step::Done(outcome),
             }
@@ -165,7 +181,9 @@ impl Leaf for Http {
         match &self.state {
             State::Resolving => self.to.interests(interests),
             State::Dialling(dial, _) => dial.interests(interests),
-            State::Exchanging(_) => interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN))),
+            State::Exchanging(_) => {
+                interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN)))
+            }
         }
     }
 
@@ -180,16 +198,28 @@ impl Leaf for Http {
 /// What an attempt makes of these bytes from a server that then closes the connection. For the fuzzer.
 #[cfg(fuzzing)]
 pub(crate) fn judge(bytes: &[u8], ask: Ask, url: Url) -> Outcome {
-    let Ok((ours, mut theirs)) = std::os::unix::net::UnixStream::pair() else { return Outcome::Pass };
+    let Ok((ours, mut theirs)) = std::os::unix::net::UnixStream::pair() else {
+        return Outcome::Pass;
+    };
     // What does not fit into the socket's buffer does not matter.
     let _ = theirs.set_nonblocking(true);
     let _ = ours.set_nonblocking(true);
     let _ = theirs.write(bytes);
     let _ = theirs.shutdown(std::net::Shutdown::Write);
-    let until = Instant::now().checked_add(Duration::from_secs(1)).unwrap_or_else(Instant::now);
+    let until = Instant::now()
+        .checked_add(Duration::from_secs(1))
+        .unwrap_or_else(Instant::now);
     let doing = Arc::new(Doing(AtomicU8::new(Phase::Answer as u8)));
-    let exchange = Exchange { ask, places: Vec::new(), until, began: Instant::now(), doing };
-    exchange.run(ours.into(), url).unwrap_or_else(Outcome::NotYet)
+    let exchange = Exchange {
+        ask,
+        places: Vec::new(),
+        until,
+        began: Instant::now(),
+        doing,
+    };
+    exchange
+        .run(ours.into(), url)
+        .unwrap_or_else(Outcome::NotYet)
 }
 
 /// One attempt from the accepted connection on. Runs in a thread and may block until its time is over.
@@ -216,7 +246,10 @@ impl Exchange {
             self.doing.set(Phase::Answer);
             let mut response = self.call(wire, &url, &method, is_given_host)?;
             let status = response.status().as_u16();
-            let location = response.headers().get(header::LOCATION).map(HeaderValue::as_bytes);
+            let location = response
+                .headers()
+                .get(header::LOCATION)
+                .map(HeaderValue::as_bytes);
             match rules::answer(&url, status, location, &self.ask.request.pass, followed) {
                 Answer::Fails(reason) => return Err(reason),
                 Answer::Decides => return self.body(&mut response, status),
@@ -233,7 +266,11 @@ impl Exchange {
     }
 
     /// The body is part of the answer: one that hangs or breaks off does not pass, whatever the status said.
-    fn body(&self, response: &mut http::Response<ureq::Body>, status: u16) -> Result<Outcome, Reason> {
+    fn body(
+        &self,
+        response: &mut http::Response<ureq::Body>,
+        status: u16,
+    ) -> Result<Outcome, Reason> {
         let read = self.read(response);
         if !self.ask.request.pass.contain(status) {
             return Err(Reason::Status(status));
@@ -248,7 +285,11 @@ impl Exchange {
     fn read(&self, response: &mut http::Response<ureq::Body>) -> io::Result<Vec<u8>> {
         self.doing.set(Phase::Body);
         let mut body = Vec::new();
-        response.body_mut().as_reader().take(rules::MOST_BODY).read_to_end(&mut body)?;
+        response
+            .body_mut()
+            .as_reader()
+            .take(rules::MOST_BODY)
+            .read_to_end(&mut body)?;
         Ok(body)
     }
 
@@ -319,13 +360,35 @@ impl Exchange {
                 request = request.header(it.name.as_str(), it.value.as_bytes());
             }
         }
-        if let Some(value) = url.user_info.as_deref().filter(|_| given("Authorization").is_none()).and_then(basic) {
+        if let Some(value) = url
+            .user_info
+            .as_deref()
+            .filter(|_| given("Authorization").is_none())
+            .and_then(basic)
+        {
             request = request.header(header::AUTHORIZATION, value);
         }
-        let given: usize = ask.headers.iter().map(|it| it.name.len().saturating_add(it.value.len())).sum();
-        let user_info = url.user_info.as_ref().map_or(0, |it| it.len().saturating_mul(2));
-        let output = OUTPUT.saturating_add(given).saturating_add(user_info).saturating_add(url.path.len());
-        let agent = ureq::Agent::with_parts(config, Once { wire: Mutex::new(Some(wire)), output }, Nowhere);
+        let given: usize = ask
+            .headers
+            .iter()
+            .map(|it| it.name.len().saturating_add(it.value.len()))
+            .sum();
+        let user_info = url
+            .user_info
+            .as_ref()
+            .map_or(0, |it| it.len().saturating_mul(2));
+        let output = OUTPUT
+            .saturating_add(given)
+            .saturating_add(user_info)
+            .saturating_add(url.path.len());
+        let agent = ureq::Agent::with_parts(
+            config,
+            Once {
+                wire: Mutex::new(Some(wire)),
+                output,
+            },
+            Nowhere,
+        );
         let sent = match method {
             "POST" | "PUT" | "PATCH" => request.body("").map(|request| agent.run(request)),
             _ => request.body(()).map(|request| agent.run(request)),
@@ -354,7 +417,14 @@ impl Exchange {
                 said: String::new(),
             };
         }
-        if [Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::UnexpectedEof].contains(&kind) {
+        if [
+            Kind::ConnectionReset,
+            Kind::ConnectionAborted,
+            Kind::BrokenPipe,
+            Kind::UnexpectedEof,
+        ]
+        .contains(&kind)
+        {
             return if phase == Phase::Body {
                 Reason::NotHttp("the body broke off".to_owned())
             } else {
@@ -371,7 +441,10 @@ fn sorted(error: ureq::Error) -> Result<io::Error, String> {
         return Ok(error);
     }
     if let ureq::Error::LargeResponseHeader(..) = error {
-        return Err(format!("its headers are longer than {} KiB", rules::MOST_HEADERS / 1024));
+        return Err(format!(
+            "its headers are longer than {} KiB",
+            rules::MOST_HEADERS / 1024
+        ));
     }
     let text = error.to_string();
     Err(text.strip_prefix("protocol: ").unwrap_or(&text).to_owned())
@@ -381,14 +454,25 @@ fn sorted(error: ureq::Error) -> Result<io::Error, String> {
 fn basic(user_info: &str) -> Option<HeaderValue> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let plain = percent_decoded(user_info)?;
-    let plain = if plain.contains(':') { plain } else { format!("{plain}:") };
+    let plain = if plain.contains(':') {
+        plain
+    } else {
+        format!("{plain}:")
+    };
     let mut text = String::from("Basic ");
     for chunk in plain.as_bytes().chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            let letter = LETTERS.get(usize::try_from(bits >> shift & 63).unwrap_or(0)).copied().unwrap_or(b'=');
-            text.push(if at <= chunk.len() { char::from(letter) } else { '=' });
+            let letter = LETTERS
+                .get(usize::try_from(bits >> shift & 63).unwrap_or(0))
+                .copied()
+                .unwrap_or(b'=');
+            text.push(if at <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     let mut value = HeaderValue::from_str(&text).ok()?;
@@ -431,8 +515,15 @@ impl Connector<()> for Once {
         _details: &ConnectionDetails<'_>,
         _chained: Option<()>,
     ) -> Result<Option<Connected>, ureq::Error> {
-        let wire = self.wire.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(wire.map(|wire| Connected { wire, buffers: Growing::new(self.output) }))
+        let wire = self
+            .wire
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        Ok(wire.map(|wire| Connected {
+            wire,
+            buffers: Growing::new(self.output),
+        }))
     }
 }
 
@@ -475,7 +566,10 @@ impl Transport for Connected {
     fn await_input(&mut self, _timeout: NextTimeout) -> Result<bool, ureq::Error> {
         let input = self.buffers.input_append_buf();
         if input.is_empty() {
-            return Err(ureq::Error::LargeResponseHeader(rules::MOST_HEADERS, rules::MOST_HEADERS));
+            return Err(ureq::Error::LargeResponseHeader(
+                rules::MOST_HEADERS,
+                rules::MOST_HEADERS,
+            ));
         }
         let amount = match &mut self.wire {
             Wire::Plain(stream) => stream.read(input)?,
@@ -506,7 +600,12 @@ struct Growing {
 
 impl Growing {
     fn new(output: usize) -> Self {
-        Self { output: vec![0; output], input: vec![0; INPUT], filled: 0..0, made_progress: false }
+        Self {
+            output: vec![0; output],
+            input: vec![0; INPUT],
+            filled: 0..0,
+            made_progress: false,
+        }
     }
 }
 
@@ -536,7 +635,11 @@ impl Buffers for Growing {
 
     fn input_consume(&mut self, amount: usize) {
         self.made_progress = amount > 0;
-        self.filled.start = self.filled.start.saturating_add(amount).min(self.filled.end);
+        self.filled.start = self
+            .filled
+            .start
+            .saturating_add(amount)
+            .min(self.filled.end);
     }
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
@@ -559,7 +662,10 @@ mod tests {
     #[test]
     fn basic_authorization_is_that_of_rfc_7617() {
         for (user_info, value) in [
-            ("Aladdin:open%20sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            (
+                "Aladdin:open%20sesame",
+                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            ),
             ("a:bc", "Basic YTpiYw=="),
             ("a:b", "Basic YTpi"),
             ("user", "Basic dXNlcjo="),
@@ -570,7 +676,12 @@ mod tests {
 
     #[test]
     fn text_is_found_anywhere() {
-        assert!(contains(b"abc", b"bc") && contains(b"abc", b"") && !contains(b"abc", b"abcd") && !contains(b"", b"a"));
+        assert!(
+            contains(b"abc", b"bc")
+                && contains(b"abc", b"")
+                && !contains(b"abc", b"abcd")
+                && !contains(b"", b"a")
+        );
     }
 
     #[test]

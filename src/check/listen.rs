@@ -23,7 +23,11 @@ pub(super) struct Listen {
 
 impl Listen {
     pub(super) const fn new(address: Option<IpAddr>, port: u16) -> Self {
-        Self { address, port, attempts: 0 }
+        Self {
+            address,
+            port,
+            attempts: 0,
+        }
     }
 
     /// Is it in this file? Linux lists listening sockets first (`tcp_seq_start`), so most attempts stop at the first other one: a gateway
@@ -55,7 +59,10 @@ impl Leaf for Listen {
         // tcp6 is not there where IPv6 is off; tcp is not there where /proc is not mounted.
         let outcome = match (self.is_in("/proc/net/tcp"), self.is_in("/proc/net/tcp6")) {
             (Ok(true), _) | (_, Ok(true)) => Outcome::Pass,
-            (Err(error), Err(_)) => Outcome::NotYet(Reason::System("looked up in /proc/net/tcp", error.to_string())),
+            (Err(error), Err(_)) => Outcome::NotYet(Reason::System(
+                "looked up in /proc/net/tcp",
+                error.to_string(),
+            )),
             (Ok(false), _) | (_, Ok(false)) => Outcome::NotYet(Reason::NotListening),
         };
         self.attempts = self.attempts.wrapping_add(1);

@@ -46,10 +46,12 @@ impl<T: Send + 'static> Desk<T> {
 
     /// Has something been asked that has not come?
     pub(super) fn is_busy(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| match *writer.state() {
-            State::Asked(_) | State::Writing | State::Come(_) => true,
-            State::Idle | State::Closed => false,
-        })
+        self.writer
+            .as_ref()
+            .is_some_and(|writer| match *writer.state() {
+                State::Asked(_) | State::Writing | State::Come(_) => true,
+                State::Idle | State::Closed => false,
+            })
     }
 
     /// Asks for a letter. What was asked before and has not come is given up.
@@ -123,10 +125,17 @@ impl<T> Writer<T> {
 
 impl<T: Send + 'static> Writer<T> {
     fn start() -> io::Result<Arc<Self>> {
-        let come = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let writer = Arc::new(Self { desk: Mutex::new(State::Idle), changed: Condvar::new(), come });
+        let come =
+            EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let writer = Arc::new(Self {
+            desk: Mutex::new(State::Idle),
+            changed: Condvar::new(),
+            come,
+        });
         let own = Arc::clone(&writer);
-        thread::Builder::new().stack_size(STACK).spawn(move || own.serve())?;
+        thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || own.serve())?;
         Ok(writer)
     }
 
@@ -149,7 +158,10 @@ impl<T: Send + 'static> Writer<T> {
                 State::Closed => return,
                 other @ (State::Idle | State::Writing | State::Come(_)) => {
                     *state = other;
-                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }

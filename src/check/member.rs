@@ -33,15 +33,26 @@ impl Member {
         volume: Option<Rc<Volume>>,
         watcher: Option<Rc<RefCell<Watcher>>>,
     ) -> Self {
-        Self { fact, name: name.clone(), volume, watcher, again: None, said: String::new() }
+        Self {
+            fact,
+            name: name.clone(),
+            volume,
+            watcher,
+            again: None,
+            said: String::new(),
+        }
     }
 
     fn look(&mut self) -> Outcome {
         let Some(volume) = &self.volume else {
-            return Outcome::Never(Reason::Member("cannot be seen: there is no --dir".to_owned()));
+            return Outcome::Never(Reason::Member(
+                "cannot be seen: there is no --dir".to_owned(),
+            ));
         };
         let not_yet = |what: &str| Outcome::NotYet(Reason::Member(what.to_owned()));
-        let Some(found) = volume.look(&self.name) else { return not_yet("cannot be looked at just now") };
+        let Some(found) = volume.look(&self.name) else {
+            return not_yet("cannot be looked at just now");
+        };
         let sighting = sight(&found, volume.host());
         match (self.fact, sighting) {
             (Fact::Gone, Sighting::Alive { .. }) => not_yet("is alive"),
@@ -53,27 +64,68 @@ impl Member {
                 Outcome::Pass
             }
             (Fact::Gone, Sighting::Ended { .. })
-            | (Fact::Started, Sighting::Alive { stage: Some(Stage::Running | Stage::Ready), .. })
-            | (Fact::Ready, Sighting::Alive { stage: Some(Stage::Ready), .. })
-            | (Fact::Succeeded, Sighting::Ended { end: End::Code(0), .. }) => Outcome::Pass,
+            | (
+                Fact::Started,
+                Sighting::Alive {
+                    stage: Some(Stage::Running | Stage::Ready),
+                    ..
+                },
+            )
+            | (
+                Fact::Ready,
+                Sighting::Alive {
+                    stage: Some(Stage::Ready),
+                    ..
+                },
+            )
+            | (
+                Fact::Succeeded,
+                Sighting::Ended {
+                    end: End::Code(0), ..
+                },
+            ) => Outcome::Pass,
             (_, Sighting::Absent) => not_yet(&match &found.record {
                 Some(record) => of_no_use(volume, &self.name, record),
                 None => absent(volume, &self.name),
             }),
-            (_, Sighting::Unreadable | Sighting::Alive { stage: None, .. }) => match &found.record {
-                Some(record @ Err(_)) => not_yet(&of_no_use(volume, &self.name, record)),
-                Some(Ok(_)) | None => not_yet("is starting"),
-            },
+            (_, Sighting::Unreadable | Sighting::Alive { stage: None, .. }) => {
+                match &found.record {
+                    Some(record @ Err(_)) => not_yet(&of_no_use(volume, &self.name, record)),
+                    Some(Ok(_)) | None => not_yet("is starting"),
+                }
+            }
             (Fact::Succeeded, Sighting::Ended { end, policy, .. }) => {
                 let reason = Reason::Member(ended(end));
                 // Who knows no code will never tell one; who is not restarted will not do better.
                 let is_final = policy == Some(Policy::Never) || end == End::Unknown;
-                if is_final { Outcome::Never(reason) } else { Outcome::NotYet(reason) }
+                if is_final {
+                    Outcome::Never(reason)
+                } else {
+                    Outcome::NotYet(reason)
+                }
             }
             (_, Sighting::Ended { end, .. }) => Outcome::NotYet(Reason::Member(ended(end))),
-            (_, Sighting::Alive { stage: Some(Stage::Waiting), .. }) => not_yet("waits for others itself"),
-            (_, Sighting::Alive { stage: Some(Stage::Running), .. }) => not_yet("runs, and is not ready"),
-            (_, Sighting::Alive { stage: Some(Stage::Ready), .. }) => not_yet("still runs"),
+            (
+                _,
+                Sighting::Alive {
+                    stage: Some(Stage::Waiting),
+                    ..
+                },
+            ) => not_yet("waits for others itself"),
+            (
+                _,
+                Sighting::Alive {
+                    stage: Some(Stage::Running),
+                    ..
+                },
+            ) => not_yet("runs, and is not ready"),
+            (
+                _,
+                Sighting::Alive {
+                    stage: Some(Stage::Ready),
+                    ..
+                },
+            ) => not_yet("still runs"),
         }
     }
 }
@@ -90,7 +142,10 @@ fn ended(end: End) -> String {
 fn of_no_use(volume: &Volume, name: &Name, record: &Result<Record, Unreadable>) -> String {
     let path = volume.record_path(name);
     match record {
-        Ok(record) => format!("is absent: {path:?} is from another host, {:?}", record.host),
+        Ok(record) => format!(
+            "is absent: {path:?} is from another host, {:?}",
+            record.host
+        ),
         Err(error) => format!("cannot be known: {path:?} {error}"),
     }
 }
@@ -118,7 +173,10 @@ impl Leaf for Member {
         self.said.clear();
         let outcome = self.look();
         // A lock that was just closed is free in a moment.
-        let is_closing = self.watcher.as_ref().is_some_and(|watcher| watcher.borrow().is_closing());
+        let is_closing = self
+            .watcher
+            .as_ref()
+            .is_some_and(|watcher| watcher.borrow().is_closing());
         if is_closing && outcome != Outcome::Pass {
             self.again = Instant::now().checked_add(NEAR);
             return Step::Wait;
@@ -142,7 +200,14 @@ impl Leaf for Member {
     }
 
     fn wake(&self) -> Wake {
-        let is_watched = self.watcher.as_ref().is_some_and(|watcher| watcher.borrow().watches_members());
-        if is_watched { Wake::Watched } else { Wake::Unwatched }
+        let is_watched = self
+            .watcher
+            .as_ref()
+            .is_some_and(|watcher| watcher.borrow().watches_members());
+        if is_watched {
+            Wake::Watched
+        } else {
+            Wake::Unwatched
+        }
     }
 }

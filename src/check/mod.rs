@@ -104,9 +104,12 @@ pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf
         Kind::Unix(path) => Box::new(dial::Accepts::socket(path)),
         Kind::Listen(address, port) => Box::new(listen::Listen::new(*address, *port)),
         Kind::File(path) => Box::new(file::Exists::new(path, index, shared.watcher.clone())),
-        Kind::Member(fact, name) => {
-            Box::new(member::Member::new(*fact, name, shared.volume.clone(), shared.watcher.clone()))
-        }
+        Kind::Member(fact, name) => Box::new(member::Member::new(
+            *fact,
+            name,
+            shared.volume.clone(),
+            shared.watcher.clone(),
+        )),
         Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&shared.children))),
     }
 }

@@ -62,8 +62,14 @@ pub(super) enum Failure {
 pub(super) enum Session {}
 
 /// Fails.
-pub(super) fn shake_hands(_stream: Stream, _host: &Host, _trust: &Trust) -> Result<Session, Failure> {
-    Err(Failure::Reason(Reason::BadRedirect("to https, and this podgate was built without TLS".to_owned())))
+pub(super) fn shake_hands(
+    _stream: Stream,
+    _host: &Host,
+    _trust: &Trust,
+) -> Result<Session, Failure> {
+    Err(Failure::Reason(Reason::BadRedirect(
+        "to https, and this podgate was built without TLS".to_owned(),
+    )))
 }
 
 impl Read for Session {

@@ -48,7 +48,13 @@ impl Resolver {
             Host::Name(name) if name == "localhost" => localhost(port),
             Host::Name(_) => Vec::new(),
         };
-        Self { host: host.clone(), port, known, until: None, desk: Desk::new() }
+        Self {
+            host: host.clone(),
+            port,
+            known,
+            until: None,
+            desk: Desk::new(),
+        }
     }
 
     /// Asks, or asks again.
@@ -58,9 +64,15 @@ impl Resolver {
         }
         if !self.desk.is_busy() {
             let name = (self.host.to_string(), self.port);
-            let ask = move || name.to_socket_addrs().map(|found| found.take(MOST_ADDRESSES).collect());
+            let ask = move || {
+                name.to_socket_addrs()
+                    .map(|found| found.take(MOST_ADDRESSES).collect())
+            };
             if let Err(error) = self.desk.ask(ask) {
-                return Resolved::Failed(Outcome::NotYet(Reason::System("resolved", error.to_string())));
+                return Resolved::Failed(Outcome::NotYet(Reason::System(
+                    "resolved",
+                    error.to_string(),
+                )));
             }
         }
         match self.desk.take() {
@@ -70,10 +82,14 @@ impl Resolver {
                 self.until = Instant::now().checked_add(FRESH);
                 Resolved::Addresses(addresses)
             }
-            Some(Ok(_)) => Resolved::Failed(Outcome::NotYet(Reason::Unresolved("it has no address".to_owned()))),
+            Some(Ok(_)) => Resolved::Failed(Outcome::NotYet(Reason::Unresolved(
+                "it has no address".to_owned(),
+            ))),
             Some(Err(error)) => {
                 let cause = error.to_string();
-                let cause = cause.rsplit_once(": ").map_or(cause.as_str(), |(_, cause)| cause);
+                let cause = cause
+                    .rsplit_once(": ")
+                    .map_or(cause.as_str(), |(_, cause)| cause);
                 Resolved::Failed(Outcome::NotYet(Reason::Unresolved(one_line(cause, 100))))
             }
         }
@@ -98,7 +114,11 @@ fn localhost(port: u16) -> Vec<SocketAddr> {
     if addresses.is_empty() {
         addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     }
-    addresses.into_iter().take(MOST_ADDRESSES).map(|address| SocketAddr::new(address, port)).collect()
+    addresses
+        .into_iter()
+        .take(MOST_ADDRESSES)
+        .map(|address| SocketAddr::new(address, port))
+        .collect()
 }
 
 /// The addresses of a name in the text of a hosts(5) file.
@@ -124,7 +144,10 @@ mod tests {
     #[test]
     fn a_hosts_file_is_read() {
         let hosts = "# localhost 9.9.9.9\n127.0.0.1\tlocalhost x # y\n::1 LocalHost ip6-localhost\nbad localhost\n127.0.0.1 localhost\n";
-        let found: Vec<String> = addresses_in(hosts, "localhost").iter().map(ToString::to_string).collect();
+        let found: Vec<String> = addresses_in(hosts, "localhost")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(found, ["127.0.0.1", "::1"]);
         assert!(addresses_in(hosts, "y").is_empty());
     }

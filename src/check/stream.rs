@@ -22,7 +22,11 @@ impl Stream {
     }
 
     /// Tries until it can be done or the time is over.
-    fn retry(&self, flags: PollFlags, mut operation: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+    fn retry(
+        &self,
+        flags: PollFlags,
+        mut operation: impl FnMut() -> nix::Result<usize>,
+    ) -> io::Result<usize> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -47,7 +51,9 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.retry(PollFlags::POLLOUT, || send(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_NOSIGNAL))
+        self.retry(PollFlags::POLLOUT, || {
+            send(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_NOSIGNAL)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    StreamOwned,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, StreamOwned,
 };
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,11 @@ pub(crate) struct Trust {
 impl Trust {
     /// Takes what was said, and reads no file yet.
     pub(crate) const fn new(roots: Roots, server_name: Option<Name>) -> Self {
-        Self { roots, server_name, config: OnceLock::new() }
+        Self {
+            roots,
+            server_name,
+            config: OnceLock::new(),
+        }
     }
 
     /// Reads the roots, unless they are read already.
@@ -76,7 +80,11 @@ fn config(roots: &Roots) -> Result<Arc<ClientConfig>, String> {
         Roots::Anyone => Arc::new(TrustAnyone(Arc::clone(&provider))),
         Roots::File(path, option) => verify_by(&provider, path, option)?,
         Roots::System => {
-            let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file()).ok_or_else(no_bundle)?;
+            let bundle = BUNDLES
+                .iter()
+                .map(Path::new)
+                .find(|path| path.is_file())
+                .ok_or_else(no_bundle)?;
             verify_by(&provider, bundle, "the system's CA bundle")?
         }
     };
@@ -103,10 +111,15 @@ pub(crate) type Name = ServerName<'static>;
 /// # Errors
 /// It is no host name.
 pub(crate) fn name(text: &str) -> Result<Name, String> {
-    ServerName::try_from(text.to_owned()).map_err(|_| "is no host name; say db.example.com".to_owned())
+    ServerName::try_from(text.to_owned())
+        .map_err(|_| "is no host name; say db.example.com".to_owned())
 }
 
-fn verify_by(provider: &Arc<CryptoProvider>, path: &Path, option: &str) -> Result<Arc<TrustListed>, String> {
+fn verify_by(
+    provider: &Arc<CryptoProvider>,
+    path: &Path,
+    option: &str,
+) -> Result<Arc<TrustListed>, String> {
     let failed = |cause: &dyn std::fmt::Display| {
         let path = redacted_value(&path.to_string_lossy());
         format!(
@@ -126,7 +139,10 @@ fn verify_by(provider: &Arc<CryptoProvider>, path: &Path, option: &str) -> Resul
         return Err(failed(&"has no certificate that can be used"));
     }
     let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    Ok(Arc::new(TrustListed { signed: signed.build().map_err(|error| failed(&error))?, listed }))
+    Ok(Arc::new(TrustListed {
+        signed: signed.build().map_err(|error| failed(&error))?,
+        listed,
+    }))
 }
 
 /// Trusts who is signed by a listed CA, and who *is* listed: `openssl req -x509` makes a certificate that is its own CA, servers use
@@ -146,11 +162,18 @@ impl ServerCertVerifier for TrustListed {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.signed.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.signed.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         match &verified {
             // webpki looks at this after it has looked at the validity; what is left to see is the name.
             Err(Error::InvalidCertificate(CertificateError::Other(error)))
-                if error.to_string().contains(OWN_CA) && self.listed.iter().any(|it| it == end_entity) =>
+                if error.to_string().contains(OWN_CA)
+                    && self.listed.iter().any(|it| it == end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -165,7 +188,8 @@ impl ServerCertVerifier for TrustListed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls12_signature(message, certificate, signed)
+        self.signed
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -174,7 +198,8 @@ impl ServerCertVerifier for TrustListed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls13_signature(message, certificate, signed)
+        self.signed
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -194,23 +219,35 @@ pub(super) enum Failure {
 pub(super) struct Session(Box<StreamOwned<ClientConnection, Stream>>);
 
 /// Shakes hands with `host`, or with the name that was given instead.
-pub(super) fn shake_hands(mut stream: Stream, host: &Host, trust: &Trust) -> Result<Session, Failure> {
+pub(super) fn shake_hands(
+    mut stream: Stream,
+    host: &Host,
+    trust: &Trust,
+) -> Result<Session, Failure> {
     let failed = |text: &str| Failure::Reason(Reason::Tls(text.to_owned()));
     // At the start this is read for https checks; here it may fail for a plain one that is redirected.
-    let config = trust.config().map_err(|cause| Failure::Reason(Reason::BadRedirect(format!("to https: {cause}"))))?;
+    let config = trust
+        .config()
+        .map_err(|cause| Failure::Reason(Reason::BadRedirect(format!("to https: {cause}"))))?;
     let name = match (&trust.server_name, host) {
         (Some(name), Host::Name(_) | Host::Address(_)) => name.clone(),
         (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned())
             .map_err(|_| failed("the host is no DNS name"))?,
         (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
     };
-    let mut connection = ClientConnection::new(config, name).map_err(|error| failed(&error.to_string()))?;
+    let mut connection =
+        ClientConnection::new(config, name).map_err(|error| failed(&error.to_string()))?;
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut stream) {
-            return Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-                Some(inner) => Failure::Reason(reason(inner)),
-                None => Failure::Io(error),
-            });
+            return Err(
+                match error
+                    .get_ref()
+                    .and_then(|inner| inner.downcast_ref::<Error>())
+                {
+                    Some(inner) => Failure::Reason(reason(inner)),
+                    None => Failure::Io(error),
+                },
+            );
         }
     }
     Ok(Session(Box::new(StreamOwned::new(connection, stream))))
@@ -221,11 +258,22 @@ fn reason(error: &Error) -> Reason {
         if *error == CertificateError::UnknownIssuer {
             return Reason::UnknownIssuer;
         }
-        if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
+        if matches!(
+            error,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+        ) {
             return Reason::WrongName;
         }
-        let is_late = matches!(error, CertificateError::Expired | CertificateError::ExpiredContext { .. });
-        if is_late || matches!(error, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) {
+        let is_late = matches!(
+            error,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. }
+        );
+        if is_late
+            || matches!(
+                error,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }
+            )
+        {
             return Reason::WrongTime;
         }
         // Its own CA, and not a listed one: see TrustListed.

@@ -33,7 +33,11 @@ pub(super) const COMMANDS: &[About] = &[
         command: Command::Wait,
         about: "Block until all checks pass; then become CMD, if one is given",
         usage: "podgate wait [OPTIONS] [CHECK]... [-- CMD...]",
-        words: (Words::Many, "CHECK", "What must be true [default: $PODGATE_CHECKS, one a line]"),
+        words: (
+            Words::Many,
+            "CHECK",
+            "What must be true [default: $PODGATE_CHECKS, one a line]",
+        ),
         cmd: Some("Becomes this process when the gate opens"),
         after: &[CHECKS_HELP, WAIT_EXAMPLES],
     },
@@ -41,7 +45,11 @@ pub(super) const COMMANDS: &[About] = &[
         command: Command::Check,
         about: "Try each check once, for probes: exit 0 or 1",
         usage: "podgate check [OPTIONS] CHECK...",
-        words: (Words::Many, "CHECK", "What must be true [default: $PODGATE_CHECKS, one a line]"),
+        words: (
+            Words::Many,
+            "CHECK",
+            "What must be true [default: $PODGATE_CHECKS, one a line]",
+        ),
         cmd: None,
         after: &[CHECKS_HELP, CHECK_EXAMPLES],
     },
@@ -121,7 +129,11 @@ pub(super) fn of(about: &About) -> String {
         text.push_str("\nArguments:\n");
     }
     if words != Words::None {
-        let name = if words == Words::Many { format!("[{name}]...") } else { format!("<{name}>") };
+        let name = if words == Words::Many {
+            format!("[{name}]...")
+        } else {
+            format!("<{name}>")
+        };
         row(&mut text, 2, &name, 14, help);
     }
     if let Some(cmd) = about.cmd {
@@ -136,15 +148,27 @@ pub(super) fn of(about: &About) -> String {
     for heading in headings {
         text.push_str(&format!("\n{heading}:\n"));
         for opt in shown(about.command).filter(|opt| opt.heading == heading) {
-            let letter = opt.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
+            let letter = opt
+                .short
+                .map_or("    ".to_owned(), |letter| format!("-{letter}, "));
             let value = match opt.shape {
                 Shape::Switch => String::new(),
                 Shape::Value(name) | Shape::List(name) => format!(" <{name}>"),
             };
             // Nobody can guess it for who has joined.
             let is_required = about.command == Command::Join && opt.flag() == "restart-policy";
-            let help = if is_required { "The pod's: never, on-failure or always (required)" } else { opt.help };
-            row(&mut text, 2, &format!("{letter}--{}{value}", opt.flag()), 0, help);
+            let help = if is_required {
+                "The pod's: never, on-failure or always (required)"
+            } else {
+                opt.help
+            };
+            row(
+                &mut text,
+                2,
+                &format!("{letter}--{}{value}", opt.flag()),
+                0,
+                help,
+            );
         }
     }
     text.push_str("\n  -h, --help\n          Print help\n");
@@ -157,7 +181,9 @@ pub(super) fn of(about: &About) -> String {
 
 /// The options of a command.
 pub(super) fn of_command(command: Command) -> impl Iterator<Item = &'static Opt> {
-    OPTIONS.iter().filter(move |opt| opt.commands.contains(&command))
+    OPTIONS
+        .iter()
+        .filter(move |opt| opt.commands.contains(&command))
 }
 
 /// Those that its help shows: `join` takes --outlive only to say why it refuses it.

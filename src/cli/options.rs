@@ -38,10 +38,23 @@ const LIVES: &[Command] = &[Command::Run, Command::Join];
 /// Those with checks.
 const CHECKING: &[Command] = &[Command::Wait, Command::Check, Command::Run, Command::Join];
 /// Those that may speak TLS.
-const ASKING: &[Command] = &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Quit];
+const ASKING: &[Command] = &[
+    Command::Wait,
+    Command::Check,
+    Command::Run,
+    Command::Join,
+    Command::Quit,
+];
 /// Those that look at members.
-const MEETING: &[Command] =
-    &[Command::Wait, Command::Check, Command::Run, Command::Join, Command::Quit, Command::Status, Command::Doctor];
+const MEETING: &[Command] = &[
+    Command::Wait,
+    Command::Check,
+    Command::Run,
+    Command::Join,
+    Command::Quit,
+    Command::Status,
+    Command::Doctor,
+];
 const ALL: &[Command] = &[
     Command::Wait,
     Command::Check,
@@ -54,7 +67,13 @@ const ALL: &[Command] = &[
 ];
 const QUIT: &[Command] = &[Command::Quit];
 /// Those whose failure ends a container.
-const ENDING: &[Command] = &[Command::Wait, Command::Run, Command::Join, Command::Quit, Command::Install];
+const ENDING: &[Command] = &[
+    Command::Wait,
+    Command::Run,
+    Command::Join,
+    Command::Quit,
+    Command::Install,
+];
 const MEMBER: &str = "Membership";
 const START: &str = "Start";
 const FINISH: &str = "Finish";
@@ -98,7 +117,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         MEMBER,
         "The pod's: never, on-failure, always; auto: not known [default: auto]",
     ),
-    opt("after", None, Shape::List("CHECK"), RUN, START, "Start CMD when this passes (repeatable)"),
+    opt(
+        "after",
+        None,
+        Shape::List("CHECK"),
+        RUN,
+        START,
+        "Start CMD when this passes (repeatable)",
+    ),
     opt(
         "after-timeout",
         None,
@@ -123,7 +149,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         START,
         "Publish ready when this passes (repeatable) [default: ready is running]",
     ),
-    opt("wait", None, Shape::Switch, JOIN, START, "Return when it is ready, and not before"),
+    opt(
+        "wait",
+        None,
+        Shape::Switch,
+        JOIN,
+        START,
+        "Return when it is ready, and not before",
+    ),
     opt(
         "until",
         None,
@@ -148,7 +181,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         FINISH,
         "Under on-failure, how long a failed member may take to come back [default: 6m]",
     ),
-    opt("ok-exit", None, Shape::List("CODE"), RUN, FINISH, "This exit code of CMD counts as 0 (repeatable)"),
+    opt(
+        "ok-exit",
+        None,
+        Shape::List("CODE"),
+        RUN,
+        FINISH,
+        "This exit code of CMD counts as 0 (repeatable)",
+    ),
     opt(
         "outlive",
         None,
@@ -173,7 +213,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         STOP,
         "How much of it is kept back for CMD's own stop [default: 5s]",
     ),
-    opt("stop-signal", None, Shape::Value("SIGNAL"), LIVES, STOP, "What CMD is sent to stop [default: TERM]"),
+    opt(
+        "stop-signal",
+        None,
+        Shape::Value("SIGNAL"),
+        LIVES,
+        STOP,
+        "What CMD is sent to stop [default: TERM]",
+    ),
     opt(
         "map-signal",
         None,
@@ -198,7 +245,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         FINISH,
         "How long that may take; none: for ever [default: 10s]",
     ),
-    opt("sidecar", None, Shape::List("PRESET"), RUN, FINISH, "--after PRESET and --quit PRESET in one (repeatable)"),
+    opt(
+        "sidecar",
+        None,
+        Shape::List("PRESET"),
+        RUN,
+        FINISH,
+        "--after PRESET and --quit PRESET in one (repeatable)",
+    ),
     opt(
         "listen",
         None,
@@ -207,8 +261,22 @@ pub(super) const OPTIONS: &[Opt] = &[
         FINISH,
         "Let POST /quitquitquit end CMD, from this machine only: 127.0.0.1:PORT, or :PORT for the same",
     ),
-    opt("signal-group", None, Shape::Switch, RUN, STOP, "Pass signals on to CMD's whole process group"),
-    opt("any", None, Shape::Switch, BOTH, GATE, "One check that passes is enough [default: all must]"),
+    opt(
+        "signal-group",
+        None,
+        Shape::Switch,
+        RUN,
+        STOP,
+        "Pass signals on to CMD's whole process group",
+    ),
+    opt(
+        "any",
+        None,
+        Shape::Switch,
+        BOTH,
+        GATE,
+        "One check that passes is enough [default: all must]",
+    ),
     opt(
         "timeout",
         Some('t'),
@@ -243,7 +311,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         UNTIL,
         "Give up after this time, with exit code 1; none: never [default: 10s]",
     ),
-    opt("attempt-timeout", None, Shape::Value("TIME"), QUIT, UNTIL, "How long one attempt may take [default: 1s]"),
+    opt(
+        "attempt-timeout",
+        None,
+        Shape::Value("TIME"),
+        QUIT,
+        UNTIL,
+        "How long one attempt may take [default: 1s]",
+    ),
     opt(
         "interval",
         Some('i'),
@@ -292,7 +367,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         HTTP,
         "Send this header (repeatable); Host sets the request's host",
     ),
-    opt("http-method", None, Shape::Value("METHOD"), CHECKING, HTTP, "Ask with this method [default: GET]"),
+    opt(
+        "http-method",
+        None,
+        Shape::Value("METHOD"),
+        CHECKING,
+        HTTP,
+        "Ask with this method [default: GET]",
+    ),
     opt(
         "http-status",
         None,
@@ -317,7 +399,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         HTTP,
         "Trust the CAs in this PEM file [default: $SSL_CERT_FILE, else the image's bundle]",
     ),
-    opt("tls-insecure", None, Shape::Switch, ASKING, HTTP, "Accept any certificate, as the kubelet's probes do"),
+    opt(
+        "tls-insecure",
+        None,
+        Shape::Switch,
+        ASKING,
+        HTTP,
+        "Accept any certificate, as the kubelet's probes do",
+    ),
     opt(
         "tls-server-name",
         None,
@@ -326,7 +415,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         HTTP,
         "The name that the certificate must be for [default: the URL's host]",
     ),
-    opt("json", None, Shape::Switch, &[Command::Status], OUTPUT, "Print JSON, for programs"),
+    opt(
+        "json",
+        None,
+        Shape::Switch,
+        &[Command::Status],
+        OUTPUT,
+        "Print JSON, for programs",
+    ),
     opt(
         "log-to",
         None,
@@ -343,8 +439,22 @@ pub(super) const OPTIONS: &[Opt] = &[
         OUTPUT,
         "One line, or one JSON object, for each event [default: text]",
     ),
-    opt("quiet", Some('q'), Shape::Switch, ALL, OUTPUT, "Print failures and warnings only"),
-    opt("verbose", Some('v'), Shape::Switch, ALL, OUTPUT, "Print what is going to be done, too"),
+    opt(
+        "quiet",
+        Some('q'),
+        Shape::Switch,
+        ALL,
+        OUTPUT,
+        "Print failures and warnings only",
+    ),
+    opt(
+        "verbose",
+        Some('v'),
+        Shape::Switch,
+        ALL,
+        OUTPUT,
+        "Print what is going to be done, too",
+    ),
     opt(
         "termination-log",
         None,
@@ -368,7 +478,14 @@ const fn opt(
     heading: &'static str,
     help: &'static str,
 ) -> Opt {
-    Opt { name, short, shape, commands, heading, help }
+    Opt {
+        name,
+        short,
+        shape,
+        commands,
+        heading,
+        help,
+    }
 }
 
 impl Opt {

@@ -13,19 +13,33 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Runs the command.
-pub(super) fn run(settings: Settings, volume: Option<Rc<Volume>>, report: &mut Report, signals: &Signals) -> Exit {
-    let Settings { checks, gate, ask, .. } = settings;
+pub(super) fn run(
+    settings: Settings,
+    volume: Option<Rc<Volume>>,
+    report: &mut Report,
+    signals: &Signals,
+) -> Exit {
+    let Settings {
+        checks, gate, ask, ..
+    } = settings;
     // `PODGATE_DISABLE` has taken all of them away, and said so: there is nothing that could fail.
     if checks.is_empty() {
         return Exit::Passed;
     }
-    let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
+    let around = Around {
+        children: Rc::new(RefCell::new(Children::new(signals.original()))),
+        volume,
+    };
     let mut driver = Driver::new(&checks, gate, &ask, Tells::Nothing, &around, report);
     let answer = driver.run(signals, report);
     let lines = driver.ends(answer.waited);
     match answer.verdict {
         Ok(Verdict::Stopped(number)) => {
-            let text = format!("stopped by {} after {}", signal::name(number), show(answer.waited));
+            let text = format!(
+                "stopped by {} after {}",
+                signal::name(number),
+                show(answer.waited)
+            );
             report.line(&Line::new(Severity::Warning, "stopped", text));
             Exit::Signal(number)
         }

@@ -71,9 +71,15 @@ pub(super) fn run(place: &Place, budget: Result<(Duration, Duration), Stop>) -> 
                 "binary: where it lies cannot be seen without {MYSELF}; see that a neighbour cannot replace it"
             ));
         }
-        None => findings.fine(format!("binary: {} cannot be replaced from here", own_path().display())),
+        None => findings.fine(format!(
+            "binary: {} cannot be replaced from here",
+            own_path().display()
+        )),
     }
-    let is_wrong = findings.0.iter().any(|(verdict, _)| *verdict == Verdict::Wrong);
+    let is_wrong = findings
+        .0
+        .iter()
+        .any(|(verdict, _)| *verdict == Verdict::Wrong);
     let mut text = String::new();
     for (verdict, finding) in findings.0 {
         let word = match verdict {
@@ -84,7 +90,11 @@ pub(super) fn run(place: &Place, budget: Result<(Duration, Duration), Stop>) -> 
         text.push_str(&format!("{word} {finding}\n"));
     }
     let _ = std::io::stdout().write_all(text.as_bytes());
-    if is_wrong { Exit::NotPassed } else { Exit::Passed }
+    if is_wrong {
+        Exit::NotPassed
+    } else {
+        Exit::Passed
+    }
 }
 
 fn look_at_volume(dir: &Path, plain: Plain, findings: &mut Findings) {
@@ -139,12 +149,23 @@ fn look_at_volume(dir: &Path, plain: Plain, findings: &mut Findings) {
 /// Takes part for a moment, under a name of its own, and takes everything away again but the lock's file, which is never removed by
 /// members; here nobody waits for it.
 fn try_out(volume: &Rc<Volume>, name: Name) -> Result<(), String> {
-    let paths: Vec<PathBuf> =
-        ["lock", "record", "acted"].iter().map(|kind| volume.path().join(format!("{name}.{kind}"))).collect();
-    let tried = Own::take(volume, Statement { name, policy: None, is_joined: false });
+    let paths: Vec<PathBuf> = ["lock", "record", "acted"]
+        .iter()
+        .map(|kind| volume.path().join(format!("{name}.{kind}")))
+        .collect();
+    let tried = Own::take(
+        volume,
+        Statement {
+            name,
+            policy: None,
+            is_joined: false,
+        },
+    );
     let result = match tried {
         Ok(mut own) => own.exit(0).map_err(|error| error.to_string()),
-        Err(Refusal::Taken(_)) => return Err("another doctor is looking at it; try again".to_owned()),
+        Err(Refusal::Taken(_)) => {
+            return Err("another doctor is looking at it; try again".to_owned());
+        }
         Err(Refusal::Volume(cause)) => Err(cause),
     };
     for path in paths {
@@ -163,7 +184,9 @@ fn look_at_process(findings: &mut Findings) {
              killed with its container's PID 1 but by the runtime",
         );
     } else {
-        let init = fs::read_link("/proc/1/exe").map_or("another program".to_owned(), |path| path.display().to_string());
+        let init = fs::read_link("/proc/1/exe").map_or("another program".to_owned(), |path| {
+            path.display().to_string()
+        });
         findings.note(format!(
             "PID 1 is {init}: run belongs there, as the container's entrypoint; a hook or a probe is right not to be it"
         ));
@@ -214,7 +237,11 @@ pub(super) fn replaceable(volume: Option<&Path>) -> Option<String> {
         ));
     }
     // A file that is a mount by itself (subPath) is not replaced by way of its folder.
-    let place = if mount_id(folder) == Some(mount) { folder } else { path.as_path() };
+    let place = if mount_id(folder) == Some(mount) {
+        folder
+    } else {
+        path.as_path()
+    };
     let is_open = is_plain(place) == Some(false) && access(place, AccessFlags::W_OK).is_ok();
     is_open.then(|| {
         format!(

@@ -107,10 +107,17 @@ impl<'a> Driver<'a> {
         }
         let children = Rc::clone(&shared.children);
         // With a fixed interval nobody is to be woken. EMFILE: then files are asked for by the schedule.
-        let watches = spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_watched());
-        let watcher = watches.then(Watcher::new).and_then(Result::ok).map(|watcher| Rc::new(RefCell::new(watcher)));
+        let watches =
+            spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_watched());
+        let watcher = watches
+            .then(Watcher::new)
+            .and_then(Result::ok)
+            .map(|watcher| Rc::new(RefCell::new(watcher)));
         if let (Some(watcher), Some(volume)) = (&watcher, &shared.volume) {
-            let members = checks.iter().enumerate().filter_map(|(index, check)| Some((index, check.kind.member()?.1)));
+            let members = checks
+                .iter()
+                .enumerate()
+                .filter_map(|(index, check)| Some((index, check.kind.member()?.1)));
             watcher.borrow_mut().watch_members(volume.path(), members);
         }
         let inotify = watcher.as_ref().map(|watcher| watcher.borrow().inotify());
@@ -120,10 +127,17 @@ impl<'a> Driver<'a> {
             ask: ask.clone(),
             volume: shared.volume.clone(),
         };
-        let entry = |(index, check)| Entry { leaf: leaf(check, index, &leaf_shared), runs: false };
+        let entry = |(index, check)| Entry {
+            leaf: leaf(check, index, &leaf_shared),
+            runs: false,
+        };
         let leaves = checks.iter().enumerate().map(entry).collect();
         // A probe's one attempt is all there is.
-        let end = if tells == Tells::Nothing { Some(spec.attempt_timeout) } else { spec.timeout };
+        let end = if tells == Tells::Nothing {
+            Some(spec.attempt_timeout)
+        } else {
+            spec.timeout
+        };
         let (need, gate) = (spec.need, Gate::new(spec, Time::ZERO));
         Self {
             checks,
@@ -149,12 +163,16 @@ impl<'a> Driver<'a> {
         // What is told of a time limit is the limit, not how soon the machine came to it.
         let waited = self.waited();
         let limit = self.end.filter(|_| verdict == Ok(Verdict::TimedOut));
-        Answer { verdict, waited: limit.unwrap_or(waited) }
+        Answer {
+            verdict,
+            waited: limit.unwrap_or(waited),
+        }
     }
 
     /// Ends what is under way.
     pub(super) fn leave(&mut self, report: &mut Report) {
-        self.said.extend(self.leaves.drain(..).map(|entry| entry.leaf.said()));
+        self.said
+            .extend(self.leaves.drain(..).map(|entry| entry.leaf.said()));
         self.children.borrow_mut().clear();
         report.clear_live();
     }
@@ -166,19 +184,30 @@ impl<'a> Driver<'a> {
 
     /// Watches over checks that may hang in the kernel.
     pub(super) fn watchdog(&self, signals: &Signals, report: &Report) -> Option<Watchdog> {
-        let names: Vec<String> =
-            self.checks.iter().filter(|check| check.kind.goes_by_path()).map(|check| check.name.clone()).collect();
+        let names: Vec<String> = self
+            .checks
+            .iter()
+            .filter(|check| check.kind.goes_by_path())
+            .map(|check| check.name.clone())
+            .collect();
         if names.is_empty() {
             return None;
         }
         let end = self.end.and_then(|end| self.start.checked_add(end));
         // A probe has a second for all of it.
         let is_probe = self.tells == Tells::Nothing;
-        let (late, chance) = if is_probe { (Exit::NotPassed, SHORT_PATIENCE) } else { (Exit::TimedOut, PATIENCE) };
+        let (late, chance) = if is_probe {
+            (Exit::NotPassed, SHORT_PATIENCE)
+        } else {
+            (Exit::TimedOut, PATIENCE)
+        };
         let (mut report, start) = (report.twin(), self.start);
         Some(Watchdog::start(signals, end, chance, move |signal| {
             let (what, exit) = match signal {
-                Some(number) => (format!("stopped by {}", signal::name(number)), Exit::Signal(number)),
+                Some(number) => (
+                    format!("stopped by {}", signal::name(number)),
+                    Exit::Signal(number),
+                ),
                 None => ("gave up".to_owned(), late),
             };
             let text = format!(
@@ -198,7 +227,10 @@ impl<'a> Driver<'a> {
             let ready = event_loop::wait(&interests, self.deadline(report))?;
             drop(interests);
             let mut child_ended = false;
-            while let Some(arrived) = (ready.first() == Some(&true)).then(|| signals.next()).flatten() {
+            while let Some(arrived) = (ready.first() == Some(&true))
+                .then(|| signals.next())
+                .flatten()
+            {
                 match arrived {
                     Arrived::Ending(number) => return Ok(self.stop(number)),
                     Arrived::Child => child_ended = true,
@@ -224,7 +256,11 @@ impl<'a> Driver<'a> {
         self.handle([Event::Tick], report)
     }
 
-    fn handle(&mut self, events: impl IntoIterator<Item = Event>, report: &mut Report) -> Option<Verdict> {
+    fn handle(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        report: &mut Report,
+    ) -> Option<Verdict> {
         let mut events: VecDeque<Event> = events.into_iter().collect();
         while let Some(event) = events.pop_front() {
             for action in self.gate.handle(self.now(), event) {
@@ -258,12 +294,20 @@ impl<'a> Driver<'a> {
         let entry = self.leaves.get_mut(check)?;
         entry.runs = false;
         let phase = entry.leaf.cancel();
-        Some(Event::Cut { check, phase, said: entry.leaf.said() })
+        Some(Event::Cut {
+            check,
+            phase,
+            said: entry.leaf.said(),
+        })
     }
 
     /// What it waits for.
     pub(super) fn interests<'b>(&'b self, interests: &mut Vec<Interest<'b>>) {
-        interests.extend(self.inotify.as_ref().map(|inotify| (inotify.as_fd(), PollFlags::POLLIN)));
+        interests.extend(
+            self.inotify
+                .as_ref()
+                .map(|inotify| (inotify.as_fd(), PollFlags::POLLIN)),
+        );
         for entry in self.leaves.iter().filter(|entry| entry.runs) {
             entry.leaf.interests(interests);
         }
@@ -271,22 +315,49 @@ impl<'a> Driver<'a> {
 
     /// When it wants to go on at the latest.
     pub(super) fn deadline(&self, report: &Report) -> Option<Instant> {
-        let gate = self.gate.deadline().and_then(|at| self.start.checked_add(at.since_start()));
-        let leaves = self.leaves.iter().filter(|entry| entry.runs).filter_map(|entry| entry.leaf.wake_at());
-        let redraw = if self.draws(report) { Instant::now().checked_add(REDRAW) } else { None };
+        let gate = self
+            .gate
+            .deadline()
+            .and_then(|at| self.start.checked_add(at.since_start()));
+        let leaves = self
+            .leaves
+            .iter()
+            .filter(|entry| entry.runs)
+            .filter_map(|entry| entry.leaf.wake_at());
+        let redraw = if self.draws(report) {
+            Instant::now().checked_add(REDRAW)
+        } else {
+            None
+        };
         gate.into_iter().chain(leaves).chain(redraw).min()
     }
 
     /// Goes on: `ready` tells for each of [`Driver::interests`] whether it is ready.
-    pub(super) fn proceed(&mut self, ready: &[bool], child_ended: bool, report: &mut Report) -> Option<Verdict> {
+    pub(super) fn proceed(
+        &mut self,
+        ready: &[bool],
+        child_ended: bool,
+        report: &mut Report,
+    ) -> Option<Verdict> {
         let mut ready = ready.iter().copied();
         let has_change = self.watcher.is_some() && ready.next() == Some(true);
         let mut events = Vec::new();
         if let Some(watcher) = self.watcher.as_ref().filter(|_| has_change) {
-            events.extend(watcher.borrow_mut().woken().into_iter().map(|check| Event::Woken { check }));
+            events.extend(
+                watcher
+                    .borrow_mut()
+                    .woken()
+                    .into_iter()
+                    .map(|check| Event::Woken { check }),
+            );
         }
         let now = Instant::now();
-        for (index, entry) in self.leaves.iter_mut().enumerate().filter(|(_, entry)| entry.runs) {
+        for (index, entry) in self
+            .leaves
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, entry)| entry.runs)
+        {
             let count = {
                 let mut interests = Vec::new();
                 entry.leaf.interests(&mut interests);
@@ -294,7 +365,8 @@ impl<'a> Driver<'a> {
             };
             // All of its own are taken, whichever is ready.
             let is_ready = ready.by_ref().take(count).filter(|it| *it).count() > 0;
-            let due = entry.leaf.wake_at().is_some_and(|at| at <= now) || (child_ended && entry.leaf.waits_for_child());
+            let due = entry.leaf.wake_at().is_some_and(|at| at <= now)
+                || (child_ended && entry.leaf.waits_for_child());
             if due || is_ready {
                 let step = entry.leaf.proceed();
                 events.extend(entry.ended(index, step));
@@ -311,14 +383,25 @@ impl<'a> Driver<'a> {
 
     /// What is known of each check that has not passed.
     fn open(&self) -> impl Iterator<Item = (&'a Check, &Progress)> {
-        self.checks.iter().zip(self.gate.progress()).filter(|(_, progress)| !progress.has_passed())
+        self.checks
+            .iter()
+            .zip(self.gate.progress())
+            .filter(|(_, progress)| !progress.has_passed())
     }
 
     /// What is to be told of a member's check that has passed: `gone:` of a name that nobody has seen.
     fn said(&self, index: usize, check: &Check) -> String {
-        let said = self.leaves.get(index).map(|entry| entry.leaf.said()).or_else(|| self.said.get(index).cloned());
+        let said = self
+            .leaves
+            .get(index)
+            .map(|entry| entry.leaf.said())
+            .or_else(|| self.said.get(index).cloned());
         let said = said.unwrap_or_default();
-        if said.is_empty() || check.kind.member().is_none() { String::new() } else { format!(": {said}") }
+        if said.is_empty() || check.kind.member().is_none() {
+            String::new()
+        } else {
+            format!(": {said}")
+        }
     }
 
     fn tell(&mut self, notice: &Notice, report: &mut Report) {
@@ -327,16 +410,34 @@ impl<'a> Driver<'a> {
             return;
         }
         let waited = self.gate.waited(self.now());
-        let of = |check: &usize| self.checks.get(*check).zip(self.gate.progress().get(*check));
+        let of = |check: &usize| {
+            self.checks
+                .get(*check)
+                .zip(self.gate.progress().get(*check))
+        };
         let line = match notice {
             Notice::Passed { check: index } => of(index).map(|(check, progress)| {
                 let (tries, said) = (attempts(progress.attempts), self.said(*index, check));
-                let text = format!("{:?} passed after {} ({tries}){said}", check.name, show(waited));
-                about(Line::new(Severity::Info, "passed", text), check, progress, waited)
+                let text = format!(
+                    "{:?} passed after {} ({tries}){said}",
+                    check.name,
+                    show(waited)
+                );
+                about(
+                    Line::new(Severity::Info, "passed", text),
+                    check,
+                    progress,
+                    waited,
+                )
             }),
             Notice::Waiting { check } => of(check).map(|(check, progress)| {
                 let text = format!("waiting: {:?} {}", check.name, why(progress));
-                about(Line::new(Severity::Info, "waiting", text), check, progress, waited)
+                about(
+                    Line::new(Severity::Info, "waiting", text),
+                    check,
+                    progress,
+                    waited,
+                )
             }),
             Notice::Heartbeat => Some(self.heartbeat(waited)),
         };
@@ -347,7 +448,10 @@ impl<'a> Driver<'a> {
     }
 
     fn heartbeat(&self, waited: Duration) -> Line {
-        let attempts: u128 = self.open().map(|(_, progress)| u128::from(progress.attempts)).sum();
+        let attempts: u128 = self
+            .open()
+            .map(|(_, progress)| u128::from(progress.attempts))
+            .sum();
         let text = format!("still waiting after {}: {}", show(waited), self.summary());
         Line::new(Severity::Info, "heartbeat", text)
             .with("waited_ms", Field::Number(waited.as_millis()))
@@ -363,7 +467,12 @@ impl<'a> Driver<'a> {
                 more = more.saturating_add(1);
             } else {
                 let comma = if index == 0 { "" } else { "; " };
-                text.push_str(&format!("{comma}{:?} {} ({})", check.name, why(progress), attempts(progress.attempts)));
+                text.push_str(&format!(
+                    "{comma}{:?} {} ({})",
+                    check.name,
+                    why(progress),
+                    attempts(progress.attempts)
+                ));
             }
         }
         if more > 0 {
@@ -382,12 +491,23 @@ impl<'a> Driver<'a> {
         if is_due && self.draws(report) {
             self.drawn = Some(Instant::now());
             let waited = self.gate.waited(self.now());
-            let passed = self.gate.progress().iter().filter(|progress| progress.has_passed()).count();
-            let of =
-                if self.checks.len() > 1 { format!(" [{passed}/{} passed]", self.checks.len()) } else { String::new() };
+            let passed = self
+                .gate
+                .progress()
+                .iter()
+                .filter(|progress| progress.has_passed())
+                .count();
+            let of = if self.checks.len() > 1 {
+                format!(" [{passed}/{} passed]", self.checks.len())
+            } else {
+                String::new()
+            };
             let seconds = waited.as_secs();
             let tenths = waited.subsec_millis() / 100;
-            report.live(&format!("podgate: {seconds}.{tenths}s{of} waiting: {}", self.summary()));
+            report.live(&format!(
+                "podgate: {seconds}.{tenths}s{of} waiting: {}",
+                self.summary()
+            ));
         }
     }
 
@@ -401,7 +521,9 @@ impl<'a> Driver<'a> {
             Verdict::Opened | Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => None,
         };
         let first = failed.or_else(|| self.open().next());
-        let remedy = first.map_or("see its log".into(), |(check, progress)| remedy(check, progress));
+        let remedy = first.map_or("see its log".into(), |(check, progress)| {
+            remedy(check, progress)
+        });
         let last = |progress: &Progress| {
             let ago = progress
                 .last
@@ -431,15 +553,28 @@ impl<'a> Driver<'a> {
             None => {
                 let open = self.open().count();
                 let what = match (self.open().next(), open) {
-                    (Some((check, progress)), 1) => format!("{:?} {} ({})", check.name, why(progress), last(progress)),
-                    (_, _) if self.need == Need::Any => format!("none of {open} checks passed: {}", self.summary()),
-                    (_, _) => format!("{open} of {} checks did not pass: {}", self.checks.len(), self.summary()),
+                    (Some((check, progress)), 1) => {
+                        format!("{:?} {} ({})", check.name, why(progress), last(progress))
+                    }
+                    (_, _) if self.need == Need::Any => {
+                        format!("none of {open} checks passed: {}", self.summary())
+                    }
+                    (_, _) => format!(
+                        "{open} of {} checks did not pass: {}",
+                        self.checks.len(),
+                        self.summary()
+                    ),
                 };
-                let longer = if verdict == Verdict::TimedOut { format!("raise {limit}, or ") } else { String::new() };
+                let longer = if verdict == Verdict::TimedOut {
+                    format!("raise {limit}, or ")
+                } else {
+                    String::new()
+                };
                 format!("gave up after {}: {what}; {longer}{remedy}", show(waited))
             }
         };
-        let line = Line::new(Severity::Error, "gave_up", text).with("waited_ms", Field::Number(waited.as_millis()));
+        let line = Line::new(Severity::Error, "gave_up", text)
+            .with("waited_ms", Field::Number(waited.as_millis()));
         match first {
             Some((check, progress)) => about_check(line, check, progress),
             None => line,
@@ -449,22 +584,45 @@ impl<'a> Driver<'a> {
     /// For a probe: how each check ended.
     pub(super) fn ends(&self, waited: Duration) -> Vec<Line> {
         let one = |(index, (check, progress)): (usize, (&Check, &Progress))| {
-            let waited = progress.ended.map_or(waited, |ended| self.gate.waited(ended));
+            let waited = progress
+                .ended
+                .map_or(waited, |ended| self.gate.waited(ended));
             let line = if progress.has_passed() {
                 Line::new(
                     Severity::Info,
                     "passed",
-                    format!("{:?} passed in {}{}", check.name, show(waited), self.said(index, check)),
+                    format!(
+                        "{:?} passed in {}{}",
+                        check.name,
+                        show(waited),
+                        self.said(index, check)
+                    ),
                 )
-            } else if self.need == Need::Any && self.gate.progress().iter().any(Progress::has_passed) {
-                Line::new(Severity::Info, "not_passed", format!("{:?} {}", check.name, why(progress)))
+            } else if self.need == Need::Any
+                && self.gate.progress().iter().any(Progress::has_passed)
+            {
+                Line::new(
+                    Severity::Info,
+                    "not_passed",
+                    format!("{:?} {}", check.name, why(progress)),
+                )
             } else {
-                let text = format!("{:?} {}; {}", check.name, why(progress), remedy(check, progress));
+                let text = format!(
+                    "{:?} {}; {}",
+                    check.name,
+                    why(progress),
+                    remedy(check, progress)
+                );
                 Line::new(Severity::Error, "not_passed", text)
             };
             about(line, check, progress, waited)
         };
-        self.checks.iter().zip(self.gate.progress()).enumerate().map(one).collect()
+        self.checks
+            .iter()
+            .zip(self.gate.progress())
+            .enumerate()
+            .map(one)
+            .collect()
     }
 
     /// What was waited for when a signal came.
@@ -479,7 +637,11 @@ impl Entry {
             Step::Wait => None,
             Step::Done(outcome) => {
                 self.runs = false;
-                Some(Event::Ended { check, outcome, wake: self.leaf.wake() })
+                Some(Event::Ended {
+                    check,
+                    outcome,
+                    wake: self.leaf.wake(),
+                })
             }
         }
     }
@@ -492,7 +654,9 @@ fn about(line: Line, check: &Check, progress: &Progress, waited: Duration) -> Li
 fn about_check(line: Line, check: &Check, progress: &Progress) -> Line {
     let line = line.with("check", Field::Text(check.name.clone()));
     let line = match &progress.last {
-        Some((reason, _)) if !progress.has_passed() => line.with("reason", Field::Text(reason.to_string())),
+        Some((reason, _)) if !progress.has_passed() => {
+            line.with("reason", Field::Text(reason.to_string()))
+        }
         Some(_) | None => line,
     };
     line.with("attempts", Field::Number(u128::from(progress.attempts)))
@@ -502,7 +666,10 @@ fn about_check(line: Line, check: &Check, progress: &Progress) -> Line {
 fn why(progress: &Progress) -> String {
     match &progress.last {
         _ if progress.passes_in_a_row() > 0 => {
-            format!("passed {} in a row, not enough yet", progress.passes_in_a_row())
+            format!(
+                "passed {} in a row, not enough yet",
+                progress.passes_in_a_row()
+            )
         }
         Some((reason, _)) => reason.to_string(),
         None if progress.attempts == 0 => "was not tried yet".to_owned(),
@@ -520,5 +687,9 @@ fn remedy(check: &Check, progress: &Progress) -> Cow<'static, str> {
 }
 
 fn attempts(count: u32) -> String {
-    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
+    if count == 1 {
+        "1 attempt".to_owned()
+    } else {
+        format!("{count} attempts")
+    }
 }

@@ -14,22 +14,34 @@ const MODE: u32 = 0o755;
 
 /// Runs the command.
 pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
-    let dest = if dest.is_dir() { dest.join("podgate") } else { dest.to_owned() };
+    let dest = if dest.is_dir() {
+        dest.join("podgate")
+    } else {
+        dest.to_owned()
+    };
     match install(&dest) {
         Ok(()) => {
-            report.line(&Line::new(Severity::Info, "installed", format!("installed {dest:?}")));
+            report.line(&Line::new(
+                Severity::Info,
+                "installed",
+                format!("installed {dest:?}"),
+            ));
             Exit::Passed
         }
         Err(Failed::ToRead(error)) => {
-            let text = format!("cannot read this binary, {MYSELF}: {error}; see that /proc is mounted here");
+            let text = format!(
+                "cannot read this binary, {MYSELF}: {error}; see that /proc is mounted here"
+            );
             report.failure(&Line::new(Severity::Error, "install", text));
             Exit::Own
         }
         Err(Failed::ToWrite(error))
-            if error.kind() == io::ErrorKind::NotFound || error.kind() == io::ErrorKind::NotADirectory =>
+            if error.kind() == io::ErrorKind::NotFound
+                || error.kind() == io::ErrorKind::NotADirectory =>
         {
-            let text =
-                format!("cannot install {dest:?}: its directory is not there; name a volume that is mounted here");
+            let text = format!(
+                "cannot install {dest:?}: its directory is not there; name a volume that is mounted here"
+            );
             report.failure(&Line::new(Severity::Error, "install", text));
             Exit::Own
         }
@@ -52,9 +64,18 @@ enum Failed {
 /// one that runs is no obstacle (ETXTBSY).
 fn install(dest: &Path) -> Result<(), Failed> {
     let mut myself = File::open(MYSELF).map_err(Failed::ToRead)?;
-    let name = dest.file_name().ok_or_else(|| Failed::ToWrite(io::Error::other("it names no file")))?;
-    let folder = dest.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary: PathBuf = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+    let name = dest
+        .file_name()
+        .ok_or_else(|| Failed::ToWrite(io::Error::other("it names no file")))?;
+    let folder = dest
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let temporary: PathBuf = folder.join(format!(
+        ".{}.{}",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
     // Left by an init container with the same pid that was killed half-way.
     let _ = fs::remove_file(&temporary);
     let written = write(&mut myself, &temporary).and_then(|()| fs::rename(&temporary, dest));
@@ -65,7 +86,11 @@ fn install(dest: &Path) -> Result<(), Failed> {
 }
 
 fn write(from: &mut File, path: &Path) -> io::Result<()> {
-    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o700).open(path)?;
+    let mut to = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o700)
+        .open(path)?;
     io::copy(from, &mut to)?;
     // Whatever the umask.
     to.set_permissions(Permissions::from_mode(MODE))?;

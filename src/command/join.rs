@@ -44,9 +44,15 @@ pub(super) fn run(
     signals: &Signals,
 ) -> Exit {
     for skipped in &settings.skipped {
-        report.line(&Line::new(Severity::Info, "disabled", format!("PODGATE_DISABLE is set: {skipped}")));
+        report.line(&Line::new(
+            Severity::Info,
+            "disabled",
+            format!("PODGATE_DISABLE is set: {skipped}"),
+        ));
     }
-    let Some(name) = &settings.name else { return go_on(hook, report, signals) };
+    let Some(name) = &settings.name else {
+        return go_on(hook, report, signals);
+    };
     let joined = join(settings, logging, name, report, signals);
     let volume = match joined {
         Ok(volume) => volume,
@@ -72,7 +78,11 @@ fn join(
     report: &mut Report,
     signals: &Signals,
 ) -> Result<Rc<Volume>, Failed> {
-    let has_to_stop = settings.spec.relations.iter().any(|it| it.until || it.needs);
+    let has_to_stop = settings
+        .spec
+        .relations
+        .iter()
+        .any(|it| it.until || it.needs);
     if has_to_stop && process::shares_pid_namespace() == Some(true) {
         return Err(Failed(
             "cannot join with --until: PID 1 is not this container's own (shareProcessNamespace), and its stop signal would end another \
@@ -88,15 +98,25 @@ fn join(
     }
     let mut own = take_name(&volume, name, settings, report)?;
     // Registered before the hook returns: its container runs, and others may see it.
-    let stage = if settings.ready.is_empty() { Stage::Ready } else { Stage::Running };
-    own.publish(stage).map_err(|error| Failed(format!("cannot publish {name} on the volume: {error}")))?;
+    let stage = if settings.ready.is_empty() {
+        Stage::Ready
+    } else {
+        Stage::Running
+    };
+    own.publish(stage)
+        .map_err(|error| Failed(format!("cannot publish {name} on the volume: {error}")))?;
     // Whoever started the hook may wait until nobody holds what it gave to the hook: it returns when that is so.
-    let (left, leaving) = io::pipe().map_err(|error| Failed(format!("cannot leave a process behind: {error}")))?;
+    let (left, leaving) =
+        io::pipe().map_err(|error| Failed(format!("cannot leave a process behind: {error}")))?;
     match fork() {
         Ok(Fork::Parent) => {
             drop(leaving);
             let _ = is_ready(left.as_fd(), PollFlags::POLLIN, PATIENCE);
-            report.line(&Line::new(Severity::Info, "joined", format!("{name} has joined")));
+            report.line(&Line::new(
+                Severity::Info,
+                "joined",
+                format!("{name} has joined"),
+            ));
             Ok(volume)
         }
         Ok(Fork::Child) => {
@@ -104,7 +124,9 @@ fn join(
             let _ = (left.into_raw_fd(), leaving.into_raw_fd());
             stay(settings, logging, &volume, own, report, signals)
         }
-        Err(error) => Err(Failed(format!("cannot leave a process behind: {error}; see the limits on processes"))),
+        Err(error) => Err(Failed(format!(
+            "cannot leave a process behind: {error}; see the limits on processes"
+        ))),
     }
 }
 
@@ -123,9 +145,14 @@ fn is_joined_already(volume: &Volume, name: &Name) -> bool {
 }
 
 fn is_joined(volume: &Volume, name: &Name) -> bool {
-    let Some(found) = volume.look(name) else { return false };
+    let Some(found) = volume.look(name) else {
+        return false;
+    };
     let is_ours = |record: &crate::core::record::Record| {
-        record.is_joined && record.exit.is_none() && record.container != 0 && record.container == container()
+        record.is_joined
+            && record.exit.is_none()
+            && record.container != 0
+            && record.container == container()
     };
     found.is_held && matches!(&found.record, Some(Ok(record)) if is_ours(record))
 }
@@ -147,12 +174,17 @@ fn stay(
     }
     // A container does not end with its hook, nor with this.
     report.without_termination_log();
-    let kept: Vec<_> = [own.lock().as_fd(), hooks.as_fd()].into_iter().chain(report.fd()).collect();
+    let kept: Vec<_> = [own.lock().as_fd(), hooks.as_fd()]
+        .into_iter()
+        .chain(report.fd())
+        .collect();
     process::leave_home(&kept);
     drop(kept);
     // Nothing that is sent to all (kill -1) may end the sign of life.
     let failed = |report: &mut Report, what: &str, error: nix::Error| {
-        let text = format!("cannot {what}: {error}; this container is no member any more, and nobody ends it");
+        let text = format!(
+            "cannot {what}: {error}; this container is no member any more, and nobody ends it"
+        );
         report.line(&Line::new(Severity::Error, "failed", text));
         Exit::Own
     };
@@ -162,7 +194,8 @@ fn stay(
                 children: Rc::new(RefCell::new(Children::new(hooks.original()))),
                 volume: Some(Rc::clone(volume)),
             };
-            let mut runner = Runner::new(settings, &around, Some(own), Body::Init, report, &signals);
+            let mut runner =
+                Runner::new(settings, &around, Some(own), Body::Init, report, &signals);
             match runner.live() {
                 Ok(_) => Exit::Passed,
                 Err(error) => failed(report, "wait for events", error),
@@ -193,13 +226,20 @@ fn wait(
         attempt_timeout: Duration::from_secs(1),
         timeout,
     };
-    let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume: Some(volume) };
+    let around = Around {
+        children: Rc::new(RefCell::new(Children::new(signals.original()))),
+        volume: Some(volume),
+    };
     let mut driver = Driver::new(&checks, spec, &settings.ask, Tells::All, &around, report);
     let answer = driver.run(signals, report);
     match answer.verdict {
         Ok(Verdict::Opened) => Ok(()),
         Ok(Verdict::Stopped(number)) => {
-            let text = format!("stopped by {}: {}", signal::name(number), driver.waited_for());
+            let text = format!(
+                "stopped by {}: {}",
+                signal::name(number),
+                driver.waited_for()
+            );
             report.line(&Line::new(Severity::Warning, "stopped", text));
             Err(Exit::Signal(number))
         }
@@ -208,7 +248,11 @@ fn wait(
             Err(Exit::TimedOut)
         }
         Err(error) => {
-            report.failure(&Line::new(Severity::Error, "failed", format!("cannot wait for events: {error}")));
+            report.failure(&Line::new(
+                Severity::Error,
+                "failed",
+                format!("cannot wait for events: {error}"),
+            ));
             Err(Exit::Own)
         }
     }

@@ -32,7 +32,10 @@ pub(crate) fn early_report() -> Report {
     let is_json = std::env::var_os("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
     let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
     // A probe that fails, or is typed wrongly, must not overwrite why the app ended.
-    if std::env::args_os().nth(1).is_some_and(|command| command == Command::Check.name()) {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == Command::Check.name())
+    {
         report.without_termination_log();
     }
     report
@@ -55,8 +58,13 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 if let Some(skipped) = &settings.skipped {
                     report.line(&Line::new(Severity::Info, "disabled", skipped.clone()));
                 }
-                let is_skipped = typed.command == Command::Wait && settings.gates == Gates::Disabled;
-                let looks = settings.checks.iter().any(|check| check.kind.member().is_some()) && !is_skipped;
+                let is_skipped =
+                    typed.command == Command::Wait && settings.gates == Gates::Disabled;
+                let looks = settings
+                    .checks
+                    .iter()
+                    .any(|check| check.kind.member().is_some())
+                    && !is_skipped;
                 let volume = match looks.then(|| open_volume(&settings.place)).transpose() {
                     Ok(volume) => volume,
                     Err(Failed(text)) => {
@@ -92,12 +100,16 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 let place = settings::place(typed)?;
                 if place.dir.is_none() {
                     return Err(Stop::Wrong(
-                        "--dir none: there are no members to tell of; say --dir /run/podgate".to_owned(),
+                        "--dir none: there are no members to tell of; say --dir /run/podgate"
+                            .to_owned(),
                     ));
                 }
                 Ok(status::run(&place, is_json, report))
             }
-            Command::Doctor => Ok(doctor::run(&settings::place(typed)?, settings::budget(typed)?)),
+            Command::Doctor => Ok(doctor::run(
+                &settings::place(typed)?,
+                settings::budget(typed)?,
+            )),
             Command::Quit => {
                 let (settings, place) = settings::quitting(typed)?;
                 drop(watchdog);
@@ -134,8 +146,13 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
 /// Watches while files are opened that options name: on a file system that does not answer, a signal could not end podgate.
 fn watchdog(typed: &Typed, signals: &Signals) -> Result<Option<Watchdog>, Stop> {
     const CHANCE: Duration = Duration::from_secs(1);
-    let names = ["log-to", "tls-ca"].into_iter().map(|option| typed.get(option));
-    let given = names.collect::<Result<Vec<_>, _>>()?.iter().any(Option::is_some);
+    let names = ["log-to", "tls-ca"]
+        .into_iter()
+        .map(|option| typed.get(option));
+    let given = names
+        .collect::<Result<Vec<_>, _>>()?
+        .iter()
+        .any(Option::is_some);
     if !given && typed.dest.is_none() && std::env::var_os("SSL_CERT_FILE").is_none() {
         return Ok(None);
     }
@@ -177,14 +194,27 @@ struct Failed(String);
 /// Opens the volume to look at.
 fn open_volume(place: &Place) -> Result<Rc<Volume>, Failed> {
     let Some(dir) = &place.dir else {
-        return Err(Failed("there are no members: --dir is none; say --dir /run/podgate".to_owned()));
+        return Err(Failed(
+            "there are no members: --dir is none; say --dir /run/podgate".to_owned(),
+        ));
     };
-    Volume::open(dir, place.plain).map(Rc::new).map_err(|cause| Failed(format!("cannot use --dir {dir:?}: {cause}")))
+    Volume::open(dir, place.plain)
+        .map(Rc::new)
+        .map_err(|cause| Failed(format!("cannot use --dir {dir:?}: {cause}")))
 }
 
 /// Takes a name on the volume.
-fn take_name(volume: &Rc<Volume>, name: &Name, life: &Life, report: &mut Report) -> Result<Own, Failed> {
-    let statement = Statement { name: name.clone(), policy: life.stated, is_joined: life.spec.is_joined };
+fn take_name(
+    volume: &Rc<Volume>,
+    name: &Name,
+    life: &Life,
+    report: &mut Report,
+) -> Result<Own, Failed> {
+    let statement = Statement {
+        name: name.clone(),
+        policy: life.stated,
+        is_joined: life.spec.is_joined,
+    };
     warn_of_replaceable(volume, report);
     Own::take(volume, statement).map_err(|refusal| {
         Failed(match refusal {
@@ -209,7 +239,10 @@ fn take_name(volume: &Rc<Volume>, name: &Name, life: &Life, report: &mut Report)
 }
 
 /// Opens the volume, and takes the name, where a life has to do with members.
-fn take_part(life: &Life, report: &mut Report) -> Result<(Option<Rc<Volume>>, Option<Own>), Failed> {
+fn take_part(
+    life: &Life,
+    report: &mut Report,
+) -> Result<(Option<Rc<Volume>>, Option<Own>), Failed> {
     if !life.uses_volume() {
         return Ok((None, None));
     }
@@ -252,5 +285,12 @@ fn exec_failure(name: &OsStr, error: &io::Error) -> (Exit, Line) {
         Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => (Exit::Own, error.to_string()),
         Some(_) | None => (Exit::NotExecutable, error.to_string()),
     };
-    (exit, Line::new(Severity::Error, "exec", format!("cannot run {shown:?}: {cause}")))
+    (
+        exit,
+        Line::new(
+            Severity::Error,
+            "exec",
+            format!("cannot run {shown:?}: {cause}"),
+        ),
+    )
 }

@@ -26,7 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs the command.
-pub(super) fn run(settings: Quitting, place: &Place, report: &mut Report, signals: &Signals) -> Exit {
+pub(super) fn run(
+    settings: Quitting,
+    place: &Place,
+    report: &mut Report,
+    signals: &Signals,
+) -> Exit {
     let names = settings.names();
     if settings.is_disabled {
         let text = format!("PODGATE_DISABLE is set: not asking {names:?} to quit");
@@ -34,11 +39,18 @@ pub(super) fn run(settings: Quitting, place: &Place, report: &mut Report, signal
         return Exit::Passed;
     }
     if !settings.skipped.is_empty() {
-        let skipped: Vec<String> = settings.skipped.iter().map(|name| format!("member:{name}")).collect();
+        let skipped: Vec<String> = settings
+            .skipped
+            .iter()
+            .map(|name| format!("member:{name}"))
+            .collect();
         let text = format!("PODGATE_DISABLE is set: not asking {skipped:?} to quit");
         report.line(&Line::new(Severity::Info, "disabled", text));
     }
-    let volume = match (!settings.members.is_empty()).then(|| open_volume(place)).transpose() {
+    let volume = match (!settings.members.is_empty())
+        .then(|| open_volume(place))
+        .transpose()
+    {
         Ok(volume) => volume,
         Err(Failed(text)) => {
             report.failure(&Line::new(Severity::Error, "volume", text));
@@ -60,25 +72,47 @@ pub(super) fn ask(
     kept: Option<Exit>,
 ) -> Exit {
     let names = settings.names();
-    let Quitting { targets, members, limits, trust, .. } = settings;
+    let Quitting {
+        targets,
+        members,
+        limits,
+        trust,
+        ..
+    } = settings;
     report.line(&Line::new(
         Severity::Debug,
         "start",
-        format!("asking {names:?} to quit: timeout {}", limits.all.map_or("none".into(), show)),
+        format!(
+            "asking {names:?} to quit: timeout {}",
+            limits.all.map_or("none".into(), show)
+        ),
     ));
-    let by_path = targets.iter().any(|target| matches!(target.url.server, Server::Socket(_)));
+    let by_path = targets
+        .iter()
+        .any(|target| matches!(target.url.server, Server::Socket(_)));
     let _watchdog = by_path.then(|| watchdog(&names, limits.all, report, signals, kept));
     let mut quits = Quits::new(targets, limits, trust);
     let mut members: Vec<Member> = volume
         .iter()
-        .flat_map(|volume| members.iter().map(|name| Member::new(name, volume, limits)).collect::<Vec<_>>())
+        .flat_map(|volume| {
+            members
+                .iter()
+                .map(|name| Member::new(name, volume, limits))
+                .collect::<Vec<_>>()
+        })
         .collect();
     loop {
         for news in quits.proceed() {
             // After `run`'s CMD it is told, and is no failure of this container: the termination message is CMD's, or the gate's.
-            if news.is_failure && kept.is_none() { report.failure(&line(&news)) } else { report.line(&line(&news)) }
+            if news.is_failure && kept.is_none() {
+                report.failure(&line(&news))
+            } else {
+                report.line(&line(&news))
+            }
         }
-        members.iter_mut().for_each(|member| member.proceed(report, kept));
+        members
+            .iter_mut()
+            .for_each(|member| member.proceed(report, kept));
         if quits.is_over() && members.iter().all(|member| member.is_gone.is_some()) {
             let all = quits.are_gone() && members.iter().all(|member| member.is_gone == Some(true));
             return if all { Exit::Passed } else { Exit::NotPassed };
@@ -86,8 +120,14 @@ pub(super) fn ask(
         let mut interests: Vec<Interest<'_>> = vec![(signals.as_fd(), PollFlags::POLLIN)];
         quits.interests(&mut interests);
         let is_looking = members.iter().any(|member| member.is_gone.is_none());
-        let look = if is_looking { Instant::now().checked_add(LOOK) } else { None };
-        if let Err(error) = event_loop::wait(&interests, quits.deadline().into_iter().chain(look).min()) {
+        let look = if is_looking {
+            Instant::now().checked_add(LOOK)
+        } else {
+            None
+        };
+        if let Err(error) =
+            event_loop::wait(&interests, quits.deadline().into_iter().chain(look).min())
+        {
             let text = format!("cannot wait for events: {error}; this is not about the sidecars");
             report.failure(&Line::new(Severity::Error, "failed", text));
             return Exit::Own;
@@ -150,17 +190,24 @@ impl Member {
                 self.end(true, report, kept, format!("is gone, after {}", show(took)));
             }
             (Some(Sighting::Alive { id: Some(id), .. }), Some(before)) if id != before => {
-                self.end(true, report, kept, format!("is gone, after {}, and was started anew", show(took)));
+                self.end(
+                    true,
+                    report,
+                    kept,
+                    format!("is gone, after {}, and was started anew", show(took)),
+                );
             }
-            (Some(Sighting::Alive { id: Some(id), .. }), None) => match self.volume.ask(&self.name, id) {
-                Ok(request) => self.request = Some((id, request)),
-                Err(error) => {
-                    let text = format!(
-                        "cannot be asked: {error}; see that the volume is mounted without readOnly here, and that there is space"
-                    );
-                    self.end(false, report, kept, text);
+            (Some(Sighting::Alive { id: Some(id), .. }), None) => {
+                match self.volume.ask(&self.name, id) {
+                    Ok(request) => self.request = Some((id, request)),
+                    Err(error) => {
+                        let text = format!(
+                            "cannot be asked: {error}; see that the volume is mounted without readOnly here, and that there is space"
+                        );
+                        self.end(false, report, kept, text);
+                    }
                 }
-            },
+            }
             (Some(Sighting::Alive { .. }), _) => {}
         }
         if self.is_gone.is_none() && self.limits.all.is_some_and(|all| took >= all) {
@@ -172,7 +219,10 @@ impl Member {
                     self.limits.option
                 ),
                 (None, Some(why)) => {
-                    format!("lives, and cannot be asked to quit: {:?} {why}", self.volume.record_path(&self.name))
+                    format!(
+                        "lives, and cannot be asked to quit: {:?} {why}",
+                        self.volume.record_path(&self.name)
+                    )
                 }
             };
             self.end(false, report, kept, text);
@@ -183,17 +233,31 @@ impl Member {
         self.is_gone = Some(is_gone);
         self.request = None;
         let target = format!("member:{}", self.name);
-        let severity = if is_gone { Severity::Info } else { Severity::Error };
+        let severity = if is_gone {
+            Severity::Info
+        } else {
+            Severity::Error
+        };
         let event = if is_gone { "gone" } else { "not_gone" };
-        let line = Line::new(severity, event, format!("{target:?} {text}")).with("target", Field::Text(target));
-        if is_gone || kept.is_some() { report.line(&line) } else { report.failure(&line) }
+        let line = Line::new(severity, event, format!("{target:?} {text}"))
+            .with("target", Field::Text(target));
+        if is_gone || kept.is_some() {
+            report.line(&line)
+        } else {
+            report.failure(&line)
+        }
     }
 }
 
 /// News as a line.
 pub(super) fn line(news: &News<'_>) -> Line {
-    let severity = if news.is_failure { Severity::Error } else { Severity::Info };
-    Line::new(severity, news.event, news.text.as_str()).with("target", Field::Text(news.target.to_owned()))
+    let severity = if news.is_failure {
+        Severity::Error
+    } else {
+        Severity::Info
+    };
+    Line::new(severity, news.event, news.text.as_str())
+        .with("target", Field::Text(news.target.to_owned()))
 }
 
 /// Watches over unix sockets, whose file system may not answer.

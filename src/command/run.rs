@@ -47,16 +47,28 @@ pub(super) enum Body<'a> {
 }
 
 /// Runs the command.
-pub(super) fn run(settings: &Settings, cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
+pub(super) fn run(
+    settings: &Settings,
+    cmd: &[OsString],
+    report: &mut Report,
+    signals: &Signals,
+) -> Exit {
     for skipped in &settings.skipped {
-        report.line(&Line::new(Severity::Info, "disabled", format!("PODGATE_DISABLE is set: {skipped}")));
+        report.line(&Line::new(
+            Severity::Info,
+            "disabled",
+            format!("PODGATE_DISABLE is set: {skipped}"),
+        ));
     }
     let children = Rc::new(RefCell::new(Children::new(signals.original())));
     children.borrow_mut().be_init();
     // The lock is held to the last.
     let (code, volume, _own) = match super::take_part(settings, report) {
         Ok((volume, own)) => {
-            let around = Around { children: Rc::clone(&children), volume };
+            let around = Around {
+                children: Rc::clone(&children),
+                volume,
+            };
             let (code, own) = live(settings, cmd, &around, own, report, signals);
             (code, around.volume, own)
         }
@@ -69,7 +81,14 @@ pub(super) fn run(settings: &Settings, cmd: &[OsString], report: &mut Report, si
     let follows = code == 0 || settings.spec.policy == Policy::Never;
     if let Some(quits) = settings.quits.as_ref().filter(|_| follows) {
         // How that ends changes nothing of how CMD ended.
-        let _ = super::quit::ask(quits.clone(), volume.as_ref(), report, signals, &children, Some(Exit::Of(code)));
+        let _ = super::quit::ask(
+            quits.clone(),
+            volume.as_ref(),
+            report,
+            signals,
+            &children,
+            Some(Exit::Of(code)),
+        );
     }
     Exit::Of(code)
 }
@@ -82,20 +101,28 @@ fn live(
     report: &mut Report,
     signals: &Signals,
 ) -> (u8, Option<Own>) {
-    let endpoint = settings.listen.map(|address| (address, Endpoint::bind(address)));
+    let endpoint = settings
+        .listen
+        .map(|address| (address, Endpoint::bind(address)));
     let mut runner = Runner::new(settings, around, own, Body::Child(cmd), report, signals);
     match endpoint {
         None => {}
         Some((_, Ok(endpoint))) => runner.endpoint = Some(endpoint),
         Some((address, Err(error))) => {
-            let text = format!("cannot listen on --listen {address}: {error}; name another port, or see who has it");
-            runner.report.failure(&Line::new(Severity::Error, "listen", text));
+            let text = format!(
+                "cannot listen on --listen {address}: {error}; name another port, or see who has it"
+            );
+            runner
+                .report
+                .failure(&Line::new(Severity::Error, "listen", text));
             return (runner.publish_end(Exit::Own.code()), runner.own);
         }
     }
     let code = runner.live().unwrap_or_else(|error| {
         let text = format!("cannot wait for events: {error}; the command is killed");
-        runner.report.failure(&Line::new(Severity::Error, "failed", text));
+        runner
+            .report
+            .failure(&Line::new(Severity::Error, "failed", text));
         around.children.borrow_mut().kill_main(settings.reach);
         runner.publish_end(Exit::Own.code())
     });
@@ -104,27 +131,52 @@ fn live(
 
 /// A call whose options are wrong is an end, too, where they tell whose: who waits for this member must not wait for ever.
 pub(super) fn publish_usage(typed: &Typed, report: &mut Report) {
-    let Some((name, place, policy)) = identity(typed) else { return };
-    let Ok(volume) = super::open_volume(&place) else { return };
-    let published =
-        Own::take(&volume, Statement { name, policy, is_joined: false }).map(|mut own| own.exit(Exit::Usage.code()));
+    let Some((name, place, policy)) = identity(typed) else {
+        return;
+    };
+    let Ok(volume) = super::open_volume(&place) else {
+        return;
+    };
+    let published = Own::take(
+        &volume,
+        Statement {
+            name,
+            policy,
+            is_joined: false,
+        },
+    )
+    .map(|mut own| own.exit(Exit::Usage.code()));
     let cause = match published {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(Refusal::Volume(cause)) => cause,
         Err(Refusal::Taken(_)) => "another container with this --name lives".to_owned(),
     };
-    let text =
-        format!("cannot publish on the volume that this call was wrong: {cause}; whoever waits for it goes on waiting");
+    let text = format!(
+        "cannot publish on the volume that this call was wrong: {cause}; whoever waits for it goes on waiting"
+    );
     report.line(&Line::new(Severity::Warning, "volume", text));
 }
 
 /// An end follows any other under `never`, and one whose options are wrong is an end: who is to be asked to quit then, where that is clear.
 pub(super) fn quit_after_usage(typed: &Typed, report: &mut Report, signals: &Signals) {
-    let Some((quits, place)) = quits_after_usage(typed) else { return };
-    let volume = if quits.members.is_empty() { None } else { super::open_volume(&place).ok() };
+    let Some((quits, place)) = quits_after_usage(typed) else {
+        return;
+    };
+    let volume = if quits.members.is_empty() {
+        None
+    } else {
+        super::open_volume(&place).ok()
+    };
     let children = RefCell::new(Children::new(signals.original()));
-    let _ = super::quit::ask(quits, volume.as_ref(), report, signals, &children, Some(Exit::Usage));
+    let _ = super::quit::ask(
+        quits,
+        volume.as_ref(),
+        report,
+        signals,
+        &children,
+        Some(Exit::Usage),
+    );
 }
 
 /// One life, and what it holds.
@@ -175,7 +227,11 @@ impl<'a> Runner<'a> {
         }
         // First watch, then look, then wait.
         let watches = own.is_some() || !settings.members.is_empty();
-        let watch = around.volume.as_ref().filter(|_| watches).and_then(|volume| Watch::new(volume.path()).ok());
+        let watch = around
+            .volume
+            .as_ref()
+            .filter(|_| watches)
+            .and_then(|volume| Watch::new(volume.path()).ok());
         Self {
             settings,
             life: Life::new(spec, Time::ZERO),
@@ -224,7 +280,10 @@ impl<'a> Runner<'a> {
         loop {
             if let Some(code) = self.end {
                 let drivers = [self.after.take(), self.ready.take()];
-                drivers.into_iter().flatten().for_each(|mut driver| driver.leave(self.report));
+                drivers
+                    .into_iter()
+                    .flatten()
+                    .for_each(|mut driver| driver.leave(self.report));
                 return Ok(code);
             }
             self.turn()?;
@@ -242,8 +301,14 @@ impl<'a> Runner<'a> {
             return;
         }
         let spec = self.settings.after_gate.clone();
-        let mut driver =
-            Driver::new(&self.settings.after, spec, &self.settings.ask, Tells::All, self.around, self.report);
+        let mut driver = Driver::new(
+            &self.settings.after,
+            spec,
+            &self.settings.ask,
+            Tells::All,
+            self.around,
+            self.report,
+        );
         // Once CMD runs, nobody ends it for the sake of a check that hangs: then the kubelet's grace period is left.
         let watchdog = driver.watchdog(self.signals, self.report);
         let verdict = driver.begin(self.report);
@@ -254,7 +319,9 @@ impl<'a> Runner<'a> {
 
     fn gate_answered(&mut self, verdict: Option<Verdict>) {
         let Some(verdict) = verdict else { return };
-        let Some(mut driver) = self.after.take() else { return };
+        let Some(mut driver) = self.after.take() else {
+            return;
+        };
         self.watchdog = None;
         let exit = match verdict {
             Verdict::Opened => Exit::Passed,
@@ -269,19 +336,29 @@ impl<'a> Runner<'a> {
                 show(driver.waited()),
                 driver.waited_for()
             );
-            self.report.line(&Line::new(Severity::Warning, "stopped", text));
+            self.report
+                .line(&Line::new(Severity::Warning, "stopped", text));
         }
         let opens = match verdict {
             Verdict::Opened => true,
             Verdict::Stopped(_) => false,
             Verdict::TimedOut | Verdict::Failed(_) => {
-                let limit = self.settings.after_gate.timeout.filter(|_| verdict == Verdict::TimedOut);
-                let mut line = driver.failure(verdict, limit.unwrap_or_else(|| driver.waited()), "--after-timeout");
+                let limit = self
+                    .settings
+                    .after_gate
+                    .timeout
+                    .filter(|_| verdict == Verdict::TimedOut);
+                let mut line = driver.failure(
+                    verdict,
+                    limit.unwrap_or_else(|| driver.waited()),
+                    "--after-timeout",
+                );
                 match self.settings.on_timeout {
                     OnTimeout::Fail => self.report.failure(&line),
                     OnTimeout::Run => {
                         line.severity = Severity::Warning;
-                        line.text.push_str("; going on all the same, as --on-timeout run says");
+                        line.text
+                            .push_str("; going on all the same, as --on-timeout run says");
                         self.report.line(&line);
                     }
                 }
@@ -296,28 +373,46 @@ impl<'a> Runner<'a> {
             // One that came while the gate opened: CMD is not started after a signal to end.
             self.drain_signals();
         }
-        self.event(if opens { Event::Opened } else { Event::NotOpened(exit.code()) });
+        self.event(if opens {
+            Event::Opened
+        } else {
+            Event::NotOpened(exit.code())
+        });
     }
 
     /// Sleeps until something happens, and takes it in.
     fn turn(&mut self) -> Result<(), nix::Error> {
         let mut interests: Vec<Interest<'_>> = vec![(self.signals.as_fd(), PollFlags::POLLIN)];
-        interests.extend(self.watch.as_ref().map(|watch| (watch.as_fd(), PollFlags::POLLIN)));
+        interests.extend(
+            self.watch
+                .as_ref()
+                .map(|watch| (watch.as_fd(), PollFlags::POLLIN)),
+        );
         let mut bounds = Vec::new();
         for driver in [&self.after, &self.ready] {
-            driver.iter().for_each(|driver| driver.interests(&mut interests));
+            driver
+                .iter()
+                .for_each(|driver| driver.interests(&mut interests));
             bounds.push(interests.len());
         }
-        self.endpoint.iter().for_each(|endpoint| endpoint.interests(&mut interests));
+        self.endpoint
+            .iter()
+            .for_each(|endpoint| endpoint.interests(&mut interests));
         let ready = event_loop::wait(&interests, self.wake_at())?;
         drop(interests);
         let mut rest = ready.iter().copied();
         let has_signal = rest.next() == Some(true);
         let has_change = self.watch.is_some() && rest.next() == Some(true);
         let first = 1_usize.saturating_add(usize::from(self.watch.is_some()));
-        let of_after = ready.get(first..bounds.first().copied().unwrap_or(first)).unwrap_or_default().to_vec();
+        let of_after = ready
+            .get(first..bounds.first().copied().unwrap_or(first))
+            .unwrap_or_default()
+            .to_vec();
         let from = bounds.first().copied().unwrap_or(first);
-        let of_ready = ready.get(from..bounds.get(1).copied().unwrap_or(from)).unwrap_or_default().to_vec();
+        let of_ready = ready
+            .get(from..bounds.get(1).copied().unwrap_or(from))
+            .unwrap_or_default()
+            .to_vec();
 
         let mut child_ended = has_signal && self.take_signals();
         if has_change {
@@ -336,7 +431,10 @@ impl<'a> Runner<'a> {
             self.gate_answered(verdict);
         }
         if let Some(driver) = &mut self.ready {
-            let verdict = self.ready_verdict.take().or_else(|| driver.proceed(&of_ready, child_ended, self.report));
+            let verdict = self
+                .ready_verdict
+                .take()
+                .or_else(|| driver.proceed(&of_ready, child_ended, self.report));
             self.ready_answered(verdict);
         }
         self.serve();
@@ -346,7 +444,9 @@ impl<'a> Runner<'a> {
 
     /// The quit endpoint.
     fn serve(&mut self) {
-        let Some(endpoint) = &mut self.endpoint else { return };
+        let Some(endpoint) = &mut self.endpoint else {
+            return;
+        };
         let volume = self.around.volume.as_deref();
         let is_ready = self.is_started && self.life.is_ready();
         let status = || match volume {
@@ -360,19 +460,38 @@ impl<'a> Runner<'a> {
                 format!("[\n{{\"name\":null,\"state\":\"{state}\",\"alive\":true}}\n]\n")
             }
         };
-        if endpoint.proceed(State { is_ready, status: &status }) {
+        if endpoint.proceed(State {
+            is_ready,
+            status: &status,
+        }) {
             self.event(Event::Quit);
         }
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let life = self.life.deadline(self.now()).and_then(|at| self.start.checked_add(at.since_start()));
-        let drivers =
-            [&self.after, &self.ready].into_iter().flatten().filter_map(|driver| driver.deadline(self.report));
-        let again = self.again.map(|(at, _)| at).into_iter().chain(self.lonely.map(|(at, _)| at)).min();
+        let life = self
+            .life
+            .deadline(self.now())
+            .and_then(|at| self.start.checked_add(at.since_start()));
+        let drivers = [&self.after, &self.ready]
+            .into_iter()
+            .flatten()
+            .filter_map(|driver| driver.deadline(self.report));
+        let again = self
+            .again
+            .map(|(at, _)| at)
+            .into_iter()
+            .chain(self.lonely.map(|(at, _)| at))
+            .min();
         let verdict = self.ready_verdict.map(|_| Instant::now());
         let endpoint = self.endpoint.as_ref().and_then(Endpoint::deadline);
-        life.into_iter().chain(drivers).chain(endpoint).chain(self.poll).chain(again).chain(verdict).min()
+        life.into_iter()
+            .chain(drivers)
+            .chain(endpoint)
+            .chain(self.poll)
+            .chain(again)
+            .chain(verdict)
+            .min()
     }
 
     /// Takes in what has arrived, and whose end that tells.
@@ -407,10 +526,20 @@ impl<'a> Runner<'a> {
         let Some(end) = end else { return };
         let code = match end {
             process::End::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
-            process::End::Killed(number) => Exit::Signal(u8::try_from(number).unwrap_or(u8::MAX)).code(),
+            process::End::Killed(number) => {
+                Exit::Signal(u8::try_from(number).unwrap_or(u8::MAX)).code()
+            }
         };
-        self.report.line(&Line::new(Severity::Debug, "ended", format!("the command ended with exit code {code}")));
-        let code = if self.settings.ok_exits.contains(&code) { 0 } else { code };
+        self.report.line(&Line::new(
+            Severity::Debug,
+            "ended",
+            format!("the command ended with exit code {code}"),
+        ));
+        let code = if self.settings.ok_exits.contains(&code) {
+            0
+        } else {
+            code
+        };
         self.event(Event::Ended(code));
     }
 
@@ -439,7 +568,8 @@ impl<'a> Runner<'a> {
         }
         let Some(to) = signal::mapped(&self.settings.mappings, number) else {
             let text = format!("{} is dropped, as --map-signal says", signal::name(number));
-            self.report.line(&Line::new(Severity::Debug, "dropped", text));
+            self.report
+                .line(&Line::new(Severity::Debug, "dropped", text));
             return;
         };
         if is_stop {
@@ -450,7 +580,10 @@ impl<'a> Runner<'a> {
             }
             self.event(Event::Stop);
         } else {
-            self.around.children.borrow().signal_main(to, self.settings.reach);
+            self.around
+                .children
+                .borrow()
+                .signal_main(to, self.settings.reach);
         }
     }
 
@@ -460,12 +593,15 @@ impl<'a> Runner<'a> {
         let anything = changes.contains(&Change::Anything);
         let has_changed = |name: &Name| {
             let is_its = |change: &Change| match change {
-                Change::File(file) => file.split_once('.').is_some_and(|(owner, _)| owner == name.as_str()),
+                Change::File(file) => file
+                    .split_once('.')
+                    .is_some_and(|(owner, _)| owner == name.as_str()),
                 Change::Anything => true,
             };
             changes.iter().any(is_its)
         };
-        let is_lock = |change: &Change| matches!(change, Change::File(file) if file.ends_with(".lock"));
+        let is_lock =
+            |change: &Change| matches!(change, Change::File(file) if file.ends_with(".lock"));
         if changes.iter().any(is_lock) && self.settings.members.iter().any(has_changed) {
             self.again = Instant::now().checked_add(AGAIN).map(|at| (at, AGAIN));
         }
@@ -482,7 +618,11 @@ impl<'a> Runner<'a> {
         if let Some((_, after)) = self.again.filter(|(at, _)| *at <= now) {
             self.look(|_| true);
             let after = after.saturating_mul(2);
-            self.again = if after > CLOSING { None } else { now.checked_add(after).map(|at| (at, after)) };
+            self.again = if after > CLOSING {
+                None
+            } else {
+                now.checked_add(after).map(|at| (at, after))
+            };
         }
         if self.poll.is_some_and(|at| at <= now) {
             self.look(|_| true);
@@ -492,14 +632,19 @@ impl<'a> Runner<'a> {
             self.plan_poll();
         }
         if let Some((_, since)) = self.lonely.filter(|(at, _)| *at <= now) {
-            let since = if process::is_only_child_of_init() { since.or(Some(now)) } else { None };
+            let since = if process::is_only_child_of_init() {
+                since.or(Some(now))
+            } else {
+                None
+            };
             if since.is_some_and(|since| now.duration_since(since) >= LONELY) {
                 let stop = signal::name(self.settings.stop_signal);
                 let text = format!(
                     "PID 1 has no process left but this one, which goes, so that it can end; if it stays, nobody can end it from inside \
                      its container: see that it heeds {stop} (--stop-signal)"
                 );
-                self.report.line(&Line::new(Severity::Info, "leaving", text));
+                self.report
+                    .line(&Line::new(Severity::Info, "leaving", text));
                 self.end = Some(Exit::Passed.code());
             }
             self.lonely = now.checked_add(FAST).map(|at| (at, since));
@@ -537,12 +682,22 @@ impl<'a> Runner<'a> {
 
     /// Looks at some of the members, and tells what is new.
     fn sightings(&mut self, which: impl Fn(&Name) -> bool) -> Vec<(usize, Sighting)> {
-        let Some(volume) = self.around.volume.clone() else { return Vec::new() };
+        let Some(volume) = self.around.volume.clone() else {
+            return Vec::new();
+        };
         let mut sightings = Vec::new();
-        for (member, name) in self.settings.members.iter().enumerate().filter(|(_, name)| which(name)) {
+        for (member, name) in self
+            .settings
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| which(name))
+        {
             // Whoever cannot be looked at now is as before, and is looked at again soon.
             let Some(found) = volume.look(name) else {
-                self.again = self.again.or_else(|| Instant::now().checked_add(FAST).map(|at| (at, FAST)));
+                self.again = self
+                    .again
+                    .or_else(|| Instant::now().checked_add(FAST).map(|at| (at, FAST)));
                 continue;
             };
             self.complain(&volume, name, &found);
@@ -563,21 +718,42 @@ impl<'a> Runner<'a> {
         let what = match sighting {
             Sighting::Absent | Sighting::Unreadable | Sighting::Alive { stage: None, .. } => return,
             // Mostly for the moment between its lock and its command.
-            Sighting::Alive { stage: Some(Stage::Waiting), .. } => "waits".to_owned(),
-            Sighting::Alive { stage: Some(Stage::Running), .. } => "runs".to_owned(),
-            Sighting::Alive { stage: Some(Stage::Ready), .. } => "is ready".to_owned(),
-            Sighting::Ended { end: End::Code(code), .. } => format!("ended with exit code {code}"),
+            Sighting::Alive {
+                stage: Some(Stage::Waiting),
+                ..
+            } => "waits".to_owned(),
+            Sighting::Alive {
+                stage: Some(Stage::Running),
+                ..
+            } => "runs".to_owned(),
+            Sighting::Alive {
+                stage: Some(Stage::Ready),
+                ..
+            } => "is ready".to_owned(),
+            Sighting::Ended {
+                end: End::Code(code),
+                ..
+            } => format!("ended with exit code {code}"),
             Sighting::Ended { end: End::Lost, .. } => {
                 "was lost: it died without a word (SIGKILL, or out of memory)".to_owned()
             }
-            Sighting::Ended { end: End::Unknown, .. } => "ended, and cannot tell its exit code (it joined)".to_owned(),
+            Sighting::Ended {
+                end: End::Unknown, ..
+            } => "ended, and cannot tell its exit code (it joined)".to_owned(),
         };
         let severity = match sighting {
-            Sighting::Alive { stage: Some(Stage::Waiting), .. } => Severity::Debug,
-            Sighting::Alive { .. } | Sighting::Ended { .. } | Sighting::Absent | Sighting::Unreadable => Severity::Info,
+            Sighting::Alive {
+                stage: Some(Stage::Waiting),
+                ..
+            } => Severity::Debug,
+            Sighting::Alive { .. }
+            | Sighting::Ended { .. }
+            | Sighting::Absent
+            | Sighting::Unreadable => Severity::Info,
         };
         let line = Line::new(severity, "member", format!("{name} {what}"));
-        self.report.line(&line.with("member", Field::Text(name.to_string())));
+        self.report
+            .line(&line.with("member", Field::Text(name.to_string())));
     }
 
     /// A record that cannot be used is told of, once.
@@ -592,15 +768,20 @@ impl<'a> Runner<'a> {
             ),
             Some(Ok(_)) | None => return,
         };
-        if !self.complaints.contains(&text) && self.complaints.len() < self.settings.members.len().saturating_mul(4) {
-            self.report.line(&Line::new(Severity::Warning, "record", text.clone()));
+        if !self.complaints.contains(&text)
+            && self.complaints.len() < self.settings.members.len().saturating_mul(4)
+        {
+            self.report
+                .line(&Line::new(Severity::Warning, "record", text.clone()));
             self.complaints.push(text);
         }
     }
 
     fn ready_answered(&mut self, verdict: Option<Verdict>) {
         let Some(verdict) = verdict else { return };
-        let Some(mut driver) = self.ready.take() else { return };
+        let Some(mut driver) = self.ready.take() else {
+            return;
+        };
         match verdict {
             Verdict::Opened => self.event(Event::Ready),
             Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => {
@@ -628,11 +809,16 @@ impl<'a> Runner<'a> {
                                 "cannot remember on the volume which failures were acted on: {error}; going on: after a restart of \
                                  this container they may count again"
                             );
-                            self.report.line(&Line::new(Severity::Warning, "volume", text));
+                            self.report
+                                .line(&Line::new(Severity::Warning, "volume", text));
                         }
                     }
                     Action::StopCmd => self.stop_cmd(),
-                    Action::Kill => self.around.children.borrow().signal_main(signal::KILL, self.settings.reach),
+                    Action::Kill => self
+                        .around
+                        .children
+                        .borrow()
+                        .signal_main(signal::KILL, self.settings.reach),
                     Action::Notice(notice) => self.tell(&notice),
                     Action::Finish(code) => {
                         let code = self.publish_end(code);
@@ -645,8 +831,14 @@ impl<'a> Runner<'a> {
 
     fn start_cmd(&mut self) -> Event {
         if let Body::Child(cmd) = self.body {
-            let Some((name, arguments)) = cmd.split_first() else { return Event::NotStarted(Exit::Usage.code()) };
-            let spawned = self.around.children.borrow_mut().spawn_main(name, arguments);
+            let Some((name, arguments)) = cmd.split_first() else {
+                return Event::NotStarted(Exit::Usage.code());
+            };
+            let spawned = self
+                .around
+                .children
+                .borrow_mut()
+                .spawn_main(name, arguments);
             if let Err(error) = spawned {
                 let (exit, line) = exec_failure(name, &error);
                 self.report.failure(&line);
@@ -654,11 +846,20 @@ impl<'a> Runner<'a> {
             }
         }
         self.is_started = true;
-        std::mem::take(&mut self.early).into_iter().for_each(|number| self.signalled(number, false));
+        std::mem::take(&mut self.early)
+            .into_iter()
+            .for_each(|number| self.signalled(number, false));
         if !self.settings.ready.is_empty() {
             let spec = self.settings.ready_gate.clone();
             let checks: &'a [Check] = &self.settings.ready;
-            let mut driver = Driver::new(checks, spec, &self.settings.ask, Tells::Changes, self.around, self.report);
+            let mut driver = Driver::new(
+                checks,
+                spec,
+                &self.settings.ask,
+                Tells::Changes,
+                self.around,
+                self.report,
+            );
             // What is answered at once is told in the next turn, when CMD is known to have started.
             self.ready_verdict = driver.begin(self.report);
             self.ready = Some(driver);
@@ -668,8 +869,10 @@ impl<'a> Runner<'a> {
 
     fn publish(&mut self, stage: Stage) {
         if let Some(Err(error)) = self.own.as_mut().map(|own| own.publish(stage)) {
-            let text = format!("cannot publish on the volume how far the command is: {error}; going on");
-            self.report.line(&Line::new(Severity::Warning, "volume", text));
+            let text =
+                format!("cannot publish on the volume how far the command is: {error}; going on");
+            self.report
+                .line(&Line::new(Severity::Warning, "volume", text));
         }
         if stage == Stage::Ready {
             // From here on it mostly sleeps.
@@ -683,7 +886,8 @@ impl<'a> Runner<'a> {
             let text = format!(
                 "cannot publish the exit code {code} on the volume: {error}; others will take this one for lost"
             );
-            self.report.line(&Line::new(Severity::Warning, "volume", text));
+            self.report
+                .line(&Line::new(Severity::Warning, "volume", text));
         }
         code
     }
@@ -697,7 +901,10 @@ impl<'a> Runner<'a> {
             Body::Child(_) => {
                 let text = format!("sending the command {name}");
                 self.report.line(&Line::new(Severity::Debug, "stop", text));
-                self.around.children.borrow().signal_main(self.settings.stop_signal, self.settings.reach);
+                self.around
+                    .children
+                    .borrow()
+                    .signal_main(self.settings.stop_signal, self.settings.reach);
             }
             Body::Init if process::shares_pid_namespace() == Some(true) => {
                 let text = "PID 1 is not this container's own (shareProcessNamespace), and is not signalled; wrap the command with podgate run";
@@ -709,8 +916,9 @@ impl<'a> Runner<'a> {
                 match process::signal_init(self.settings.stop_signal) {
                     Ok(()) => self.lonely = Instant::now().checked_add(FAST).map(|at| (at, None)),
                     Err(error) => {
-                        let text =
-                            format!("cannot send {name} to PID 1: {error}; run the hook as the same user as PID 1");
+                        let text = format!(
+                            "cannot send {name} to PID 1: {error}; run the hook as the same user as PID 1"
+                        );
                         self.report.line(&Line::new(Severity::Error, "stop", text));
                     }
                 }
@@ -719,8 +927,10 @@ impl<'a> Runner<'a> {
     }
 
     fn names(&self, members: impl Iterator<Item = usize>) -> String {
-        let names: Vec<&str> =
-            members.filter_map(|member| self.settings.members.get(member)).map(Name::as_str).collect();
+        let names: Vec<&str> = members
+            .filter_map(|member| self.settings.members.get(member))
+            .map(Name::as_str)
+            .collect();
         names.join(", ")
     }
 
@@ -736,25 +946,42 @@ impl<'a> Runner<'a> {
             Notice::Stopping(Cause::Done(completion)) => {
                 let (what, code) = match completion.failures.first() {
                     None => ("with success".to_owned(), 0),
-                    Some(failure) => (format!("one of them with exit code {}", failure.code), completion.code()),
+                    Some(failure) => (
+                        format!("one of them with exit code {}", failure.code),
+                        completion.code(),
+                    ),
                 };
                 let all = self.names(
-                    self.settings.spec.relations.iter().enumerate().filter(|(_, it)| it.until).map(|(at, _)| at),
+                    self.settings
+                        .spec
+                        .relations
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, it)| it.until)
+                        .map(|(at, _)| at),
                 );
                 let text = format!("{all} done, {what}: {next}; the exit code will be {code}");
                 Line::new(Severity::Info, "done", text)
             }
             Notice::Stopping(Cause::Quit) => {
-                let waited = self
-                    .after
-                    .as_ref()
-                    .map(|gate| format!(" after {}, while it waited: {}; ", show(gate.waited()), gate.waited_for()));
-                let text = format!("asked to quit{}{next}", waited.unwrap_or_else(|| ": ".to_owned()));
+                let waited = self.after.as_ref().map(|gate| {
+                    format!(
+                        " after {}, while it waited: {}; ",
+                        show(gate.waited()),
+                        gate.waited_for()
+                    )
+                });
+                let text = format!(
+                    "asked to quit{}{next}",
+                    waited.unwrap_or_else(|| ": ".to_owned())
+                );
                 Line::new(Severity::Info, "quit", text)
             }
             Notice::Hurried => {
-                let text =
-                    format!("told again: {} is not waited for any more; {next}", self.names(self.life.to_outlive()));
+                let text = format!(
+                    "told again: {} is not waited for any more; {next}",
+                    self.names(self.life.to_outlive())
+                );
                 Line::new(Severity::Info, "hurried", text)
             }
             Notice::Stopping(Cause::NeedLost(index)) => {
@@ -762,7 +989,8 @@ impl<'a> Runner<'a> {
                     "{} has ended, and --needs says that the command cannot do without it; {next}: exit code 69",
                     name(index)
                 );
-                self.report.failure(&Line::new(Severity::Error, "need_lost", text));
+                self.report
+                    .failure(&Line::new(Severity::Error, "need_lost", text));
                 return;
             }
             Notice::Stopping(Cause::NeverCame(index)) => {
@@ -772,12 +1000,17 @@ impl<'a> Runner<'a> {
                     name(index),
                     self.seen()
                 );
-                self.report.failure(&Line::new(Severity::Error, "never_came", text));
+                self.report
+                    .failure(&Line::new(Severity::Error, "never_came", text));
                 return;
             }
             Notice::Stopping(Cause::Own | Cause::Signal { .. }) => return,
             Notice::Holding => {
-                let hold = self.settings.spec.grace.saturating_sub(self.settings.spec.margin);
+                let hold = self
+                    .settings
+                    .spec
+                    .grace
+                    .saturating_sub(self.settings.spec.margin);
                 let text = format!(
                     "told to stop: holding {stop} back from the command until {} has ended, {} at most",
                     self.names(self.life.to_outlive()),
@@ -827,8 +1060,18 @@ impl<'a> Runner<'a> {
     /// Who is on the volume.
     fn seen(&self) -> String {
         let own = self.own.as_ref().map(|own| &own.record().name);
-        let names = self.around.volume.as_ref().map(|volume| volume.names().unwrap_or_default()).unwrap_or_default();
-        let others: Vec<&str> = names.iter().filter(|name| Some(*name) != own).take(NAMED).map(Name::as_str).collect();
+        let names = self
+            .around
+            .volume
+            .as_ref()
+            .map(|volume| volume.names().unwrap_or_default())
+            .unwrap_or_default();
+        let others: Vec<&str> = names
+            .iter()
+            .filter(|name| Some(*name) != own)
+            .take(NAMED)
+            .map(Name::as_str)
+            .collect();
         if others.is_empty() {
             "nobody else was seen here".to_owned()
         } else {

@@ -33,7 +33,10 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
     let rows = match rows(&volume) {
         Ok(rows) => rows,
         Err(error) => {
-            let text = format!("cannot list {:?}: {error}; see that this user may read it", volume.path());
+            let text = format!(
+                "cannot list {:?}: {error}; see that this user may read it",
+                volume.path()
+            );
             report.line(&Line::new(Severity::Error, "volume", text));
             return Exit::Own;
         }
@@ -41,7 +44,11 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
     for error in rows.iter().filter_map(|row| row.error.as_ref()) {
         report.line(&Line::new(Severity::Error, "record", error.clone()));
     }
-    let text = if is_json { json_of(&rows) } else { table(&rows) };
+    let text = if is_json {
+        json_of(&rows)
+    } else {
+        table(&rows)
+    };
     // Nobody may read to the end.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Exit::Passed
@@ -56,9 +63,20 @@ fn rows(volume: &Volume) -> std::io::Result<Vec<Row>> {
     let row = |name: Name| match volume.look(&name) {
         Some(found) => row(volume, name, &found),
         None => {
-            let error = Some(format!("{:?} cannot be looked at just now", volume.record_path(&name)));
+            let error = Some(format!(
+                "{:?} cannot be looked at just now",
+                volume.record_path(&name)
+            ));
             let (incarnation, since, exit_code) = (None, None, None);
-            Row { name, state: "unknown", incarnation, since, exit_code, is_alive: false, error }
+            Row {
+                name,
+                state: "unknown",
+                incarnation,
+                since,
+                exit_code,
+                is_alive: false,
+                error,
+            }
         }
     };
     Ok(volume.names()?.into_iter().map(row).collect())
@@ -66,21 +84,38 @@ fn rows(volume: &Volume) -> std::io::Result<Vec<Row>> {
 
 fn row(volume: &Volume, name: Name, found: &Found) -> Row {
     let sighting = sight(found, volume.host());
-    let record = found.record.as_ref().and_then(|record| record.as_ref().ok());
+    let record = found
+        .record
+        .as_ref()
+        .and_then(|record| record.as_ref().ok());
     let error = match &found.record {
         Some(Err(error)) => Some(format!("{:?} {error}", volume.record_path(&name))),
-        Some(Ok(record)) if record.host != volume.host() => {
-            Some(format!("{:?} is another pod's: its host is {:?}", volume.record_path(&name), record.host))
-        }
+        Some(Ok(record)) if record.host != volume.host() => Some(format!(
+            "{:?} is another pod's: its host is {:?}",
+            volume.record_path(&name),
+            record.host
+        )),
         Some(Ok(_)) | None => None,
     };
     let state = match sighting {
         Sighting::Absent => "absent",
-        Sighting::Alive { stage: Some(Stage::Waiting), .. } => "waiting",
-        Sighting::Alive { stage: Some(Stage::Running), .. } => "running",
-        Sighting::Alive { stage: Some(Stage::Ready), .. } => "ready",
+        Sighting::Alive {
+            stage: Some(Stage::Waiting),
+            ..
+        } => "waiting",
+        Sighting::Alive {
+            stage: Some(Stage::Running),
+            ..
+        } => "running",
+        Sighting::Alive {
+            stage: Some(Stage::Ready),
+            ..
+        } => "ready",
         Sighting::Alive { stage: None, .. } | Sighting::Unreadable => "unknown",
-        Sighting::Ended { end: End::Code(_) | End::Unknown, .. } => "exited",
+        Sighting::Ended {
+            end: End::Code(_) | End::Unknown,
+            ..
+        } => "exited",
         Sighting::Ended { end: End::Lost, .. } => "lost",
     };
     let record = record.filter(|_| sighting != Sighting::Absent);
@@ -115,7 +150,12 @@ fn json_of(rows: &[Row]) -> String {
 }
 
 fn table(rows: &[Row]) -> String {
-    let widest = rows.iter().map(|row| row.name.as_str().len()).max().unwrap_or(0).max(4);
+    let widest = rows
+        .iter()
+        .map(|row| row.name.as_str().len())
+        .max()
+        .unwrap_or(0)
+        .max(4);
     let line = |cells: [&str; 6]| {
         let [name, state, incarnation, since, exit, alive] = cells;
         format!("{name:widest$}  {state:7}  {incarnation:>11}  {since:24}  {exit:>4}  {alive}\n")

@@ -24,7 +24,15 @@ pub(super) fn run(
     report: &mut Report,
     signals: &Signals,
 ) -> Exit {
-    let Settings { checks, gate, ask, on_timeout, gates, skipped, .. } = settings;
+    let Settings {
+        checks,
+        gate,
+        ask,
+        on_timeout,
+        gates,
+        skipped,
+        ..
+    } = settings;
     if gates == Gates::Disabled {
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         let text = format!("PODGATE_DISABLE is set: not waiting for {names:?}");
@@ -40,7 +48,10 @@ pub(super) fn run(
         return go_on(cmd, report, signals);
     }
     report.line(&Line::new(Severity::Debug, "start", plan(&checks, &gate)));
-    let around = Around { children: Rc::new(RefCell::new(Children::new(signals.original()))), volume };
+    let around = Around {
+        children: Rc::new(RefCell::new(Children::new(signals.original()))),
+        volume,
+    };
     let mut driver = Driver::new(&checks, gate, &ask, Tells::All, &around, report);
     let answer = driver.run(signals, report);
     let verdict = match answer.verdict {
@@ -54,7 +65,11 @@ pub(super) fn run(
     let exit = match verdict {
         Verdict::Opened => return go_on(cmd, report, signals),
         Verdict::Stopped(number) => {
-            let not_started = if cmd.is_empty() { "" } else { "; the command was not started" };
+            let not_started = if cmd.is_empty() {
+                ""
+            } else {
+                "; the command was not started"
+            };
             let text = format!(
                 "stopped by {} after {}: {}{not_started}",
                 signal::name(number),
@@ -75,7 +90,8 @@ pub(super) fn run(
         }
         OnTimeout::Run => {
             line.severity = Severity::Warning;
-            line.text.push_str("; going on all the same, as --on-timeout run says");
+            line.text
+                .push_str("; going on all the same, as --on-timeout run says");
             report.line(&line);
             go_on(cmd, report, signals)
         }
@@ -95,7 +111,9 @@ fn plan(checks: &[Check], gate: &Spec) -> String {
         Pace::Once => "one attempt".to_owned(),
     };
     let timeout = gate.timeout.map_or("none".to_owned(), show);
-    let failures = gate.failure_threshold.map_or("none".to_owned(), |most| most.to_string());
+    let failures = gate
+        .failure_threshold
+        .map_or("none".to_owned(), |most| most.to_string());
     format!(
         "waiting for {need} of {names:?}: {pace}, timeout {timeout}, attempt timeout {}, initial delay {}, success threshold {}, \
          failure threshold {failures}",
@@ -107,12 +125,17 @@ fn plan(checks: &[Check], gate: &Spec) -> String {
 
 /// Becomes CMD; without one, this was all.
 pub(super) fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
-    let Some((name, arguments)) = cmd.split_first() else { return Exit::Passed };
+    let Some((name, arguments)) = cmd.split_first() else {
+        return Exit::Passed;
+    };
     // CMD gets no zombie from us.
     Children::new(signals.original()).reap();
     // A signal that came while the gate opened must not be lost: PID 1 drops it between here and CMD's own handler.
     if let Some(number) = ending(signals) {
-        let text = format!("stopped by {}; the command was not started", signal::name(number));
+        let text = format!(
+            "stopped by {}; the command was not started",
+            signal::name(number)
+        );
         report.line(&Line::new(Severity::Warning, "stopped", text));
         return Exit::Signal(number);
     }

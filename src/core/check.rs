@@ -14,7 +14,8 @@ use std::time::Duration;
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// The kinds of checks, for messages.
-const KINDS: &str = "http://, https://, http+unix://, tcp://, unix://, listen://, file://, exec: or ready:";
+const KINDS: &str =
+    "http://, https://, http+unix://, tcp://, unix://, listen://, file://, exec: or ready:";
 
 /// A check: as it was typed, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +68,21 @@ pub(crate) enum Fact {
 }
 
 /// The facts by their words.
-const FACTS: [(&str, Fact); 4] =
-    [("started", Fact::Started), ("ready", Fact::Ready), ("gone", Fact::Gone), ("succeeded", Fact::Succeeded)];
+const FACTS: [(&str, Fact); 4] = [
+    ("started", Fact::Started),
+    ("ready", Fact::Ready),
+    ("gone", Fact::Gone),
+    ("succeeded", Fact::Succeeded),
+];
 
 impl Check {
     /// One that was not typed, but follows from another option.
     pub(crate) fn of(kind: Kind) -> Self {
-        Self { name: kind.to_string(), kind, preset: None }
+        Self {
+            name: kind.to_string(),
+            kind,
+            preset: None,
+        }
     }
 }
 
@@ -132,7 +141,9 @@ impl Host {
     pub(crate) fn is_near(&self) -> bool {
         match self {
             Self::Name(name) => name == "localhost",
-            Self::Address(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
+            Self::Address(address) => {
+                address.to_canonical().is_loopback() || address.is_unspecified()
+            }
         }
     }
 }
@@ -185,13 +196,26 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user_info = self.user_info.as_ref().map(|it| format!("{it}@")).unwrap_or_default();
+        let user_info = self
+            .user_info
+            .as_ref()
+            .map(|it| format!("{it}@"))
+            .unwrap_or_default();
         match (&self.server, self.scheme) {
             (Server::Socket(path), Scheme::Plain | Scheme::Tls) => {
-                write!(f, "http+unix://{user_info}{}{}", percent_encoded(path), self.path)
+                write!(
+                    f,
+                    "http+unix://{user_info}{}{}",
+                    percent_encoded(path),
+                    self.path
+                )
             }
-            (Server::Host(..), Scheme::Plain) => write!(f, "http://{user_info}{}{}", self.authority(), self.path),
-            (Server::Host(..), Scheme::Tls) => write!(f, "https://{user_info}{}{}", self.authority(), self.path),
+            (Server::Host(..), Scheme::Plain) => {
+                write!(f, "http://{user_info}{}{}", self.authority(), self.path)
+            }
+            (Server::Host(..), Scheme::Tls) => {
+                write!(f, "https://{user_info}{}{}", self.authority(), self.path)
+            }
         }
     }
 }
@@ -203,7 +227,9 @@ impl fmt::Display for Kind {
             Self::Tcp(host, port) => write!(f, "tcp://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix://{path}"),
             Self::Listen(None, port) => write!(f, "listen://:{port}"),
-            Self::Listen(Some(address), port) => write!(f, "listen://{}:{port}", Host::Address(*address)),
+            Self::Listen(Some(address), port) => {
+                write!(f, "listen://{}:{port}", Host::Address(*address))
+            }
             Self::File(path) => write!(f, "file://{path}"),
             Self::Exec(words) => {
                 let command = shell_words::join(words);
@@ -212,7 +238,10 @@ impl fmt::Display for Kind {
                 write!(f, "exec:{space}{command}")
             }
             Self::Member(fact, name) => {
-                let word = FACTS.iter().find(|(_, it)| it == fact).map_or("", |(word, _)| word);
+                let word = FACTS
+                    .iter()
+                    .find(|(_, it)| it == fact)
+                    .map_or("", |(word, _)| word);
                 write!(f, "{word}:{name}")
             }
         }
@@ -236,10 +265,25 @@ impl Kind {
 
     /// A word of an `exec:` check that a shell would have read as an operator: it stands by itself, and was not quoted.
     pub(crate) fn shell_word(&self, typed: &str) -> Option<&'static str> {
-        const OPERATORS: [&str; 11] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "2>/dev/null"];
+        const OPERATORS: [&str; 11] = [
+            "&&",
+            "||",
+            "|",
+            ";",
+            "&",
+            ">",
+            ">>",
+            "<",
+            "2>",
+            "2>&1",
+            "2>/dev/null",
+        ];
         let Self::Exec(words) = self else { return None };
         let is_bare = |operator: &&&str| {
-            words.iter().any(|word| word == **operator) && typed.split_ascii_whitespace().any(|word| word == **operator)
+            words.iter().any(|word| word == **operator)
+                && typed
+                    .split_ascii_whitespace()
+                    .any(|word| word == **operator)
         };
         OPERATORS.iter().find(is_bare).copied()
     }
@@ -258,7 +302,9 @@ impl Kind {
     pub(crate) const fn is_watched(&self) -> bool {
         match self {
             Self::File(_) | Self::Member(..) => true,
-            Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::Exec(_) => false,
+            Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::Exec(_) => {
+                false
+            }
         }
     }
 
@@ -266,7 +312,12 @@ impl Kind {
     pub(crate) const fn member(&self) -> Option<(Fact, &Name)> {
         match self {
             Self::Member(fact, name) => Some((*fact, name)),
-            Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::File(_) | Self::Exec(_) => None,
+            Self::Http(_)
+            | Self::Tcp(..)
+            | Self::Unix(_)
+            | Self::Listen(..)
+            | Self::File(_)
+            | Self::Exec(_) => None,
         }
     }
 
@@ -274,7 +325,12 @@ impl Kind {
     pub(crate) const fn url(&self) -> Option<&Url> {
         match self {
             Self::Http(url) => Some(url),
-            Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::File(_) | Self::Exec(_) | Self::Member(..) => None,
+            Self::Tcp(..)
+            | Self::Unix(_)
+            | Self::Listen(..)
+            | Self::File(_)
+            | Self::Exec(_)
+            | Self::Member(..) => None,
         }
     }
 }
@@ -289,7 +345,11 @@ pub(crate) fn parse(text: &str) -> Result<Check, String> {
         Some(sidecar) => kind(&sidecar.ready())?,
         None => kind(text)?,
     };
-    Ok(Check { name: redacted(text), kind, preset })
+    Ok(Check {
+        name: redacted(text),
+        kind,
+        preset,
+    })
 }
 
 /// Hides the user info of every URL in a text: a check that was accepted, or what a command printed.
@@ -297,7 +357,9 @@ pub(crate) fn redacted(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
-        let end = after.find(|letter: char| "/?#".contains(letter) || letter.is_whitespace()).unwrap_or(after.len());
+        let end = after
+            .find(|letter: char| "/?#".contains(letter) || letter.is_whitespace())
+            .unwrap_or(after.len());
         let (authority, tail) = after.split_at_checked(end).unwrap_or((after, ""));
         shown.push_str(before);
         shown.push_str("://");
@@ -328,8 +390,14 @@ pub(crate) fn redacted_refusal(text: &str) -> String {
 
 /// The same for the value of another option, where a URL has no place but may stand by mistake, with its scheme or without.
 pub(crate) fn redacted_value(text: &str) -> String {
-    let has_password = text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));
-    if text.contains("://") || has_password { redacted_refusal(text) } else { text.to_owned() }
+    let has_password = text
+        .rsplit_once('@')
+        .is_some_and(|(before, _)| before.contains(':'));
+    if text.contains("://") || has_password {
+        redacted_refusal(text)
+    } else {
+        text.to_owned()
+    }
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -344,34 +412,54 @@ fn kind(text: &str) -> Result<Kind, String> {
     {
         return Name::parse(name).map(|name| Kind::Member(*fact, name));
     }
-    let Some((scheme, rest)) = text.split_once("://") else { return Err(hint(text)) };
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(hint(text));
+    };
     match scheme.to_ascii_lowercase().as_str() {
         "http" => url(Scheme::Plain, rest).map(Kind::Http),
         "https" => url(Scheme::Tls, rest).map(Kind::Http),
         "http+unix" => http_unix(rest).map(Kind::Http),
         "tcp" => tcp(rest),
-        "unix" => absolute(rest, "unix:///run/app.sock").and_then(|path| socket_path(&path).map(Kind::Unix)),
+        "unix" => absolute(rest, "unix:///run/app.sock")
+            .and_then(|path| socket_path(&path).map(Kind::Unix)),
         "listen" => listen(rest),
         "file" => absolute(rest, "file:///run/ready").map(Kind::File),
-        "grpc" => Err("grpc:// is reserved and not there yet; say http://localhost:8080/healthz or exec:…".to_owned()),
-        "https+unix" => {
-            Err("there is no TLS over a unix socket here; say http+unix://%2Frun%2Fapp.sock/ready".to_owned())
+        "grpc" => Err(
+            "grpc:// is reserved and not there yet; say http://localhost:8080/healthz or exec:…"
+                .to_owned(),
+        ),
+        "https+unix" => Err(
+            "there is no TLS over a unix socket here; say http+unix://%2Frun%2Fapp.sock/ready"
+                .to_owned(),
+        ),
+        "http+tcp" | "tcp4" | "tcp6" => {
+            Err("is no kind of check; say tcp://localhost:5432".to_owned())
         }
-        "http+tcp" | "tcp4" | "tcp6" => Err("is no kind of check; say tcp://localhost:5432".to_owned()),
-        _ => Err(format!("is no kind of check; a check starts with {KINDS}, or is one of {}", preset::Names)),
+        _ => Err(format!(
+            "is no kind of check; a check starts with {KINDS}, or is one of {}",
+            preset::Names
+        )),
     }
 }
 
 /// What a text without `://` may have been meant as.
 fn hint(text: &str) -> String {
-    let example = format!("a check starts with {KINDS}, or is one of {}", preset::Names);
+    let example = format!(
+        "a check starts with {KINDS}, or is one of {}",
+        preset::Names
+    );
     if text.trim().is_empty() {
         return format!("is empty; {example}");
     }
     if let Some(name) = preset::nearest(text) {
         // What is no port may be a password.
-        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).map_or(80, |port| port.max(1));
-        return format!("is no check; for the sidecar say {name}, for a host http://… or tcp://HOST:{port}");
+        let port = text
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse::<u16>().ok())
+            .map_or(80, |port| port.max(1));
+        return format!(
+            "is no check; for the sidecar say {name}, for a host http://… or tcp://HOST:{port}"
+        );
     }
     if text.contains('@') {
         return format!("is no check; {example}");
@@ -380,24 +468,35 @@ fn hint(text: &str) -> String {
     let is_right = |example: &String| kind(example).is_ok();
     if text.starts_with('/') {
         return match Some(format!("unix://{text}")).filter(is_right) {
-            Some(socket) => format!("is a path; say file://{text} (it exists) or {socket} (it accepts connections)"),
+            Some(socket) => format!(
+                "is a path; say file://{text} (it exists) or {socket} (it accepts connections)"
+            ),
             None => format!("is a path; say file://{text}"),
         };
     }
-    if let Some((scheme, path)) = text.split_once(":/").filter(|(scheme, _)| matches!(*scheme, "unix" | "file"))
+    if let Some((scheme, path)) = text
+        .split_once(":/")
+        .filter(|(scheme, _)| matches!(*scheme, "unix" | "file"))
         && let Some(meant) = Some(format!("{scheme}:///{path}")).filter(is_right)
     {
         return format!("has too few slashes; say {meant}");
     }
     if let Some((host, rest)) = text.rsplit_once(':') {
-        let (port, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+        let (port, path) = rest
+            .find('/')
+            .and_then(|at| rest.split_at_checked(at))
+            .unwrap_or((rest, ""));
         let meant = match (host, path) {
             ("", "") => format!("listen://:{port}"),
             (_, "") => format!("tcp://{text}"),
             (_, _) => format!("http://{text}"),
         };
         if port.parse::<u16>().is_ok() && is_right(&meant) {
-            let or = if host.is_empty() { format!(" or tcp://localhost:{port}") } else { String::new() };
+            let or = if host.is_empty() {
+                format!(" or tcp://localhost:{port}")
+            } else {
+                String::new()
+            };
             return format!("has no kind; say {meant}{or}");
         }
     }
@@ -418,7 +517,9 @@ fn exec(command: &str) -> Result<Kind, String> {
     }
     match words.first() {
         None => Err("names no command; say exec:pg_isready -h localhost".to_owned()),
-        Some(name) if name.is_empty() => Err("names no command; say exec:pg_isready -h localhost".to_owned()),
+        Some(name) if name.is_empty() => {
+            Err("names no command; say exec:pg_isready -h localhost".to_owned())
+        }
         Some(_) => Ok(Kind::Exec(words)),
     }
 }
@@ -466,9 +567,9 @@ fn listen(rest: &str) -> Result<Kind, String> {
     match host_and_port(rest, EXAMPLE)? {
         (_, None) => Err(format!("needs a port; {EXAMPLE}")),
         (Host::Address(address), Some(port)) => Ok(Kind::Listen(Some(address), port)),
-        (Host::Name(name), Some(_)) => {
-            Err(format!("looks at sockets on this machine and takes an address, not the name {name:?}; {EXAMPLE}"))
-        }
+        (Host::Name(name), Some(_)) => Err(format!(
+            "looks at sockets on this machine and takes an address, not the name {name:?}; {EXAMPLE}"
+        )),
     }
 }
 
@@ -477,13 +578,21 @@ fn http_unix(rest: &str) -> Result<Url, String> {
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
     if authority.is_empty() {
-        return Err(format!("has no socket: the slashes of its path must be written %2F; {EXAMPLE}"));
+        return Err(format!(
+            "has no socket: the slashes of its path must be written %2F; {EXAMPLE}"
+        ));
     }
     let (user_info, socket) = user_info(authority)?;
-    let socket =
-        percent_decoded(socket).ok_or_else(|| format!("has a socket path that is not percent-encoded; {EXAMPLE}"))?;
-    let socket = absolute(&socket, "http+unix://%2Frun%2Fapp.sock/ready").and_then(|path| socket_path(&path))?;
-    Ok(Url { scheme: Scheme::Plain, user_info, server: Server::Socket(socket), path: path_and_query(path)? })
+    let socket = percent_decoded(socket)
+        .ok_or_else(|| format!("has a socket path that is not percent-encoded; {EXAMPLE}"))?;
+    let socket = absolute(&socket, "http+unix://%2Frun%2Fapp.sock/ready")
+        .and_then(|path| socket_path(&path))?;
+    Ok(Url {
+        scheme: Scheme::Plain,
+        user_info,
+        server: Server::Socket(socket),
+        path: path_and_query(path)?,
+    })
 }
 
 fn url(scheme: Scheme, rest: &str) -> Result<Url, String> {
@@ -492,7 +601,12 @@ fn url(scheme: Scheme, rest: &str) -> Result<Url, String> {
     let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
     let (user_info, authority) = user_info(authority)?;
     let (host, port) = host_and_port(authority, EXAMPLE)?;
-    Ok(Url { scheme, user_info, server: Server::Host(host, port), path: path_and_query(path)? })
+    Ok(Url {
+        scheme,
+        user_info,
+        server: Server::Host(host, port),
+        path: path_and_query(path)?,
+    })
 }
 
 /// Splits `user:password@` off an authority.
@@ -500,8 +614,12 @@ fn user_info(authority: &str) -> Result<(Option<String>, &str), String> {
     match authority.rsplit_once('@') {
         None => Ok((None, authority)),
         Some((user_info, rest)) => {
-            let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%".contains(&byte);
-            if user_info.is_empty() || !user_info.bytes().all(fine) || percent_decoded(user_info).is_none() {
+            let fine =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%".contains(&byte);
+            if user_info.is_empty()
+                || !user_info.bytes().all(fine)
+                || percent_decoded(user_info).is_none()
+            {
                 return Err("has a user or password with characters that must be percent-encoded (/ as %2F, @ as %40)"
                     .to_owned());
             }
@@ -512,9 +630,12 @@ fn user_info(authority: &str) -> Result<(Option<String>, &str), String> {
 
 fn host_and_port(authority: &str, example: &str) -> Result<(Host, Option<u16>), String> {
     if let Some(rest) = authority.strip_prefix('[') {
-        let (address, rest) = rest.split_once(']').ok_or_else(|| format!("has a [ without ]; {example}"))?;
-        let address: Ipv6Addr =
-            address.parse().map_err(|_| format!("has no IPv6 address between [ and ]; {example}"))?;
+        let (address, rest) = rest
+            .split_once(']')
+            .ok_or_else(|| format!("has a [ without ]; {example}"))?;
+        let address: Ipv6Addr = address
+            .parse()
+            .map_err(|_| format!("has no IPv6 address between [ and ]; {example}"))?;
         let host = Host::Address(IpAddr::V6(address));
         return match rest.strip_prefix(':') {
             None if rest.is_empty() => Ok((host, None)),
@@ -542,17 +663,26 @@ fn host(name: &str, example: &str) -> Result<Host, String> {
         return Ok(Host::Address(address));
     }
     if !name.is_ascii() {
-        return Err(format!("has a host name that is not ASCII; write it in punycode (xn--…), or {example}"));
+        return Err(format!(
+            "has a host name that is not ASCII; write it in punycode (xn--…), or {example}"
+        ));
     }
     // Underscores are no letters of host names, but of DNS names that people use (docker compose).
-    let fine = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let fine = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !fine || name.len() > 253 || name.starts_with(['-', '.']) || name.contains("..") {
         return Err(format!("has a host that is no name; {example}"));
     }
     // 1.2.3 and 0x7f.1 are addresses to inet_aton(3) and names to nobody.
-    if name.rsplit('.').next().is_some_and(|label| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()))
+    if name
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()))
     {
-        return Err(format!("has a host that is neither an address nor a name; {example}"));
+        return Err(format!(
+            "has a host that is neither an address nor a name; {example}"
+        ));
     }
     Ok(Host::Name(name.to_ascii_lowercase()))
 }
@@ -567,13 +697,22 @@ fn port(text: &str, example: &str) -> Result<u16, String> {
 
 fn path_and_query(text: &str) -> Result<String, String> {
     if text.contains('#') {
-        return Err("has a fragment (#…), which is never sent to a server; leave it out".to_owned());
+        return Err(
+            "has a fragment (#…), which is never sent to a server; leave it out".to_owned(),
+        );
     }
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]|{}".contains(&byte);
+    let fine =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]|{}".contains(&byte);
     if !text.bytes().all(fine) {
-        return Err("has a path with characters that must be percent-encoded (a space as %20)".to_owned());
+        return Err(
+            "has a path with characters that must be percent-encoded (a space as %20)".to_owned(),
+        );
     }
-    Ok(if text.starts_with('/') { text.to_owned() } else { format!("/{text}") })
+    Ok(if text.starts_with('/') {
+        text.to_owned()
+    } else {
+        format!("/{text}")
+    })
 }
 
 /// Decodes `%2F`; `None` where a `%` is not followed by two hex digits, or the result is not UTF-8.
@@ -607,11 +746,16 @@ fn percent_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, Kind, Scheme, Server, Url, parse, percent_decoded, redacted, redacted_refusal, redacted_value};
+    use super::{
+        Host, Kind, Scheme, Server, Url, parse, percent_decoded, redacted, redacted_refusal,
+        redacted_value,
+    };
     use proptest::prelude::*;
 
     fn kind(text: &str) -> Kind {
-        parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}")).kind
+        parse(text)
+            .unwrap_or_else(|error| panic!("{text:?}: {error}"))
+            .kind
     }
 
     fn name(text: &str) -> Host {
@@ -619,7 +763,12 @@ mod tests {
     }
 
     fn url(scheme: Scheme, host: Host, port: Option<u16>, path: &str) -> Kind {
-        Kind::Http(Url { scheme, user_info: None, server: Server::Host(host, port), path: path.to_owned() })
+        Kind::Http(Url {
+            scheme,
+            user_info: None,
+            server: Server::Host(host, port),
+            path: path.to_owned(),
+        })
     }
 
     #[test]
@@ -627,21 +776,38 @@ mod tests {
         let localhost = || name("localhost");
         let one = "::1".parse().map(Host::Address).unwrap();
         let cases = [
-            ("http://localhost:15021/healthz/ready", url(Scheme::Plain, localhost(), Some(15021), "/healthz/ready")),
-            ("HTTP://LocalHost", url(Scheme::Plain, localhost(), None, "/")),
+            (
+                "http://localhost:15021/healthz/ready",
+                url(Scheme::Plain, localhost(), Some(15021), "/healthz/ready"),
+            ),
+            (
+                "HTTP://LocalHost",
+                url(Scheme::Plain, localhost(), None, "/"),
+            ),
             ("https://[::1]/a?b=c", url(Scheme::Tls, one, None, "/a?b=c")),
             ("http://h?x=1", url(Scheme::Plain, name("h"), None, "/?x=1")),
             ("tcp://db:5432", Kind::Tcp(name("db"), 5432)),
-            ("unix:///run/app.sock", Kind::Unix("/run/app.sock".to_owned())),
+            (
+                "unix:///run/app.sock",
+                Kind::Unix("/run/app.sock".to_owned()),
+            ),
             ("listen://:8080", Kind::Listen(None, 8080)),
-            ("listen://127.0.0.1:8080", Kind::Listen(Some([127, 0, 0, 1].into()), 8080)),
+            (
+                "listen://127.0.0.1:8080",
+                Kind::Listen(Some([127, 0, 0, 1].into()), 8080),
+            ),
             ("file:///a b", Kind::File("/a b".to_owned())),
-            ("exec:a 'b c' \"d e\" f\\ g", Kind::Exec(["a", "b c", "d e", "f g"].map(str::to_owned).to_vec())),
+            (
+                "exec:a 'b c' \"d e\" f\\ g",
+                Kind::Exec(["a", "b c", "d e", "f g"].map(str::to_owned).to_vec()),
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(kind(text), expected, "{text}");
         }
-        let Kind::Http(socket) = kind("http+unix://%2Frun%2Fapp.sock/ready") else { panic!("a URL") };
+        let Kind::Http(socket) = kind("http+unix://%2Frun%2Fapp.sock/ready") else {
+            panic!("a URL")
+        };
         assert_eq!(socket.server, Server::Socket("/run/app.sock".to_owned()));
         assert_eq!(socket.path, "/ready");
         assert_eq!(socket.authority(), "localhost");
@@ -696,10 +862,17 @@ mod tests {
             ("/run/app/", "is a path; say file:///run/app/"),
         ] {
             let error = parse(text).expect_err(text);
-            assert!(error.starts_with(hint) && !error.contains(&format!("//{text} or")), "{text:?}: {error}");
+            assert!(
+                error.starts_with(hint) && !error.contains(&format!("//{text} or")),
+                "{text:?}: {error}"
+            );
         }
         assert!(!parse("/run/app/").expect_err("a path").contains("unix://"));
-        assert!(parse("unix:/run/app/").expect_err("no socket").starts_with("is no check"));
+        assert!(
+            parse("unix:/run/app/")
+                .expect_err("no socket")
+                .starts_with("is no check")
+        );
     }
 
     /// What fuzzing found: it was printed as `exec://bin/x a`, which is refused.
@@ -715,16 +888,25 @@ mod tests {
     fn a_password_behind_a_presets_name_is_not_in_the_hint() {
         let error = parse("istio-proxy:secret@host").expect_err("no check");
         assert!(
-            error.contains("say istio,") && error.contains("tcp://HOST:80") && !error.contains("secret"),
+            error.contains("say istio,")
+                && error.contains("tcp://HOST:80")
+                && !error.contains("secret"),
             "{error}"
         );
-        assert!(parse("vault:8200").expect_err("no check").contains("tcp://HOST:8200"));
+        assert!(
+            parse("vault:8200")
+                .expect_err("no check")
+                .contains("tcp://HOST:8200")
+        );
     }
 
     /// What fuzzing found: a URL in the place of another value was shown with its password.
     #[test]
     fn a_url_in_the_place_of_another_value_hides_its_user_info() {
-        assert_eq!(redacted_value("http://user:se/cret@host/"), "http://***@host/");
+        assert_eq!(
+            redacted_value("http://user:se/cret@host/"),
+            "http://***@host/"
+        );
         assert_eq!(redacted_value("me@host"), "me@host");
     }
 
@@ -736,7 +918,10 @@ mod tests {
             ("istio:1", "http://localhost:1/healthz/ready")
         );
         assert!(check.preset.is_some() && check.url().is_none());
-        assert_eq!(parse("vault-agent").unwrap().kind, Kind::Tcp(name("localhost"), 8200));
+        assert_eq!(
+            parse("vault-agent").unwrap().kind,
+            Kind::Tcp(name("localhost"), 8200)
+        );
         let check = parse("http://localhost:15021/healthz/ready").unwrap();
         assert!(check.preset.is_none() && check.url().is_some());
     }
@@ -747,8 +932,14 @@ mod tests {
             ("http://user:secret@host/p", "http://***@host/p"),
             ("http://user:se@cret@host/p", "http://***@host/p"),
             ("http://host/@scope/p", "http://host/@scope/p"),
-            ("exec:curl 'http://a:b@c/' https://d:e@f", "exec:curl 'http://***@c/' https://***@f"),
-            ("exec:curl \"http://u:p'w@h/\" 'http://x' a@b", "exec:curl \"http://***@h/\" 'http://x' a@b"),
+            (
+                "exec:curl 'http://a:b@c/' https://d:e@f",
+                "exec:curl 'http://***@c/' https://***@f",
+            ),
+            (
+                "exec:curl \"http://u:p'w@h/\" 'http://x' a@b",
+                "exec:curl \"http://***@h/\" 'http://x' a@b",
+            ),
         ] {
             assert_eq!(redacted(text), shown);
         }
@@ -803,7 +994,13 @@ mod tests {
     fn nearly_a_check() -> impl Strategy<Value = String> {
         let path = "(/[a-zA-Z0-9%._~!$&'()*+,;=:@-]{0,8}){0,3}(\\?[a-z=&]{0,5})?";
         prop_oneof![
-            ("https?", "([a-z%40:]{1,8}@)?", some_host(), "(:[0-9]{1,6})?", path)
+            (
+                "https?",
+                "([a-z%40:]{1,8}@)?",
+                some_host(),
+                "(:[0-9]{1,6})?",
+                path
+            )
                 .prop_map(|(a, b, c, d, e)| format!("{a}://{b}{c}{d}{e}")),
             (some_host(), "[0-9]{0,6}").prop_map(|(host, port)| format!("tcp://{host}:{port}")),
             (some_host(), "[0-9]{0,6}").prop_map(|(host, port)| format!("listen://{host}:{port}")),

@@ -54,25 +54,40 @@ const KILLED: u8 = 137;
 impl Watched {
     /// Nothing is known yet.
     pub(crate) const fn new() -> Self {
-        Self { sighting: Sighting::Absent, since: Time::ZERO, has_come: false }
+        Self {
+            sighting: Sighting::Absent,
+            since: Time::ZERO,
+            has_come: false,
+        }
     }
 
     /// Takes a sighting. What was alive and cannot be read any more, or is not there any more, is dead: the lock is free.
     pub(crate) fn see(&mut self, now: Time, sighting: Sighting) {
         let sighting = match (self.sighting, sighting) {
             (Sighting::Alive { id: Some(id), .. }, Sighting::Absent | Sighting::Unreadable) => {
-                Sighting::Ended { id, end: End::Lost, policy: None }
+                Sighting::Ended {
+                    id,
+                    end: End::Lost,
+                    policy: None,
+                }
             }
             // It died before it could say who it was, or in words that we do not know.
             (Sighting::Alive { id: None, .. }, Sighting::Absent | Sighting::Unreadable) => {
-                Sighting::Ended { id: NAMELESS, end: End::Lost, policy: None }
+                Sighting::Ended {
+                    id: NAMELESS,
+                    end: End::Lost,
+                    policy: None,
+                }
             }
             (ended @ Sighting::Ended { .. }, Sighting::Absent | Sighting::Unreadable) => ended,
             // A held lock whose record is gone: still the one that was here.
-            (alive @ Sighting::Alive { id: Some(_), .. }, Sighting::Alive { id: None, .. }) => alive,
+            (alive @ Sighting::Alive { id: Some(_), .. }, Sighting::Alive { id: None, .. }) => {
+                alive
+            }
             (_, new) => new,
         };
-        self.has_come = self.has_come || matches!(sighting, Sighting::Alive { .. } | Sighting::Ended { .. });
+        self.has_come =
+            self.has_come || matches!(sighting, Sighting::Alive { .. } | Sighting::Ended { .. });
         if sighting != self.sighting {
             self.since = now;
             self.sighting = sighting;
@@ -91,9 +106,17 @@ impl Watched {
 
     /// Is it done, to an observer with this policy?
     pub(crate) fn answer(&self, now: Time, observer: Policy, linger: Duration) -> Answer {
-        let Sighting::Ended { id, end, policy } = self.sighting else { return Answer::NotDone(None) };
+        let Sighting::Ended { id, end, policy } = self.sighting else {
+            return Answer::NotDone(None);
+        };
         let policy = policy.unwrap_or(observer);
-        let failed = |code| Answer::Failed(Failure { id, code, passes_on: policy != Policy::Never });
+        let failed = |code| {
+            Answer::Failed(Failure {
+                id,
+                code,
+                passes_on: policy != Policy::Never,
+            })
+        };
         let answer = match end {
             // A member that cannot know its code: its policy says that it has not failed for good.
             End::Code(0) | End::Unknown => Answer::Succeeded,
@@ -103,7 +126,9 @@ impl Watched {
         let lingers = self.since.plus(linger);
         match policy {
             Policy::Always => Answer::NotDone(None),
-            Policy::OnFailure if end != End::Code(0) && now < lingers => Answer::NotDone(Some(lingers)),
+            Policy::OnFailure if end != End::Code(0) && now < lingers => {
+                Answer::NotDone(Some(lingers))
+            }
             Policy::Never | Policy::OnFailure | Policy::Auto => answer,
         }
     }
@@ -130,7 +155,10 @@ impl Completion {
 ///
 /// Only failures are remembered: a success is final, and a member that was killed while it stopped must still complete after its
 /// restart. Several done ones among which every failure is an old one wait for their restart.
-pub(crate) fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64]) -> Option<Completion> {
+pub(crate) fn completion(
+    answers: impl IntoIterator<Item = Answer>,
+    acted: &[u64],
+) -> Option<Completion> {
     let mut failures = Vec::new();
     let mut count = 0_usize;
     for answer in answers {
@@ -142,7 +170,9 @@ pub(crate) fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64
         }
     }
     // Those that nobody knows the number of are all called the same: each is a new one.
-    let is_new = failures.iter().any(|failure| failure.id == NAMELESS || !acted.contains(&failure.id));
+    let is_new = failures
+        .iter()
+        .any(|failure| failure.id == NAMELESS || !acted.contains(&failure.id));
     (count > 0 && (failures.is_empty() || is_new)).then_some(Completion { failures })
 }
 
@@ -160,11 +190,18 @@ mod tests {
     }
 
     fn ended(end: End) -> Sighting {
-        Sighting::Ended { id: 7, end, policy: None }
+        Sighting::Ended {
+            id: 7,
+            end,
+            policy: None,
+        }
     }
 
     fn alive(id: u64) -> Sighting {
-        Sighting::Alive { id: Some(id), stage: Some(Stage::Running) }
+        Sighting::Alive {
+            id: Some(id),
+            stage: Some(Stage::Running),
+        }
     }
 
     fn answer(end: End, policy: Policy, after: u64) -> Answer {
@@ -175,47 +212,127 @@ mod tests {
 
     #[test]
     fn one_without_a_number_is_new_each_time() {
-        let failure = Answer::Failed(Failure { id: super::NAMELESS, code: 137, passes_on: true });
+        let failure = Answer::Failed(Failure {
+            id: super::NAMELESS,
+            code: 137,
+            passes_on: true,
+        });
         assert!(completion([failure], &[super::NAMELESS]).is_some());
     }
 
     #[test]
     fn the_table_of_policies() {
-        let failed = |code, passes_on| Answer::Failed(Failure { id: 7, code, passes_on });
+        let failed = |code, passes_on| {
+            Answer::Failed(Failure {
+                id: 7,
+                code,
+                passes_on,
+            })
+        };
         let later = Answer::NotDone(Some(at(460)));
         for (end, policy, soon, late) in [
-            (End::Code(0), Policy::Never, Answer::Succeeded, Answer::Succeeded),
-            (End::Code(3), Policy::Never, failed(3, false), failed(3, false)),
-            (End::Lost, Policy::Never, failed(137, false), failed(137, false)),
-            (End::Unknown, Policy::Never, Answer::Succeeded, Answer::Succeeded),
-            (End::Code(0), Policy::OnFailure, Answer::Succeeded, Answer::Succeeded),
+            (
+                End::Code(0),
+                Policy::Never,
+                Answer::Succeeded,
+                Answer::Succeeded,
+            ),
+            (
+                End::Code(3),
+                Policy::Never,
+                failed(3, false),
+                failed(3, false),
+            ),
+            (
+                End::Lost,
+                Policy::Never,
+                failed(137, false),
+                failed(137, false),
+            ),
+            (
+                End::Unknown,
+                Policy::Never,
+                Answer::Succeeded,
+                Answer::Succeeded,
+            ),
+            (
+                End::Code(0),
+                Policy::OnFailure,
+                Answer::Succeeded,
+                Answer::Succeeded,
+            ),
             (End::Code(3), Policy::OnFailure, later, failed(3, true)),
             (End::Lost, Policy::OnFailure, later, failed(137, true)),
             (End::Unknown, Policy::OnFailure, later, Answer::Succeeded),
-            (End::Code(0), Policy::Always, Answer::NotDone(None), Answer::NotDone(None)),
-            (End::Lost, Policy::Always, Answer::NotDone(None), Answer::NotDone(None)),
-            (End::Code(0), Policy::Auto, Answer::Succeeded, Answer::Succeeded),
+            (
+                End::Code(0),
+                Policy::Always,
+                Answer::NotDone(None),
+                Answer::NotDone(None),
+            ),
+            (
+                End::Lost,
+                Policy::Always,
+                Answer::NotDone(None),
+                Answer::NotDone(None),
+            ),
+            (
+                End::Code(0),
+                Policy::Auto,
+                Answer::Succeeded,
+                Answer::Succeeded,
+            ),
             (End::Code(3), Policy::Auto, failed(3, true), failed(3, true)),
-            (End::Lost, Policy::Auto, failed(137, true), failed(137, true)),
+            (
+                End::Lost,
+                Policy::Auto,
+                failed(137, true),
+                failed(137, true),
+            ),
         ] {
             assert_eq!(answer(end, policy, 0), soon, "{end:?} {policy:?}");
-            assert_eq!(answer(end, policy, 360), late, "{end:?} {policy:?} after the linger");
+            assert_eq!(
+                answer(end, policy, 360),
+                late,
+                "{end:?} {policy:?} after the linger"
+            );
         }
     }
 
     #[test]
     fn what_a_member_states_goes_before_the_observers_policy() {
         let mut watched = Watched::new();
-        watched.see(at(0), Sighting::Ended { id: 7, end: End::Code(3), policy: Some(Policy::Always) });
-        assert_eq!(watched.answer(at(0), Policy::Never, LINGER), Answer::NotDone(None));
+        watched.see(
+            at(0),
+            Sighting::Ended {
+                id: 7,
+                end: End::Code(3),
+                policy: Some(Policy::Always),
+            },
+        );
+        assert_eq!(
+            watched.answer(at(0), Policy::Never, LINGER),
+            Answer::NotDone(None)
+        );
     }
 
     #[test]
     fn absent_living_and_unreadable_are_not_done() {
-        for sighting in [Sighting::Absent, alive(7), Sighting::Alive { id: None, stage: None }, Sighting::Unreadable] {
+        for sighting in [
+            Sighting::Absent,
+            alive(7),
+            Sighting::Alive {
+                id: None,
+                stage: None,
+            },
+            Sighting::Unreadable,
+        ] {
             let mut watched = Watched::new();
             watched.see(at(0), sighting);
-            assert_eq!(watched.answer(at(1000), Policy::Auto, LINGER), Answer::NotDone(None));
+            assert_eq!(
+                watched.answer(at(1000), Policy::Auto, LINGER),
+                Answer::NotDone(None)
+            );
             assert_eq!(watched.has_come(), sighting.is_alive());
         }
     }
@@ -225,9 +342,22 @@ mod tests {
         let mut watched = Watched::new();
         watched.see(at(0), ended(End::Code(1)));
         watched.see(at(10), alive(8));
-        assert_eq!(watched.answer(at(400), Policy::OnFailure, LINGER), Answer::NotDone(None));
-        watched.see(at(500), Sighting::Ended { id: 8, end: End::Code(1), policy: None });
-        assert_eq!(watched.answer(at(859), Policy::OnFailure, LINGER), Answer::NotDone(Some(at(860))));
+        assert_eq!(
+            watched.answer(at(400), Policy::OnFailure, LINGER),
+            Answer::NotDone(None)
+        );
+        watched.see(
+            at(500),
+            Sighting::Ended {
+                id: 8,
+                end: End::Code(1),
+                policy: None,
+            },
+        );
+        assert_eq!(
+            watched.answer(at(859), Policy::OnFailure, LINGER),
+            Answer::NotDone(Some(at(860)))
+        );
     }
 
     #[test]
@@ -235,7 +365,13 @@ mod tests {
         for gone in [Sighting::Absent, Sighting::Unreadable] {
             let mut watched = Watched::new();
             watched.see(at(0), alive(7));
-            watched.see(at(1), Sighting::Alive { id: None, stage: None });
+            watched.see(
+                at(1),
+                Sighting::Alive {
+                    id: None,
+                    stage: None,
+                },
+            );
             assert!(watched.sighting().is_alive());
             watched.see(at(2), gone);
             assert_eq!(watched.sighting(), ended(End::Lost));
@@ -248,18 +384,36 @@ mod tests {
     fn who_dies_between_its_lock_and_its_first_record_was_there() {
         for gone in [Sighting::Absent, Sighting::Unreadable] {
             let mut watched = Watched::new();
-            watched.see(at(0), Sighting::Alive { id: None, stage: None });
+            watched.see(
+                at(0),
+                Sighting::Alive {
+                    id: None,
+                    stage: None,
+                },
+            );
             assert!(watched.has_come());
             watched.see(at(1), gone);
-            let lost = Answer::Failed(Failure { id: 0, code: 137, passes_on: true });
+            let lost = Answer::Failed(Failure {
+                id: 0,
+                code: 137,
+                passes_on: true,
+            });
             assert_eq!(watched.answer(at(1), Policy::Auto, LINGER), lost);
         }
     }
 
     #[test]
     fn it_is_complete_when_all_are_done_and_something_is_new() {
-        let failed = |id| Answer::Failed(Failure { id, code: 3, passes_on: true });
-        let complete = |answers: &[Answer], acted: &[u64]| completion(answers.iter().copied(), acted).is_some();
+        let failed = |id| {
+            Answer::Failed(Failure {
+                id,
+                code: 3,
+                passes_on: true,
+            })
+        };
+        let complete = |answers: &[Answer], acted: &[u64]| {
+            completion(answers.iter().copied(), acted).is_some()
+        };
         assert!(!complete(&[], &[]));
         assert!(!complete(&[Answer::Succeeded, Answer::NotDone(None)], &[]));
         assert!(complete(&[Answer::Succeeded, Answer::Succeeded], &[]));
@@ -270,10 +424,20 @@ mod tests {
 
     #[test]
     fn the_first_failure_named_gives_the_code() {
-        let failed = |code, passes_on| Answer::Failed(Failure { id: u64::from(code), code, passes_on });
-        let code = |answers: &[Answer]| completion(answers.iter().copied(), &[]).map(|it| it.code());
+        let failed = |code, passes_on| {
+            Answer::Failed(Failure {
+                id: u64::from(code),
+                code,
+                passes_on,
+            })
+        };
+        let code =
+            |answers: &[Answer]| completion(answers.iter().copied(), &[]).map(|it| it.code());
         assert_eq!(code(&[Answer::Succeeded]), Some(0));
-        assert_eq!(code(&[Answer::Succeeded, failed(4, true), failed(5, true)]), Some(4));
+        assert_eq!(
+            code(&[Answer::Succeeded, failed(4, true), failed(5, true)]),
+            Some(4)
+        );
         assert_eq!(code(&[failed(4, false)]), Some(0));
     }
 }

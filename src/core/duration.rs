@@ -39,10 +39,14 @@ pub(crate) fn delay(text: &str) -> Result<Duration, String> {
     // humantime takes fractions since 2.4. One grammar for all podgates of a pod: none of them does.
     if text.contains('M') {
         let fixed = right(text.replace('M', "m")).unwrap_or_else(|| "1m".to_owned());
-        return Err(format!("has months (M), and nobody waits so long; say {fixed} for minutes"));
+        return Err(format!(
+            "has months (M), and nobody waits so long; say {fixed} for minutes"
+        ));
     }
     if text.contains('.') {
-        let fixed = whole_units(text).and_then(right).unwrap_or_else(|| "1s500ms".to_owned());
+        let fixed = whole_units(text)
+            .and_then(right)
+            .unwrap_or_else(|| "1s500ms".to_owned());
         return Err(format!("durations have no fractions; say {fixed}"));
     }
     let duration = humantime::parse_duration(text).map_err(|error| {
@@ -63,7 +67,9 @@ pub(crate) fn delay(text: &str) -> Result<Duration, String> {
             humantime::DurationError::InvalidCharacter(_)
             | humantime::DurationError::NumberExpected(_)
             | humantime::DurationError::UnknownUnit { .. }
-            | humantime::DurationError::Empty => "is not a duration; say 500ms, 30s or 1m30s".to_owned(),
+            | humantime::DurationError::Empty => {
+                "is not a duration; say 500ms, 30s or 1m30s".to_owned()
+            }
         }
     })?;
     if duration > LONGEST {
@@ -112,7 +118,10 @@ fn whole_units(text: &str) -> Option<String> {
     let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at_checked(unit_at)?;
     let (whole, decimals) = number.split_once('.')?;
-    if decimals.is_empty() || decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+    if decimals.is_empty()
+        || decimals.len() > 3
+        || !decimals.bytes().all(|byte| byte.is_ascii_digit())
+    {
         return None;
     }
     let (of_a_unit, smaller) = match unit {
@@ -121,7 +130,11 @@ fn whole_units(text: &str) -> Option<String> {
         "h" => (60, "m"),
         _ => return None,
     };
-    let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let whole: u32 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
     let thousandths = format!("{decimals:0<3}").parse::<u32>().ok()?;
     let parts = thousandths.saturating_mul(of_a_unit) / 1000;
     Some(match (whole, parts) {
@@ -143,10 +156,16 @@ pub(crate) fn show(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds < 60 {
         let tenths = duration.subsec_millis() / 100;
-        return if tenths == 0 { format!("{seconds}s") } else { format!("{seconds}.{tenths}s") };
+        return if tenths == 0 {
+            format!("{seconds}s")
+        } else {
+            format!("{seconds}.{tenths}s")
+        };
     }
     let whole = Duration::from_secs(seconds);
-    humantime::format_duration(whole).to_string().replace(' ', "")
+    humantime::format_duration(whole)
+        .to_string()
+        .replace(' ', "")
 }
 
 #[cfg(test)]
@@ -188,7 +207,13 @@ mod tests {
             ("00", "say 30s"),
             ("99999999999999999999", "say 30s"),
         ] {
-            for error in [delay(text), positive(text), limit(text).map(|_| Duration::ZERO)].map(Result::unwrap_err) {
+            for error in [
+                delay(text),
+                positive(text),
+                limit(text).map(|_| Duration::ZERO),
+            ]
+            .map(Result::unwrap_err)
+            {
                 assert!(error.contains(hint), "{text:?}: {error}");
             }
         }
@@ -209,7 +234,13 @@ mod tests {
 
     #[test]
     fn durations_are_shown_as_people_say_them() {
-        for (millis, shown) in [(0, "0ms"), (80, "80ms"), (3200, "3.2s"), (30_000, "30s"), (90_000, "1m30s")] {
+        for (millis, shown) in [
+            (0, "0ms"),
+            (80, "80ms"),
+            (3200, "3.2s"),
+            (30_000, "30s"),
+            (90_000, "1m30s"),
+        ] {
             assert_eq!(show(Duration::from_millis(millis)), shown);
         }
         assert_eq!(show(Duration::from_micros(300)), "<1ms");

@@ -71,7 +71,12 @@ fn reply_to(method: &[u8], path: &[u8], is_local: bool, state: State<'_>) -> Ans
         b"/quitquitquit" => reply(405, Some("Allow: POST"), is_head),
         b"/ready" | b"/status" if !reads => reply(405, Some("Allow: GET, HEAD"), is_head),
         b"/ready" => reply(if state.is_ready { 200 } else { 503 }, None, is_head),
-        b"/status" => full(200, Some("Content-Type: application/json"), (state.status)().trim_end(), is_head),
+        b"/status" => full(
+            200,
+            Some("Content-Type: application/json"),
+            (state.status)().trim_end(),
+            is_head,
+        ),
         _ => reply(404, None, is_head),
     }
 }
@@ -98,19 +103,27 @@ fn full(status: u16, header: Option<&str>, body: &str, is_head: bool) -> Answer 
     let body = if body.is_empty() { words } else { body };
     let (header, end) = header.map_or(("", ""), |header| (header, "\r\n"));
     let length = body.len().saturating_add(1);
-    let mut text =
-        format!("HTTP/1.1 {status} {words}\r\nContent-Length: {length}\r\nConnection: close\r\n{header}{end}\r\n");
+    let mut text = format!(
+        "HTTP/1.1 {status} {words}\r\nContent-Length: {length}\r\nConnection: close\r\n{header}{end}\r\n"
+    );
     if !is_head {
         text.push_str(body);
         text.push('\n');
     }
-    Answer { bytes: text.into_bytes(), quits: false }
+    Answer {
+        bytes: text.into_bytes(),
+        quits: false,
+    }
 }
 
 /// Reads a request: method and path.
 fn request(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     let known = bytes.get(..LONGEST).unwrap_or(bytes);
-    let more = if bytes.len() > LONGEST { Stop::Refuse(431) } else { Stop::More };
+    let more = if bytes.len() > LONGEST {
+        Stop::Refuse(431)
+    } else {
+        Stop::More
+    };
     let mut rest = known;
     // RFC 9112, 2.2: an empty line before the request is skipped; one is enough.
     if let [b'\r', b'\n', after @ ..] | [b'\n', after @ ..] = rest {
@@ -124,7 +137,9 @@ fn request(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
         if header.is_empty() {
             break;
         }
-        let (name, value) = split(header, b':').filter(|(name, _)| is_token(name)).ok_or(Stop::Refuse(400))?;
+        let (name, value) = split(header, b':')
+            .filter(|(name, _)| is_token(name))
+            .ok_or(Stop::Refuse(400))?;
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             has_coding = true;
         }
@@ -144,7 +159,11 @@ fn request(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     if length > LONGEST.saturating_sub(before) {
         return Err(Stop::Refuse(413));
     }
-    if rest.len() < length { Err(Stop::More) } else { Ok((method, path)) }
+    if rest.len() < length {
+        Err(Stop::More)
+    } else {
+        Ok((method, path))
+    }
 }
 
 /// Takes a line off, without its end. A byte that no line can have is refused before the line has ended: a TLS handshake has no lines.
@@ -167,7 +186,19 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     let bad = Stop::Refuse(400);
     let (method, rest) = split(line, b' ').ok_or(bad)?;
     let (target, version) = split(rest, b' ').ok_or(bad)?;
-    let [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', b'0'..=b'9'] = version else { return Err(bad) };
+    let [
+        b'H',
+        b'T',
+        b'T',
+        b'P',
+        b'/',
+        major @ b'0'..=b'9',
+        b'.',
+        b'0'..=b'9',
+    ] = version
+    else {
+        return Err(bad);
+    };
     if !is_token(method) {
         return Err(bad);
     }
@@ -176,7 +207,10 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
         // A client that takes us for a proxy names us in full (RFC 9112, 3.2.2).
         [..] => {
             let rest = target.strip_prefix(b"http://").ok_or(bad)?;
-            let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+            let slash = rest
+                .iter()
+                .position(|byte| *byte == b'/')
+                .unwrap_or(rest.len());
             rest.get(slash..).ok_or(bad)?
         }
     };
@@ -193,7 +227,10 @@ fn split(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 
 /// Characters of a method and of a header's name: `tchar` of RFC 9110, 5.6.2.
 fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !text.is_empty()
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// Digits alone; what is too large for us is as large as can be.
@@ -201,13 +238,20 @@ fn number(text: &[u8]) -> Option<usize> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(std::str::from_utf8(text).ok()?.parse().unwrap_or(usize::MAX))
+    Some(
+        std::str::from_utf8(text)
+            .ok()?
+            .parse()
+            .unwrap_or(usize::MAX),
+    )
 }
 
 /// Does this connection come by the loopback interface? Both of its ends must: a mesh's proxy hands on what came from outside with a
 /// loopback source address (Istio's is 127.0.0.6) to the pod's own address.
 pub(crate) fn is_local(peer: IpAddr, own: IpAddr) -> bool {
-    [peer, own].iter().all(|address| address.to_canonical().is_loopback())
+    [peer, own]
+        .iter()
+        .all(|address| address.to_canonical().is_loopback())
 }
 
 /// Reads the value of `--listen`.
@@ -217,11 +261,16 @@ pub(crate) fn is_local(peer: IpAddr, own: IpAddr) -> bool {
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     let read = match port.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        true => port
+            .parse()
+            .ok()
+            .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         false => text.parse().ok(),
     };
-    read.filter(|address| address.port() > 0)
-        .ok_or_else(|| "is no address to listen on; say 127.0.0.1:9099, [::1]:9099, or 9099 for 127.0.0.1".to_owned())
+    read.filter(|address| address.port() > 0).ok_or_else(|| {
+        "is no address to listen on; say 127.0.0.1:9099, [::1]:9099, or 9099 for 127.0.0.1"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -230,11 +279,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn asked(bytes: &[u8], is_local: bool) -> Option<Answer> {
-        answer(bytes, is_local, State { is_ready: true, status: &|| "{\"state\":\"ready\"}".to_owned() })
+        answer(
+            bytes,
+            is_local,
+            State {
+                is_ready: true,
+                status: &|| "{\"state\":\"ready\"}".to_owned(),
+            },
+        )
     }
 
     fn status(answer: &Answer) -> u16 {
-        String::from_utf8_lossy(&answer.bytes)[9..12].parse().expect("a status")
+        String::from_utf8_lossy(&answer.bytes)[9..12]
+            .parse()
+            .expect("a status")
     }
 
     #[track_caller]
@@ -266,8 +324,16 @@ mod tests {
             let text = format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n");
             let near_answer = asked(text.as_bytes(), true).expect(line);
             let far_answer = asked(text.as_bytes(), false).expect(line);
-            assert_eq!((status(&near_answer), status(&far_answer)), (near, far), "{line}");
-            assert_eq!(near_answer.quits, line.starts_with("POST") && near == 200, "{line}");
+            assert_eq!(
+                (status(&near_answer), status(&far_answer)),
+                (near, far),
+                "{line}"
+            );
+            assert_eq!(
+                near_answer.quits,
+                line.starts_with("POST") && near == 200,
+                "{line}"
+            );
             assert!(!far_answer.quits, "{line}");
         }
     }
@@ -278,13 +344,28 @@ mod tests {
             let answer = asked(format!("{line} HTTP/1.0\n\n").as_bytes(), true).expect(line);
             String::from_utf8(answer.bytes).expect("text")
         };
-        assert_eq!(text("GET /ready"), "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nOK\n");
-        assert_eq!(text("HEAD /ready"), "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n");
-        assert!(text("GET /status").ends_with("Content-Type: application/json\r\n\r\n{\"state\":\"ready\"}\n"));
+        assert_eq!(
+            text("GET /ready"),
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nOK\n"
+        );
+        assert_eq!(
+            text("HEAD /ready"),
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n"
+        );
+        assert!(
+            text("GET /status")
+                .ends_with("Content-Type: application/json\r\n\r\n{\"state\":\"ready\"}\n")
+        );
         assert!(text("GET /quitquitquit").contains("\r\nAllow: POST\r\n"));
         assert!(text("POST /status").contains("\r\nAllow: GET, HEAD\r\n"));
-        let state = State { is_ready: false, status: &String::new };
-        assert_eq!(status(&answer(b"GET /ready HTTP/1.1\r\n\r\n", false, state).expect("an answer")), 503);
+        let state = State {
+            is_ready: false,
+            status: &String::new,
+        };
+        assert_eq!(
+            status(&answer(b"GET /ready HTTP/1.1\r\n\r\n", false, state).expect("an answer")),
+            503
+        );
     }
 
     #[test]
@@ -300,8 +381,14 @@ mod tests {
         ] {
             assert_eq!(asked(text.as_bytes(), true), None, "{text:?}");
         }
-        assert_eq!(status_of("POST /quitquitquit HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), 200);
-        assert_eq!(status_of("POST /quitquitquit HTTP/1.1\r\nContent-Length: 1\r\n\r\nabc"), 200);
+        assert_eq!(
+            status_of("POST /quitquitquit HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"),
+            200
+        );
+        assert_eq!(
+            status_of("POST /quitquitquit HTTP/1.1\r\nContent-Length: 1\r\n\r\nabc"),
+            200
+        );
         assert_eq!(status_of("\r\nPOST /quitquitquit HTTP/1.0\r\n\r\n"), 200);
     }
 
@@ -309,16 +396,31 @@ mod tests {
     fn what_is_no_request_is_refused_with_its_status() {
         let post = "POST /quitquitquit HTTP/1.1\r\n";
         for (text, expected) in [
-            (format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 411),
-            (format!("{post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"), 411),
-            (format!("{post}Content-Length: 3\r\nContent-Length: 4\r\n"), 400),
+            (
+                format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+                411,
+            ),
+            (
+                format!("{post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                411,
+            ),
+            (
+                format!("{post}Content-Length: 3\r\nContent-Length: 4\r\n"),
+                400,
+            ),
             (format!("{post}Content-Length: 3, 3\r\n"), 400),
             (format!("{post}Content-Length: +3\r\n"), 400),
             (format!("{post}Content-Length: -1\r\n"), 400),
             (format!("{post}Content-Length:\r\n"), 400),
             (format!("{post}Content-Length: 8192\r\n\r\n"), 413),
-            (format!("{post}Content-Length: 99999999999999999999999\r\n\r\n"), 413),
-            (format!("{post}Content-Length: 0\r\nContent-Length: 0\r\n\r\n"), 200),
+            (
+                format!("{post}Content-Length: 99999999999999999999999\r\n\r\n"),
+                413,
+            ),
+            (
+                format!("{post}Content-Length: 0\r\nContent-Length: 0\r\n\r\n"),
+                200,
+            ),
             (format!("{post}Host : x\r\n"), 400),
             (format!("{post} folded\r\n"), 400),
             (format!("{post}nocolon\r\n"), 400),
@@ -336,8 +438,13 @@ mod tests {
             (format!("GET /{}", "a".repeat(LONGEST)), 431),
             (format!("{post}A: {}", "a".repeat(LONGEST)), 431),
         ] {
-            let found = asked(text.as_bytes(), true).unwrap_or_else(|| panic!("no answer to {text:?}"));
-            assert_eq!((status(&found), found.quits), (expected, expected == 200), "{text:?}");
+            let found =
+                asked(text.as_bytes(), true).unwrap_or_else(|| panic!("no answer to {text:?}"));
+            assert_eq!(
+                (status(&found), found.quits),
+                (expected, expected == 200),
+                "{text:?}"
+            );
         }
         let longest = format!("{post}A: {}\r\n\r\n", "a".repeat(LONGEST - post.len() - 7));
         assert_eq!((longest.len(), status_of(&longest)), (LONGEST, 200));
@@ -353,7 +460,11 @@ mod tests {
             ("127.0.0.6", "10.0.0.7", false),
             ("::ffff:10.0.0.7", "::ffff:127.0.0.1", false),
         ] {
-            assert_eq!(is_local(peer.parse().unwrap(), own.parse().unwrap()), local, "{peer} {own}");
+            assert_eq!(
+                is_local(peer.parse().unwrap(), own.parse().unwrap()),
+                local,
+                "{peer} {own}"
+            );
         }
     }
 
@@ -369,17 +480,30 @@ mod tests {
         ] {
             assert_eq!(address(text), Ok(expected.parse().unwrap()), "{text}");
         }
-        for text in
-            ["", ":", "0", ":0", "65536", "127.0.0.1", "127.0.0.1:0", "localhost:1", "::1:9099", "*:1", "+1", " 1"]
-        {
-            assert!(address(text).is_err_and(|error| error.contains("say 127.0.0.1:9099")), "{text}");
+        for text in [
+            "",
+            ":",
+            "0",
+            ":0",
+            "65536",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "localhost:1",
+            "::1:9099",
+            "*:1",
+            "+1",
+            " 1",
+        ] {
+            assert!(
+                address(text).is_err_and(|error| error.contains("say 127.0.0.1:9099")),
+                "{text}"
+            );
         }
     }
 
     /// Texts that are requests, or nearly.
     fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
-        let line =
-            "(GET|POST|HEAD|PRI|g t) (/ready|/status|/quitquitquit|\\*|http://a/ready|x)(\\?a)? HTTP/[12]\\.[01]";
+        let line = "(GET|POST|HEAD|PRI|g t) (/ready|/status|/quitquitquit|\\*|http://a/ready|x)(\\?a)? HTTP/[12]\\.[01]";
         let header = prop_oneof![
             "(Host|A|Content-Type): [a-z]{0,5}",
             "Content-Length: [0-9]{1,5}",
@@ -397,7 +521,9 @@ mod tests {
         )
             .prop_map(|(line, headers, end, body, padding)| {
                 let mut text = format!("{line}{end}");
-                headers.iter().for_each(|(header, end)| text.push_str(&format!("{header}{end}")));
+                headers
+                    .iter()
+                    .for_each(|(header, end)| text.push_str(&format!("{header}{end}")));
                 if padding > 7500 {
                     text.push_str(&format!("P: {}\r\n", "p".repeat(padding)));
                 }

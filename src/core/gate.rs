@@ -262,7 +262,12 @@ impl Gate {
             State::Cut { .. } | State::Passed | State::Failed { .. } => None,
         };
         let end = self.end().filter(|_| !self.closing);
-        self.checks.iter().filter_map(of_check).chain(end).chain([self.next_beat]).min()
+        self.checks
+            .iter()
+            .filter_map(of_check)
+            .chain(end)
+            .chain([self.next_beat])
+            .min()
     }
 
     /// Takes an event and says what is to be done, in this order.
@@ -273,17 +278,33 @@ impl Gate {
         }
         match event {
             Event::Tick => self.tick(now, &mut actions),
-            Event::Ended { check, outcome, wake } => self.ended(now, check, outcome, wake, &mut actions),
+            Event::Ended {
+                check,
+                outcome,
+                wake,
+            } => self.ended(now, check, outcome, wake, &mut actions),
             Event::Cut { check, phase, said } => {
-                if let Some(State::Cut { since, until }) = self.checks.get(check).map(|it| it.state) {
-                    let reason = Reason::TimedOut { phase, after: until.since(since), said };
-                    self.ended(now, check, Outcome::NotYet(reason), Wake::Asked, &mut actions);
+                if let Some(State::Cut { since, until }) = self.checks.get(check).map(|it| it.state)
+                {
+                    let reason = Reason::TimedOut {
+                        phase,
+                        after: until.since(since),
+                        said,
+                    };
+                    self.ended(
+                        now,
+                        check,
+                        Outcome::NotYet(reason),
+                        Wake::Asked,
+                        &mut actions,
+                    );
                 }
             }
             Event::Woken { check } => self.woken(now, check),
             Event::Signal(number) => self.verdict = Some(Verdict::Stopped(number)),
         }
-        if self.closing && self.verdict.is_none() && !self.checks.iter().any(Progress::is_in_flight) {
+        if self.closing && self.verdict.is_none() && !self.checks.iter().any(Progress::is_in_flight)
+        {
             self.verdict = Some(Verdict::TimedOut);
         }
         actions.extend(self.verdict.map(Action::Finish));
@@ -300,7 +321,10 @@ impl Gate {
         for (index, check) in self.checks.iter_mut().enumerate() {
             match check.state {
                 State::Running { since, until } if self.closing || until <= now => {
-                    check.state = State::Cut { since, until: until.min(now) };
+                    check.state = State::Cut {
+                        since,
+                        until: until.min(now),
+                    };
                     actions.push(Action::Cancel { check: index });
                 }
                 State::Due(at) if at <= now && !self.closing => {
@@ -308,9 +332,16 @@ impl Gate {
                     let until = end.map_or(until, |end| until.min(end));
                     check.state = State::Running { since: now, until };
                     check.attempts = check.attempts.saturating_add(1);
-                    actions.push(Action::Attempt { check: index, until });
+                    actions.push(Action::Attempt {
+                        check: index,
+                        until,
+                    });
                 }
-                State::Due(_) | State::Running { .. } | State::Cut { .. } | State::Passed | State::Failed { .. } => {}
+                State::Due(_)
+                | State::Running { .. }
+                | State::Cut { .. }
+                | State::Passed
+                | State::Failed { .. } => {}
             }
         }
         if self.next_beat <= now {
@@ -322,14 +353,30 @@ impl Gate {
         }
     }
 
-    fn ended(&mut self, now: Time, index: usize, outcome: Outcome, wake: Wake, actions: &mut Vec<Action>) {
+    fn ended(
+        &mut self,
+        now: Time,
+        index: usize,
+        outcome: Outcome,
+        wake: Wake,
+        actions: &mut Vec<Action>,
+    ) {
         let waited = self.waited(now);
         let closing = self.closing;
-        let Some(check) = self.checks.get_mut(index) else { return };
-        let (State::Running { since, .. } | State::Cut { since, .. }) = check.state else { return };
+        let Some(check) = self.checks.get_mut(index) else {
+            return;
+        };
+        let (State::Running { since, .. } | State::Cut { since, .. }) = check.state else {
+            return;
+        };
         check.ended = Some(now);
-        let wake = if std::mem::take(&mut check.woken) { Wake::Asked } else { wake };
-        let next = pause(self.spec.pace, wake, check.floor, waited, now.since(since)).map(|pause| now.plus(pause));
+        let wake = if std::mem::take(&mut check.woken) {
+            Wake::Asked
+        } else {
+            wake
+        };
+        let next = pause(self.spec.pace, wake, check.floor, waited, now.since(since))
+            .map(|pause| now.plus(pause));
         let changed = match outcome {
             Outcome::Pass => {
                 check.failures = 0;
@@ -347,13 +394,17 @@ impl Gate {
             Outcome::NotYet(reason) => {
                 check.passes = 0;
                 check.failures = check.failures.saturating_add(1);
-                let spent = self.spec.failure_threshold.is_some_and(|most| check.failures >= most);
+                let spent = self
+                    .spec
+                    .failure_threshold
+                    .is_some_and(|most| check.failures >= most);
                 check.state = match next {
                     Some(at) if !spent => State::Due(at),
                     Some(_) | None => State::Failed { never: false },
                 };
                 // An attempt that the end of all cut short tells less than the one before it.
-                let tells = !(closing && check.last.is_some() && matches!(reason, Reason::TimedOut { .. }));
+                let tells =
+                    !(closing && check.last.is_some() && matches!(reason, Reason::TimedOut { .. }));
                 let changed = tells && check.last.as_ref().is_none_or(|(last, _)| *last != reason);
                 if tells {
                     check.last = Some((reason, now));
@@ -376,10 +427,16 @@ impl Gate {
         if self.spec.pace != Pace::Proportional {
             return;
         }
-        let Some(check) = self.checks.get_mut(index) else { return };
+        let Some(check) = self.checks.get_mut(index) else {
+            return;
+        };
         match check.state {
             State::Due(at) => {
-                let earliest = check.last.as_ref().map_or(at, |(_, ended)| ended.plus(check.floor)).max(now);
+                let earliest = check
+                    .last
+                    .as_ref()
+                    .map_or(at, |(_, ended)| ended.plus(check.floor))
+                    .max(now);
                 check.state = State::Due(at.min(earliest));
             }
             State::Running { .. } | State::Cut { .. } => check.woken = true,
@@ -396,9 +453,9 @@ impl Gate {
             Need::All if all(Progress::has_passed) => Some(Verdict::Opened),
             // A probe tells all that it found, not only what failed first.
             Need::All if self.spec.pace == Pace::Once && any(Progress::is_open) => None,
-            Need::All if any(has_failed) => {
-                Some(Verdict::Failed(self.checks.iter().position(has_failed).unwrap_or(index)))
-            }
+            Need::All if any(has_failed) => Some(Verdict::Failed(
+                self.checks.iter().position(has_failed).unwrap_or(index),
+            )),
             Need::Any if any(Progress::has_passed) => Some(Verdict::Opened),
             Need::Any if all(has_failed) => Some(Verdict::Failed(index)),
             Need::All | Need::Any => None,
@@ -407,10 +464,17 @@ impl Gate {
 
     /// May one more change of a reason be told?
     fn may_tell(&mut self, now: Time) -> bool {
-        let refill = now.since(self.credited).as_secs().checked_div(CHANGE_EVERY.as_secs()).unwrap_or(0);
+        let refill = now
+            .since(self.credited)
+            .as_secs()
+            .checked_div(CHANGE_EVERY.as_secs())
+            .unwrap_or(0);
         if refill > 0 {
             self.credited = now;
-            self.credit = self.credit.saturating_add(u32::try_from(refill).unwrap_or(u32::MAX)).min(CHANGES_AT_ONCE);
+            self.credit = self
+                .credit
+                .saturating_add(u32::try_from(refill).unwrap_or(u32::MAX))
+                .min(CHANGES_AT_ONCE);
         }
         let may = self.credit > 0;
         self.credit = self.credit.saturating_sub(1);
@@ -447,7 +511,11 @@ mod tests {
     }
 
     fn ended(check: usize, outcome: Outcome) -> Event {
-        Event::Ended { check, outcome, wake: Wake::Asked }
+        Event::Ended {
+            check,
+            outcome,
+            wake: Wake::Asked,
+        }
     }
 
     fn refused(check: usize) -> Event {
@@ -468,21 +536,34 @@ mod tests {
     #[test]
     fn all_open_the_gate_when_the_last_one_passes() {
         let mut gate = Gate::new(spec(2), at(0));
-        assert_eq!(gate.handle(at(0), Event::Tick).len(), 2, "both are tried at once");
+        assert_eq!(
+            gate.handle(at(0), Event::Tick).len(),
+            2,
+            "both are tried at once"
+        );
         assert_eq!(verdict(&gate.handle(at(1), pass(0))), None);
         assert_eq!(verdict(&gate.handle(at(2), refused(1))), None);
         assert_eq!(
             gate.handle(at(500), Event::Tick),
-            [Action::Attempt { check: 1, until: at(1500) }],
+            [Action::Attempt {
+                check: 1,
+                until: at(1500)
+            }],
             "what passed stays passed"
         );
-        assert_eq!(verdict(&gate.handle(at(501), pass(1))), Some(Verdict::Opened));
+        assert_eq!(
+            verdict(&gate.handle(at(501), pass(1))),
+            Some(Verdict::Opened)
+        );
         assert_eq!(gate.deadline(), None);
     }
 
     #[test]
     fn any_opens_it_at_the_first_and_fails_with_the_last() {
-        let any = Spec { need: Need::Any, ..spec(2) };
+        let any = Spec {
+            need: Need::Any,
+            ..spec(2)
+        };
         let mut gate = Gate::new(any.clone(), at(0));
         gate.handle(at(0), Event::Tick);
         assert_eq!(verdict(&gate.handle(at(1), pass(1))), Some(Verdict::Opened));
@@ -491,28 +572,57 @@ mod tests {
         let mut gate = Gate::new(any, at(0));
         gate.handle(at(0), Event::Tick);
         assert_eq!(verdict(&gate.handle(at(1), ended(0, never()))), None);
-        assert_eq!(verdict(&gate.handle(at(2), ended(1, never()))), Some(Verdict::Failed(1)));
+        assert_eq!(
+            verdict(&gate.handle(at(2), ended(1, never()))),
+            Some(Verdict::Failed(1))
+        );
     }
 
     #[test]
     fn thresholds_count_in_a_row() {
         let every = Pace::Every(Duration::from_millis(100));
-        let mut gate =
-            Gate::new(Spec { pace: every, success_threshold: 3, failure_threshold: Some(3), ..spec(1) }, at(0));
+        let mut gate = Gate::new(
+            Spec {
+                pace: every,
+                success_threshold: 3,
+                failure_threshold: Some(3),
+                ..spec(1)
+            },
+            at(0),
+        );
         let mut now = 0;
         let mut step = |event: Event| {
             gate.handle(at(now), Event::Tick);
             now += 100;
             verdict(&gate.handle(at(now), event))
         };
-        for event in [pass(0), pass(0), refused(0), refused(0), pass(0), refused(0), refused(0), pass(0), pass(0)] {
+        for event in [
+            pass(0),
+            pass(0),
+            refused(0),
+            refused(0),
+            pass(0),
+            refused(0),
+            refused(0),
+            pass(0),
+            pass(0),
+        ] {
             assert_eq!(step(event), None);
         }
         assert_eq!(step(pass(0)), Some(Verdict::Opened));
 
-        let mut gate = Gate::new(Spec { failure_threshold: Some(1), ..spec(1) }, at(0));
+        let mut gate = Gate::new(
+            Spec {
+                failure_threshold: Some(1),
+                ..spec(1)
+            },
+            at(0),
+        );
         gate.handle(at(0), Event::Tick);
-        assert_eq!(verdict(&gate.handle(at(1), refused(0))), Some(Verdict::Failed(0)));
+        assert_eq!(
+            verdict(&gate.handle(at(1), refused(0))),
+            Some(Verdict::Failed(0))
+        );
     }
 
     #[test]
@@ -521,38 +631,95 @@ mod tests {
         gate.handle(at(0), Event::Tick);
         assert_eq!(gate.deadline(), Some(at(1000)));
         let actions = gate.handle(at(1000), Event::Tick);
-        assert!(actions.contains(&Action::Cancel { check: 0 }), "{actions:?}");
-        gate.handle(at(1001), Event::Cut { check: 0, phase: Phase::Answer, said: String::new() });
+        assert!(
+            actions.contains(&Action::Cancel { check: 0 }),
+            "{actions:?}"
+        );
+        gate.handle(
+            at(1001),
+            Event::Cut {
+                check: 0,
+                phase: Phase::Answer,
+                said: String::new(),
+            },
+        );
         let (reason, _) = gate.progress()[0].last.clone().expect("a reason");
-        assert_eq!(reason, Reason::TimedOut { phase: Phase::Answer, after: SECOND, said: String::new() });
+        assert_eq!(
+            reason,
+            Reason::TimedOut {
+                phase: Phase::Answer,
+                after: SECOND,
+                said: String::new()
+            }
+        );
     }
 
     #[test]
     fn the_end_of_all_cuts_what_runs_and_keeps_the_better_reason() {
-        let mut gate = Gate::new(Spec { timeout: Some(Duration::from_millis(500)), ..spec(1) }, at(0));
+        let mut gate = Gate::new(
+            Spec {
+                timeout: Some(Duration::from_millis(500)),
+                ..spec(1)
+            },
+            at(0),
+        );
         gate.handle(at(0), Event::Tick);
         gate.handle(at(1), refused(0));
-        assert_eq!(gate.handle(at(400), Event::Tick), [Action::Attempt { check: 0, until: at(500) }]);
-        assert_eq!(gate.handle(at(500), Event::Tick), [Action::Cancel { check: 0 }]);
-        let actions = gate.handle(at(500), Event::Cut { check: 0, phase: Phase::Connecting, said: String::new() });
+        assert_eq!(
+            gate.handle(at(400), Event::Tick),
+            [Action::Attempt {
+                check: 0,
+                until: at(500)
+            }]
+        );
+        assert_eq!(
+            gate.handle(at(500), Event::Tick),
+            [Action::Cancel { check: 0 }]
+        );
+        let actions = gate.handle(
+            at(500),
+            Event::Cut {
+                check: 0,
+                phase: Phase::Connecting,
+                said: String::new(),
+            },
+        );
         assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
-        assert_eq!(gate.progress()[0].last.clone().expect("a reason").0, Reason::Refused);
+        assert_eq!(
+            gate.progress()[0].last.clone().expect("a reason").0,
+            Reason::Refused
+        );
     }
 
     #[test]
     fn a_probe_waits_for_all_its_answers() {
-        let mut gate = Gate::new(Spec { pace: Pace::Once, timeout: None, ..spec(2) }, at(0));
+        let mut gate = Gate::new(
+            Spec {
+                pace: Pace::Once,
+                timeout: None,
+                ..spec(2)
+            },
+            at(0),
+        );
         gate.handle(at(0), Event::Tick);
         assert_eq!(verdict(&gate.handle(at(1), refused(0))), None);
-        assert_eq!(verdict(&gate.handle(at(2), pass(1))), Some(Verdict::Failed(0)));
+        assert_eq!(
+            verdict(&gate.handle(at(2), pass(1))),
+            Some(Verdict::Failed(0))
+        );
     }
 
     #[test]
     fn a_signal_ends_it_in_every_state() {
         for before in [vec![], vec![Event::Tick], vec![Event::Tick, refused(0)]] {
             let mut gate = Gate::new(spec(1), at(0));
-            before.into_iter().for_each(|event| drop(gate.handle(at(0), event)));
-            assert_eq!(gate.handle(at(1), Event::Signal(15)), [Action::Finish(Verdict::Stopped(15))]);
+            before
+                .into_iter()
+                .for_each(|event| drop(gate.handle(at(0), event)));
+            assert_eq!(
+                gate.handle(at(1), Event::Signal(15)),
+                [Action::Finish(Verdict::Stopped(15))]
+            );
             assert_eq!(gate.handle(at(2), pass(0)), []);
         }
     }
@@ -561,11 +728,25 @@ mod tests {
     fn a_woken_check_is_tried_at_once_but_not_faster_than_its_floor() {
         let mut gate = Gate::new(spec(1), at(0));
         gate.handle(at(0), Event::Tick);
-        gate.handle(at(10), Event::Ended { check: 0, outcome: Outcome::NotYet(Reason::NoFile), wake: Wake::Watched });
+        gate.handle(
+            at(10),
+            Event::Ended {
+                check: 0,
+                outcome: Outcome::NotYet(Reason::NoFile),
+                wake: Wake::Watched,
+            },
+        );
         gate.handle(at(10), Event::Woken { check: 0 });
         assert_eq!(gate.deadline(), Some(at(11)));
         gate.handle(at(11), Event::Tick);
-        gate.handle(at(11), Event::Ended { check: 0, outcome: Outcome::NotYet(Reason::NoFile), wake: Wake::Watched });
+        gate.handle(
+            at(11),
+            Event::Ended {
+                check: 0,
+                outcome: Outcome::NotYet(Reason::NoFile),
+                wake: Wake::Watched,
+            },
+        );
         gate.handle(at(500), Event::Woken { check: 0 });
         assert_eq!(gate.deadline(), Some(at(500)));
     }
@@ -575,17 +756,35 @@ mod tests {
         let mut gate = Gate::new(spec(1), at(0));
         gate.handle(at(0), Event::Tick);
         gate.handle(at(5), Event::Woken { check: 0 });
-        let not_there = || Event::Ended { check: 0, outcome: Outcome::NotYet(Reason::NoFile), wake: Wake::Watched };
+        let not_there = || Event::Ended {
+            check: 0,
+            outcome: Outcome::NotYet(Reason::NoFile),
+            wake: Wake::Watched,
+        };
         gate.handle(at(10), not_there());
-        assert_eq!(gate.deadline(), Some(at(11)), "it may have looked before the change");
+        assert_eq!(
+            gate.deadline(),
+            Some(at(11)),
+            "it may have looked before the change"
+        );
         gate.handle(at(11), Event::Tick);
         gate.handle(at(12), not_there());
-        assert!(gate.deadline() > Some(at(900)), "from then on the kernel is relied on");
+        assert!(
+            gate.deadline() > Some(at(900)),
+            "from then on the kernel is relied on"
+        );
     }
 
     #[test]
     fn heartbeats_double_their_distance_up_to_a_minute() {
-        let mut gate = Gate::new(Spec { timeout: None, pace: Pace::Every(3600 * SECOND), ..spec(1) }, at(0));
+        let mut gate = Gate::new(
+            Spec {
+                timeout: None,
+                pace: Pace::Every(3600 * SECOND),
+                ..spec(1)
+            },
+            at(0),
+        );
         let mut beats = Vec::new();
         for millis in (0..300_000).step_by(500) {
             let actions = gate.handle(at(millis), Event::Tick);
@@ -599,7 +798,13 @@ mod tests {
 
     #[test]
     fn a_reason_that_changes_with_every_attempt_does_not_fill_the_log() {
-        let mut gate = Gate::new(Spec { timeout: None, ..spec(1) }, at(0));
+        let mut gate = Gate::new(
+            Spec {
+                timeout: None,
+                ..spec(1)
+            },
+            at(0),
+        );
         let mut told = 0;
         for attempt in 0..10_000 {
             gate.handle(at(attempt * 10), Event::Tick);
@@ -644,15 +849,21 @@ mod tests {
             0_u64..500,
             proptest::option::of(1_u64..20_000),
         )
-            .prop_map(|(checks, any, pace, success, failure, delay, timeout)| Spec {
-                need: if any { Need::Any } else { Need::All },
-                success_threshold: if matches!(pace, Pace::Every(_)) { success } else { 1 },
-                failure_threshold: failure,
-                initial_delay: Duration::from_millis(delay),
-                timeout: timeout.map(Duration::from_millis),
-                pace,
-                ..spec(checks)
-            })
+            .prop_map(
+                |(checks, any, pace, success, failure, delay, timeout)| Spec {
+                    need: if any { Need::Any } else { Need::All },
+                    success_threshold: if matches!(pace, Pace::Every(_)) {
+                        success
+                    } else {
+                        1
+                    },
+                    failure_threshold: failure,
+                    initial_delay: Duration::from_millis(delay),
+                    timeout: timeout.map(Duration::from_millis),
+                    pace,
+                    ..spec(checks)
+                },
+            )
     }
 
     proptest! {

@@ -30,7 +30,12 @@ pub(crate) struct Request {
 impl Request {
     /// This method without anything of our own.
     pub(crate) fn plain(method: &str, pass: Statuses) -> Self {
-        Self { method: method.to_owned(), headers: Vec::new(), pass, body_contains: None }
+        Self {
+            method: method.to_owned(),
+            headers: Vec::new(),
+            pass,
+            body_contains: None,
+        }
     }
 }
 
@@ -62,25 +67,45 @@ impl Header {
 /// What is wrong. Never the value: it may be a secret.
 pub(crate) fn header(text: &str) -> Result<Header, String> {
     const EXAMPLE: &str = "say 'X-Probe: podgate' (the value is not shown here)";
-    let Some((name, value)) = text.split_once(':') else { return Err(format!("has no colon; {EXAMPLE}")) };
+    let Some((name, value)) = text.split_once(':') else {
+        return Err(format!("has no colon; {EXAMPLE}"));
+    };
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(format!("has a name that no header can have; {EXAMPLE}"));
     }
     let value = value.trim_matches([' ', '\t']);
-    if !value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
-        return Err(format!("{name:?} has a value with control characters; {EXAMPLE}"));
+    if !value
+        .bytes()
+        .all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+    {
+        return Err(format!(
+            "{name:?} has a value with control characters; {EXAMPLE}"
+        ));
     }
-    for hop in ["Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Expect", "TE", "Trailer"] {
+    for hop in [
+        "Content-Length",
+        "Transfer-Encoding",
+        "Connection",
+        "Upgrade",
+        "Expect",
+        "TE",
+        "Trailer",
+    ] {
         if name.eq_ignore_ascii_case(hop) {
             return Err(format!(
                 "{name:?} is podgate's own to set: an attempt has no body and one connection; leave it out"
             ));
         }
     }
-    if name.eq_ignore_ascii_case("Host") && (value.is_empty() || value.contains([' ', '/', '@', '?', '#', ','])) {
+    if name.eq_ignore_ascii_case("Host")
+        && (value.is_empty() || value.contains([' ', '/', '@', '?', '#', ',']))
+    {
         return Err("\"Host\" needs a host name; say 'Host: example.com'".to_owned());
     }
-    Ok(Header { name: name.to_owned(), value: value.to_owned() })
+    Ok(Header {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 /// Reads a method.
@@ -92,10 +117,15 @@ pub(crate) fn method(text: &str) -> Result<String, String> {
     if known.contains(&text) {
         return Ok(text.to_owned());
     }
-    Err(match known.iter().find(|it| it.eq_ignore_ascii_case(text)) {
-        Some(right) => format!("methods are in capitals; say {right}"),
-        None => format!("is no method that a check can use; say GET, or one of {}", known.join(", ")),
-    })
+    Err(
+        match known.iter().find(|it| it.eq_ignore_ascii_case(text)) {
+            Some(right) => format!("methods are in capitals; say {right}"),
+            None => format!(
+                "is no method that a check can use; say GET, or one of {}",
+                known.join(", ")
+            ),
+        },
+    )
 }
 
 /// Characters of a header's name: `tchar` of RFC 9110, 5.6.2.
@@ -117,7 +147,9 @@ impl Statuses {
     pub(crate) fn contain(&self, status: u16) -> bool {
         match self {
             Self::Kubelet => (200..400).contains(&status),
-            Self::Ranges(ranges) => ranges.iter().any(|(first, last)| (*first..=*last).contains(&status)),
+            Self::Ranges(ranges) => ranges
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&status)),
         }
     }
 
@@ -137,7 +169,11 @@ impl fmt::Display for Statuses {
             Self::Ranges(ranges) => {
                 for (index, (first, last)) in ranges.iter().enumerate() {
                     let comma = if index == 0 { "" } else { "," };
-                    if first == last { write!(f, "{comma}{first}")? } else { write!(f, "{comma}{first}-{last}")? }
+                    if first == last {
+                        write!(f, "{comma}{first}")?
+                    } else {
+                        write!(f, "{comma}{first}-{last}")?
+                    }
                 }
                 Ok(())
             }
@@ -153,21 +189,31 @@ pub(crate) fn statuses(text: &str) -> Result<Statuses, String> {
     const EXAMPLE: &str = "say 200-299,401";
     let status = |text: &str| {
         let text = text.trim();
-        let number = text.parse::<u16>().ok().filter(|it| (100..=599).contains(it));
-        number.filter(|_| text.len() == 3).ok_or_else(|| format!("a status is a number from 100 to 599; {EXAMPLE}"))
+        let number = text
+            .parse::<u16>()
+            .ok()
+            .filter(|it| (100..=599).contains(it));
+        number
+            .filter(|_| text.len() == 3)
+            .ok_or_else(|| format!("a status is a number from 100 to 599; {EXAMPLE}"))
     };
     let range = |text: &str| match text.split_once('-') {
         None => status(text).map(|it| (it, it)),
         Some((first, last)) => {
             let (first, last) = (status(first)?, status(last)?);
             if first > last {
-                Err(format!("a range goes from the lower to the higher; {EXAMPLE}"))
+                Err(format!(
+                    "a range goes from the lower to the higher; {EXAMPLE}"
+                ))
             } else {
                 Ok((first, last))
             }
         }
     };
-    text.split(',').map(range).collect::<Result<_, _>>().map(Statuses::Ranges)
+    text.split(',')
+        .map(range)
+        .collect::<Result<_, _>>()
+        .map(Statuses::Ranges)
 }
 
 /// What to do with an answer, before its body is looked at.
@@ -188,7 +234,13 @@ pub(crate) enum Answer {
 
 /// Is this answer a redirect to follow? Only while the host name stays the same; one to another host counts by its own status, as
 /// the kubelet's `RedirectChecker` has it. `location` as it was sent; `followed`: how many were.
-pub(crate) fn answer(at: &Url, status: u16, location: Option<&[u8]>, pass: &Statuses, followed: u32) -> Answer {
+pub(crate) fn answer(
+    at: &Url,
+    status: u16,
+    location: Option<&[u8]>,
+    pass: &Statuses,
+    followed: u32,
+) -> Answer {
     let Some(location) = location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) else {
         return Answer::Decides;
     };
@@ -197,9 +249,10 @@ pub(crate) fn answer(at: &Url, status: u16, location: Option<&[u8]>, pass: &Stat
     }
     match next(at, location) {
         Next::Elsewhere => Answer::Decides,
-        Next::Long => {
-            Answer::Fails(Reason::BadRedirect(format!("({status}) to a URL of more than {} KiB", MOST_LOCATION / 1024)))
-        }
+        Next::Long => Answer::Fails(Reason::BadRedirect(format!(
+            "({status}) to a URL of more than {} KiB",
+            MOST_LOCATION / 1024
+        ))),
         Next::Bad => Answer::Fails(Reason::BadRedirect(format!("({status}) to what is no URL"))),
         Next::Same(..) if followed >= MOST_REDIRECTS => Answer::Fails(Reason::TooManyRedirects),
         Next::Same(next, is_relative) => Answer::Follow { next, is_relative },
@@ -229,21 +282,39 @@ fn next(at: &Url, location: &[u8]) -> Next {
     let is_long = location.len() > MOST_LOCATION;
     let beginning = String::from_utf8_lossy(location.get(..MOST_LOCATION).unwrap_or(location));
     let location = beginning.trim();
-    let location = location.split_once('#').map_or(location, |(location, _)| location);
-    let scheme = location.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+    let location = location
+        .split_once('#')
+        .map_or(location, |(location, _)| location);
+    let scheme = location
+        .split_once(':')
+        .map(|(scheme, _)| scheme)
+        .filter(|scheme| is_scheme(scheme));
     let absolute = match (scheme, at.scheme, location.strip_prefix("//")) {
         (Some(_), _, _) => location.to_owned(),
         (None, Scheme::Plain, Some(rest)) => format!("http://{rest}"),
         (None, Scheme::Tls, Some(rest)) => format!("https://{rest}"),
         (None, Scheme::Plain | Scheme::Tls, None) if is_long => return Next::Long,
         (None, Scheme::Plain | Scheme::Tls, None) => {
-            return Next::Same(Box::new(Url { path: resolved(&at.path, location), ..at.clone() }), true);
+            return Next::Same(
+                Box::new(Url {
+                    path: resolved(&at.path, location),
+                    ..at.clone()
+                }),
+                true,
+            );
         }
     };
     // The rule asks for the host's name alone: another host's URL need not be one that we could ask.
-    let (scheme, rest) = absolute.split_once("://").unwrap_or((absolute.as_str(), ""));
-    let (authority, path) = rest.find(['/', '?']).and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, ""));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (scheme, rest) = absolute
+        .split_once("://")
+        .unwrap_or((absolute.as_str(), ""));
+    let (authority, path) = rest
+        .find(['/', '?'])
+        .and_then(|end| rest.split_at_checked(end))
+        .unwrap_or((rest, ""));
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         Some(_) | None => host,
@@ -256,7 +327,10 @@ fn next(at: &Url, location: &[u8]) -> Next {
         return Next::Long;
     }
     // `host:` has the default port (RFC 3986, 3.2.3).
-    let absolute = format!("{scheme}://{}{path}", authority.strip_suffix(':').unwrap_or(authority));
+    let absolute = format!(
+        "{scheme}://{}{path}",
+        authority.strip_suffix(':').unwrap_or(authority)
+    );
     match parse(&encoded(&absolute)).map(|check| check.kind) {
         Ok(Kind::Http(url)) if matches!(url.server, Server::Socket(_)) => Next::Bad,
         Ok(Kind::Http(url)) if url.host() != at.host() => Next::Elsewhere,
@@ -267,16 +341,33 @@ fn next(at: &Url, location: &[u8]) -> Next {
                 Server::Host(..) => url.server,
             };
             let user_info = url.user_info.or_else(|| at.user_info.clone());
-            Next::Same(Box::new(Url { scheme: url.scheme, user_info, server, path: url.path }), false)
+            Next::Same(
+                Box::new(Url {
+                    scheme: url.scheme,
+                    user_info,
+                    server,
+                    path: url.path,
+                }),
+                false,
+            )
         }
-        Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_) | Kind::Member(..))
+        Ok(
+            Kind::Tcp(..)
+            | Kind::Unix(_)
+            | Kind::Listen(..)
+            | Kind::File(_)
+            | Kind::Exec(_)
+            | Kind::Member(..),
+        )
         | Err(_) => Next::Bad,
     }
 }
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|letter: char| letter.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 /// Percent-encodes what servers leave as it is in a `Location` and a request line cannot hold.
@@ -287,7 +378,10 @@ fn encoded(text: &str) -> String {
             encoded.push(letter);
         } else {
             let mut bytes = [0; 4];
-            letter.encode_utf8(&mut bytes).bytes().for_each(|byte| encoded.push_str(&format!("%{byte:02X}")));
+            letter
+                .encode_utf8(&mut bytes)
+                .bytes()
+                .for_each(|byte| encoded.push_str(&format!("%{byte:02X}")));
         }
     }
     encoded
@@ -323,8 +417,13 @@ fn resolved(base: &str, reference: &str) -> String {
         kept.push("");
     }
     // An empty reference keeps the base's query.
-    let query =
-        query.or_else(|| if reference.is_empty() { base.split_once('?').map(|(_, query)| query) } else { None });
+    let query = query.or_else(|| {
+        if reference.is_empty() {
+            base.split_once('?').map(|(_, query)| query)
+        } else {
+            None
+        }
+    });
     let path = format!("/{}", kept.join("/"));
     query.map_or(path.clone(), |query| format!("{path}?{query}"))
 }
@@ -332,7 +431,8 @@ fn resolved(base: &str, reference: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        Answer, MOST_LOCATION, MOST_REDIRECTS, Statuses, answer, header, method, next_method, resolved, statuses,
+        Answer, MOST_LOCATION, MOST_REDIRECTS, Statuses, answer, header, method, next_method,
+        resolved, statuses,
     };
     use crate::core::check::{Kind, Url, parse};
     use crate::core::outcome::Reason;
@@ -346,7 +446,13 @@ mod tests {
     }
 
     fn follow(at: &str, location: &str) -> String {
-        match answer(&url(at), 302, Some(location.as_bytes()), &Statuses::Kubelet, 0) {
+        match answer(
+            &url(at),
+            302,
+            Some(location.as_bytes()),
+            &Statuses::Kubelet,
+            0,
+        ) {
             Answer::Follow { next, .. } => next.to_string(),
             Answer::Decides => "own status".to_owned(),
             Answer::Fails(reason) => reason.to_string(),
@@ -377,45 +483,94 @@ mod tests {
         ] {
             assert_eq!(follow("http://h:1/a/", location), expected, "{location}");
         }
-        assert_eq!(follow("http+unix://%2Fs/a", "http://localhost/b"), "http+unix://%2Fs/b");
-        assert_eq!(follow("http://[::1]:1/a", "http://[0:0::1]:2/b"), "http://[::1]:2/b");
+        assert_eq!(
+            follow("http+unix://%2Fs/a", "http://localhost/b"),
+            "http+unix://%2Fs/b"
+        );
+        assert_eq!(
+            follow("http://[::1]:1/a", "http://[0:0::1]:2/b"),
+            "http://[::1]:2/b"
+        );
     }
 
     #[test]
     fn a_location_of_more_than_8_kib_is_followed_nowhere() {
-        let long = |before: &str, length: usize| format!("{before}{}", "x".repeat(length - before.len()));
+        let long =
+            |before: &str, length: usize| format!("{before}{}", "x".repeat(length - before.len()));
         for before in ["/", "http://h:2/", "?", "x:"] {
             let told = follow("http://h:1/", &long(before, MOST_LOCATION + 1));
-            assert_eq!(told, "redirected (302) to a URL of more than 8 KiB", "{before}");
+            assert_eq!(
+                told, "redirected (302) to a URL of more than 8 KiB",
+                "{before}"
+            );
         }
-        assert_eq!(follow("http://h:1/", &long("http://other/", MOST_LOCATION + 1)), "own status");
-        assert_eq!(follow("http://h:1/", &long("/", MOST_LOCATION)), format!("http://h:1{}", long("/", MOST_LOCATION)));
+        assert_eq!(
+            follow("http://h:1/", &long("http://other/", MOST_LOCATION + 1)),
+            "own status"
+        );
+        assert_eq!(
+            follow("http://h:1/", &long("/", MOST_LOCATION)),
+            format!("http://h:1{}", long("/", MOST_LOCATION))
+        );
     }
 
     #[test]
     fn an_eleventh_redirect_is_one_too_many() {
-        let ask = |followed| answer(&url("http://h/"), 301, Some(b"/x"), &Statuses::Kubelet, followed);
-        assert!(matches!(ask(MOST_REDIRECTS - 1), Answer::Follow { is_relative: true, .. }));
+        let ask = |followed| {
+            answer(
+                &url("http://h/"),
+                301,
+                Some(b"/x"),
+                &Statuses::Kubelet,
+                followed,
+            )
+        };
+        assert!(matches!(
+            ask(MOST_REDIRECTS - 1),
+            Answer::Follow {
+                is_relative: true,
+                ..
+            }
+        ));
         assert_eq!(ask(MOST_REDIRECTS), Answer::Fails(Reason::TooManyRedirects));
     }
 
     #[test]
     fn what_is_no_redirect_counts_by_its_own_status() {
         let at = url("http://h/");
-        assert_eq!(answer(&at, 200, Some(b"/x"), &Statuses::Kubelet, 0), Answer::Decides);
-        assert_eq!(answer(&at, 304, Some(b"/x"), &Statuses::Kubelet, 0), Answer::Decides);
-        assert_eq!(answer(&at, 302, None, &Statuses::Kubelet, 0), Answer::Decides);
+        assert_eq!(
+            answer(&at, 200, Some(b"/x"), &Statuses::Kubelet, 0),
+            Answer::Decides
+        );
+        assert_eq!(
+            answer(&at, 304, Some(b"/x"), &Statuses::Kubelet, 0),
+            Answer::Decides
+        );
+        assert_eq!(
+            answer(&at, 302, None, &Statuses::Kubelet, 0),
+            Answer::Decides
+        );
         assert_eq!(
             answer(&at, 302, Some(b"/x"), &statuses("302").unwrap(), 0),
             Answer::Decides,
             "asked for by its number"
         );
-        assert!(matches!(answer(&at, 302, Some(b"/x"), &statuses("200-399").unwrap(), 0), Answer::Follow { .. }));
+        assert!(matches!(
+            answer(&at, 302, Some(b"/x"), &statuses("200-399").unwrap(), 0),
+            Answer::Follow { .. }
+        ));
     }
 
     #[test]
     fn the_kubelets_rule_is_200_to_399() {
-        for (status, passes) in [(101, false), (199, false), (200, true), (399, true), (400, false), (503, false)] {
+        for (status, passes) in [
+            (101, false),
+            (199, false),
+            (200, true),
+            (399, true),
+            (400, false),
+            (503, false),
+        ] {
             assert_eq!(Statuses::Kubelet.contain(status), passes, "{status}");
         }
         let some = statuses("200-299,401").unwrap();
@@ -424,12 +579,22 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused() {
-        for text in ["", "2xx", "99", "600", "300-200", "200,", "-200", "+20", "200-"] {
+        for text in [
+            "", "2xx", "99", "600", "300-200", "200,", "-200", "+20", "200-",
+        ] {
             assert!(statuses(text).is_err(), "{text:?}");
         }
-        for text in
-            ["no colon", ": v", "a b: v", "a: b\nc: d", "a\r: b", "ü: x", "Content-Length: 3", "Host: a b", "Host:"]
-        {
+        for text in [
+            "no colon",
+            ": v",
+            "a b: v",
+            "a: b\nc: d",
+            "a\r: b",
+            "ü: x",
+            "Content-Length: 3",
+            "Host: a b",
+            "Host:",
+        ] {
             assert!(header(text).is_err(), "{text:?}");
         }
         assert!(method("get").unwrap_err().contains("GET"));
@@ -439,18 +604,24 @@ mod tests {
 
     #[test]
     fn methods_change_as_rfc_9110_says() {
-        for (status, before, after) in
-            [(303, "POST", "GET"), (302, "POST", "GET"), (307, "POST", "POST"), (303, "HEAD", "HEAD")]
-        {
+        for (status, before, after) in [
+            (303, "POST", "GET"),
+            (302, "POST", "GET"),
+            (307, "POST", "POST"),
+            (303, "HEAD", "HEAD"),
+        ] {
             assert_eq!(next_method(status, before), after);
         }
     }
 
     #[test]
     fn dots_are_resolved() {
-        for (base, reference, path) in
-            [("/a/b/c?q", "./d", "/a/b/d"), ("/a/b/c", "../../../d", "/d"), ("/a", "..", "/"), ("/a/b?q", "", "/a/b?q")]
-        {
+        for (base, reference, path) in [
+            ("/a/b/c?q", "./d", "/a/b/d"),
+            ("/a/b/c", "../../../d", "/d"),
+            ("/a", "..", "/"),
+            ("/a/b?q", "", "/a/b?q"),
+        ] {
             assert_eq!(resolved(base, reference), path);
         }
     }

@@ -211,14 +211,17 @@ impl Life {
     /// Which members of `--until` have never been seen.
     pub(crate) fn absent(&self) -> impl Iterator<Item = usize> {
         let each = self.spec.relations.iter().zip(&self.members).enumerate();
-        each.filter(|(_, (relation, member))| relation.until && !member.has_come()).map(|(index, _)| index)
+        each.filter(|(_, (relation, member))| relation.until && !member.has_come())
+            .map(|(index, _)| index)
     }
 
     /// Which members keep a stop back.
     pub(crate) fn to_outlive(&self) -> impl Iterator<Item = usize> {
         let each = self.spec.relations.iter().zip(&self.members).enumerate();
-        each.filter(|(_, (relation, member))| (relation.until || relation.outlives) && member.sighting().is_alive())
-            .map(|(index, _)| index)
+        each.filter(|(_, (relation, member))| {
+            (relation.until || relation.outlives) && member.sighting().is_alive()
+        })
+        .map(|(index, _)| index)
     }
 
     /// Has CMD been ready?
@@ -253,7 +256,9 @@ impl Life {
 
     /// Takes what is seen of a member without acting on it: before [`Event::Stop`], which then finds who lives now.
     pub(crate) fn note(&mut self, now: Time, member: usize, sighting: Sighting) {
-        if let (Some(watched), Some(is_news)) = (self.members.get_mut(member), self.is_news.get_mut(member)) {
+        if let (Some(watched), Some(is_news)) =
+            (self.members.get_mut(member), self.is_news.get_mut(member))
+        {
             watched.see(now, sighting);
             *is_news = true;
         }
@@ -322,7 +327,11 @@ impl Life {
                 self.next_beat = now.plus(self.beat);
                 self.state = State::Running;
                 self.is_ready = !self.spec.has_ready;
-                actions.push(Action::Publish(if self.is_ready { Stage::Ready } else { Stage::Running }));
+                actions.push(Action::Publish(if self.is_ready {
+                    Stage::Ready
+                } else {
+                    Stage::Running
+                }));
                 match self.cause {
                     // What came meanwhile is told now, when there is somebody to stop.
                     Some(Cause::Signal { .. }) => self.hold(now, actions),
@@ -333,8 +342,12 @@ impl Life {
             Event::NotStarted(code) => self.finish(code, actions),
             Event::Stop => self.signal(now),
             Event::Quit => self.begin(Cause::Quit, actions),
-            Event::Tick | Event::Opened | Event::NotOpened(_) | Event::Ready | Event::Ended(_) | Event::Seen { .. } => {
-            }
+            Event::Tick
+            | Event::Opened
+            | Event::NotOpened(_)
+            | Event::Ready
+            | Event::Ended(_)
+            | Event::Seen { .. } => {}
         }
     }
 
@@ -372,7 +385,9 @@ impl Life {
             Event::Ended(code) => self.ended(code, actions),
             Event::Stop => {
                 let at = now.plus(self.spec.grace);
-                self.state = State::Stopping { kill: kill.map(|kill| kill.min(at)) };
+                self.state = State::Stopping {
+                    kill: kill.map(|kill| kill.min(at)),
+                };
                 actions.push(Action::StopCmd);
             }
             Event::Tick if kill.is_some_and(|kill| kill <= now) => {
@@ -411,7 +426,11 @@ impl Life {
         } else if let Some(completion) = self.completion(now) {
             self.done(completion, actions);
             self.stop(now, actions);
-        } else if let Some(member) = self.absent_end().filter(|end| *end <= now).and_then(|_| self.absent().next()) {
+        } else if let Some(member) = self
+            .absent_end()
+            .filter(|end| *end <= now)
+            .and_then(|_| self.absent().next())
+        {
             self.begin(Cause::NeverCame(member), actions);
             self.stop(now, actions);
         } else if self.next_beat <= now && self.absent().next().is_some() {
@@ -426,7 +445,9 @@ impl Life {
         let proves = self.spec.gate_proves_needs;
         let watched = self.members.iter().zip(&self.is_news).zip(&mut self.needed);
         let each = self.spec.relations.iter().zip(watched).enumerate();
-        for (index, (_, ((member, is_news), needed))) in each.filter(|(_, (relation, _))| relation.needs) {
+        for (index, (_, ((member, is_news), needed))) in
+            each.filter(|(_, (relation, _))| relation.needs)
+        {
             match (member.sighting(), *needed) {
                 (Sighting::Alive { id: None, .. }, _) => {}
                 (Sighting::Alive { id: Some(id), .. }, None) => *needed = Some(id),
@@ -444,7 +465,12 @@ impl Life {
     }
 
     fn answers(&self, now: Time) -> impl Iterator<Item = Answer> {
-        let until = self.spec.relations.iter().zip(&self.members).filter(|(relation, _)| relation.until);
+        let until = self
+            .spec
+            .relations
+            .iter()
+            .zip(&self.members)
+            .filter(|(relation, _)| relation.until);
         until.map(move |(_, member)| member.answer(now, self.spec.policy, self.spec.linger))
     }
 
@@ -453,7 +479,10 @@ impl Life {
     }
 
     fn absent_end(&self) -> Option<Time> {
-        self.spec.absent_timeout.zip(self.started).map(|(timeout, started)| started.plus(timeout))
+        self.spec
+            .absent_timeout
+            .zip(self.started)
+            .map(|(timeout, started)| started.plus(timeout))
     }
 
     fn done(&mut self, completion: Completion, actions: &mut Vec<Action>) {
@@ -485,12 +514,16 @@ impl Life {
             return;
         }
         let hold = self.spec.grace.saturating_sub(self.spec.margin);
-        self.state = State::Holding { until: self.signalled.unwrap_or(now).plus(hold) };
+        self.state = State::Holding {
+            until: self.signalled.unwrap_or(now).plus(hold),
+        };
         actions.push(Action::Notice(Notice::Holding));
     }
 
     fn stop(&mut self, now: Time, actions: &mut Vec<Action>) {
-        self.state = State::Stopping { kill: Some(self.signalled.unwrap_or(now).plus(self.spec.grace)) };
+        self.state = State::Stopping {
+            kill: Some(self.signalled.unwrap_or(now).plus(self.spec.grace)),
+        };
         actions.push(Action::StopCmd);
     }
 
@@ -526,9 +559,21 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const UNTIL: Relation = Relation { until: true, outlives: true, needs: false };
-    const OUTLIVE: Relation = Relation { until: false, outlives: true, needs: false };
-    const NEED: Relation = Relation { until: false, outlives: false, needs: true };
+    const UNTIL: Relation = Relation {
+        until: true,
+        outlives: true,
+        needs: false,
+    };
+    const OUTLIVE: Relation = Relation {
+        until: false,
+        outlives: true,
+        needs: false,
+    };
+    const NEED: Relation = Relation {
+        until: false,
+        outlives: false,
+        needs: true,
+    };
 
     fn at(secs: u64) -> Time {
         Time::at(Duration::from_secs(secs))
@@ -551,11 +596,24 @@ mod tests {
     }
 
     fn alive(id: u64) -> Event {
-        Event::Seen { member: 0, sighting: Sighting::Alive { id: Some(id), stage: Some(Stage::Ready) } }
+        Event::Seen {
+            member: 0,
+            sighting: Sighting::Alive {
+                id: Some(id),
+                stage: Some(Stage::Ready),
+            },
+        }
     }
 
     fn ended(id: u64, end: End) -> Event {
-        Event::Seen { member: 0, sighting: Sighting::Ended { id, end, policy: None } }
+        Event::Seen {
+            member: 0,
+            sighting: Sighting::Ended {
+                id,
+                end,
+                policy: None,
+            },
+        }
     }
 
     /// A life whose CMD runs since second 0.
@@ -571,7 +629,11 @@ mod tests {
         let mut done = Vec::new();
         for (second, event) in (1..).zip(events) {
             let actions = life.handle(at(second), *event);
-            done.extend(actions.into_iter().filter(|action| !matches!(action, Action::Notice(_))));
+            done.extend(
+                actions
+                    .into_iter()
+                    .filter(|action| !matches!(action, Action::Notice(_))),
+            );
         }
         done
     }
@@ -580,7 +642,9 @@ mod tests {
     fn who_has_ended_when_the_signal_comes_is_no_cause() {
         let mut life = running(spec(&[UNTIL]));
         life.handle(at(1), alive(1));
-        let Event::Seen { member, sighting } = ended(1, End::Code(3)) else { unreachable!() };
+        let Event::Seen { member, sighting } = ended(1, End::Code(3)) else {
+            unreachable!()
+        };
         life.note(at(2), member, sighting);
         assert_eq!(life.handle(at(2), Event::Stop), [Action::StopCmd]);
         assert_eq!(life.handle(at(3), Event::Ended(0)), [Action::Finish(0)]);
@@ -599,20 +663,85 @@ mod tests {
         };
         for (what, spec, events, code) in [
             ("CMD's own", spec(&[]), vec![Event::Ended(7)], 7),
-            ("done", spec(&[UNTIL]), vec![alive(1), ended(1, End::Code(0)), Event::Ended(143)], 0),
-            ("failed, auto", spec(&[UNTIL]), vec![ended(1, End::Code(3)), Event::Ended(0)], 3),
-            ("lost, auto", spec(&[UNTIL]), vec![ended(1, lost), Event::Ended(0)], 137),
-            ("failed, never", policy(spec(&[UNTIL]), Policy::Never), vec![ended(1, lost), Event::Ended(9)], 0),
-            ("quit, serves", spec(&[UNTIL]), vec![Event::Quit, Event::Ended(143)], 0),
-            ("quit, alone", spec(&[]), vec![Event::Quit, Event::Ended(143)], 143),
+            (
+                "done",
+                spec(&[UNTIL]),
+                vec![alive(1), ended(1, End::Code(0)), Event::Ended(143)],
+                0,
+            ),
+            (
+                "failed, auto",
+                spec(&[UNTIL]),
+                vec![ended(1, End::Code(3)), Event::Ended(0)],
+                3,
+            ),
+            (
+                "lost, auto",
+                spec(&[UNTIL]),
+                vec![ended(1, lost), Event::Ended(0)],
+                137,
+            ),
+            (
+                "failed, never",
+                policy(spec(&[UNTIL]), Policy::Never),
+                vec![ended(1, lost), Event::Ended(9)],
+                0,
+            ),
+            (
+                "quit, serves",
+                spec(&[UNTIL]),
+                vec![Event::Quit, Event::Ended(143)],
+                0,
+            ),
+            (
+                "quit, alone",
+                spec(&[]),
+                vec![Event::Quit, Event::Ended(143)],
+                143,
+            ),
             ("SIGTERM", spec(&[]), vec![Event::Stop, Event::Ended(0)], 0),
-            ("SIGTERM after ready", ready(spec(&[])), vec![Event::Ready, Event::Stop, Event::Ended(0)], 0),
-            ("SIGTERM before ready", ready(spec(&[])), vec![Event::Stop, Event::Ended(0)], 143),
-            ("the same, CMD's", ready(spec(&[])), vec![Event::Stop, Event::Ended(5)], 5),
-            ("ready too late", ready(spec(&[])), vec![Event::Stop, Event::Ready, Event::Ended(0)], 143),
-            ("a need lost", spec(&[NEED]), vec![alive(1), ended(1, lost), Event::Ended(0)], 69),
-            ("a need restarted", spec(&[NEED]), vec![alive(1), alive(2), Event::Ended(0)], 69),
-            ("a need lost before it was looked at", spec(&[NEED]), vec![ended(1, lost), Event::Ended(0)], 69),
+            (
+                "SIGTERM after ready",
+                ready(spec(&[])),
+                vec![Event::Ready, Event::Stop, Event::Ended(0)],
+                0,
+            ),
+            (
+                "SIGTERM before ready",
+                ready(spec(&[])),
+                vec![Event::Stop, Event::Ended(0)],
+                143,
+            ),
+            (
+                "the same, CMD's",
+                ready(spec(&[])),
+                vec![Event::Stop, Event::Ended(5)],
+                5,
+            ),
+            (
+                "ready too late",
+                ready(spec(&[])),
+                vec![Event::Stop, Event::Ready, Event::Ended(0)],
+                143,
+            ),
+            (
+                "a need lost",
+                spec(&[NEED]),
+                vec![alive(1), ended(1, lost), Event::Ended(0)],
+                69,
+            ),
+            (
+                "a need restarted",
+                spec(&[NEED]),
+                vec![alive(1), alive(2), Event::Ended(0)],
+                69,
+            ),
+            (
+                "a need lost before it was looked at",
+                spec(&[NEED]),
+                vec![ended(1, lost), Event::Ended(0)],
+                69,
+            ),
         ] {
             let mut life = running(spec);
             let done = play(&mut life, &events);
@@ -629,8 +758,21 @@ mod tests {
             ("asked to quit, serves", &[UNTIL], Event::Quit, 0),
             ("all done already", &[UNTIL], ended(1, End::Code(0)), 0),
             ("failed already", &[UNTIL], ended(1, End::Code(3)), 3),
-            ("its need is gone already", &[NEED], ended(1, End::Code(0)), 69),
-            ("its need was never there", &[NEED], Event::Seen { member: 0, sighting: Sighting::Absent }, 69),
+            (
+                "its need is gone already",
+                &[NEED],
+                ended(1, End::Code(0)),
+                69,
+            ),
+            (
+                "its need was never there",
+                &[NEED],
+                Event::Seen {
+                    member: 0,
+                    sighting: Sighting::Absent,
+                },
+                69,
+            ),
         ] {
             let mut life = Life::new(spec(relations), at(0));
             let done = play(&mut life, &[event, Event::Opened, Event::Started]);
@@ -642,12 +784,21 @@ mod tests {
     #[test]
     fn a_need_that_could_not_be_looked_at_since_the_gate_opened_is_not_lost() {
         let mut life = Life::new(spec(&[NEED]), at(0));
-        life.handle(at(0), Event::Seen { member: 0, sighting: Sighting::Absent });
+        life.handle(
+            at(0),
+            Event::Seen {
+                member: 0,
+                sighting: Sighting::Absent,
+            },
+        );
         life.opening();
         assert_eq!(life.handle(at(1), Event::Opened), [Action::Start]);
         life.handle(at(1), Event::Started);
         assert_eq!(life.handle(at(2), Event::Tick), []);
-        assert_eq!(play(&mut life, &[alive(1), ended(1, End::Lost)]), [Action::StopCmd]);
+        assert_eq!(
+            play(&mut life, &[alive(1), ended(1, End::Lost)]),
+            [Action::StopCmd]
+        );
     }
 
     #[test]
@@ -655,11 +806,19 @@ mod tests {
         let mut again = spec(&[UNTIL]);
         again.acted = vec![1];
         let mut life = running(again.clone());
-        assert_eq!(play(&mut life, &[ended(1, End::Code(3))]), [], "its restart is waited for");
+        assert_eq!(
+            play(&mut life, &[ended(1, End::Code(3))]),
+            [],
+            "its restart is waited for"
+        );
         let done = play(&mut life, &[alive(2), ended(2, End::Code(3))]);
         assert_eq!(done, [Action::Remember(vec![2]), Action::StopCmd]);
         let mut life = Life::new(again, at(0));
-        assert_eq!(play(&mut life, &[ended(1, End::Code(0))]), [Action::Finish(0)], "a success is final");
+        assert_eq!(
+            play(&mut life, &[ended(1, End::Code(0))]),
+            [Action::Finish(0)],
+            "a success is final"
+        );
     }
 
     #[test]
@@ -667,39 +826,82 @@ mod tests {
         let holding = || {
             let mut life = running(spec(&[OUTLIVE]));
             life.handle(at(1), alive(1));
-            assert_eq!(life.handle(at(10), Event::Stop), [Action::Notice(Notice::Holding)]);
-            assert_eq!(life.deadline(at(10)), Some(at(35)), "grace minus margin after the signal");
+            assert_eq!(
+                life.handle(at(10), Event::Stop),
+                [Action::Notice(Notice::Holding)]
+            );
+            assert_eq!(
+                life.deadline(at(10)),
+                Some(at(35)),
+                "grace minus margin after the signal"
+            );
             life
         };
-        assert_eq!(holding().handle(at(11), ended(1, End::Code(0))), [Action::StopCmd]);
+        assert_eq!(
+            holding().handle(at(11), ended(1, End::Code(0))),
+            [Action::StopCmd]
+        );
         let hurried = [Action::Notice(Notice::Hurried), Action::StopCmd];
         assert_eq!(holding().handle(at(11), Event::Stop), hurried);
         assert_eq!(holding().handle(at(11), Event::Quit), hurried);
         let mut life = holding();
         assert_eq!(life.handle(at(34), Event::Tick), []);
-        assert_eq!(life.handle(at(35), Event::Tick), [Action::Notice(Notice::OutOfGrace), Action::StopCmd]);
-        assert_eq!(life.deadline(at(35)), Some(at(40)), "the grace counts from the signal");
-        assert_eq!(life.handle(at(40), Event::Tick), [Action::Notice(Notice::Heedless), Action::Kill]);
+        assert_eq!(
+            life.handle(at(35), Event::Tick),
+            [Action::Notice(Notice::OutOfGrace), Action::StopCmd]
+        );
+        assert_eq!(
+            life.deadline(at(35)),
+            Some(at(40)),
+            "the grace counts from the signal"
+        );
+        assert_eq!(
+            life.handle(at(40), Event::Tick),
+            [Action::Notice(Notice::Heedless), Action::Kill]
+        );
         assert_eq!(life.deadline(at(40)), None);
-        assert_eq!(life.handle(at(41), Event::Ended(137)), [Action::Finish(137)]);
+        assert_eq!(
+            life.handle(at(41), Event::Ended(137)),
+            [Action::Finish(137)]
+        );
     }
 
     #[test]
     fn what_never_came_or_has_gone_is_not_outlived() {
-        for event in [Event::Tick, ended(1, End::Lost), Event::Seen { member: 0, sighting: Sighting::Unreadable }] {
+        for event in [
+            Event::Tick,
+            ended(1, End::Lost),
+            Event::Seen {
+                member: 0,
+                sighting: Sighting::Unreadable,
+            },
+        ] {
             let mut life = running(spec(&[OUTLIVE]));
             life.handle(at(1), event);
-            assert_eq!(life.handle(at(2), Event::Stop), [Action::StopCmd], "{event:?}");
+            assert_eq!(
+                life.handle(at(2), Event::Stop),
+                [Action::StopCmd],
+                "{event:?}"
+            );
         }
     }
 
     #[test]
     fn who_never_comes_is_given_up_when_the_time_is_over() {
-        let mut life = running(Spec { absent_timeout: Some(Duration::from_secs(10)), ..spec(&[UNTIL, UNTIL]) });
+        let mut life = running(Spec {
+            absent_timeout: Some(Duration::from_secs(10)),
+            ..spec(&[UNTIL, UNTIL])
+        });
         life.handle(at(1), alive(1));
         life.handle(at(9), Event::Tick);
         let done = life.handle(at(10), Event::Tick);
-        assert_eq!(done, [Action::Notice(super::Notice::Stopping(Cause::NeverCame(1))), Action::StopCmd]);
+        assert_eq!(
+            done,
+            [
+                Action::Notice(super::Notice::Stopping(Cause::NeverCame(1))),
+                Action::StopCmd
+            ]
+        );
         assert_eq!(life.handle(at(11), Event::Ended(0)), [Action::Finish(124)]);
     }
 
@@ -708,13 +910,20 @@ mod tests {
         let mut life = running(spec(&[UNTIL]));
         let mut beats = Vec::new();
         for second in 0..300 {
-            if life.handle(at(second), Event::Tick).contains(&Action::Notice(Notice::Absent)) {
+            if life
+                .handle(at(second), Event::Tick)
+                .contains(&Action::Notice(Notice::Absent))
+            {
                 beats.push(second);
             }
         }
         assert_eq!(beats, [1, 3, 7, 15, 31, 63, 123, 183, 243]);
         life.handle(at(300), alive(1));
-        assert_eq!(life.deadline(at(300)), None, "and sleeps when all have come");
+        assert_eq!(
+            life.deadline(at(300)),
+            None,
+            "and sleeps when all have come"
+        );
     }
 
     /// The table of the doc comment, cell by cell: what is done, by the first letters of the actions, without what is only told.
@@ -734,26 +943,52 @@ mod tests {
         ];
         // A member of --until lives, CMD is not ready yet, and nothing is due.
         let begin = || {
-            let mut life = Life::new(Spec { has_ready: true, ..spec(&[UNTIL]) }, at(0));
+            let mut life = Life::new(
+                Spec {
+                    has_ready: true,
+                    ..spec(&[UNTIL])
+                },
+                at(0),
+            );
             life.handle(at(0), alive(1));
             life
         };
         let after = |events: &[Event]| {
             let mut life = begin();
-            events.iter().for_each(|event| drop(life.handle(at(0), *event)));
+            events
+                .iter()
+                .for_each(|event| drop(life.handle(at(0), *event)));
             life
         };
         let (opened, started) = (Event::Opened, Event::Started);
         let table = [
-            ("Gate", after(&[]), ["Start", "F124", "", "", "", "", "F143", "F0", "", "F0"]),
-            ("Starting", after(&[opened]), ["", "", "Running", "F127", "", "", "", "", "", ""]),
-            ("Running", after(&[opened, started]), ["", "", "", "", "Ready", "F7", "", "StopCmd", "", "StopCmd"]),
+            (
+                "Gate",
+                after(&[]),
+                ["Start", "F124", "", "", "", "", "F143", "F0", "", "F0"],
+            ),
+            (
+                "Starting",
+                after(&[opened]),
+                ["", "", "Running", "F127", "", "", "", "", "", ""],
+            ),
+            (
+                "Running",
+                after(&[opened, started]),
+                ["", "", "", "", "Ready", "F7", "", "StopCmd", "", "StopCmd"],
+            ),
             (
                 "Holding",
                 after(&[opened, started, Event::Stop]),
-                ["", "", "", "", "Ready", "F7", "StopCmd", "StopCmd", "", "StopCmd"],
+                [
+                    "", "", "", "", "Ready", "F7", "StopCmd", "StopCmd", "", "StopCmd",
+                ],
             ),
-            ("Stopping", after(&[opened, started, Event::Quit]), ["", "", "", "", "", "F0", "StopCmd", "", "", ""]),
+            (
+                "Stopping",
+                after(&[opened, started, Event::Quit]),
+                ["", "", "", "", "", "F0", "StopCmd", "", "", ""],
+            ),
             ("Over", after(&[opened, started, Event::Ended(7)]), [""; 10]),
         ];
         for (state, life, answers) in table {
@@ -767,7 +1002,12 @@ mod tests {
                     Action::Notice(_) => String::new(),
                     Action::Finish(code) => format!("F{code}"),
                 };
-                let done: String = life.clone().handle(at(0), *event).iter().map(name).collect();
+                let done: String = life
+                    .clone()
+                    .handle(at(0), *event)
+                    .iter()
+                    .map(name)
+                    .collect();
                 assert_eq!(done, expected, "{state} × {event:?}");
             }
         }
@@ -775,14 +1015,25 @@ mod tests {
 
     #[test]
     fn a_joined_member_cannot_kill() {
-        let joined = || Spec { is_joined: true, ..spec(&[UNTIL]) };
+        let joined = || Spec {
+            is_joined: true,
+            ..spec(&[UNTIL])
+        };
         let mut early = Life::new(joined(), at(0));
         assert_eq!(early.handle(at(0), ended(1, End::Code(0))), []);
         early.handle(at(0), Event::Opened);
-        assert!(early.handle(at(0), Event::Started).contains(&Action::StopCmd), "PID 1 has to be told, however early");
+        assert!(
+            early
+                .handle(at(0), Event::Started)
+                .contains(&Action::StopCmd),
+            "PID 1 has to be told, however early"
+        );
         let mut life = running(joined());
         play(&mut life, &[ended(1, End::Code(0))]);
-        assert_eq!(life.handle(at(31), Event::Tick), [Action::Notice(Notice::Heedless)]);
+        assert_eq!(
+            life.handle(at(31), Event::Tick),
+            [Action::Notice(Notice::Heedless)]
+        );
         assert_eq!(life.handle(at(99), Event::Tick), []);
     }
 
@@ -792,8 +1043,15 @@ mod tests {
             let mut life = Life::new(spec(&[UNTIL]), at(0));
             life.handle(at(0), Event::Opened);
             life.handle(at(0), event);
-            assert!(life.handle(at(0), Event::Started).contains(&Action::StopCmd), "{event:?}");
-            assert_eq!(life.handle(at(1), Event::Ended(143)), [Action::Finish(expected)]);
+            assert!(
+                life.handle(at(0), Event::Started)
+                    .contains(&Action::StopCmd),
+                "{event:?}"
+            );
+            assert_eq!(
+                life.handle(at(1), Event::Ended(143)),
+                [Action::Finish(expected)]
+            );
         }
     }
 
@@ -827,25 +1085,37 @@ mod tests {
     }
 
     fn any_spec() -> impl Strategy<Value = Spec> {
-        let relation = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2))
-            .prop_map(|(until, outlives, needs)| Relation { until, outlives: until || outlives, needs });
+        let relation = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2)).prop_map(
+            |(until, outlives, needs)| Relation {
+                until,
+                outlives: until || outlives,
+                needs,
+            },
+        );
         (
             proptest::collection::vec(relation, 0..4),
-            proptest::sample::select(vec![Policy::Never, Policy::OnFailure, Policy::Always, Policy::Auto]),
+            proptest::sample::select(vec![
+                Policy::Never,
+                Policy::OnFailure,
+                Policy::Always,
+                Policy::Auto,
+            ]),
             (0_u64..20, 1_u64..40, 0_u64..40),
             proptest::option::of(1_u64..60),
             any::<bool>(),
         )
-            .prop_map(|(relations, policy, (linger, grace, margin), absent, has_ready)| Spec {
-                policy,
-                linger: Duration::from_secs(linger),
-                grace: Duration::from_secs(grace),
-                margin: Duration::from_secs(margin.min(grace - 1)),
-                absent_timeout: absent.map(Duration::from_secs),
-                has_ready,
-                gate_proves_needs: false,
-                ..spec(&relations)
-            })
+            .prop_map(
+                |(relations, policy, (linger, grace, margin), absent, has_ready)| Spec {
+                    policy,
+                    linger: Duration::from_secs(linger),
+                    grace: Duration::from_secs(grace),
+                    margin: Duration::from_secs(margin.min(grace - 1)),
+                    absent_timeout: absent.map(Duration::from_secs),
+                    has_ready,
+                    gate_proves_needs: false,
+                    ..spec(&relations)
+                },
+            )
     }
 
     /// The world, and what a fair judge of it remembers: written apart from the machine.

@@ -39,7 +39,10 @@ pub(crate) fn parse(line: &str) -> Option<Listener> {
         return None;
     }
     let (address, port) = local.split_once(':')?;
-    Some(Listener { address: parse_address(address)?, port: hex(port, 4).and_then(|it| u16::try_from(it).ok())? })
+    Some(Listener {
+        address: parse_address(address)?,
+        port: hex(port, 4).and_then(|it| u16::try_from(it).ok())?,
+    })
 }
 
 /// An address as the kernel prints it: 32-bit words in the machine's own byte order.
@@ -74,7 +77,8 @@ mod tests {
         let hex: String = match address {
             IpAddr::V4(address) => format!("{:08X}", u32::from_ne_bytes(address.octets())),
             IpAddr::V6(address) => {
-                let word = |bytes: &[u8]| format!("{:08X}", u32::from_ne_bytes(bytes.try_into().unwrap()));
+                let word =
+                    |bytes: &[u8]| format!("{:08X}", u32::from_ne_bytes(bytes.try_into().unwrap()));
                 address.octets().chunks(4).map(word).collect()
             }
         };
@@ -87,19 +91,42 @@ mod tests {
     #[test]
     fn a_line_of_a_real_file_is_read() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 24 1 0000 100 0 0 10 0";
-        assert_eq!(parse(line), Some(Listener { address: Ipv4Addr::LOCALHOST.into(), port: 8080 }));
+        assert_eq!(
+            parse(line),
+            Some(Listener {
+                address: Ipv4Addr::LOCALHOST.into(),
+                port: 8080
+            })
+        );
         assert_eq!(parse("  sl  local_address rem_address   st tx_queue"), None);
     }
 
     #[test]
     fn wildcards_accept_for_their_family() {
-        let any4 = Listener { address: Ipv4Addr::UNSPECIFIED.into(), port: 80 };
-        let any6 = Listener { address: Ipv6Addr::UNSPECIFIED.into(), port: 80 };
-        let one = Listener { address: Ipv4Addr::LOCALHOST.into(), port: 80 };
+        let any4 = Listener {
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            port: 80,
+        };
+        let any6 = Listener {
+            address: Ipv6Addr::UNSPECIFIED.into(),
+            port: 80,
+        };
+        let one = Listener {
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 80,
+        };
         let localhost = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let localhost6 = Some(IpAddr::V6(Ipv6Addr::LOCALHOST));
-        assert!(any4.accepts(localhost, 80) && any6.accepts(localhost, 80) && one.accepts(localhost, 80));
-        assert!(any6.accepts(localhost6, 80) && !any4.accepts(localhost6, 80) && !one.accepts(localhost6, 80));
+        assert!(
+            any4.accepts(localhost, 80)
+                && any6.accepts(localhost, 80)
+                && one.accepts(localhost, 80)
+        );
+        assert!(
+            any6.accepts(localhost6, 80)
+                && !any4.accepts(localhost6, 80)
+                && !one.accepts(localhost6, 80)
+        );
         assert!(one.accepts(None, 80) && !one.accepts(None, 81));
         assert!(!one.accepts(Some([127, 0, 0, 2].into()), 80));
     }

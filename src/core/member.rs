@@ -151,7 +151,10 @@ pub(crate) struct Found {
 /// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a record is a member between its first
 /// two steps. A record that says exited counts, whether or not its writer has left already: CMD has ended.
 pub(crate) fn sight(found: &Found, host: &str) -> Sighting {
-    let unknown = Sighting::Alive { id: None, stage: None };
+    let unknown = Sighting::Alive {
+        id: None,
+        stage: None,
+    };
     match &found.record {
         None if found.is_held => unknown,
         None => Sighting::Absent,
@@ -159,10 +162,17 @@ pub(crate) fn sight(found: &Found, host: &str) -> Sighting {
         Some(Err(_)) => Sighting::Unreadable,
         Some(Ok(record)) if record.host != host => Sighting::Absent,
         Some(Ok(record)) => {
-            let ended = |end| Sighting::Ended { id: record.id, end, policy: record.policy };
+            let ended = |end| Sighting::Ended {
+                id: record.id,
+                end,
+                policy: record.policy,
+            };
             match (record.exit, found.is_held) {
                 (Some(code), _) => ended(End::Code(code)),
-                (None, true) => Sighting::Alive { id: Some(record.id), stage: Some(record.stage) },
+                (None, true) => Sighting::Alive {
+                    id: Some(record.id),
+                    stage: Some(record.stage),
+                },
                 (None, false) if record.is_joined => ended(End::Unknown),
                 (None, false) => ended(End::Lost),
             }
@@ -181,7 +191,19 @@ mod tests {
         for fine in ["a", "main", "a-b", "0", "istio-proxy", &"x".repeat(63)] {
             assert_eq!(Name::parse(fine).expect("a name").as_str(), fine);
         }
-        for bad in ["", "A", "-a", "a-", "a.b", "a/b", "..", "a b", "ä", "a\n", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "A",
+            "-a",
+            "a-",
+            "a.b",
+            "a/b",
+            "..",
+            "a b",
+            "ä",
+            "a\n",
+            &"x".repeat(64),
+        ] {
             assert!(Name::parse(bad).is_err(), "{bad:?}");
         }
     }
@@ -202,22 +224,67 @@ mod tests {
 
     #[test]
     fn the_lock_is_the_truth_about_life() {
-        let see = |record: Option<Result<Record, Unreadable>>, is_held| sight(&Found { record, is_held }, "pod");
+        let see = |record: Option<Result<Record, Unreadable>>, is_held| {
+            sight(&Found { record, is_held }, "pod")
+        };
         let running = || record(Stage::Running, None);
         let id = running().id;
-        let alive = |stage| Sighting::Alive { id: Some(id), stage: Some(stage) };
-        let ended = |end| Sighting::Ended { id, end, policy: None };
+        let alive = |stage| Sighting::Alive {
+            id: Some(id),
+            stage: Some(stage),
+        };
+        let ended = |end| Sighting::Ended {
+            id,
+            end,
+            policy: None,
+        };
         assert_eq!(see(None, false), Sighting::Absent);
-        assert_eq!(see(None, true), Sighting::Alive { id: None, stage: None });
+        assert_eq!(
+            see(None, true),
+            Sighting::Alive {
+                id: None,
+                stage: None
+            }
+        );
         assert_eq!(see(Some(Ok(running())), true), alive(Stage::Running));
         assert_eq!(see(Some(Ok(running())), false), ended(End::Lost));
-        assert_eq!(see(Some(Ok(Record { is_joined: true, ..running() })), false), ended(End::Unknown));
+        assert_eq!(
+            see(
+                Some(Ok(Record {
+                    is_joined: true,
+                    ..running()
+                })),
+                false
+            ),
+            ended(End::Unknown)
+        );
         for is_held in [true, false] {
-            assert_eq!(see(Some(Ok(Record { exit: Some(3), ..running() })), is_held), ended(End::Code(3)));
-            let foreign = Record { host: "other".to_owned(), ..running() };
+            assert_eq!(
+                see(
+                    Some(Ok(Record {
+                        exit: Some(3),
+                        ..running()
+                    })),
+                    is_held
+                ),
+                ended(End::Code(3))
+            );
+            let foreign = Record {
+                host: "other".to_owned(),
+                ..running()
+            };
             assert_eq!(see(Some(Ok(foreign)), is_held), Sighting::Absent);
         }
-        assert_eq!(see(Some(Err(Unreadable::Newer(2))), true), Sighting::Alive { id: None, stage: None });
-        assert_eq!(see(Some(Err(Unreadable::Garbage("x"))), false), Sighting::Unreadable);
+        assert_eq!(
+            see(Some(Err(Unreadable::Newer(2))), true),
+            Sighting::Alive {
+                id: None,
+                stage: None
+            }
+        );
+        assert_eq!(
+            see(Some(Err(Unreadable::Garbage("x"))), false),
+            Sighting::Unreadable
+        );
     }
 }

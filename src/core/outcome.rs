@@ -112,18 +112,28 @@ impl fmt::Display for Reason {
             Self::Closed => f.write_str("closed the connection before it answered"),
             Self::Unresolved(cause) => write!(f, "cannot be resolved: {cause}"),
             Self::TimedOut { phase, after, said } => {
-                write!(f, "did not pass within {}: {phase}{}", duration::show(*after), Said(said))
+                write!(
+                    f,
+                    "did not pass within {}: {phase}{}",
+                    duration::show(*after),
+                    Said(said)
+                )
             }
             Self::Status(status) => write!(f, "answered {status}"),
             Self::TooManyRedirects => f.write_str("redirected more than 10 times"),
             Self::BadRedirect(how) => write!(f, "redirected {how}"),
             Self::BodyLacks(status) => {
-                write!(f, "answered {status}, but its body lacks the text of --http-body-contains")
+                write!(
+                    f,
+                    "answered {status}, but its body lacks the text of --http-body-contains"
+                )
             }
             Self::NotHttp(how) => write!(f, "gave no HTTP answer: {how}"),
             Self::UnknownIssuer => f.write_str("has a certificate that no trusted CA has signed"),
             Self::WrongName => f.write_str("has a certificate for another name"),
-            Self::WrongTime => f.write_str("has a certificate that has expired or is not valid yet"),
+            Self::WrongTime => {
+                f.write_str("has a certificate that has expired or is not valid yet")
+            }
             Self::Tls(cause) => write!(f, "failed the TLS handshake: {cause}"),
             Self::NotListening => f.write_str("has no listener"),
             Self::NoFile => f.write_str("does not exist"),
@@ -131,7 +141,10 @@ impl fmt::Display for Reason {
             Self::Killed(signal, line) => write!(f, "was killed by signal {signal}{}", Said(line)),
             Self::NoCommand(name) => write!(f, "names a command that does not exist: {name:?}"),
             Self::NotExecutable(name, cause) => {
-                write!(f, "names a command that cannot be executed: {name:?}: {cause}")
+                write!(
+                    f,
+                    "names a command that cannot be executed: {name:?}: {cause}"
+                )
             }
             Self::Member(how) => f.write_str(how),
             Self::System(doing, cause) => write!(f, "cannot be {doing}: {cause}"),
@@ -143,14 +156,20 @@ impl Reason {
     /// What a person can do about it, besides waiting longer: the end of a failure's last line.
     pub(crate) const fn remedy(&self) -> &'static str {
         match self {
-            Self::Refused | Self::NotListening => "see whether it is started, and listens on that address and port",
-            Self::Closed | Self::NotHttp(_) => "see whether port and scheme are right, and the server's log",
+            Self::Refused | Self::NotListening => {
+                "see whether it is started, and listens on that address and port"
+            }
+            Self::Closed | Self::NotHttp(_) => {
+                "see whether port and scheme are right, and the server's log"
+            }
             Self::Unresolved(_) => "see whether the name is right, and the cluster's DNS",
             Self::TimedOut { .. } => "raise --attempt-timeout, or see the server's log",
             Self::Status(_) => "see the server's log; --http-status says what passes",
             Self::BodyLacks(_) => "see what the server answers, and its log",
             Self::TooManyRedirects | Self::BadRedirect(_) => "name the URL that answers by itself",
-            Self::UnknownIssuer => "name its CA with --tls-ca FILE, or accept any certificate with --tls-insecure",
+            Self::UnknownIssuer => {
+                "name its CA with --tls-ca FILE, or accept any certificate with --tls-insecure"
+            }
             Self::WrongName => "name the host that the certificate is for with --tls-server-name",
             Self::WrongTime => "renew it, or see the clocks",
             Self::Tls(_) => "see whether this is a TLS port, and the server's log",
@@ -169,7 +188,11 @@ struct Said<'a>(&'a str);
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.0)
+        }
     }
 }
 
@@ -181,7 +204,11 @@ pub(crate) fn one_line(text: &str, longest: usize) -> String {
             line.push('…');
             break;
         }
-        line.push(if letter.is_control() || is_direction(letter) { ' ' } else { letter });
+        line.push(if letter.is_control() || is_direction(letter) {
+            ' '
+        } else {
+            letter
+        });
     }
     line
 }
@@ -198,12 +225,24 @@ mod tests {
 
     #[test]
     fn reasons_end_a_sentence_about_the_check() {
-        let timed_out =
-            Reason::TimedOut { phase: Phase::Resolving, after: Duration::from_secs(1), said: String::new() };
-        assert_eq!(timed_out.to_string(), "did not pass within 1s: its name was not resolved");
+        let timed_out = Reason::TimedOut {
+            phase: Phase::Resolving,
+            after: Duration::from_secs(1),
+            said: String::new(),
+        };
+        assert_eq!(
+            timed_out.to_string(),
+            "did not pass within 1s: its name was not resolved"
+        );
         assert_eq!(Reason::ExitCode(2, String::new()).to_string(), "exited 2");
-        assert_eq!(Reason::ExitCode(2, "no response".to_owned()).to_string(), "exited 2: no response");
-        assert_eq!(Reason::System("opened", "EACCES".to_owned()).to_string(), "cannot be opened: EACCES");
+        assert_eq!(
+            Reason::ExitCode(2, "no response".to_owned()).to_string(),
+            "exited 2: no response"
+        );
+        assert_eq!(
+            Reason::System("opened", "EACCES".to_owned()).to_string(),
+            "cannot be opened: EACCES"
+        );
     }
 
     #[test]

@@ -84,7 +84,11 @@ impl Preset {
     /// How its ports are overridden, with numbers that are right.
     fn example(&self) -> String {
         let (name, ready, quit) = (self.name, self.ready.0, self.quit.1);
-        if self.has_one_port() { format!("say {name}:{ready}") } else { format!("say {name}:{ready}:{quit}") }
+        if self.has_one_port() {
+            format!("say {name}:{ready}")
+        } else {
+            format!("say {name}:{ready}:{quit}")
+        }
     }
 }
 
@@ -133,20 +137,44 @@ impl fmt::Display for Names {
 /// # Errors
 /// Ports that it cannot have, and a right example.
 pub(crate) fn parse(text: &str) -> Option<Result<Sidecar, String>> {
-    let (name, ports) = text.split_once(':').map_or((text, None), |(name, ports)| (name, Some(ports)));
+    let (name, ports) = text
+        .split_once(':')
+        .map_or((text, None), |(name, ports)| (name, Some(ports)));
     let preset = PRESETS.iter().find(|preset| preset.name == name)?;
-    let default = Sidecar { preset, ready: preset.ready.0, quit: preset.quit.1 };
-    let Some(ports) = ports else { return Some(Ok(default)) };
-    let (ready, quit) = ports.split_once(':').map_or((ports, None), |(ready, quit)| (ready, Some(quit)));
+    let default = Sidecar {
+        preset,
+        ready: preset.ready.0,
+        quit: preset.quit.1,
+    };
+    let Some(ports) = ports else {
+        return Some(Ok(default));
+    };
+    let (ready, quit) = ports
+        .split_once(':')
+        .map_or((ports, None), |(ready, quit)| (ready, Some(quit)));
     let port = |text: &str| {
-        let number = text.parse::<u16>().ok().filter(|number| *number > 0 && !text.starts_with('+'));
+        let number = text
+            .parse::<u16>()
+            .ok()
+            .filter(|number| *number > 0 && !text.starts_with('+'));
         number.ok_or_else(|| format!("needs a port from 1 to 65535; {}", preset.example()))
     };
     let read = || match quit {
-        None if preset.has_one_port() => port(ready).map(|port| Sidecar { ready: port, quit: port, ..default }),
+        None if preset.has_one_port() => port(ready).map(|port| Sidecar {
+            ready: port,
+            quit: port,
+            ..default
+        }),
         None => port(ready).map(|ready| Sidecar { ready, ..default }),
-        Some(_) if preset.has_one_port() => Err(format!("is ready and quit on one port; {}", preset.example())),
-        Some(quit) => Ok(Sidecar { ready: port(ready)?, quit: port(quit)?, ..default }),
+        Some(_) if preset.has_one_port() => Err(format!(
+            "is ready and quit on one port; {}",
+            preset.example()
+        )),
+        Some(quit) => Ok(Sidecar {
+            ready: port(ready)?,
+            quit: port(quit)?,
+            ..default
+        }),
     };
     Some(read())
 }
@@ -154,7 +182,10 @@ pub(crate) fn parse(text: &str) -> Option<Result<Sidecar, String>> {
 /// The preset that a text may have been meant as: `Istio`, `istio-proxy`, `cloudsql`, `daprd`.
 pub(crate) fn nearest(text: &str) -> Option<&'static str> {
     let name = text.split_once(':').map_or(text, |(name, _)| name);
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+    if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    {
         return None;
     }
     let plain = |text: &str| text.replace(['-', '_'], "").to_ascii_lowercase();
@@ -172,7 +203,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn both(text: &str) -> (String, String) {
-        let sidecar = parse(text).expect("a preset").unwrap_or_else(|error| panic!("{text}: {error}"));
+        let sidecar = parse(text)
+            .expect("a preset")
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
         (sidecar.ready(), sidecar.quit())
     }
 
@@ -183,13 +216,25 @@ mod tests {
     #[test]
     fn ports_are_overridden_as_the_preset_has_them() {
         let istio = |ready: u16, quit: u16| {
-            pair(&format!("http://localhost:{ready}/healthz/ready"), &format!("http://127.0.0.1:{quit}/quitquitquit"))
+            pair(
+                &format!("http://localhost:{ready}/healthz/ready"),
+                &format!("http://127.0.0.1:{quit}/quitquitquit"),
+            )
         };
         assert_eq!(both("istio"), istio(15021, 15020));
         assert_eq!(both("istio:1"), istio(1, 15020));
         assert_eq!(both("istio:1:2"), istio(1, 2));
-        assert_eq!(both("envoy:1"), pair("http://localhost:1/ready", "http://localhost:1/quitquitquit"));
-        assert_eq!(both("vault-agent:1"), pair("tcp://localhost:1", "http://localhost:1/agent/v1/quit"));
+        assert_eq!(
+            both("envoy:1"),
+            pair(
+                "http://localhost:1/ready",
+                "http://localhost:1/quitquitquit"
+            )
+        );
+        assert_eq!(
+            both("vault-agent:1"),
+            pair("tcp://localhost:1", "http://localhost:1/agent/v1/quit")
+        );
         let sidecar = |text: &str| parse(text).expect("a preset").expect("its ports");
         assert_eq!(sidecar("istio").other_port(), Some(15021));
         assert_eq!(sidecar("istio:15020").other_port(), None);
@@ -212,7 +257,15 @@ mod tests {
             let error = parse(text).expect("a preset").expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
-        for text in ["", "Istio", "istio-proxy", "db:5432", "http://istio", "istio/ready", "exec:istio"] {
+        for text in [
+            "",
+            "Istio",
+            "istio-proxy",
+            "db:5432",
+            "http://istio",
+            "istio/ready",
+            "exec:istio",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
@@ -233,7 +286,15 @@ mod tests {
         ] {
             assert_eq!(nearest(text), Some(name), "{text}");
         }
-        for text in ["db:5432", "", "app", "env", "/istio", "istio.example:80", "localhost:80/ready"] {
+        for text in [
+            "db:5432",
+            "",
+            "app",
+            "env",
+            "/istio",
+            "istio.example:80",
+            "localhost:80/ready",
+        ] {
             assert_eq!(nearest(text), None, "{text}");
         }
     }
@@ -249,7 +310,10 @@ mod tests {
     }
 
     fn is_the_table(page: &str) {
-        let mut rows = page.lines().skip_while(|line| !line.starts_with("| preset | ready | quit")).skip(2);
+        let mut rows = page
+            .lines()
+            .skip_while(|line| !line.starts_with("| preset | ready | quit"))
+            .skip(2);
         for preset in &PRESETS {
             let ready = match preset.ready {
                 (port, "") => format!("accepts at localhost:{port}"),
@@ -261,8 +325,10 @@ mod tests {
             } else {
                 format!("{}:READY:QUIT", preset.name)
             };
-            let row =
-                format!("| `{}` | {ready} | POST {host}:{port}{path} | {} | `{ports}` |", preset.name, preset.needs);
+            let row = format!(
+                "| `{}` | {ready} | POST {host}:{port}{path} | {} | `{ports}` |",
+                preset.name, preset.needs
+            );
             assert_eq!(rows.next(), Some(row.as_str()));
         }
         assert_eq!(rows.next(), Some(""));

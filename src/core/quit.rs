@@ -64,14 +64,20 @@ impl Asked {
     /// Where to look, with the port.
     pub(crate) fn door(&self, door: Door) -> (Server, u16) {
         match (door, self.ready_port()) {
-            (Door::Ready, Some(port)) => (Server::Host(Host::Name("localhost".to_owned()), None), port),
+            (Door::Ready, Some(port)) => {
+                (Server::Host(Host::Name("localhost".to_owned()), None), port)
+            }
             (Door::Quit, _) | (Door::Ready, None) => (self.url.server.clone(), self.url.port()),
         }
     }
 
     /// When it is asked, and for how long.
     pub(crate) fn spec(&self, attempt_timeout: Duration, timeout: Option<Duration>) -> Spec {
-        Spec { attempt_timeout, timeout, has_ready_port: self.ready_port().is_some() }
+        Spec {
+            attempt_timeout,
+            timeout,
+            has_ready_port: self.ready_port().is_some(),
+        }
     }
 }
 
@@ -239,7 +245,10 @@ impl Quit {
             State::Cut { .. } => None,
             State::Over => return None,
         };
-        next.into_iter().chain(self.end()).chain([self.next_beat]).min()
+        next.into_iter()
+            .chain(self.end())
+            .chain([self.next_beat])
+            .min()
     }
 
     /// How long it has taken.
@@ -259,12 +268,18 @@ impl Quit {
     pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match (event, self.state) {
-            (Event::Tick, State::Due(_) | State::Running { .. } | State::Cut { .. }) => self.tick(now, &mut actions),
+            (Event::Tick, State::Due(_) | State::Running { .. } | State::Cut { .. }) => {
+                self.tick(now, &mut actions)
+            }
             (Event::Ended(outcome), State::Running { since, .. } | State::Cut { since, .. }) => {
                 self.ended(now, since, outcome, &mut actions);
             }
             (Event::Cut(phase), State::Cut { since, until }) => {
-                let reason = Reason::TimedOut { phase, after: until.since(since), said: String::new() };
+                let reason = Reason::TimedOut {
+                    phase,
+                    after: until.since(since),
+                    said: String::new(),
+                };
                 self.ended(now, since, Outcome::NotYet(reason), &mut actions);
             }
             (Event::Tick | Event::Ended(_), State::Over)
@@ -288,10 +303,16 @@ impl Quit {
                 if self.subject == Subject::Ask {
                     self.asked = self.asked.saturating_add(1);
                 }
-                actions.push(Action::Attempt { subject: self.subject, until });
+                actions.push(Action::Attempt {
+                    subject: self.subject,
+                    until,
+                });
             }
             State::Running { since, until } if closing || until <= now => {
-                self.state = State::Cut { since, until: until.min(now) };
+                self.state = State::Cut {
+                    since,
+                    until: until.min(now),
+                };
                 actions.push(Action::Cancel);
             }
             State::Due(_) | State::Running { .. } | State::Cut { .. } | State::Over => {}
@@ -313,8 +334,11 @@ impl Quit {
                     self.next(Subject::Look(Door::Ready), now);
                 }
                 Subject::Ask | Subject::Look(Door::Quit | Door::Ready) => {
-                    let verdict =
-                        if self.why.is_none() && !self.is_acknowledged { Verdict::Already } else { Verdict::Gone };
+                    let verdict = if self.why.is_none() && !self.is_acknowledged {
+                        Verdict::Already
+                    } else {
+                        Verdict::Gone
+                    };
                     self.finish(verdict, actions);
                 }
             }
@@ -340,8 +364,18 @@ impl Quit {
         if let Some(why) = why {
             self.tell(now, why, actions);
         }
-        let pause = pause(Pace::Proportional, Wake::Asked, FLOOR, self.waited(now), now.since(since));
-        let subject = if self.is_acknowledged { Subject::Look(Door::Quit) } else { Subject::Ask };
+        let pause = pause(
+            Pace::Proportional,
+            Wake::Asked,
+            FLOOR,
+            self.waited(now),
+            now.since(since),
+        );
+        let subject = if self.is_acknowledged {
+            Subject::Look(Door::Quit)
+        } else {
+            Subject::Ask
+        };
         self.next(subject, now.plus(pause.unwrap_or(FLOOR)));
     }
 
@@ -377,9 +411,13 @@ impl Quit {
             (None, true) => "acknowledged".to_owned(),
             (Some(Why::Reason(reason)), false) => reason.to_string(),
             (Some(Why::Reason(reason)), true) => format!("acknowledged, and then {reason}"),
-            (Some(Why::Accepts(Door::Quit)), _) => "acknowledged, but still accepts connections".to_owned(),
+            (Some(Why::Accepts(Door::Quit)), _) => {
+                "acknowledged, but still accepts connections".to_owned()
+            }
             (Some(Why::Accepts(Door::Ready)), false) => {
-                format!("refuses on its quit port {quit}, but still accepts connections on its readiness port {ready}")
+                format!(
+                    "refuses on its quit port {quit}, but still accepts connections on its readiness port {ready}"
+                )
             }
             (Some(Why::Accepts(Door::Ready)), true) => {
                 format!("acknowledged, but still accepts connections on its readiness port {ready}")
@@ -393,13 +431,22 @@ impl Quit {
             return format!("see its log, or raise {option}");
         }
         if let Some(sidecar) = target.preset {
-            return format!("see its log, and that it is enabled: it needs {}", sidecar.needs());
+            return format!(
+                "see its log, and that it is enabled: it needs {}",
+                sidecar.needs()
+            );
         }
         match &self.why {
-            Some(Why::Reason(Reason::Status(401 | 403))) => "see that it may be asked from here".to_owned(),
-            Some(Why::Reason(Reason::Status(404))) => "see that its path is right, and that it is enabled".to_owned(),
+            Some(Why::Reason(Reason::Status(401 | 403))) => {
+                "see that it may be asked from here".to_owned()
+            }
+            Some(Why::Reason(Reason::Status(404))) => {
+                "see that its path is right, and that it is enabled".to_owned()
+            }
             Some(Why::Reason(Reason::Status(405))) => "see that it takes a POST".to_owned(),
-            Some(Why::Reason(Reason::Status(_)) | Why::Accepts(_)) | None => format!("see its log, or raise {option}"),
+            Some(Why::Reason(Reason::Status(_)) | Why::Accepts(_)) | None => {
+                format!("see its log, or raise {option}")
+            }
             Some(Why::Reason(reason)) => reason.remedy().to_owned(),
         }
     }
@@ -407,7 +454,9 @@ impl Quit {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, target};
+    use super::{
+        Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, target,
+    };
     use crate::core::check::{Host, Server};
     use crate::core::member::Name;
     use crate::core::outcome::{Outcome, Phase, Reason};
@@ -425,7 +474,11 @@ mod tests {
     }
 
     fn spec(has_ready_port: bool) -> Spec {
-        Spec { attempt_timeout: SECOND, timeout: Some(10 * SECOND), has_ready_port }
+        Spec {
+            attempt_timeout: SECOND,
+            timeout: Some(10 * SECOND),
+            has_ready_port,
+        }
     }
 
     fn not_yet(reason: Reason) -> Outcome {
@@ -469,7 +522,11 @@ mod tests {
     fn every_state_and_end_of_an_attempt() {
         use Reason::{Closed, NoFile, Refused, Status};
         let (refused, closed, pass) = (not_yet(Refused), not_yet(Closed), Outcome::Pass);
-        let (no_file, busy, bad) = (not_yet(NoFile), not_yet(Status(503)), not_yet(Reason::NotHttp("x".to_owned())));
+        let (no_file, busy, bad) = (
+            not_yet(NoFile),
+            not_yet(Status(503)),
+            not_yet(Reason::NotHttp("x".to_owned())),
+        );
         let (already, gone) = (Some(Verdict::Already), Some(Verdict::Gone));
         type Play<'a> = (bool, &'a [&'a Outcome], &'a [Subject], Option<Verdict>);
         let plays: &[Play<'_>] = &[
@@ -486,20 +543,49 @@ mod tests {
             // Verifying, acknowledged.
             (false, &[&pass, &refused], &[ASK, QUIT], gone),
             (false, &[&pass, &no_file], &[ASK, QUIT], gone),
-            (false, &[&pass, &pass, &busy, &refused], &[ASK, QUIT, QUIT, QUIT], gone),
-            (true, &[&pass, &refused, &refused], &[ASK, QUIT, READY], gone),
-            (true, &[&pass, &refused, &pass, &refused, &refused], &[ASK, QUIT, READY, QUIT, READY], gone),
+            (
+                false,
+                &[&pass, &pass, &busy, &refused],
+                &[ASK, QUIT, QUIT, QUIT],
+                gone,
+            ),
+            (
+                true,
+                &[&pass, &refused, &refused],
+                &[ASK, QUIT, READY],
+                gone,
+            ),
+            (
+                true,
+                &[&pass, &refused, &pass, &refused, &refused],
+                &[ASK, QUIT, READY, QUIT, READY],
+                gone,
+            ),
             // Verifying, not acknowledged.
             (false, &[&closed, &refused], &[ASK, QUIT], gone),
-            (false, &[&closed, &pass, &closed], &[ASK, QUIT, ASK, QUIT], None),
+            (
+                false,
+                &[&closed, &pass, &closed],
+                &[ASK, QUIT, ASK, QUIT],
+                None,
+            ),
             (false, &[&closed, &busy], &[ASK, QUIT, ASK], None),
             (true, &[&refused, &pass], &[ASK, READY, ASK], None),
-            (true, &[&refused, &busy, &refused, &refused], &[ASK, READY, ASK, READY], gone),
+            (
+                true,
+                &[&refused, &busy, &refused, &refused],
+                &[ASK, READY, ASK, READY],
+                gone,
+            ),
         ];
         for (has_ready_port, outcomes, subjects, verdict) in plays {
             let outcomes: Vec<Outcome> = outcomes.iter().map(|it| (*it).clone()).collect();
             let (found, ended, _) = played(*has_ready_port, &outcomes);
-            assert_eq!((found.as_slice(), ended), (*subjects, *verdict), "{has_ready_port} {outcomes:?}");
+            assert_eq!(
+                (found.as_slice(), ended),
+                (*subjects, *verdict),
+                "{has_ready_port} {outcomes:?}"
+            );
         }
     }
 
@@ -508,15 +594,30 @@ mod tests {
         let mut quit = Quit::new(spec(false), at(0));
         assert_eq!(quit.handle(at(0), Event::Ended(Outcome::Pass)), []);
         assert_eq!(quit.handle(at(0), Event::Cut(Phase::Answer)), []);
-        assert_eq!(quit.handle(at(0), Event::Tick), [Action::Attempt { subject: ASK, until: at(1000) }]);
+        assert_eq!(
+            quit.handle(at(0), Event::Tick),
+            [Action::Attempt {
+                subject: ASK,
+                until: at(1000)
+            }]
+        );
         assert_eq!(quit.handle(at(0), Event::Cut(Phase::Answer)), []);
-        assert_eq!(quit.handle(at(1000), Event::Tick), [Action::Cancel, Action::Notice(Notice::Heartbeat)]);
+        assert_eq!(
+            quit.handle(at(1000), Event::Tick),
+            [Action::Cancel, Action::Notice(Notice::Heartbeat)]
+        );
         assert_eq!(quit.handle(at(1000), Event::Tick), []);
-        assert_eq!(quit.handle(at(1000), Event::Cut(Phase::Answer)), [Action::Notice(Notice::Waiting)]);
+        assert_eq!(
+            quit.handle(at(1000), Event::Cut(Phase::Answer)),
+            [Action::Notice(Notice::Waiting)]
+        );
         assert_eq!(quit.deadline(), Some(at(1020)));
         assert_eq!(quit.handle(at(1020), Event::Tick).len(), 1);
         let refused = Event::Ended(not_yet(Reason::Refused));
-        assert_eq!(quit.handle(at(1020), refused.clone()), [Action::Finish(Verdict::Gone)]);
+        assert_eq!(
+            quit.handle(at(1020), refused.clone()),
+            [Action::Finish(Verdict::Gone)]
+        );
         for event in [Event::Tick, refused, Event::Cut(Phase::Answer)] {
             assert_eq!(quit.handle(at(1020), event), []);
         }
@@ -528,9 +629,18 @@ mod tests {
         let mut quit = Quit::new(spec(false), at(0));
         quit.handle(at(0), Event::Tick);
         quit.handle(at(9500), Event::Ended(not_yet(Reason::Status(404))));
-        assert_eq!(quit.handle(at(9750), Event::Tick)[0], Action::Attempt { subject: ASK, until: at(10_000) });
+        assert_eq!(
+            quit.handle(at(9750), Event::Tick)[0],
+            Action::Attempt {
+                subject: ASK,
+                until: at(10_000)
+            }
+        );
         assert_eq!(quit.handle(at(10_000), Event::Tick), [Action::Cancel]);
-        assert_eq!(quit.handle(at(10_000), Event::Cut(Phase::Answer)), [Action::Finish(Verdict::Failed)]);
+        assert_eq!(
+            quit.handle(at(10_000), Event::Cut(Phase::Answer)),
+            [Action::Finish(Verdict::Failed)]
+        );
         assert_eq!(quit.why(&asked("http://h/")), "answered 404");
     }
 
@@ -538,31 +648,77 @@ mod tests {
     fn a_failure_says_what_is_known() {
         let (accepts, refused) = (Outcome::Pass, not_yet(Reason::Refused));
         for (name, outcomes, parts) in [
-            ("envoy", vec![Outcome::Pass, accepts.clone()], ["acknowledged, but still accepts", "raise --timeout"]),
-            ("linkerd", vec![not_yet(Reason::Status(404))], ["answered 404", "proxy.enableShutdownEndpoint"]),
-            ("http://h/", vec![not_yet(Reason::Status(404))], ["answered 404", "it is enabled"]),
-            ("http://h/", vec![not_yet(Reason::Status(403))], ["answered 403", "from here"]),
-            ("http://h/", vec![not_yet(Reason::Status(405))], ["answered 405", "POST"]),
-            ("http://h/", vec![not_yet(Reason::Status(500))], ["answered 500", "its log"]),
-            ("http://h/", vec![not_yet(Reason::Status(503)), Outcome::Pass], ["acknowledged; see its log", "raise"]),
-            ("http://h/", vec![not_yet(Reason::Closed), accepts.clone()], ["closed the connection", "port and scheme"]),
+            (
+                "envoy",
+                vec![Outcome::Pass, accepts.clone()],
+                ["acknowledged, but still accepts", "raise --timeout"],
+            ),
+            (
+                "linkerd",
+                vec![not_yet(Reason::Status(404))],
+                ["answered 404", "proxy.enableShutdownEndpoint"],
+            ),
+            (
+                "http://h/",
+                vec![not_yet(Reason::Status(404))],
+                ["answered 404", "it is enabled"],
+            ),
+            (
+                "http://h/",
+                vec![not_yet(Reason::Status(403))],
+                ["answered 403", "from here"],
+            ),
+            (
+                "http://h/",
+                vec![not_yet(Reason::Status(405))],
+                ["answered 405", "POST"],
+            ),
+            (
+                "http://h/",
+                vec![not_yet(Reason::Status(500))],
+                ["answered 500", "its log"],
+            ),
+            (
+                "http://h/",
+                vec![not_yet(Reason::Status(503)), Outcome::Pass],
+                ["acknowledged; see its log", "raise"],
+            ),
+            (
+                "http://h/",
+                vec![not_yet(Reason::Closed), accepts.clone()],
+                ["closed the connection", "port and scheme"],
+            ),
             (
                 "cloud-sql-proxy",
                 vec![refused.clone(), accepts.clone()],
                 ["quit port 9091, but still", "--quitquitquit"],
             ),
-            ("istio", vec![Outcome::Pass, refused, accepts], ["acknowledged, but still", "see its log"]),
+            (
+                "istio",
+                vec![Outcome::Pass, refused, accepts],
+                ["acknowledged, but still", "see its log"],
+            ),
         ] {
             let target = asked(name);
             let (_, _, quit) = played(target.ready_port().is_some(), &outcomes);
-            let text = format!("{}; {}", quit.why(&target), quit.remedy(&target, "--timeout"));
-            assert!(parts.iter().all(|part| text.contains(part)), "{name}: {text}");
+            let text = format!(
+                "{}; {}",
+                quit.why(&target),
+                quit.remedy(&target, "--timeout")
+            );
+            assert!(
+                parts.iter().all(|part| text.contains(part)),
+                "{name}: {text}"
+            );
         }
     }
 
     #[test]
     fn targets_are_read() {
-        assert_eq!(target("member:proxy-1"), Name::parse("proxy-1").map(Target::Member));
+        assert_eq!(
+            target("member:proxy-1"),
+            Name::parse("proxy-1").map(Target::Member)
+        );
         let istio = asked("istio");
         assert_eq!(istio.url.to_string(), "http://127.0.0.1:15020/quitquitquit");
         let host = |name: &str, port: Option<u16>| Server::Host(Host::Name(name.to_owned()), port);
@@ -571,8 +727,14 @@ mod tests {
         assert!(istio.spec(SECOND, None).has_ready_port);
         assert!(!asked("envoy:1").spec(SECOND, None).has_ready_port);
         assert_eq!(asked("https://u:p@h/q").name, "https://***@h/q");
-        assert_eq!(asked("https://h/q").door(Door::Quit), (host("h", None), 443));
-        assert_eq!(asked("http+unix://%2Fs/q").door(Door::Quit).0, Server::Socket("/s".to_owned()));
+        assert_eq!(
+            asked("https://h/q").door(Door::Quit),
+            (host("h", None), 443)
+        );
+        assert_eq!(
+            asked("http+unix://%2Fs/q").door(Door::Quit).0,
+            Server::Socket("/s".to_owned())
+        );
         let long = format!("member:{}", "a".repeat(64));
         for (text, part) in [
             ("member:", "no member's name"),

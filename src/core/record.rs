@@ -22,7 +22,9 @@ pub(crate) struct Stamp(pub(crate) u64);
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A clock can be wrong by millennia, and a Display that fails is a panic.
-        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.0.min(LAST))).unwrap_or(UNIX_EPOCH);
+        let time = UNIX_EPOCH
+            .checked_add(Duration::from_millis(self.0.min(LAST)))
+            .unwrap_or(UNIX_EPOCH);
         write!(f, "{}", humantime::format_rfc3339_millis(time))
     }
 }
@@ -47,7 +49,13 @@ const MOMENTS: [&str; 5] = ["waiting", "running", "ready", "stopping", "exited"]
 
 impl Times {
     const fn all(&self) -> [Option<Stamp>; 5] {
-        [self.waiting, self.running, self.ready, self.stopping, self.exited]
+        [
+            self.waiting,
+            self.running,
+            self.ready,
+            self.stopping,
+            self.exited,
+        ]
     }
 }
 
@@ -96,7 +104,10 @@ impl fmt::Display for Unreadable {
                 f,
                 "is of version {version}, newer than this podgate knows ({VERSION}); use the same podgate in all containers"
             ),
-            Self::Garbage(what) => write!(f, "is no record: {what}; something else writes to the volume"),
+            Self::Garbage(what) => write!(
+                f,
+                "is no record: {what}; something else writes to the volume"
+            ),
             Self::System(cause) => write!(f, "cannot be read: {}", cause.to_lowercase()),
         }
     }
@@ -125,7 +136,11 @@ impl Record {
 
     /// The bytes of the record.
     pub(crate) fn encode(&self) -> String {
-        let mut text = format!("podgate: {VERSION}\nname: {}\nstate: {}\n", self.name, self.state());
+        let mut text = format!(
+            "podgate: {VERSION}\nname: {}\nstate: {}\n",
+            self.name,
+            self.state()
+        );
         let mut line = |key: &str, value: &dyn fmt::Display| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{key}: {value}");
@@ -161,7 +176,9 @@ impl Record {
         let version = lines
             .next()
             .and_then(|line| line.strip_prefix("podgate: "))
-            .ok_or(Unreadable::Garbage("it does not begin with podgate: and a version"))?;
+            .ok_or(Unreadable::Garbage(
+                "it does not begin with podgate: and a version",
+            ))?;
         // A version may get parts: 2.1 is a 2.
         let major = version.split('.').next().unwrap_or_default();
         match number(major) {
@@ -170,21 +187,40 @@ impl Record {
             Some(_) | None => return Err(Unreadable::Garbage("its version is no number")),
         }
         let lines: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
-        let get = |key: &str| lines.iter().find(|(it, _)| *it == key).map(|(_, value)| *value);
+        let get = |key: &str| {
+            lines
+                .iter()
+                .find(|(it, _)| *it == key)
+                .map(|(_, value)| *value)
+        };
         let lacks = Unreadable::Garbage("a line is missing or wrong");
         let state = get("state").ok_or(lacks)?;
-        let exit = if state == "exited" { Some(get("exit").and_then(number).ok_or(lacks)?) } else { None };
-        let stage = if exit.is_some() { get("stage").unwrap_or("running") } else { state };
+        let exit = if state == "exited" {
+            Some(get("exit").and_then(number).ok_or(lacks)?)
+        } else {
+            None
+        };
+        let stage = if exit.is_some() {
+            get("stage").unwrap_or("running")
+        } else {
+            state
+        };
         let policy = match get("restart-policy") {
             None => None,
             Some(word) => Some(Policy::parse(word).map_err(|_| lacks)?),
         };
-        let [waiting, running, ready, stopping, exited] = MOMENTS.map(|key| get(key).and_then(stamp));
+        let [waiting, running, ready, stopping, exited] =
+            MOMENTS.map(|key| get(key).and_then(stamp));
         Ok(Self {
-            name: get("name").and_then(|name| Name::parse(name).ok()).ok_or(lacks)?,
+            name: get("name")
+                .and_then(|name| Name::parse(name).ok())
+                .ok_or(lacks)?,
             incarnation: get("incarnation").and_then(number).ok_or(lacks)?,
             id: get("id").and_then(id).ok_or(lacks)?,
-            host: get("host").filter(|host| is_host(host)).ok_or(lacks)?.to_owned(),
+            host: get("host")
+                .filter(|host| is_host(host))
+                .ok_or(lacks)?
+                .to_owned(),
             container: get("container").and_then(number).unwrap_or(0),
             uid: get("uid").and_then(number).unwrap_or(0),
             policy,
@@ -194,7 +230,13 @@ impl Record {
                 .find(|it| stage_word(*it) == stage)
                 .ok_or(lacks)?,
             exit,
-            times: Times { waiting, running, ready, stopping, exited },
+            times: Times {
+                waiting,
+                running,
+                ready,
+                stopping,
+                exited,
+            },
         })
     }
 }
@@ -224,12 +266,17 @@ const fn stage_word(stage: Stage) -> &'static str {
 
 /// Printable, and one word.
 fn is_host(text: &str) -> bool {
-    text.len() <= LONGEST_HOST && text.chars().all(|letter| !letter.is_whitespace() && !letter.is_control())
+    text.len() <= LONGEST_HOST
+        && text
+            .chars()
+            .all(|letter| !letter.is_whitespace() && !letter.is_control())
 }
 
 /// Digits only: `parse` would take a `+`, too.
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+    text.parse()
+        .ok()
+        .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn id(text: &str) -> Option<u64> {
@@ -238,7 +285,10 @@ fn id(text: &str) -> Option<u64> {
 }
 
 fn stamp(text: &str) -> Option<Stamp> {
-    let time = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let time = humantime::parse_rfc3339(text)
+        .ok()?
+        .duration_since(UNIX_EPOCH)
+        .ok()?;
     u64::try_from(time.as_millis()).ok().map(Stamp)
 }
 
@@ -261,13 +311,19 @@ pub(crate) mod tests {
             is_joined: false,
             stage,
             exit,
-            times: Times { waiting: Some(Stamp(1_700_000_000_123)), ..Times::default() },
+            times: Times {
+                waiting: Some(Stamp(1_700_000_000_123)),
+                ..Times::default()
+            },
         }
     }
 
     #[test]
     fn a_person_can_read_it() {
-        let record = Record { policy: Some(Policy::OnFailure), ..record(Stage::Ready, Some(3)) };
+        let record = Record {
+            policy: Some(Policy::OnFailure),
+            ..record(Stage::Ready, Some(3))
+        };
         let expected = "podgate: 1\nname: main\nstate: exited\nexit: 3\nstage: ready\nincarnation: 2\nid: 0123456789abcdef\nhost: pod\n\
              container: 4026531840\nuid: 65532\nkind: run\nrestart-policy: on-failure\nwaiting: 2023-11-14T22:13:20.123Z\n";
         assert_eq!(record.encode(), expected);
@@ -276,7 +332,8 @@ pub(crate) mod tests {
     #[test]
     fn a_newer_version_is_named_and_unknown_keys_are_ignored() {
         let text = record(Stage::Running, None).encode();
-        let newer = |version: &str| Record::decode(text.replacen("podgate: 1", version, 1).as_bytes());
+        let newer =
+            |version: &str| Record::decode(text.replacen("podgate: 1", version, 1).as_bytes());
         assert_eq!(newer("podgate: 2"), Err(Unreadable::Newer(2)));
         assert_eq!(newer("podgate: 3.7"), Err(Unreadable::Newer(3)));
         assert_eq!(newer("podgate: 1.4"), Ok(record(Stage::Running, None)));
@@ -307,7 +364,10 @@ pub(crate) mod tests {
         ] {
             let bad = text.replacen(from, to, 1);
             assert_ne!(bad, text, "{from}");
-            assert!(matches!(Record::decode(bad.as_bytes()), Err(Unreadable::Garbage(_))), "{bad}");
+            assert!(
+                matches!(Record::decode(bad.as_bytes()), Err(Unreadable::Garbage(_))),
+                "{bad}"
+            );
         }
         assert!(Record::decode(&[0xff; 64]).is_err());
         assert!(Record::decode(b"").is_err());
@@ -316,7 +376,10 @@ pub(crate) mod tests {
     /// What fuzzing found: a Display that fails makes `to_string` panic.
     #[test]
     fn a_clock_beyond_the_year_9999_is_printed_as_its_end() {
-        assert_eq!(Stamp(253_402_300_799_999).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(
+            Stamp(253_402_300_799_999).to_string(),
+            "9999-12-31T23:59:59.999Z"
+        );
         for millis in [253_402_300_800_000, u64::MAX] {
             assert_eq!(Stamp(millis).to_string(), "9999-12-31T23:59:59.999Z");
         }
@@ -331,13 +394,15 @@ pub(crate) mod tests {
 
     fn times() -> impl Strategy<Value = Times> {
         let one = || proptest::option::of((0_u64..4_000_000_000_000).prop_map(Stamp));
-        (one(), one(), one(), one(), one()).prop_map(|(waiting, running, ready, stopping, exited)| Times {
-            waiting,
-            running,
-            ready,
-            stopping,
-            exited,
-        })
+        (one(), one(), one(), one(), one()).prop_map(
+            |(waiting, running, ready, stopping, exited)| Times {
+                waiting,
+                running,
+                ready,
+                stopping,
+                exited,
+            },
+        )
     }
 
     proptest! {

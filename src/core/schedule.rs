@@ -45,14 +45,31 @@ pub(crate) enum Wake {
 /// How long after the end of an attempt the next one begins. `None`: there is no next one.
 ///
 /// `waited` is counted from the start of the wait to the end of the attempt, `took` is the attempt's own time.
-pub(crate) fn pause(pace: Pace, wake: Wake, floor: Duration, waited: Duration, took: Duration) -> Option<Duration> {
+pub(crate) fn pause(
+    pace: Pace,
+    wake: Wake,
+    floor: Duration,
+    waited: Duration,
+    took: Duration,
+) -> Option<Duration> {
     match (pace, wake) {
         (Pace::Once, Wake::Asked | Wake::Watched | Wake::Unwatched) => None,
-        (Pace::Every(interval), Wake::Asked | Wake::Watched | Wake::Unwatched) => Some(interval.saturating_sub(took)),
+        (Pace::Every(interval), Wake::Asked | Wake::Watched | Wake::Unwatched) => {
+            Some(interval.saturating_sub(took))
+        }
         (Pace::Proportional, Wake::Watched) => Some(WATCHED),
         (Pace::Proportional, Wake::Asked | Wake::Unwatched) => {
-            let most = if wake == Wake::Unwatched { UNWATCHED } else { CEILING };
-            Some(waited.checked_div(PARTS).unwrap_or(most).clamp(floor.min(most), most))
+            let most = if wake == Wake::Unwatched {
+                UNWATCHED
+            } else {
+                CEILING
+            };
+            Some(
+                waited
+                    .checked_div(PARTS)
+                    .unwrap_or(most)
+                    .clamp(floor.min(most), most),
+            )
         }
     }
 }
@@ -69,7 +86,8 @@ mod tests {
         let mut now = Duration::ZERO;
         while now < end {
             moments.push(now);
-            now += pause(Pace::Proportional, Wake::Asked, floor, now, Duration::ZERO).expect("there is a next attempt");
+            now += pause(Pace::Proportional, Wake::Asked, floor, now, Duration::ZERO)
+                .expect("there is a next attempt");
         }
         moments
     }
@@ -79,7 +97,10 @@ mod tests {
         let in_20s = attempts(NEAR, Duration::from_secs(20)).len();
         let in_a_minute = attempts(NEAR, Duration::from_secs(60)).len();
         assert!((350..370).contains(&in_20s), "{in_20s} in 20s");
-        assert!((510..530).contains(&in_a_minute), "{in_a_minute} in a minute");
+        assert!(
+            (510..530).contains(&in_a_minute),
+            "{in_a_minute} in a minute"
+        );
     }
 
     #[test]
@@ -87,14 +108,28 @@ mod tests {
         let every = Pace::Every(Duration::from_secs(1));
         let took = Duration::from_millis(300);
         let waited = Duration::from_secs(9);
-        assert_eq!(pause(every, Wake::Asked, NEAR, waited, took), Some(Duration::from_millis(700)));
-        assert_eq!(pause(every, Wake::Asked, NEAR, waited, 2 * waited), Some(Duration::ZERO));
+        assert_eq!(
+            pause(every, Wake::Asked, NEAR, waited, took),
+            Some(Duration::from_millis(700))
+        );
+        assert_eq!(
+            pause(every, Wake::Asked, NEAR, waited, 2 * waited),
+            Some(Duration::ZERO)
+        );
         assert_eq!(pause(Pace::Once, Wake::Watched, NEAR, waited, took), None);
     }
 
     #[test]
     fn where_the_kernel_cannot_tell_a_member_is_asked_ten_times_a_second() {
-        let after = |secs| pause(Pace::Proportional, Wake::Unwatched, NEAR, Duration::from_secs(secs), Duration::ZERO);
+        let after = |secs| {
+            pause(
+                Pace::Proportional,
+                Wake::Unwatched,
+                NEAR,
+                Duration::from_secs(secs),
+                Duration::ZERO,
+            )
+        };
         assert_eq!(after(0), Some(NEAR));
         assert_eq!(after(1), Some(Duration::from_millis(20)));
         assert_eq!(after(3600), Some(Duration::from_millis(100)));

@@ -12,7 +12,9 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{
+    Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid, tcgetpgrp, tcsetpgrp,
+};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -91,7 +93,14 @@ impl Signals {
         let mask = taken.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let ignores_child = sys::mind_children()?;
         let stream = SignalFd::with_flags(&taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { stream, ending, original: Original { mask, ignores_child } })
+        Ok(Self {
+            stream,
+            ending,
+            original: Original {
+                mask,
+                ignores_child,
+            },
+        })
     }
 
     /// The next signal that has arrived, if any. Never blocks.
@@ -107,7 +116,11 @@ impl Signals {
             let is_by_writing = [Signal::SIGPIPE as i32, Signal::SIGXFSZ as i32].contains(&number);
             if !is_by_writing || i32::try_from(info.ssi_pid) != Ok(Pid::this().as_raw()) {
                 let number = u8::try_from(number).unwrap_or(u8::MAX);
-                return Some(if self.ends(number) { Arrived::Ending(number) } else { Arrived::Other(number) });
+                return Some(if self.ends(number) {
+                    Arrived::Ending(number)
+                } else {
+                    Arrived::Other(number)
+                });
             }
         }
     }
@@ -140,7 +153,11 @@ impl AsFd for Signals {
 
 /// Becomes `command`: same pid, the original signal mask and dispositions, environment and arguments untouched. Returns only if that
 /// failed.
-pub(crate) fn become_command(name: &OsString, arguments: &[OsString], original: Original) -> io::Error {
+pub(crate) fn become_command(
+    name: &OsString,
+    arguments: &[OsString],
+    original: Original,
+) -> io::Error {
     let mut command = Command::new(name);
     command.args(arguments);
     as_we_were(&mut command, original, Death::Survives);
@@ -164,11 +181,17 @@ pub(crate) fn signal_init(number: u8) -> Result<(), Errno> {
 
 /// Is this the only child that PID 1 has left? Then it may be waiting for us: some masters (HAProxy's) end when all their children have.
 pub(crate) fn is_only_child_of_init() -> bool {
-    let Ok(threads) = fs::read_dir("/proc/1/task") else { return false };
-    let children = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+    let Ok(threads) = fs::read_dir("/proc/1/task") else {
+        return false;
+    };
+    let children = |thread: fs::DirEntry| {
+        fs::read_to_string(thread.path().join("children")).unwrap_or_default()
+    };
     let all: Vec<String> = threads.flatten().map(children).collect();
     let own = Pid::this().to_string();
-    all.iter().flat_map(|list| list.split_ascii_whitespace()).eq([own.as_str()])
+    all.iter()
+        .flat_map(|list| list.split_ascii_whitespace())
+        .eq([own.as_str()])
 }
 
 /// Is PID 1 another container's (shareProcessNamespace)? `None` where the kernel does not tell. By the mount that `/` is: containers of
@@ -188,8 +211,14 @@ pub(crate) fn leave_home(kept: &[BorrowedFd<'_>]) {
     // Fails for the leader of a group only, which a forked process is not.
     let _ = setsid();
     let _ = std::env::set_current_dir("/");
-    if let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
-        let _ = dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null));
+    if let Ok(null) = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    {
+        let _ = dup2_stdin(&null)
+            .and_then(|()| dup2_stdout(&null))
+            .and_then(|()| dup2_stderr(&null));
     }
     sys::close_all_but(kept);
 }
@@ -282,7 +311,9 @@ impl Children {
         }
         as_we_were(&mut command, self.original, Death::Dies);
         let child = command.spawn().inspect_err(|_| self.take_terminal_back())?;
-        self.main = Some(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?));
+        self.main = Some(Pid::from_raw(
+            i32::try_from(child.id()).map_err(io::Error::other)?,
+        ));
         Ok(())
     }
 
@@ -331,7 +362,10 @@ impl Children {
         if self.before.is_none() {
             let is_subreaper = prctl::get_child_subreaper().unwrap_or(false);
             let had_none = own_children().is_empty();
-            self.before = Some(Before { is_subreaper, had_none });
+            self.before = Some(Before {
+                is_subreaper,
+                had_none,
+            });
             // What a killed command leaves behind comes to us, so that it can be reaped (prctl(2)). CMD must not inherit that: `clear`.
             if had_none {
                 let _ = prctl::set_child_subreaper(true);
@@ -361,10 +395,12 @@ impl Children {
             self.main_end = Some(end);
             self.take_terminal_back();
         }
-        if is_pid_1() || self.is_init || self.before.as_ref().is_some_and(|before| before.had_none) {
+        if is_pid_1() || self.is_init || self.before.as_ref().is_some_and(|before| before.had_none)
+        {
             while let Some(pid) = sys::ended(None) {
                 // One that we know and that has ended just now: the next signal tells of it again.
-                if self.living.contains(&pid) || self.main == Some(pid) || sys::reap(pid).is_none() {
+                if self.living.contains(&pid) || self.main == Some(pid) || sys::reap(pid).is_none()
+                {
                     break;
                 }
             }
@@ -401,7 +437,10 @@ impl Children {
 
     /// Kills and reaps all that is left, and is no reaper of orphans any more.
     pub(crate) fn clear(&mut self) {
-        self.living.clone().into_iter().for_each(|pid| self.kill_group(pid));
+        self.living
+            .clone()
+            .into_iter()
+            .for_each(|pid| self.kill_group(pid));
         let patience = Instant::now();
         self.reap();
         while (self.kill_strays() || !self.living.is_empty() || !self.killed.is_empty())
@@ -419,10 +458,14 @@ impl Children {
     /// Kills what commands put into sessions of their own (setsid(2)) and left behind; CMD would find it among its children. An init
     /// cannot tell it from the orphans of others, and leaves it. `false`: there is none.
     fn kill_strays(&self) -> bool {
-        if is_pid_1() || self.is_init || self.before.as_ref().is_none_or(|before| !before.had_none) {
+        if is_pid_1() || self.is_init || self.before.as_ref().is_none_or(|before| !before.had_none)
+        {
             return false;
         }
-        let strays: Vec<Pid> = own_children().into_iter().filter(|pid| !self.living.contains(pid)).collect();
+        let strays: Vec<Pid> = own_children()
+            .into_iter()
+            .filter(|pid| !self.living.contains(pid))
+            .collect();
         for pid in &strays {
             // ESRCH: it has ended meanwhile.
             let _ = kill(*pid, Signal::SIGKILL);
@@ -442,5 +485,8 @@ impl Children {
 fn own_children() -> Vec<Pid> {
     let me = Pid::this();
     let text = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .map(Pid::from_raw)
+        .collect()
 }

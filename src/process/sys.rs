@@ -6,7 +6,9 @@ use super::End;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, signal, sigprocmask};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, signal, sigprocmask,
+};
 use nix::unistd::{ForkResult, Pid, getppid, tcsetpgrp};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -52,8 +54,16 @@ pub(super) fn ignore_pipe() {
 /// These signals, by number: nix has no names for the real-time ones, and musl's sigaddset(3) refuses 32 to 34, which are its own
 /// among threads, but 34 is what the rest of the world calls RTMIN.
 pub(super) fn signal_set(numbers: impl IntoIterator<Item = i32>) -> SigSet {
-    let one = |number: i32| u32::try_from(number).ok()?.checked_sub(1).and_then(|shift| 1_u64.checked_shl(shift));
-    let bits = numbers.into_iter().filter_map(one).fold(0, |bits, bit| bits | bit);
+    let one = |number: i32| {
+        u32::try_from(number)
+            .ok()?
+            .checked_sub(1)
+            .and_then(|shift| 1_u64.checked_shl(shift))
+    };
+    let bits = numbers
+        .into_iter()
+        .filter_map(one)
+        .fold(0, |bits, bit| bits | bit);
     let mut set = *SigSet::empty().as_ref();
     // SAFETY: the kernel's set is 64 bits, and libc's begins with them; it is larger and aligned as an unsigned long. `set` is our own
     // and was initialised.
@@ -168,7 +178,10 @@ pub(crate) fn fork() -> Result<Fork, Errno> {
 pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
     // Where there is no /proc: as many as a process has by default.
     let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect::<Vec<i32>>()
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect::<Vec<i32>>()
     });
     for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
         if fd > 2 && !kept.iter().any(|it| it.as_raw_fd() == fd) {
@@ -183,8 +196,15 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
 /// needed to sleep. Those that are used again come back by themselves (madvise(2), MADV_DONTNEED).
 pub(crate) fn give_back_code() {
     // SAFETY: getauxval reads what the kernel has put on the stack (getauxval(3)).
-    let (headers, count) = unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
-    let (Ok(headers), Ok(count)) = (usize::try_from(headers), usize::try_from(count)) else { return };
+    let (headers, count) = unsafe {
+        (
+            libc::getauxval(libc::AT_PHDR),
+            libc::getauxval(libc::AT_PHNUM),
+        )
+    };
+    let (Ok(headers), Ok(count)) = (usize::try_from(headers), usize::try_from(count)) else {
+        return;
+    };
     if headers == 0 {
         return;
     }
@@ -194,13 +214,29 @@ pub(crate) fn give_back_code() {
     // Where the program ended up, which is position-independent: the headers stand on the first page of its file, which is the first
     // page of its first segment.
     const PAGE: usize = 4096;
-    let Some(first) = table.iter().find(|it| it.p_type == libc::PT_LOAD && it.p_offset == 0) else { return };
+    let Some(first) = table
+        .iter()
+        .find(|it| it.p_type == libc::PT_LOAD && it.p_offset == 0)
+    else {
+        return;
+    };
     let base = (headers & !PAGE.wrapping_sub(1)).wrapping_sub(address(first.p_vaddr));
-    for segment in table.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0) {
+    for segment in table
+        .iter()
+        .filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0)
+    {
         let start = base.wrapping_add(address(segment.p_vaddr)) & !PAGE.wrapping_sub(1);
-        let end = base.wrapping_add(address(segment.p_vaddr)).wrapping_add(address(segment.p_memsz));
+        let end = base
+            .wrapping_add(address(segment.p_vaddr))
+            .wrapping_add(address(segment.p_memsz));
         // SAFETY: the segment is never written to (the linker puts what is relocated into a writable one), so what is read again is what
         // was there. Its last page may hold nothing of the next one: segments with other rights begin on a page of their own.
-        let _ = unsafe { libc::madvise(start as *mut libc::c_void, end.saturating_sub(start), libc::MADV_DONTNEED) };
+        let _ = unsafe {
+            libc::madvise(
+                start as *mut libc::c_void,
+                end.saturating_sub(start),
+                libc::MADV_DONTNEED,
+            )
+        };
     }
 }

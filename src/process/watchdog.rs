@@ -41,7 +41,9 @@ impl Watchdog {
                 drop(coming);
                 // A wake-up without a cause is possible.
                 loop {
-                    let left = end.map_or(FOR_EVER, |end| end.saturating_duration_since(Instant::now()));
+                    let left = end.map_or(FOR_EVER, |end| {
+                        end.saturating_duration_since(Instant::now())
+                    });
                     if left.is_zero() || is_ready(ending.as_fd(), PollFlags::POLLIN, left) {
                         break;
                     }
@@ -49,7 +51,13 @@ impl Watchdog {
                 // The main thread reads the signal meanwhile, if it can.
                 thread::sleep(chance);
                 if !is_over.load(Ordering::SeqCst) {
-                    bite(ending.read_signal().ok().flatten().and_then(|info| u8::try_from(info.ssi_signo).ok()));
+                    bite(
+                        ending
+                            .read_signal()
+                            .ok()
+                            .flatten()
+                            .and_then(|info| u8::try_from(info.ssi_signo).ok()),
+                    );
                 }
             };
             let _ = thread::Builder::new().stack_size(STACK).spawn(watch);

@@ -1,7 +1,8 @@
 //! What `run` and `join` were meant to do: one life, and its relations to others.
 
 use super::{
-    Disabled, OnTimeout, Place, QUIT_TIMEOUT, Quitting, bad, disabled, http, place, switch, trust, value, word,
+    Disabled, OnTimeout, Place, QUIT_TIMEOUT, Quitting, bad, disabled, http, place, switch, trust,
+    value, word,
 };
 use crate::check::http::Ask;
 use crate::cli::{Command, Given, Source, Stop, Typed};
@@ -81,10 +82,14 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     let place = place(typed)?;
     let name = value(typed, "name", Name::parse)?;
     if is_joined && name.is_none() {
-        return Err(Stop::Wrong("join needs a name; say podgate join --name main --restart-policy never".to_owned()));
+        return Err(Stop::Wrong(
+            "join needs a name; say podgate join --name main --restart-policy never".to_owned(),
+        ));
     }
     if !is_joined && typed.cmd.is_empty() {
-        return Err(Stop::Wrong("run needs a command; say podgate run --name main -- /app --serve".to_owned()));
+        return Err(Stop::Wrong(
+            "run needs a command; say podgate run --name main -- /app --serve".to_owned(),
+        ));
     }
     let until = names(typed, "until")?;
     let outlive = names(typed, "outlive")?;
@@ -96,7 +101,9 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     }
     for (source, _) in [&until, &outlive].into_iter().flatten() {
         if name.is_none() {
-            return Err(Stop::Wrong(format!("{source} needs a --name of this one, too; say --name proxy")));
+            return Err(Stop::Wrong(format!(
+                "{source} needs a --name of this one, too; say --name proxy"
+            )));
         }
     }
     if let Some((own_source, own)) = &name {
@@ -113,7 +120,11 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     let (members, relations) = relations(&until, &outlive, &needs);
 
     let policy = value(typed, "restart-policy", Policy::parse)?;
-    if is_joined && policy.as_ref().is_none_or(|(_, policy)| *policy == Policy::Auto) {
+    if is_joined
+        && policy
+            .as_ref()
+            .is_none_or(|(_, policy)| *policy == Policy::Auto)
+    {
         return Err(Stop::Wrong(
             "join needs --restart-policy never, on-failure or always, the pod's own: it cannot know with which code PID 1 ends".to_owned(),
         ));
@@ -122,7 +133,10 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
 
     let mut after = checks(typed, "after")?;
     let sidecars = checks(typed, "sidecar")?;
-    if let (Some(check), Some(given)) = (sidecars.iter().find(|check| check.preset.is_none()), typed.get("sidecar")?) {
+    if let (Some(check), Some(given)) = (
+        sidecars.iter().find(|check| check.preset.is_none()),
+        typed.get("sidecar")?,
+    ) {
         let cause = "is no preset; say --sidecar istio, or --after CHECK and --quit TARGET";
         return Err(bad(&given.source, &check.name, cause));
     }
@@ -134,23 +148,28 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     let all: Vec<Check> = after.iter().chain(&ready).cloned().collect();
     let request = http(typed, &all)?;
     let urls: Vec<&Url> = all.iter().filter_map(Check::url).collect();
-    let ask = Ask { request: Arc::new(request), trust: Arc::new(trust(typed, &urls, !off.gates)?) };
+    let ask = Ask {
+        request: Arc::new(request),
+        trust: Arc::new(trust(typed, &urls, !off.gates)?),
+    };
 
-    let attempt_timeout =
-        value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, timeout)| timeout);
+    let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?
+        .map_or(ATTEMPT_TIMEOUT, |(_, timeout)| timeout);
     let interval = value(typed, "interval", duration::positive)?;
     let spec = |checks: &[Check], timeout: Option<Duration>| Spec {
         floors: checks.iter().map(|check| check.kind.floor()).collect(),
         need: Need::All,
-        pace: interval.as_ref().map_or(Pace::Proportional, |(_, it)| Pace::Every(*it)),
+        pace: interval
+            .as_ref()
+            .map_or(Pace::Proportional, |(_, it)| Pace::Every(*it)),
         success_threshold: 1,
         failure_threshold: None,
         initial_delay: Duration::ZERO,
         attempt_timeout,
         timeout,
     };
-    let after_timeout =
-        value(typed, "after-timeout", duration::limit)?.map_or(Limit::After(AFTER_TIMEOUT), |(_, timeout)| timeout);
+    let after_timeout = value(typed, "after-timeout", duration::limit)?
+        .map_or(Limit::After(AFTER_TIMEOUT), |(_, timeout)| timeout);
     let on_timeout = match value(typed, "on-timeout", super::on_timeout)? {
         Some((_, on_timeout)) => on_timeout,
         None => OnTimeout::Fail,
@@ -175,12 +194,21 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
     let mappings = list(typed, "map-signal", signal::mapping)?;
     let stop_signal = value(typed, "stop-signal", signal::deliverable)?;
     // Who says that TERM means QUIT to CMD means a stop, too.
-    let stop_signal = stop_signal
-        .map_or_else(|| signal::mapped(&mappings, signal::TERM).unwrap_or(signal::TERM), |(_, signal)| signal);
-    let wait = match (switch(typed, "wait")?, value(typed, "timeout", duration::limit)?) {
-        (Some(_), timeout) if is_joined => Some(timeout.map_or(Limit::After(AFTER_TIMEOUT), |(_, timeout)| timeout)),
+    let stop_signal = stop_signal.map_or_else(
+        || signal::mapped(&mappings, signal::TERM).unwrap_or(signal::TERM),
+        |(_, signal)| signal,
+    );
+    let wait = match (
+        switch(typed, "wait")?,
+        value(typed, "timeout", duration::limit)?,
+    ) {
+        (Some(_), timeout) if is_joined => {
+            Some(timeout.map_or(Limit::After(AFTER_TIMEOUT), |(_, timeout)| timeout))
+        }
         (None, Some((source @ Source::Flag(_), _))) if is_joined => {
-            return Err(Stop::Wrong(format!("{source} is about --wait, which is not given; say --wait, too")));
+            return Err(Stop::Wrong(format!(
+                "{source} is about --wait, which is not given; say --wait, too"
+            )));
         }
         (Some(_) | None, _) => None,
     };
@@ -212,7 +240,11 @@ pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
         stated: (policy != Policy::Auto).then_some(policy),
         stop_signal,
         mappings,
-        reach: if switch(typed, "signal-group")?.is_some() { Reach::Group } else { Reach::Child },
+        reach: if switch(typed, "signal-group")?.is_some() {
+            Reach::Group
+        } else {
+            Reach::Child
+        },
         ok_exits: list(typed, "ok-exit", exit_code)?,
         quits,
         listen: value(typed, "listen", endpoint::address)?.map(|(_, address)| address),
@@ -228,30 +260,42 @@ impl Life {
     /// Takes away what `PODGATE_DISABLE` says, and remembers what.
     fn skip(&mut self, off: Disabled) {
         if off.gates && !(self.after.is_empty() && self.ready.is_empty()) {
-            let names: Vec<&str> = self.after.iter().chain(&self.ready).map(|check| check.name.as_str()).collect();
+            let names: Vec<&str> = self
+                .after
+                .iter()
+                .chain(&self.ready)
+                .map(|check| check.name.as_str())
+                .collect();
             self.skipped.push(format!("not waiting for {names:?}"));
             self.after.clear();
             self.ready.clear();
         }
         if off.members {
             let is_member = |check: &Check| check.kind.member().is_some();
-            let asks = self.quits.as_ref().is_some_and(|quits| !quits.members.is_empty());
+            let asks = self
+                .quits
+                .as_ref()
+                .is_some_and(|quits| !quits.members.is_empty());
             if self.name.is_some()
                 || !self.members.is_empty()
                 || asks
                 || self.after.iter().chain(&self.ready).any(is_member)
             {
-                self.skipped.push("taking no part as a member, and looking at none".to_owned());
+                self.skipped
+                    .push("taking no part as a member, and looking at none".to_owned());
             }
             self.name = None;
             self.members.clear();
             self.spec.relations.clear();
             self.after.retain(|check| !is_member(check));
             self.ready.retain(|check| !is_member(check));
-            self.quits.iter_mut().for_each(|quits| quits.members.clear());
+            self.quits
+                .iter_mut()
+                .for_each(|quits| quits.members.clear());
         }
         if let Some(quits) = self.quits.take_if(|_| off.quits) {
-            self.skipped.push(format!("not asking {:?} to quit", quits.names()));
+            self.skipped
+                .push(format!("not asking {:?} to quit", quits.names()));
         }
         self.after_gate.floors = self.after.iter().map(|check| check.kind.floor()).collect();
         self.ready_gate.floors = self.ready.iter().map(|check| check.kind.floor()).collect();
@@ -265,7 +309,10 @@ impl Life {
         self.name.is_some()
             || !self.members.is_empty()
             || self.after.iter().chain(&self.ready).any(is_member)
-            || self.quits.as_ref().is_some_and(|quits| !quits.members.is_empty())
+            || self
+                .quits
+                .as_ref()
+                .is_some_and(|quits| !quits.members.is_empty())
     }
 
     /// `--dir none` is for images that have `run --name` baked in: the name goes, and what needs members is an error.
@@ -275,7 +322,8 @@ impl Life {
         }
         if typed.command == Command::Join {
             return Err(Stop::Wrong(
-                "--dir none: join is about members and needs their volume; say --dir /run/podgate".to_owned(),
+                "--dir none: join is about members and needs their volume; say --dir /run/podgate"
+                    .to_owned(),
             ));
         }
         self.name = None;
@@ -297,15 +345,19 @@ pub(super) fn budget(
     let given = grace.as_ref().map_or(GRACE, |(_, grace)| *grace);
     match margin {
         Some((source, margin)) if margin >= given => {
-            let cause =
-                format!("leaves nothing of --grace {}; say --stop-margin 1s, or raise both", duration::show(given));
+            let cause = format!(
+                "leaves nothing of --grace {}; say --stop-margin 1s, or raise both",
+                duration::show(given)
+            );
             Err(bad(&source, &duration::show(margin), &cause))
         }
         Some((_, margin)) => Ok((given, margin)),
         None if MARGIN >= given => {
             let source = grace.map_or(Source::Flag("--grace".to_owned()), |(source, _)| source);
-            let cause =
-                format!("is not longer than --stop-margin {}; say --stop-margin 1s, too", duration::show(MARGIN));
+            let cause = format!(
+                "is not longer than --stop-margin {}; say --stop-margin 1s, too",
+                duration::show(MARGIN)
+            );
             Err(bad(&source, &duration::show(given), &cause))
         }
         None => Ok((given, MARGIN)),
@@ -316,7 +368,9 @@ pub(super) fn budget(
 fn quits(typed: &Typed, policy: Policy) -> Result<Option<Quitting>, Stop> {
     let mut all = Vec::new();
     for option in ["quit", "sidecar"] {
-        let Some(given) = typed.get(option)? else { continue };
+        let Some(given) = typed.get(option)? else {
+            continue;
+        };
         let source = &given.source;
         match policy {
             Policy::Never | Policy::OnFailure => {}
@@ -346,11 +400,21 @@ fn quits(typed: &Typed, policy: Policy) -> Result<Option<Quitting>, Stop> {
         let cause = format!("is this member itself ({source}); name another one");
         return Err(bad(&given.source, &format!("member:{name}"), &cause));
     }
-    let timeout = value(typed, "quit-timeout", duration::limit)?.map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it);
-    let attempt = value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, it)| it);
-    let urls: Vec<&Url> = targets.iter().filter(|it| it.preset.is_none()).map(|it| &it.url).collect();
+    let timeout = value(typed, "quit-timeout", duration::limit)?
+        .map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it);
+    let attempt =
+        value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, it)| it);
+    let urls: Vec<&Url> = targets
+        .iter()
+        .filter(|it| it.preset.is_none())
+        .map(|it| &it.url)
+        .collect();
     let trust = Arc::new(trust(typed, &urls, !disabled()?.quits)?);
-    let limits = Limits { attempt, all: timeout.duration(), option: "--quit-timeout" };
+    let limits = Limits {
+        attempt,
+        all: timeout.duration(),
+        option: "--quit-timeout",
+    };
     Ok((!all.is_empty()).then_some(Quitting {
         targets,
         members,
@@ -368,7 +432,11 @@ pub(crate) fn quits_after_usage(typed: &Typed) -> Option<(Quitting, Place)> {
     if policy != Policy::Never || off.quits {
         return None;
     }
-    if checks(typed, "sidecar").ok()?.iter().any(|check| check.preset.is_none()) {
+    if checks(typed, "sidecar")
+        .ok()?
+        .iter()
+        .any(|check| check.preset.is_none())
+    {
         return None;
     }
     let mut quits = quits(typed, policy).ok()??;
@@ -381,7 +449,9 @@ pub(crate) fn quits_after_usage(typed: &Typed) -> Option<(Quitting, Place)> {
 type Named = Option<(Source, Vec<Name>)>;
 
 fn names(typed: &Typed, option: &str) -> Result<Named, Stop> {
-    let Some(Given { source, values }) = typed.get(option)? else { return Ok(None) };
+    let Some(Given { source, values }) = typed.get(option)? else {
+        return Ok(None);
+    };
     let one = |text: &String| Name::parse(text).map_err(|cause| bad(&source, text, &cause));
     let names = values.iter().map(one).collect::<Result<_, _>>()?;
     Ok(Some((source, names)))
@@ -390,9 +460,21 @@ fn names(typed: &Typed, option: &str) -> Result<Named, Stop> {
 /// Every member that is named, once, and what it is to this one.
 fn relations(until: &Named, outlive: &Named, needs: &Named) -> (Vec<Name>, Vec<Relation>) {
     let (mut members, mut relations): (Vec<Name>, Vec<Relation>) = (Vec::new(), Vec::new());
-    let until_is = Relation { until: true, outlives: true, needs: false };
-    let outlive_is = Relation { until: false, outlives: true, needs: false };
-    let need_is = Relation { until: false, outlives: false, needs: true };
+    let until_is = Relation {
+        until: true,
+        outlives: true,
+        needs: false,
+    };
+    let outlive_is = Relation {
+        until: false,
+        outlives: true,
+        needs: false,
+    };
+    let need_is = Relation {
+        until: false,
+        outlives: false,
+        needs: true,
+    };
     for (named, more) in [(until, until_is), (outlive, outlive_is), (needs, need_is)] {
         for name in named.iter().flat_map(|(_, names)| names) {
             let at = members.iter().position(|it| it == name).unwrap_or_else(|| {
@@ -411,26 +493,47 @@ fn relations(until: &Named, outlive: &Named, needs: &Named) -> (Vec<Name>, Vec<R
 }
 
 fn checks(typed: &Typed, option: &str) -> Result<Vec<Check>, Stop> {
-    let Some(Given { source, values }) = typed.get(option)? else { return Ok(Vec::new()) };
-    let one = |text: &String| check::parse(text).map_err(|cause| bad(&source, &check::redacted_refusal(text), &cause));
+    let Some(Given { source, values }) = typed.get(option)? else {
+        return Ok(Vec::new());
+    };
+    let one = |text: &String| {
+        check::parse(text).map_err(|cause| bad(&source, &check::redacted_refusal(text), &cause))
+    };
     values.iter().map(one).collect()
 }
 
-fn list<T>(typed: &Typed, option: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Stop> {
-    let Some(Given { source, values }) = typed.get(option)? else { return Ok(Vec::new()) };
-    values.iter().map(|text| read(text).map_err(|cause| bad(&source, text, &cause))).collect()
+fn list<T>(
+    typed: &Typed,
+    option: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Stop> {
+    let Some(Given { source, values }) = typed.get(option)? else {
+        return Ok(Vec::new());
+    };
+    values
+        .iter()
+        .map(|text| read(text).map_err(|cause| bad(&source, text, &cause)))
+        .collect()
 }
 
 fn exit_code(text: &str) -> Result<u8, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| "is no exit code from 0 to 255; say 143".to_owned())
+    text.parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or_else(|| "is no exit code from 0 to 255; say 143".to_owned())
 }
 
 /// `--name` and `--dir` of a call whose options are wrong: enough to publish that end, too.
 pub(crate) fn identity(typed: &Typed) -> Option<(Name, Place, Option<Policy>)> {
     let name = Name::parse(&word(typed, "name").ok()??.1).ok()?;
-    let policy = word(typed, "restart-policy").ok().flatten().and_then(|(_, text)| Policy::parse(&text).ok());
+    let policy = word(typed, "restart-policy")
+        .ok()
+        .flatten()
+        .and_then(|(_, text)| Policy::parse(&text).ok());
     let off = disabled().is_ok_and(|off| off.members);
-    let place = place(typed).ok().filter(|place| place.dir.is_some() && !off)?;
+    let place = place(typed)
+        .ok()
+        .filter(|place| place.dir.is_some() && !off)?;
     Some((name, place, policy.filter(|policy| *policy != Policy::Auto)))
 }

@@ -77,11 +77,23 @@ impl Volume {
                  emptyDir there in every container that takes part, or say --allow-plain-dir if all run in one file system"
                 .to_owned());
         }
-        let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+        let host = nix::unistd::gethostname()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         // A record is lines of text.
-        let host =
-            host.split(|letter: char| letter.is_whitespace() || letter.is_control()).collect::<Vec<_>>().join("-");
-        Ok(Self { path: path.to_owned(), host: if host.is_empty() { "-".to_owned() } else { host } })
+        let host = host
+            .split(|letter: char| letter.is_whitespace() || letter.is_control())
+            .collect::<Vec<_>>()
+            .join("-");
+        Ok(Self {
+            path: path.to_owned(),
+            host: if host.is_empty() {
+                "-".to_owned()
+            } else {
+                host
+            },
+        })
     }
 
     /// Where it is.
@@ -124,12 +136,18 @@ impl Volume {
             if after == record {
                 // Who takes the whole file has not written its record yet: what is there is its earlier incarnation's.
                 let record = if hold == Hold::Whole { None } else { record };
-                return Some(Found { record, is_held: hold != Hold::Free });
+                return Some(Found {
+                    record,
+                    is_held: hold != Hold::Free,
+                });
             }
             record = after;
         }
         // It changes faster than one can look: somebody lives.
-        cause.is_none().then_some(Found { record, is_held: true })
+        cause.is_none().then_some(Found {
+            record,
+            is_held: true,
+        })
     }
 
     /// What `look` means here.
@@ -146,9 +164,16 @@ impl Volume {
         let entries = fs::read_dir(&self.path)?;
         let name = |file: &OsStr| {
             let (name, kind) = file.to_str()?.split_once('.')?;
-            if matches!(kind, "record" | "lock") { Name::parse(name).ok() } else { None }
+            if matches!(kind, "record" | "lock") {
+                Name::parse(name).ok()
+            } else {
+                None
+            }
         };
-        let mut names: Vec<Name> = entries.flatten().filter_map(|entry| name(&entry.file_name())).collect();
+        let mut names: Vec<Name> = entries
+            .flatten()
+            .filter_map(|entry| name(&entry.file_name()))
+            .collect();
         names.sort_unstable();
         names.dedup();
         Ok(names)
@@ -162,7 +187,9 @@ impl Volume {
         };
         let record = Record::decode(&bytes);
         Some(match record {
-            Ok(record) if record.name != *name => Err(Unreadable::Garbage("it is another member's")),
+            Ok(record) if record.name != *name => {
+                Err(Unreadable::Garbage("it is another member's"))
+            }
             Ok(_) | Err(_) => record,
         })
     }
@@ -192,7 +219,12 @@ impl Drop for Request {
 fn create(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::PermissionsExt;
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).custom_flags(flags.bits()).open(path)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .custom_flags(flags.bits())
+        .open(path)?;
     file.set_permissions(fs::Permissions::from_mode(MODE))?;
     Ok(file)
 }
@@ -201,8 +233,16 @@ fn create(path: &Path) -> io::Result<File> {
 /// `None`: it is no regular file.
 fn open_read(path: &Path) -> Result<Option<File>, Errno> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let errno = |error: io::Error| error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(errno)?;
+    let errno = |error: io::Error| {
+        error
+            .raw_os_error()
+            .map_or(Errno::UnknownErrno, Errno::from_raw)
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
+        .map_err(errno)?;
     let is_file = file.metadata().map_err(errno)?.is_file();
     Ok(is_file.then_some(file))
 }
@@ -216,15 +256,27 @@ fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let file = opened?.ok_or(Unreadable::Garbage("it is no regular file"))?;
     let mut bytes = Vec::new();
     let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(most).read_to_end(&mut bytes).map_err(|_| Unreadable::System("input/output error"))?;
-    if bytes.len() > LONGEST { Err(Unreadable::Garbage("it is far too long")) } else { Ok(bytes) }
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|_| Unreadable::System("input/output error"))?;
+    if bytes.len() > LONGEST {
+        Err(Unreadable::Garbage("it is far too long"))
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// A lock on a whole file.
 fn lock(kind: i32) -> libc::flock {
     let kind = i16::try_from(kind).unwrap_or_default();
     let set = i16::try_from(libc::SEEK_SET).unwrap_or_default();
-    libc::flock { l_type: kind, l_whence: set, l_start: 0, l_len: 0, l_pid: 0 }
+    libc::flock {
+        l_type: kind,
+        l_whence: set,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
 }
 
 /// How much of a lock's file is held.
@@ -331,7 +383,15 @@ mod tests {
     }
 
     fn take(volume: &Rc<Volume>) -> Own {
-        Own::take(volume, Statement { name: name(), policy: None, is_joined: false }).expect("the name")
+        Own::take(
+            volume,
+            Statement {
+                name: name(),
+                policy: None,
+                is_joined: false,
+            },
+        )
+        .expect("the name")
     }
 
     #[test]
@@ -340,11 +400,14 @@ mod tests {
         let volume = folder.volume();
         for restart in 0..100 {
             let mut own = take(&volume);
-            own.remember(&[2 * restart, 2 * restart + 1]).expect("a memory");
+            own.remember(&[2 * restart, 2 * restart + 1])
+                .expect("a memory");
             own.exit(3).expect("an end");
         }
         assert_eq!(take(&volume).acted(), (136..200).collect::<Vec<u64>>());
-        let length = fs::metadata(folder.0.join("main.acted")).expect("a file").len();
+        let length = fs::metadata(folder.0.join("main.acted"))
+            .expect("a file")
+            .len();
         assert!(length < 2048, "{length} bytes");
     }
 
@@ -355,25 +418,54 @@ mod tests {
         assert_eq!(volume.sight(&name()), Some(Sighting::Absent));
         let mut own = take(&volume);
         let id = own.record().id;
-        let alive = |stage| Some(Sighting::Alive { id: Some(id), stage: Some(stage) });
+        let alive = |stage| {
+            Some(Sighting::Alive {
+                id: Some(id),
+                stage: Some(stage),
+            })
+        };
         assert_eq!(volume.sight(&name()), alive(Stage::Waiting));
         own.publish(Stage::Ready).expect("a record");
         assert_eq!(volume.sight(&name()), alive(Stage::Ready));
         own.exit(3).expect("a record");
-        assert_eq!(volume.sight(&name()), Some(Sighting::Ended { id, end: End::Code(3), policy: None }));
+        assert_eq!(
+            volume.sight(&name()),
+            Some(Sighting::Ended {
+                id,
+                end: End::Code(3),
+                policy: None
+            })
+        );
         drop(own);
         let again = take(&volume);
         assert_eq!(again.record().incarnation, 2);
         drop(again);
-        let id = volume.look(&name()).expect("a look").record.expect("a record").expect("a good one").id;
-        assert_eq!(volume.sight(&name()), Some(Sighting::Ended { id, end: End::Lost, policy: None }));
+        let id = volume
+            .look(&name())
+            .expect("a look")
+            .record
+            .expect("a record")
+            .expect("a good one")
+            .id;
+        assert_eq!(
+            volume.sight(&name()),
+            Some(Sighting::Ended {
+                id,
+                end: End::Lost,
+                policy: None
+            })
+        );
         assert_eq!(
             fs::read_dir(&folder.0).expect("the volume").count(),
             6,
             "lock, record, and four kept by who was lost"
         );
         take(&volume).exit(0).expect("a record");
-        assert_eq!(fs::read_dir(&folder.0).expect("the volume").count(), 2, "swept by the next one");
+        assert_eq!(
+            fs::read_dir(&folder.0).expect("the volume").count(),
+            2,
+            "swept by the next one"
+        );
     }
 
     #[test]
@@ -381,9 +473,19 @@ mod tests {
         let folder = Folder::new("whole");
         let volume = folder.volume();
         take(&volume).publish(Stage::Ready).expect("a record");
-        let file = OpenOptions::new().read(true).write(true).open(folder.0.join("main.lock")).expect("the lock");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(folder.0.join("main.lock"))
+            .expect("the lock");
         fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK))).expect("held as at a start");
-        assert_eq!(volume.sight(&name()), Some(Sighting::Alive { id: None, stage: None }));
+        assert_eq!(
+            volume.sight(&name()),
+            Some(Sighting::Alive {
+                id: None,
+                stage: None
+            })
+        );
     }
 
     #[test]
@@ -393,11 +495,23 @@ mod tests {
         let own = take(&volume);
         assert!(volume.look(&name()).is_some_and(|found| found.is_held));
         // A name that is too long stands for all that keeps one from looking (EMFILE, ENOMEM, EIO): it is not ENOENT.
-        assert_eq!(super::hold(&folder.0.join("x".repeat(300))), Err(nix::errno::Errno::ENAMETOOLONG));
-        assert_eq!(super::hold(&folder.0.join("nobody.lock")), Ok(super::Hold::Free));
-        assert_eq!(super::hold(&folder.0.join("main.lock")), Ok(super::Hold::First));
+        assert_eq!(
+            super::hold(&folder.0.join("x".repeat(300))),
+            Err(nix::errno::Errno::ENAMETOOLONG)
+        );
+        assert_eq!(
+            super::hold(&folder.0.join("nobody.lock")),
+            Ok(super::Hold::Free)
+        );
+        assert_eq!(
+            super::hold(&folder.0.join("main.lock")),
+            Ok(super::Hold::First)
+        );
         drop(own);
-        assert_eq!(super::hold(&folder.0.join("main.lock")), Ok(super::Hold::Free));
+        assert_eq!(
+            super::hold(&folder.0.join("main.lock")),
+            Ok(super::Hold::Free)
+        );
     }
 
     #[test]
@@ -418,7 +532,10 @@ mod tests {
             let mut looks = 0_u32;
             while !is_over.load(Ordering::SeqCst) {
                 let sighting = volume.sight(&name());
-                assert!(!matches!(sighting, Some(Sighting::Ended { end: End::Lost, .. })), "{sighting:?}");
+                assert!(
+                    !matches!(sighting, Some(Sighting::Ended { end: End::Lost, .. })),
+                    "{sighting:?}"
+                );
                 looks += 1;
             }
             assert!(looks > 100, "{looks} looks");

@@ -62,17 +62,28 @@ impl Own {
     /// # Errors
     /// Somebody alive has the name, or the volume will not do. Then nothing of another's was changed.
     pub(crate) fn take(volume: &Rc<Volume>, statement: Statement) -> Result<Self, Refusal> {
-        let Statement { name, policy, is_joined } = statement;
+        let Statement {
+            name,
+            policy,
+            is_joined,
+        } = statement;
         let lock = take_lock(volume, &name)?;
         mine(&volume.record_path(&name)).map_err(Refusal::Volume)?;
-        let before = volume.record(&name).and_then(Result::ok).filter(|record| record.host == volume.host);
+        let before = volume
+            .record(&name)
+            .and_then(Result::ok)
+            .filter(|record| record.host == volume.host);
         let acted = match &before {
             // Another pod's memory is not ours.
             None => Vec::new(),
-            Some(_) => read(&volume.file(&name, "acted")).map(|bytes| decode_acted(&bytes)).unwrap_or_default(),
+            Some(_) => read(&volume.file(&name, "acted"))
+                .map(|bytes| decode_acted(&bytes))
+                .unwrap_or_default(),
         };
         let record = Record {
-            incarnation: before.map_or(0, |record| record.incarnation).saturating_add(1),
+            incarnation: before
+                .map_or(0, |record| record.incarnation)
+                .saturating_add(1),
             id: random(),
             host: volume.host.clone(),
             container: super::container(),
@@ -81,15 +92,28 @@ impl Own {
             is_joined,
             stage: Stage::Waiting,
             exit: None,
-            times: Times { waiting: Some(now()), ..Times::default() },
+            times: Times {
+                waiting: Some(now()),
+                ..Times::default()
+            },
             name,
         };
-        let mut own = Self { volume: Rc::clone(volume), lock, record, spares: Vec::new(), acted };
+        let mut own = Self {
+            volume: Rc::clone(volume),
+            lock,
+            record,
+            spares: Vec::new(),
+            acted,
+        };
         own.sweep();
-        own.write("record", &own.record.encode()).map_err(|error| own.refusal("written", &error))?;
-        own.narrow().map_err(|error| own.refusal("said to be this one's", &error))?;
+        own.write("record", &own.record.encode())
+            .map_err(|error| own.refusal("written", &error))?;
+        own.narrow()
+            .map_err(|error| own.refusal("said to be this one's", &error))?;
         for _ in 0..SPARES {
-            let kept = own.keep().map_err(|error| own.refusal("given space for its last record", &error));
+            let kept = own
+                .keep()
+                .map_err(|error| own.refusal("given space for its last record", &error));
             match kept {
                 Ok(path) => own.spares.push(path),
                 Err(refusal) => {
@@ -109,7 +133,10 @@ impl Own {
 
     /// From now on the record is this incarnation's: lets go of all of the lock but its first byte.
     fn narrow(&self) -> io::Result<()> {
-        let rest = libc::flock { l_start: 1, ..lock(libc::F_UNLCK) };
+        let rest = libc::flock {
+            l_start: 1,
+            ..lock(libc::F_UNLCK)
+        };
         fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&rest))?;
         Ok(())
     }
@@ -117,13 +144,17 @@ impl Own {
     fn refusal(&self, what: &str, error: &io::Error) -> Refusal {
         let path = self.volume.record_path(&self.record.name);
         let remedy = match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOSPC | Errno::EDQUOT) => "the volume is full: free some space, or raise its sizeLimit",
+            Some(Errno::ENOSPC | Errno::EDQUOT) => {
+                "the volume is full: free some space, or raise its sizeLimit"
+            }
             Some(Errno::EROFS) => "mount the volume without readOnly in this container",
             Some(Errno::EACCES | Errno::EPERM) => {
                 "see that this user may write to the volume (fsGroup, or an emptyDir)"
             }
             Some(Errno::EMFILE | Errno::ENFILE) => "raise the limit of open files (ulimit -n)",
-            Some(Errno::EISDIR | Errno::ENOTEMPTY) => "something else writes to the volume: remove that directory",
+            Some(Errno::EISDIR | Errno::ENOTEMPTY) => {
+                "something else writes to the volume: remove that directory"
+            }
             Some(_) | None => "see the volume's file system",
         };
         Refusal::Volume(format!("{path:?} cannot be {what}: {error}; {remedy}"))
@@ -183,7 +214,11 @@ impl Own {
     /// # Errors
     /// It cannot be written.
     pub(crate) fn remember(&mut self, ids: &[u64]) -> io::Result<()> {
-        let new = ids.iter().filter(|id| !self.acted.contains(id)).copied().collect::<Vec<_>>();
+        let new = ids
+            .iter()
+            .filter(|id| !self.acted.contains(id))
+            .copied()
+            .collect::<Vec<_>>();
         self.acted.extend(new);
         let from = self.acted.len().saturating_sub(REMEMBERED);
         self.acted.drain(..from);
@@ -193,10 +228,15 @@ impl Own {
     /// Has somebody asked this incarnation to end?
     pub(crate) fn is_asked(&self) -> bool {
         let prefix = format!("{}.quit.{:016x}.", self.record.name, self.record.id);
-        let Ok(entries) = fs::read_dir(&self.volume.path) else { return false };
+        let Ok(entries) = fs::read_dir(&self.volume.path) else {
+            return false;
+        };
         // A request is a regular file, and nothing else.
         let is_one = |entry: &fs::DirEntry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix))
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(&prefix))
                 && entry.file_type().is_ok_and(|kind| kind.is_file())
         };
         entries.flatten().any(|entry| is_one(&entry))
@@ -212,8 +252,14 @@ impl Own {
         let target = self.volume.file(&self.record.name, kind);
         let kept = self.spares.pop().and_then(|path| {
             let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-            let file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(&path).ok()?;
-            fill(&file, text).and_then(|()| fs::rename(&path, &target)).ok()
+            let file = OpenOptions::new()
+                .write(true)
+                .custom_flags(flags.bits())
+                .open(&path)
+                .ok()?;
+            fill(&file, text)
+                .and_then(|()| fs::rename(&path, &target))
+                .ok()
         });
         if kept.is_some() {
             return Ok(());
@@ -242,19 +288,27 @@ impl Own {
     }
 
     fn next(&self) -> PathBuf {
-        self.volume.file(&self.record.name, &format!("next.{:016x}.{:016x}", self.record.id, random()))
+        self.volume.file(
+            &self.record.name,
+            &format!("next.{:016x}.{:016x}", self.record.id, random()),
+        )
     }
 
     /// Removes what this member or its earlier incarnations kept, and requests to those: they are dead.
     fn sweep(&mut self) {
         self.spares.clear();
-        let Ok(entries) = fs::read_dir(&self.volume.path) else { return };
-        let (next, quit) = (format!("{}.next.", self.record.name), format!("{}.quit.", self.record.name));
+        let Ok(entries) = fs::read_dir(&self.volume.path) else {
+            return;
+        };
+        let (next, quit) = (
+            format!("{}.next.", self.record.name),
+            format!("{}.quit.", self.record.name),
+        );
         let own = format!("{quit}{:016x}.", self.record.id);
         for file in entries.flatten().map(|entry| entry.file_name()) {
-            let is_old = file
-                .to_str()
-                .is_some_and(|file| file.starts_with(&next) || (file.starts_with(&quit) && !file.starts_with(&own)));
+            let is_old = file.to_str().is_some_and(|file| {
+                file.starts_with(&next) || (file.starts_with(&quit) && !file.starts_with(&own))
+            });
             if is_old {
                 let _ = fs::remove_file(self.volume.path.join(file));
             }
@@ -291,7 +345,9 @@ fn take_lock(volume: &Volume, name: &Name) -> Result<File, Refusal> {
             }
         }
         if patience.elapsed() >= PATIENCE {
-            return Err(Refusal::Taken(volume.record(name).and_then(Result::ok).map(Box::new)));
+            return Err(Refusal::Taken(
+                volume.record(name).and_then(Result::ok).map(Box::new),
+            ));
         }
         thread::sleep(RETRY);
         // Not opened anew as long as it is the same: each closing would wake those who watch for a death.
@@ -305,12 +361,23 @@ fn open_lock(path: &Path) -> Result<File, String> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     // First what is there: O_CREAT on another one's file is refused in a sticky directory (proc(5), protected_regular).
     let open = |is_new| {
-        OpenOptions::new().read(true).write(true).create_new(is_new).mode(MODE).custom_flags(flags.bits()).open(path)
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(is_new)
+            .mode(MODE)
+            .custom_flags(flags.bits())
+            .open(path)
     };
     let opened = open(false).or_else(|error| match error.kind() == io::ErrorKind::NotFound {
         // Two may make it at the same time: then it is there.
-        true => open(true)
-            .or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { open(false) } else { Err(error) }),
+        true => open(true).or_else(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                open(false)
+            } else {
+                Err(error)
+            }
+        }),
         false => Err(error),
     });
     let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
@@ -342,8 +409,12 @@ fn open_lock(path: &Path) -> Result<File, String> {
             }
             Ok(file)
         }
-        Ok(_) => Err(format!("{path:?} is no regular file; something else writes to the volume: remove it")),
-        Err(error) => Err(format!("{path:?} cannot be looked at: {error}; see the volume's file system")),
+        Ok(_) => Err(format!(
+            "{path:?} is no regular file; something else writes to the volume: remove it"
+        )),
+        Err(error) => Err(format!(
+            "{path:?} cannot be looked at: {error}; see the volume's file system"
+        )),
     }
 }
 
@@ -354,7 +425,11 @@ fn mine(path: &Path) -> Result<(), String> {
         Ok(_) | Err(_) => return Ok(()),
     }
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    match OpenOptions::new().write(true).custom_flags(flags.bits()).open(path) {
+    match OpenOptions::new()
+        .write(true)
+        .custom_flags(flags.bits())
+        .open(path)
+    {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(owners(path)),
         Ok(_) | Err(_) => Ok(()),
     }
@@ -371,11 +446,15 @@ fn owners(path: &Path) -> String {
 
 fn is_same(file: &File, path: &Path) -> bool {
     let there = fs::symlink_metadata(path);
-    file.metadata().is_ok_and(|here| there.is_ok_and(|there| (here.dev(), here.ino()) == (there.dev(), there.ino())))
+    file.metadata().is_ok_and(|here| {
+        there.is_ok_and(|there| (here.dev(), here.ino()) == (there.dev(), there.ino()))
+    })
 }
 
 /// The wall clock, for people.
 fn now() -> Stamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Stamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

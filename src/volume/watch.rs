@@ -6,7 +6,9 @@
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::statfs::{self, BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC};
+use nix::sys::statfs::{
+    self, BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
+};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -62,7 +64,9 @@ impl Watch {
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         while let Ok(events) = self.inotify.read_events() {
-            let change = |name: Option<std::ffi::OsString>| match name.map(std::ffi::OsString::into_string) {
+            let change = |name: Option<std::ffi::OsString>| match name
+                .map(std::ffi::OsString::into_string)
+            {
                 Some(Ok(name)) => Some(Change::File(name)),
                 // No name of ours.
                 Some(Err(_)) => None,
@@ -84,6 +88,14 @@ impl AsFd for Watch {
 pub(crate) fn tells(folder: &Path) -> bool {
     /// nix has no name for it with musl (linux/magic.h).
     const XFS: FsType = FsType(0x5846_5342);
-    let local = [BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS];
-    statfs::statfs(folder).map_err(io::Error::from).is_ok_and(|found| local.contains(&found.filesystem_type()))
+    let local = [
+        BTRFS_SUPER_MAGIC,
+        EXT4_SUPER_MAGIC,
+        OVERLAYFS_SUPER_MAGIC,
+        TMPFS_MAGIC,
+        XFS,
+    ];
+    statfs::statfs(folder)
+        .map_err(io::Error::from)
+        .is_ok_and(|found| local.contains(&found.filesystem_type()))
 }

@@ -9,12 +9,17 @@ pub const NEVER: RestartPolicy = RestartPolicy::Never;
 
 /// Looks after a pod, with a short back-off.
 pub fn rules(policy: RestartPolicy) -> Rules {
-    Rules { back_off: Duration::from_millis(50), ..policy.into() }
+    Rules {
+        back_off: Duration::from_millis(50),
+        ..policy.into()
+    }
 }
 
 /// A container whose entrypoint is `podgate run --name NAME OPTIONS -- sh -c SCRIPT`. No option has a space in it.
 pub fn run(name: &str, options: &str, script: &str) -> Container {
-    let words = ["run", "--name", name].into_iter().chain(options.split_ascii_whitespace());
+    let words = ["run", "--name", name]
+        .into_iter()
+        .chain(options.split_ascii_whitespace());
     Container::podgate(name, words.chain(["--", "sh", "-c", script]))
 }
 
@@ -25,7 +30,9 @@ pub fn server(code: i32) -> String {
 
 /// The same, which takes its time to end, and then says `ended`.
 pub fn slow_server(code: i32, seconds: f32) -> String {
-    format!("trap 'echo told; sleep {seconds}; echo ended; exit {code}' TERM; echo up; sleep 100 & wait; wait")
+    format!(
+        "trap 'echo told; sleep {seconds}; echo ended; exit {code}' TERM; echo up; sleep 100 & wait; wait"
+    )
 }
 
 /// A server that does not heed SIGTERM.
@@ -40,9 +47,15 @@ pub fn job(name: &str, code: i32) -> String {
 
 /// A job that ends with one of these codes in each of its lives, and for ever with the last.
 pub fn job_in_lives(name: &str, codes: &[i32]) -> String {
-    let cases: String = codes.iter().enumerate().map(|(life, code)| format!("{}) exit {code};; ", life + 1)).collect();
+    let cases: String = codes
+        .iter()
+        .enumerate()
+        .map(|(life, code)| format!("{}) exit {code};; ", life + 1))
+        .collect();
     let last = codes.last().unwrap();
-    format!("echo life >>{VOLUME}/lives-{name}; case $(wc -l <{VOLUME}/lives-{name}) in {cases} *) exit {last};; esac")
+    format!(
+        "echo life >>{VOLUME}/lives-{name}; case $(wc -l <{VOLUME}/lives-{name}) in {cases} *) exit {last};; esac"
+    )
 }
 
 pub fn let_end(pod: &Pod, name: &str) {
@@ -57,21 +70,33 @@ pub fn record(pod: &Pod, name: &str) -> String {
 /// A line of a record.
 pub fn line(pod: &Pod, name: &str, key: &str) -> Option<String> {
     let record = record(pod, name);
-    record.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ").map(str::to_owned))
+    record.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(": ")
+            .map(str::to_owned)
+    })
 }
 
 /// Had this member ended when the command of that one was told to stop? By their own clocks, for a log is read when the reader can.
 #[track_caller]
 pub fn goes_before(pod: &Pod, first: &str, then: &str) {
-    let moments = (line(pod, first, "exited").unwrap(), line(pod, then, "stopping").unwrap());
-    assert!(moments.0 <= moments.1, "{first} ended and {then} was stopped at {moments:?}");
+    let moments = (
+        line(pod, first, "exited").unwrap(),
+        line(pod, then, "stopping").unwrap(),
+    );
+    assert!(
+        moments.0 <= moments.1,
+        "{first} ended and {then} was stopped at {moments:?}"
+    );
 }
 
 /// Waits for a member to come into this state.
 #[track_caller]
 pub fn comes(pod: &Pod, name: &str, state: &str) {
     let is_there = || (line(pod, name, "state").as_deref() == Some(state)).then_some(());
-    super::eventually_or(&format!("{name} to be {state}"), is_there, || record(pod, name));
+    super::eventually_or(&format!("{name} to be {state}"), is_there, || {
+        record(pod, name)
+    });
 }
 
 /// A container that does nothing, to execute podgate in.
@@ -82,5 +107,9 @@ pub fn onlooker(name: &str) -> Container {
 /// Runs podgate in a container.
 #[track_caller]
 pub fn podgate_in(life: &Life, arguments: &str) -> super::Done {
-    life.exec([IMAGE].into_iter().chain(arguments.split_ascii_whitespace()))
+    life.exec(
+        [IMAGE]
+            .into_iter()
+            .chain(arguments.split_ascii_whitespace()),
+    )
 }

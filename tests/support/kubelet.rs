@@ -52,7 +52,12 @@ pub struct Rules {
 impl From<RestartPolicy> for Rules {
     fn from(policy: RestartPolicy) -> Self {
         let (back_off, longest_back_off) = (Duration::from_millis(100), Duration::from_secs(1));
-        Self { policy, back_off, longest_back_off, grace: Duration::from_secs(2) }
+        Self {
+            policy,
+            back_off,
+            longest_back_off,
+            grace: Duration::from_secs(2),
+        }
     }
 }
 
@@ -132,17 +137,39 @@ enum Event {
 
 impl Pod {
     /// Starts these containers and looks after them, in the background.
-    pub fn play(&self, rules: impl Into<Rules>, containers: impl IntoIterator<Item = Container>) -> Play {
-        self.play_all(rules, containers.into_iter().map(|container| (Role::Main, container)))
+    pub fn play(
+        &self,
+        rules: impl Into<Rules>,
+        containers: impl IntoIterator<Item = Container>,
+    ) -> Play {
+        self.play_all(
+            rules,
+            containers
+                .into_iter()
+                .map(|container| (Role::Main, container)),
+        )
     }
 
     /// The same with init containers, in front.
-    pub fn play_all(&self, rules: impl Into<Rules>, containers: impl IntoIterator<Item = (Role, Container)>) -> Play {
+    pub fn play_all(
+        &self,
+        rules: impl Into<Rules>,
+        containers: impl IntoIterator<Item = (Role, Container)>,
+    ) -> Play {
         let plan = Plan::Start(Instant::now());
-        let slot =
-            |(role, container)| Slot { role, container, lives: Vec::new(), hooks: Vec::new(), passed: None, plan };
+        let slot = |(role, container)| Slot {
+            role,
+            container,
+            lives: Vec::new(),
+            hooks: Vec::new(),
+            passed: None,
+            plan,
+        };
         let slots: Vec<_> = containers.into_iter().map(slot).collect();
-        assert!(slots.is_sorted_by_key(|slot| slot.role == Role::Main), "init containers come first");
+        assert!(
+            slots.is_sorted_by_key(|slot| slot.role == Role::Main),
+            "init containers come first"
+        );
         let kubelet = Arc::new(Kubelet {
             rules: rules.into(),
             sandbox: Arc::clone(self.sandbox()),
@@ -154,7 +181,11 @@ impl Pod {
         let (tell, events) = mpsc::channel();
         let (its, tells) = (Arc::clone(&kubelet), tell.clone());
         let thread = thread::spawn(move || its.work(&tells, &events));
-        Play { kubelet, tell, thread: Some(thread) }
+        Play {
+            kubelet,
+            tell,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -175,7 +206,9 @@ impl Kubelet {
             match (events.recv_timeout(wait), next) {
                 (Ok(Event::Ended(index)), _) => self.ended(index),
                 (Ok(Event::Probed(index, _, true)), _) => self.pass(index, Instant::now()),
-                (Ok(Event::Probed(index, life, false)), _) => self.stop(index, &life, self.rules.grace, &[]),
+                (Ok(Event::Probed(index, life, false)), _) => {
+                    self.stop(index, &life, self.rules.grace, &[])
+                }
                 (Ok(Event::Delete(grace)), _) => {
                     self.stop_all(grace);
                     return self.finished.store(true, Ordering::SeqCst);
@@ -191,18 +224,34 @@ impl Kubelet {
     fn next(&self) -> Next {
         let slots = self.slots();
         let is_over = |slot: &Slot| matches!(slot.plan, Plan::Over);
-        let has_failed = slots.iter().any(|slot| slot.role == Role::Init && is_over(slot) && slot.passed.is_none());
-        if has_failed || slots.iter().filter(|slot| slot.role == Role::Main).all(is_over) {
+        let has_failed = slots
+            .iter()
+            .any(|slot| slot.role == Role::Init && is_over(slot) && slot.passed.is_none());
+        if has_failed
+            || slots
+                .iter()
+                .filter(|slot| slot.role == Role::Main)
+                .all(is_over)
+        {
             return Next::Finished;
         }
         // The first that holds the others back; all after it have to wait, unless they have run before.
-        let holds = slots.iter().position(|slot| slot.role != Role::Main && slot.passed.is_none());
+        let holds = slots
+            .iter()
+            .position(|slot| slot.role != Role::Main && slot.passed.is_none());
         let due = |(index, slot): (usize, &Slot)| match slot.plan {
-            Plan::Start(_) if slot.lives.is_empty() && holds.is_some_and(|holds| index > holds) => None,
+            Plan::Start(_) if slot.lives.is_empty() && holds.is_some_and(|holds| index > holds) => {
+                None
+            }
             Plan::Start(when) => Some((!slot.lives.is_empty(), when, index)),
             Plan::Wait | Plan::Over => None,
         };
-        slots.iter().enumerate().filter_map(due).min().map_or(Next::Wait, |(_, when, index)| Next::Start(index, when))
+        slots
+            .iter()
+            .enumerate()
+            .filter_map(due)
+            .min()
+            .map_or(Next::Wait, |(_, when, index)| Next::Start(index, when))
     }
 
     fn start(&self, index: usize, tell: &Sender<Event>) {
@@ -211,7 +260,9 @@ impl Kubelet {
             (slot.role, slot.container.clone())
         };
         let its = tell.clone();
-        let life = match Life::start(&self.sandbox, &container, move || drop(its.send(Event::Ended(index)))) {
+        let life = match Life::start(&self.sandbox, &container, move || {
+            drop(its.send(Event::Ended(index)))
+        }) {
             Ok(life) => Arc::new(life),
             Err(error) => {
                 // The fault is the test's, or that the test is over.
@@ -237,7 +288,9 @@ impl Kubelet {
                 pause();
             };
             let failed = !done.status.success();
-            self.slots()[index].hooks.push((Hook::PostStart, Arc::new(done)));
+            self.slots()[index]
+                .hooks
+                .push((Hook::PostStart, Arc::new(done)));
             if failed {
                 return self.stop(index, &life, self.rules.grace, &[]);
             }
@@ -261,9 +314,14 @@ impl Kubelet {
 
     fn ended(&self, index: usize) {
         let slot = &mut self.slots()[index];
-        let Some(end) = slot.lives.last().and_then(|life| life.end()) else { return };
+        let Some(end) = slot.lives.last().and_then(|life| life.end()) else {
+            return;
+        };
         let restarts = u32::try_from(slot.lives.len()).unwrap() - 1;
-        let back_off = self.rules.back_off.saturating_mul(2_u32.saturating_pow(restarts));
+        let back_off = self
+            .rules
+            .back_off
+            .saturating_mul(2_u32.saturating_pow(restarts));
         let again = Plan::Start(end.at + back_off.min(self.rules.longest_back_off));
         slot.plan = match (slot.role, self.rules.policy) {
             (Role::Init, _) if end.code == 0 => {
@@ -272,7 +330,8 @@ impl Kubelet {
             }
             (Role::Init | Role::Main, RestartPolicy::Never) => Plan::Over,
             (Role::Main, RestartPolicy::OnFailure) if end.code == 0 => Plan::Over,
-            (Role::Sidecar, _) | (Role::Init | Role::Main, RestartPolicy::OnFailure | RestartPolicy::Always) => again,
+            (Role::Sidecar, _)
+            | (Role::Init | Role::Main, RestartPolicy::OnFailure | RestartPolicy::Always) => again,
         };
     }
 
@@ -284,7 +343,8 @@ impl Kubelet {
             Some((index, Arc::clone(life), slot.role, slot.container.clone()))
         };
         let running: Vec<_> = self.slots().iter().enumerate().filter_map(alive).collect();
-        let at_once = |role, container: &Container| role != Role::Sidecar && container.pre_stop.is_none();
+        let at_once =
+            |role, container: &Container| role != Role::Sidecar && container.pre_stop.is_none();
         for (_, life, role, container) in &running {
             if at_once(*role, container) {
                 life.signal(container.stop_signal);
@@ -297,8 +357,12 @@ impl Kubelet {
                 (Role::Sidecar, Role::Sidecar) => other > index,
                 (Role::Init | Role::Main, _) | (Role::Sidecar, Role::Init) => false,
             };
-            let lives = running.iter().filter(|(other, _, its, _)| goes_first(*other, *its));
-            lives.map(|(_, life, _, _)| Arc::clone(life)).collect::<Vec<_>>()
+            let lives = running
+                .iter()
+                .filter(|(other, _, its, _)| goes_first(*other, *its));
+            lives
+                .map(|(_, life, _, _)| Arc::clone(life))
+                .collect::<Vec<_>>()
         };
         thread::scope(|scope| {
             for (index, life, role, container) in &running {
@@ -324,13 +388,17 @@ impl Kubelet {
                 }
                 pause();
             };
-            self.slots()[index].hooks.extend(done.map(|done| (Hook::PreStop, Arc::new(done))));
+            self.slots()[index]
+                .hooks
+                .extend(done.map(|done| (Hook::PreStop, Arc::new(done))));
         }
         for other in before {
             other.ended_within(grace.saturating_sub(begin.elapsed()));
         }
         if container.pre_stop.is_some() || !before.is_empty() {
-            window = grace.saturating_sub(begin.elapsed()).max(grace.min(SMALLEST_WINDOW));
+            window = grace
+                .saturating_sub(begin.elapsed())
+                .max(grace.min(SMALLEST_WINDOW));
         }
         life.signal(container.stop_signal);
         end_within(life, window);
@@ -398,13 +466,17 @@ impl Play {
     /// The newest life of a container; waits for the first one. Its hook may still run.
     #[track_caller]
     pub fn life(&self, name: &str) -> Arc<Life> {
-        self.wait(&format!("{name:?} to run"), || self.lives(name).last().cloned())
+        self.wait(&format!("{name:?} to run"), || {
+            self.lives(name).last().cloned()
+        })
     }
 
     /// A container's life number `number`, from 0; waits for it.
     #[track_caller]
     pub fn nth_life(&self, name: &str, number: usize) -> Arc<Life> {
-        self.wait(&format!("life {number} of {name:?}"), || self.lives(name).get(number).cloned())
+        self.wait(&format!("life {number} of {name:?}"), || {
+            self.lives(name).get(number).cloned()
+        })
     }
 
     /// All its lives so far.
@@ -416,7 +488,10 @@ impl Play {
     /// How its lives ended, so far.
     #[track_caller]
     pub fn ends(&self, name: &str) -> Vec<End> {
-        self.lives(name).iter().filter_map(|life| life.end()).collect()
+        self.lives(name)
+            .iter()
+            .filter_map(|life| life.end())
+            .collect()
     }
 
     /// The codes of its ends.
@@ -434,14 +509,20 @@ impl Play {
     #[track_caller]
     pub fn hooks(&self, name: &str, hook: Hook) -> Vec<Arc<Done>> {
         self.slot(name, |slot| {
-            slot.hooks.iter().filter(|(its, _)| *its == hook).map(|(_, done)| Arc::clone(done)).collect()
+            slot.hooks
+                .iter()
+                .filter(|(its, _)| *its == hook)
+                .map(|(_, done)| Arc::clone(done))
+                .collect()
         })
     }
 
     /// Waits for the end of its next `postStart`, or the one it has had.
     #[track_caller]
     pub fn post_start(&self, name: &str) -> Arc<Done> {
-        self.wait(&format!("the postStart of {name:?}"), || self.hooks(name, Hook::PostStart).last().cloned())
+        self.wait(&format!("the postStart of {name:?}"), || {
+            self.hooks(name, Hook::PostStart).last().cloned()
+        })
     }
 
     /// When its `startupProbe` and hook had let the next one start, or the end of an init container.
@@ -452,13 +533,27 @@ impl Play {
 
     pub fn phase(&self) -> Phase {
         let slots = self.kubelet.slots();
-        let slots: Vec<_> = slots.iter().filter(|slot| slot.role == Role::Main).collect();
-        let codes: Vec<_> = slots.iter().map(|slot| Some(slot.lives.last()?.end()?.code)).collect();
+        let slots: Vec<_> = slots
+            .iter()
+            .filter(|slot| slot.role == Role::Main)
+            .collect();
+        let codes: Vec<_> = slots
+            .iter()
+            .map(|slot| Some(slot.lives.last()?.end()?.code))
+            .collect();
         if !self.kubelet.finished.load(Ordering::SeqCst) {
             let all_came = slots.iter().all(|slot| !slot.lives.is_empty());
-            return if all_came { Phase::Running } else { Phase::Pending };
+            return if all_came {
+                Phase::Running
+            } else {
+                Phase::Pending
+            };
         }
-        if codes.iter().all(|code| *code == Some(0)) { Phase::Succeeded } else { Phase::Failed }
+        if codes.iter().all(|code| *code == Some(0)) {
+            Phase::Succeeded
+        } else {
+            Phase::Failed
+        }
     }
 
     /// Deletes the pod, as `kubectl delete --wait=false`: `preStop` and stop signal to all at once, and what is left at the end of
@@ -470,7 +565,9 @@ impl Play {
     /// Waits until all have ended for good.
     #[track_caller]
     pub fn finish(&self) -> Phase {
-        self.wait("the end of the pod", || self.kubelet.finished.load(Ordering::SeqCst).then_some(()));
+        self.wait("the end of the pod", || {
+            self.kubelet.finished.load(Ordering::SeqCst).then_some(())
+        });
         self.phase()
     }
 
@@ -488,7 +585,10 @@ impl Play {
     #[track_caller]
     fn slot<T>(&self, name: &str, look: impl FnOnce(&Slot) -> T) -> T {
         let slots = self.kubelet.slots();
-        let found = slots.iter().find(|slot| slot.container.name == name).map(look);
+        let found = slots
+            .iter()
+            .find(|slot| slot.container.name == name)
+            .map(look);
         drop(slots);
         found.unwrap_or_else(|| panic!("the pod has no container {name:?}"))
     }
@@ -498,7 +598,9 @@ impl fmt::Display for Play {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for slot in &*self.kubelet.slots() {
             slot.lives.iter().try_for_each(|life| write!(f, "{life}"))?;
-            slot.hooks.iter().try_for_each(|(hook, done)| write!(f, "{:?} {hook:?} {done}", slot.container.name))?;
+            slot.hooks.iter().try_for_each(|(hook, done)| {
+                write!(f, "{:?} {hook:?} {done}", slot.container.name)
+            })?;
         }
         Ok(())
     }

@@ -38,7 +38,11 @@ const EXE: &str = match option_env!("PODGATE_EMULATOR") {
 };
 
 /// No test waits longer for anything; what is emulated takes several times as long.
-pub const LIMIT: Duration = Duration::from_secs(if option_env!("PODGATE_EMULATOR").is_some() { 120 } else { 30 });
+pub const LIMIT: Duration = Duration::from_secs(if option_env!("PODGATE_EMULATOR").is_some() {
+    120
+} else {
+    30
+});
 
 /// A call of podgate, to be made.
 pub struct Podgate {
@@ -52,7 +56,10 @@ pub fn podgate<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Podga
 }
 
 /// The same, started by another program: `unshare …`, `setpriv …`.
-pub fn inside<S: AsRef<OsStr>>(starter: &[&str], arguments: impl IntoIterator<Item = S>) -> Podgate {
+pub fn inside<S: AsRef<OsStr>>(
+    starter: &[&str],
+    arguments: impl IntoIterator<Item = S>,
+) -> Podgate {
     let mut words: Vec<String> = starter.iter().map(|word| (*word).to_owned()).collect();
     words.push(PODGATE.to_owned());
     let mut command = Command::new(&words[0]);
@@ -62,7 +69,10 @@ pub fn inside<S: AsRef<OsStr>>(starter: &[&str], arguments: impl IntoIterator<It
         command.arg(argument);
     }
     without_own_variables(&mut command);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     Podgate { command, words }
 }
 
@@ -84,10 +94,19 @@ impl Podgate {
     /// Starts it.
     pub fn start(mut self) -> Running {
         let started = Instant::now();
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.words));
+        let mut child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{:?}: {error}", self.words));
         let stdout = Stream::of(child.stdout.take());
         let stderr = Stream::of(child.stderr.take());
-        Running { child, words: self.words, started, stdout, stderr }
+        Running {
+            child,
+            words: self.words,
+            started,
+            stdout,
+            stderr,
+        }
     }
 
     /// Runs it to its end.
@@ -123,7 +142,9 @@ impl Stream {
 
     /// All of it, if it ends soon: a process that was left behind may hold it open.
     fn all(&mut self) -> String {
-        let Some(reader) = self.reader.take() else { return String::new() };
+        let Some(reader) = self.reader.take() else {
+            return String::new();
+        };
         let patience = Instant::now();
         while !reader.is_finished() && patience.elapsed() < Duration::from_secs(2) {
             thread::sleep(Duration::from_millis(1));
@@ -156,7 +177,8 @@ impl Running {
                 if path == Path::new(EXE) {
                     return Some(pid);
                 }
-                let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+                let children =
+                    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
                 pid = Pid::from_raw(children.split_ascii_whitespace().next()?.parse().ok()?);
             }
         })
@@ -188,11 +210,20 @@ impl Running {
 
     /// Waits for its end.
     pub fn finish(mut self) -> Done {
-        let status =
-            eventually_or("its end", || self.child.try_wait().unwrap(), || format!("$ {}", self.words.join(" ")));
+        let status = eventually_or(
+            "its end",
+            || self.child.try_wait().unwrap(),
+            || format!("$ {}", self.words.join(" ")),
+        );
         let took = self.started.elapsed();
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
-        Done { words: std::mem::take(&mut self.words), status, stdout, stderr, took }
+        Done {
+            words: std::mem::take(&mut self.words),
+            status,
+            stdout,
+            stderr,
+            took,
+        }
     }
 }
 
@@ -215,9 +246,17 @@ pub struct Done {
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "$ {}", self.words.join(" "))?;
-        writeln!(f, "in {}", std::env::current_dir().unwrap_or_default().display())?;
+        writeln!(
+            f,
+            "in {}",
+            std::env::current_dir().unwrap_or_default().display()
+        )?;
         writeln!(f, "{} after {:?}", self.status, self.took)?;
-        writeln!(f, "--- stdout\n{}--- stderr\n{}---", self.stdout, self.stderr)
+        writeln!(
+            f,
+            "--- stdout\n{}--- stderr\n{}---",
+            self.stdout, self.stderr
+        )
     }
 }
 
@@ -236,7 +275,10 @@ impl Done {
 
     #[track_caller]
     pub fn says_not(&self, text: &str) -> &Self {
-        assert!(!self.stderr.contains(text) && !self.stdout.contains(text), "{text:?} is said\n{self}");
+        assert!(
+            !self.stderr.contains(text) && !self.stdout.contains(text),
+            "{text:?} is said\n{self}"
+        );
         self
     }
 
@@ -271,7 +313,11 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[track_caller]
-pub fn eventually_or<T>(what: &str, mut look: impl FnMut() -> Option<T>, or: impl FnOnce() -> String) -> T {
+pub fn eventually_or<T>(
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+    or: impl FnOnce() -> String,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -290,7 +336,11 @@ pub struct Folder(PathBuf);
 impl Folder {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("podgate-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "podgate-test-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -365,7 +415,9 @@ impl Drop for Program {
 /// Runs a command and gives its output; fails if it fails.
 #[track_caller]
 pub fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
@@ -382,23 +434,36 @@ pub fn needs(what: &str, is_there: bool) -> bool {
     if is_there {
         return true;
     }
-    assert!(std::env::var_os("CI").is_none(), "{what} is not there, and under CI nothing is skipped; see tests/setup");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{what} is not there, and under CI nothing is skipped; see tests/setup"
+    );
     // Not by eprintln, which a test that passes swallows.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is not there; run tests/setup");
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: {what} is not there; run tests/setup"
+    );
     false
 }
 
 /// The path of a program, if it is installed.
 pub fn program(name: &str, also_in: &[&str]) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]).chain(also_in.iter().copied());
-    folders.map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+    let folders = path
+        .split(':')
+        .chain(["/usr/sbin", "/sbin"])
+        .chain(also_in.iter().copied());
+    folders
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.is_file())
 }
 
 /// Can this user make namespaces?
 pub fn namespaces() -> bool {
-    let status =
-        Command::new("unshare").args(["--pid", "--fork", "--mount", "--net", "true"]).stderr(Stdio::null()).status();
+    let status = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount", "--net", "true"])
+        .stderr(Stdio::null())
+        .status();
     needs(
         "the right to make namespaces (root, and unshare from util-linux)",
         status.is_ok_and(|status| status.success()),

@@ -28,20 +28,60 @@ const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("object", "apiVersion", "the schema is checked elsewhere"),
     ("object", "metadata", "names and labels are for others"),
     ("template", "metadata", "names and labels are for others"),
-    ("Job", "backoffLimit", "one pod is played, without the Job's controller"),
-    ("Job", "ttlSecondsAfterFinished", "one pod is played, without the Job's controller"),
-    ("Job", "podFailurePolicy", "one pod is played, without the Job's controller"),
-    ("Job", "activeDeadlineSeconds", "one pod is played, without the Job's controller"),
+    (
+        "Job",
+        "backoffLimit",
+        "one pod is played, without the Job's controller",
+    ),
+    (
+        "Job",
+        "ttlSecondsAfterFinished",
+        "one pod is played, without the Job's controller",
+    ),
+    (
+        "Job",
+        "podFailurePolicy",
+        "one pod is played, without the Job's controller",
+    ),
+    (
+        "Job",
+        "activeDeadlineSeconds",
+        "one pod is played, without the Job's controller",
+    ),
     ("CronJob", "schedule", "one pod is played, now"),
     ("CronJob", "concurrencyPolicy", "one pod is played"),
     ("Deployment", "replicas", "one pod is played"),
     ("Deployment", "selector", "one pod is played"),
-    ("pod", "automountServiceAccountToken", "there is no API server"),
-    ("container", "ports", "documentation: it opens nothing and closes nothing"),
-    ("container", "resources", "no promise here rests on a limit; an OOM kill is played as SIGKILL"),
-    ("container", "readinessProbe", "it takes a pod out of a Service, and there is none"),
-    ("securityContext", "seccompProfile", "RuntimeDefault refuses nothing that podgate calls (tests::confined)"),
-    ("emptyDir", "sizeLimit", "the kubelet evicts a pod that exceeds it"),
+    (
+        "pod",
+        "automountServiceAccountToken",
+        "there is no API server",
+    ),
+    (
+        "container",
+        "ports",
+        "documentation: it opens nothing and closes nothing",
+    ),
+    (
+        "container",
+        "resources",
+        "no promise here rests on a limit; an OOM kill is played as SIGKILL",
+    ),
+    (
+        "container",
+        "readinessProbe",
+        "it takes a pod out of a Service, and there is none",
+    ),
+    (
+        "securityContext",
+        "seccompProfile",
+        "RuntimeDefault refuses nothing that podgate calls (tests::confined)",
+    ),
+    (
+        "emptyDir",
+        "sizeLimit",
+        "the kubelet evicts a pod that exceeds it",
+    ),
     ("emptyDir", "medium", "all are in memory here"),
     ("image volume", "pullPolicy", "nothing is pulled"),
 ];
@@ -61,12 +101,17 @@ impl Image {
     /// An image whose entrypoint is a program of this name or path: this shell script.
     pub fn new(program: &str, script: &str) -> Self {
         let entrypoint = vec![program.to_owned()];
-        Self { entrypoint, ..Self::default() }.with(program, script)
+        Self {
+            entrypoint,
+            ..Self::default()
+        }
+        .with(program, script)
     }
 
     /// Another program in it. A path is a path, a name is found by `PATH`.
     pub fn with(mut self, program: &str, script: &str) -> Self {
-        self.files.push((at(program), format!("#!/bin/sh\n{script}\n")));
+        self.files
+            .push((at(program), format!("#!/bin/sh\n{script}\n")));
         self
     }
 
@@ -78,7 +123,11 @@ impl Image {
 }
 
 fn at(program: &str) -> String {
-    if program.starts_with('/') { program.to_owned() } else { format!("{PROGRAMS}/{program}") }
+    if program.starts_with('/') {
+        program.to_owned()
+    } else {
+        format!("{PROGRAMS}/{program}")
+    }
 }
 
 /// A program that behaves as `tests/support/fake_sidecar.py` says, with these arguments.
@@ -128,13 +177,20 @@ pub struct Manifest {
 impl Manifest {
     /// An example of this repository.
     pub fn example(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("examples")
+            .join(name);
+        let text =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self::new(name, &text)
     }
 
     pub fn new(name: &str, text: &str) -> Self {
-        Self { name: name.to_owned(), text: text.to_owned(), injected: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            injected: Vec::new(),
+        }
     }
 
     /// The same with a container that a mesh's webhook adds: the last of the list, so that nothing but podgate orders the start. The init
@@ -159,7 +215,8 @@ impl Manifest {
     /// # Errors
     /// A field or a value that it does not play, by its path.
     pub fn read(&self) -> Read<Spec> {
-        let documents = YamlLoader::load_from_str(&self.text).map_err(|error| format!("{}: {error}", self.name))?;
+        let documents = YamlLoader::load_from_str(&self.text)
+            .map_err(|error| format!("{}: {error}", self.name))?;
         let mut specs = Vec::new();
         for document in &documents {
             specs.push(object(document).map_err(|error| format!("{}: {error}", self.name))?);
@@ -168,12 +225,19 @@ impl Manifest {
             1 => {
                 let mut spec = specs.remove(0);
                 for (name, image) in &self.injected {
-                    let part = Part { name: name.clone(), image: image.clone(), ..Part::default() };
+                    let part = Part {
+                        name: name.clone(),
+                        image: image.clone(),
+                        ..Part::default()
+                    };
                     spec.containers.push((Role::Main, part));
                 }
                 Ok(spec)
             }
-            number => Err(format!("{}: {number} objects with a pod, not one", self.name)),
+            number => Err(format!(
+                "{}: {number} objects with a pod, not one",
+                self.name
+            )),
         }
     }
 
@@ -183,7 +247,11 @@ impl Manifest {
         let spec = self.read().unwrap_or_else(|error| panic!("{error}"));
         // As much as some copies of an unoptimized podgate need.
         let pod = Pod::with_network("size=512m")?;
-        needs("python3 in /usr/bin", Path::new("/usr/bin/python3").exists()).then_some(())?;
+        needs(
+            "python3 in /usr/bin",
+            Path::new("/usr/bin/python3").exists(),
+        )
+        .then_some(())?;
         Some(spec.play(pod, images))
     }
 }
@@ -242,8 +310,16 @@ impl<'a> Fields<'a> {
     fn of(kind: &'static str, yaml: &'a Yaml) -> Read<Self> {
         static NOTHING: std::sync::LazyLock<Hash> = std::sync::LazyLock::new(Hash::new);
         match yaml {
-            Yaml::Hash(hash) => Ok(Self { kind, hash, read: Vec::new() }),
-            Yaml::Null => Ok(Self { kind, hash: &NOTHING, read: Vec::new() }),
+            Yaml::Hash(hash) => Ok(Self {
+                kind,
+                hash,
+                read: Vec::new(),
+            }),
+            Yaml::Null => Ok(Self {
+                kind,
+                hash: &NOTHING,
+                read: Vec::new(),
+            }),
             Yaml::Real(_)
             | Yaml::Integer(_)
             | Yaml::String(_)
@@ -264,44 +340,74 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&mut self, name: &'static str) -> Read<Option<String>> {
-        let text = |yaml: &Yaml| yaml.as_str().map(str::to_owned).ok_or_else(|| self.is_not(name, yaml, "text"));
-        let found = self.hash.get(&Yaml::String(name.to_owned())).map(text).transpose();
+        let text = |yaml: &Yaml| {
+            yaml.as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| self.is_not(name, yaml, "text"))
+        };
+        let found = self
+            .hash
+            .get(&Yaml::String(name.to_owned()))
+            .map(text)
+            .transpose();
         self.read.push(name);
         found
     }
 
     fn needed(&mut self, name: &'static str) -> Read<String> {
-        self.text(name)?.ok_or_else(|| format!("{} has no {name}", self.kind))
+        self.text(name)?
+            .ok_or_else(|| format!("{} has no {name}", self.kind))
     }
 
     fn number(&mut self, name: &'static str) -> Read<Option<u32>> {
-        let Some(yaml) = self.get(name) else { return Ok(None) };
+        let Some(yaml) = self.get(name) else {
+            return Ok(None);
+        };
         let number = yaml.as_i64().and_then(|number| u32::try_from(number).ok());
-        number.map(Some).ok_or_else(|| self.is_not(name, yaml, "a number"))
+        number
+            .map(Some)
+            .ok_or_else(|| self.is_not(name, yaml, "a number"))
     }
 
     fn seconds(&mut self, name: &'static str, default: u32) -> Read<Duration> {
-        Ok(Duration::from_secs(self.number(name)?.unwrap_or(default).into()))
+        Ok(Duration::from_secs(
+            self.number(name)?.unwrap_or(default).into(),
+        ))
     }
 
     fn flag(&mut self, name: &'static str) -> Read<Option<bool>> {
-        let Some(yaml) = self.get(name) else { return Ok(None) };
-        yaml.as_bool().map(Some).ok_or_else(|| self.is_not(name, yaml, "true or false"))
+        let Some(yaml) = self.get(name) else {
+            return Ok(None);
+        };
+        yaml.as_bool()
+            .map(Some)
+            .ok_or_else(|| self.is_not(name, yaml, "true or false"))
     }
 
     fn list(&mut self, name: &'static str) -> Read<&'a [Yaml]> {
-        let Some(yaml) = self.get(name) else { return Ok(&[]) };
-        yaml.as_vec().map(Vec::as_slice).ok_or_else(|| self.is_not(name, yaml, "a list"))
+        let Some(yaml) = self.get(name) else {
+            return Ok(&[]);
+        };
+        yaml.as_vec()
+            .map(Vec::as_slice)
+            .ok_or_else(|| self.is_not(name, yaml, "a list"))
     }
 
     fn words(&mut self, name: &'static str) -> Read<Option<Vec<String>>> {
-        let Some(yaml) = self.get(name) else { return Ok(None) };
+        let Some(yaml) = self.get(name) else {
+            return Ok(None);
+        };
         let word = |yaml: &Yaml| yaml.as_str().map(str::to_owned);
-        let words: Option<Vec<String>> = yaml.as_vec().and_then(|words| words.iter().map(word).collect());
+        let words: Option<Vec<String>> = yaml
+            .as_vec()
+            .and_then(|words| words.iter().map(word).collect());
         let words = words.ok_or_else(|| self.is_not(name, yaml, "a list of texts"))?;
         // `$(NAME)` is expanded by the kubelet.
         match words.iter().find(|word| word.contains("$(")) {
-            Some(word) => Err(format!("{}.{name}: {word:?} is expanded, which is not played", self.kind)),
+            Some(word) => Err(format!(
+                "{}.{name}: {word:?} is expanded, which is not played",
+                self.kind
+            )),
             None => Ok(Some(words)),
         }
     }
@@ -311,16 +417,26 @@ impl<'a> Fields<'a> {
         match self.text(name)? {
             None => Ok(false),
             Some(text) if text == value => Ok(true),
-            Some(text) => Err(format!("{}.{name}: {text:?} is not played, only {value:?}", self.kind)),
+            Some(text) => Err(format!(
+                "{}.{name}: {text:?} is not played, only {value:?}",
+                self.kind
+            )),
         }
     }
 
     fn end(self) -> Read<()> {
         let known = |name: &str| {
             self.read.contains(&name)
-                || WITHOUT_EFFECT.iter().any(|(kind, field, _)| (*kind, *field) == (self.kind, name))
+                || WITHOUT_EFFECT
+                    .iter()
+                    .any(|(kind, field, _)| (*kind, *field) == (self.kind, name))
         };
-        match self.hash.keys().filter_map(Yaml::as_str).find(|name| !known(name)) {
+        match self
+            .hash
+            .keys()
+            .filter_map(Yaml::as_str)
+            .find(|name| !known(name))
+        {
             Some(name) => Err(format!("{}.{name} is not played", self.kind)),
             None => Ok(()),
         }
@@ -375,25 +491,43 @@ fn pod(spec: &Yaml) -> Read<Spec> {
     };
     let grace = pod.seconds("terminationGracePeriodSeconds", 30)?;
     let security = security(pod.get("securityContext"), Security::default())?;
-    let volumes = pod.list("volumes")?.iter().map(volume).collect::<Read<BTreeMap<_, _>>>()?;
+    let volumes = pod
+        .list("volumes")?
+        .iter()
+        .map(volume)
+        .collect::<Read<BTreeMap<_, _>>>()?;
     let mut containers = Vec::new();
     for (role, name) in [(Role::Init, "initContainers"), (Role::Main, "containers")] {
         for yaml in pod.list(name)? {
-            containers.push(container(role, yaml, security).map_err(|error| format!("{name}: {error}"))?);
+            containers
+                .push(container(role, yaml, security).map_err(|error| format!("{name}: {error}"))?);
         }
     }
     pod.end()?;
     for (_, part) in &containers {
-        if let Some((volume, ..)) = part.mounts.iter().find(|(volume, ..)| !volumes.contains_key(volume)) {
+        if let Some((volume, ..)) = part
+            .mounts
+            .iter()
+            .find(|(volume, ..)| !volumes.contains_key(volume))
+        {
             return Err(format!("{}: there is no volume {volume:?}", part.name));
         }
     }
-    Ok(Spec { policy, grace, volumes, containers })
+    Ok(Spec {
+        policy,
+        grace,
+        volumes,
+        containers,
+    })
 }
 
 fn volume(yaml: &Yaml) -> Read<(String, Volume)> {
     let mut fields = Fields::of("volume", yaml)?;
-    let (name, empty, image) = (fields.needed("name")?, fields.get("emptyDir"), fields.get("image"));
+    let (name, empty, image) = (
+        fields.needed("name")?,
+        fields.get("emptyDir"),
+        fields.get("image"),
+    );
     fields.end()?;
     let volume = match (empty, image) {
         (Some(empty), None) => {
@@ -407,7 +541,9 @@ fn volume(yaml: &Yaml) -> Read<(String, Volume)> {
             Volume::Image(reference)
         }
         (Some(_), Some(_)) | (None, None) => {
-            return Err(format!("volume {name:?} is neither an emptyDir nor an image"));
+            return Err(format!(
+                "volume {name:?} is neither an emptyDir nor an image"
+            ));
         }
     };
     Ok((name, volume))
@@ -432,13 +568,21 @@ fn container(role: Role, yaml: &Yaml, of_the_pod: Security) -> Read<(Role, Part)
     };
     for yaml in fields.list("env")? {
         let mut variable = Fields::of("env", yaml)?;
-        part.env.push((variable.needed("name")?, variable.text("value")?.unwrap_or_default()));
+        part.env.push((
+            variable.needed("name")?,
+            variable.text("value")?.unwrap_or_default(),
+        ));
         variable.end()?;
     }
     for yaml in fields.list("volumeMounts")? {
         let mut mount = Fields::of("volumeMount", yaml)?;
-        let access = if mount.flag("readOnly")? == Some(true) { Access::ReadOnly } else { Access::ReadWrite };
-        part.mounts.push((mount.needed("name")?, mount.needed("mountPath")?, access));
+        let access = if mount.flag("readOnly")? == Some(true) {
+            Access::ReadOnly
+        } else {
+            Access::ReadWrite
+        };
+        part.mounts
+            .push((mount.needed("name")?, mount.needed("mountPath")?, access));
         mount.end()?;
     }
     if let Some(yaml) = fields.get("lifecycle") {
@@ -447,8 +591,13 @@ fn container(role: Role, yaml: &Yaml, of_the_pod: Security) -> Read<(Role, Part)
         part.pre_stop = lifecycle.get("preStop").map(exec).transpose()?;
         lifecycle.end()?;
     }
-    if role == Role::Init && (part.post_start.is_some() || part.pre_stop.is_some() || part.startup_probe.is_some()) {
-        return Err(format!("{}: an init container has neither hooks nor probes", part.name));
+    if role == Role::Init
+        && (part.post_start.is_some() || part.pre_stop.is_some() || part.startup_probe.is_some())
+    {
+        return Err(format!(
+            "{}: an init container has neither hooks nor probes",
+            part.name
+        ));
     }
     fields.end()?;
     Ok((role, part))
@@ -459,7 +608,9 @@ fn exec(yaml: &Yaml) -> Read<Vec<String>> {
     let mut handler = Fields::of("handler", yaml)?;
     let mut exec = Fields::of("exec", handler.get("exec").unwrap_or(&Yaml::Null))?;
     handler.end()?;
-    let words = exec.words("command")?.ok_or("a handler without a command is not played")?;
+    let words = exec
+        .words("command")?
+        .ok_or("a handler without a command is not played")?;
     exec.end()?;
     Ok(words)
 }
@@ -469,7 +620,9 @@ fn startup_probe(yaml: &Yaml) -> Read<StartupProbe> {
     let mut exec = Fields::of("exec", probe.get("exec").unwrap_or(&Yaml::Null))?;
     // The defaults: `SetDefaults_Probe` in `pkg/apis/core/v1/defaults.go`.
     let read = StartupProbe {
-        command: exec.words("command")?.ok_or("a startupProbe without a command is not played")?,
+        command: exec
+            .words("command")?
+            .ok_or("a startupProbe without a command is not played")?,
         initial_delay: probe.seconds("initialDelaySeconds", 0)?,
         period: probe.seconds("periodSeconds", 10)?,
         timeout: probe.seconds("timeoutSeconds", 1)?,
@@ -487,8 +640,12 @@ fn security(yaml: Option<&Yaml>, outer: Security) -> Read<Security> {
         user: fields.number("runAsUser")?.or(outer.user),
         group: fields.number("runAsGroup")?.or(outer.group),
         non_root: fields.flag("runAsNonRoot")?.unwrap_or(outer.non_root),
-        read_only_root: fields.flag("readOnlyRootFilesystem")?.unwrap_or(outer.read_only_root),
-        no_new_privileges: fields.flag("allowPrivilegeEscalation")?.map_or(outer.no_new_privileges, |may| !may),
+        read_only_root: fields
+            .flag("readOnlyRootFilesystem")?
+            .unwrap_or(outer.read_only_root),
+        no_new_privileges: fields
+            .flag("allowPrivilegeEscalation")?
+            .map_or(outer.no_new_privileges, |may| !may),
         ..outer
     };
     if let Some(yaml) = fields.get("capabilities") {
@@ -496,7 +653,9 @@ fn security(yaml: Option<&Yaml>, outer: Security) -> Read<Security> {
         let drop = capabilities.words("drop")?.unwrap_or_default();
         capabilities.end()?;
         if drop != ["ALL"] {
-            return Err(format!("capabilities.drop: {drop:?} is not played, only ALL"));
+            return Err(format!(
+                "capabilities.drop: {drop:?} is not played, only ALL"
+            ));
         }
         security.no_capabilities = true;
     }
@@ -509,7 +668,11 @@ impl Spec {
     pub fn mounts(&self) -> Vec<(&str, &str, &str, Access)> {
         let mut mounts = Vec::new();
         for (_, part) in &self.containers {
-            mounts.extend(part.mounts.iter().map(|(_, path, access)| (&*part.name, &*part.image, &**path, *access)));
+            mounts.extend(
+                part.mounts
+                    .iter()
+                    .map(|(_, path, access)| (&*part.name, &*part.image, &**path, *access)),
+            );
         }
         mounts
     }
@@ -528,29 +691,60 @@ impl Spec {
             fs::create_dir(&path).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
             if let Volume::Image(reference) = volume {
-                assert_eq!(reference, PODGATE_IMAGE, "no other image is played as a volume");
+                assert_eq!(
+                    reference, PODGATE_IMAGE,
+                    "no other image is played as a volume"
+                );
                 fs::copy(PODGATE, path.join("podgate")).unwrap();
             }
         }
-        let containers: Vec<_> =
-            self.containers.iter().map(|(role, part)| (*role, self.made(part, &test, &files, images))).collect();
+        let containers: Vec<_> = self
+            .containers
+            .iter()
+            .map(|(role, part)| (*role, self.made(part, &test, &files, images)))
+            .collect();
         let back_off = Duration::from_millis(100);
-        let rules = Rules { back_off, longest_back_off: 8 * back_off, policy: self.policy, grace: self.grace };
+        let rules = Rules {
+            back_off,
+            longest_back_off: 8 * back_off,
+            policy: self.policy,
+            grace: self.grace,
+        };
         let begin = Instant::now();
-        Played { play: pod.play_all(rules, containers), grace: self.grace, begin, test, _pod: pod }
+        Played {
+            play: pod.play_all(rules, containers),
+            grace: self.grace,
+            begin,
+            test,
+            _pod: pod,
+        }
     }
 
     /// A container of the spec as one of a pod.
     fn made(&self, part: &Part, test: &Path, files: &Files, images: &[(&str, Image)]) -> Container {
         let is_podgate = part.image == PODGATE_IMAGE;
-        let podgate = Image { entrypoint: vec!["/podgate".to_owned()], user: Some(PODGATE_USER), files: Vec::new() };
-        let found = || images.iter().find(|(name, _)| *name == part.image).map(|(_, image)| image.clone());
-        let image = if is_podgate { podgate } else { found().unwrap_or_else(|| panic!("no image {:?}", part.image)) };
+        let podgate = Image {
+            entrypoint: vec!["/podgate".to_owned()],
+            user: Some(PODGATE_USER),
+            files: Vec::new(),
+        };
+        let found = || {
+            images
+                .iter()
+                .find(|(name, _)| *name == part.image)
+                .map(|(_, image)| image.clone())
+        };
+        let image = if is_podgate {
+            podgate
+        } else {
+            found().unwrap_or_else(|| panic!("no image {:?}", part.image))
+        };
         // `command` replaces the image's entrypoint, and with it its arguments.
         let command = part.command.clone().unwrap_or(image.entrypoint);
         let words = [command, part.arguments.clone().unwrap_or_default()].concat();
 
-        let mut container = Container::with_own_root(&part.name, words).mount(test, "/test", Access::ReadWrite);
+        let mut container =
+            Container::with_own_root(&part.name, words).mount(test, "/test", Access::ReadWrite);
         if is_podgate {
             container = container.mount(Path::new(PODGATE), "/podgate", Access::ReadOnly);
         }
@@ -558,25 +752,46 @@ impl Spec {
             .common
             .iter()
             .map(|(path, source)| (path, source.clone()))
-            .chain(image.files.iter().map(|(path, script)| (path, files.executable(script))))
+            .chain(
+                image
+                    .files
+                    .iter()
+                    .map(|(path, script)| (path, files.executable(script))),
+            )
         {
             container = container.mount(&source, path, Access::ReadOnly);
         }
         for (volume, path, access) in &part.mounts {
             // An image volume is read-only, whatever the mount says.
-            let access = if matches!(self.volumes[volume], Volume::Image(_)) { Access::ReadOnly } else { *access };
+            let access = if matches!(self.volumes[volume], Volume::Image(_)) {
+                Access::ReadOnly
+            } else {
+                *access
+            };
             container = container.shared(volume, path, access);
         }
         for (name, value) in &part.env {
             container = container.env(name, value);
         }
         let security = &part.security;
-        let user = security.user.or(image.user.map(|(user, _)| user)).unwrap_or(0);
+        let user = security
+            .user
+            .or(image.user.map(|(user, _)| user))
+            .unwrap_or(0);
         // The runtime takes the user's group from the image's /etc/passwd, which has no entry for it: then 0.
-        let group =
-            security.group.or(image.user.map(|(_, group)| group).filter(|_| security.user.is_none())).unwrap_or(0);
+        let group = security
+            .group
+            .or(image
+                .user
+                .map(|(_, group)| group)
+                .filter(|_| security.user.is_none()))
+            .unwrap_or(0);
         // The kubelet does not start such a container: `verifyRunAsNonRoot` in `kuberuntime/security_context.go`.
-        assert!(!security.non_root || user != 0, "{}: runAsNonRoot, and the image runs as root", part.name);
+        assert!(
+            !security.non_root || user != 0,
+            "{}: runAsNonRoot, and the image runs as root",
+            part.name
+        );
         assert_eq!(
             security.no_capabilities, security.no_new_privileges,
             "{}: only both are played, or neither",
@@ -617,16 +832,31 @@ impl Files {
     fn new(folder: &Path) -> Self {
         let folder = folder.join("files");
         fs::create_dir(&folder).unwrap();
-        let mut files = Self { folder, common: Vec::new() };
+        let mut files = Self {
+            folder,
+            common: Vec::new(),
+        };
         let note = "#!/bin/sh\necho \"$(date +%s.%N) $*\" >>/test/events\n";
-        let sidecar = format!("#!/usr/bin/python3 -SE\n{}", include_str!("fake_sidecar.py"));
-        files.common = vec![(at("note"), files.executable(note)), (at("fake"), files.executable(&sidecar))];
+        let sidecar = format!(
+            "#!/usr/bin/python3 -SE\n{}",
+            include_str!("fake_sidecar.py")
+        );
+        files.common = vec![
+            (at("note"), files.executable(note)),
+            (at("fake"), files.executable(&sidecar)),
+        ];
         files
     }
 
     fn executable(&self, text: &str) -> PathBuf {
-        let path = self.folder.join(fs::read_dir(&self.folder).unwrap().count().to_string());
-        let text = if text.starts_with("#!") { text.to_owned() } else { format!("#!/bin/sh\n{text}\n") };
+        let path = self
+            .folder
+            .join(fs::read_dir(&self.folder).unwrap().count().to_string());
+        let text = if text.starts_with("#!") {
+            text.to_owned()
+        } else {
+            format!("#!/bin/sh\n{text}\n")
+        };
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
@@ -662,7 +892,9 @@ pub struct Happening {
 impl Happening {
     /// By the clock that ends are told by; a container's end may be seen later than it came.
     pub fn when(&self) -> Instant {
-        let ago = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + self.at).unwrap_or_default();
+        let ago = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH + self.at)
+            .unwrap_or_default();
         Instant::now() - ago
     }
 }
@@ -688,7 +920,10 @@ impl Played {
         let text = fs::read_to_string(self.test.join("events")).unwrap();
         let happening = |line: &str| {
             let (at, what) = line.split_once(' ').unwrap();
-            Happening { at: Duration::from_secs_f64(at.parse().unwrap()), what: what.to_owned() }
+            Happening {
+                at: Duration::from_secs_f64(at.parse().unwrap()),
+                what: what.to_owned(),
+            }
         };
         text.lines().map(happening).collect()
     }
@@ -702,13 +937,23 @@ impl Played {
     /// Waits for this to happen for the so-many-th time.
     #[track_caller]
     pub fn comes_again(&self, what: &str, times: usize) -> Happening {
-        let look = || self.happenings().into_iter().filter(|its| its.what == what).nth(times - 1);
-        eventually_or(&format!("{what:?} to happen {times} times"), look, || self.to_string())
+        let look = || {
+            self.happenings()
+                .into_iter()
+                .filter(|its| its.what == what)
+                .nth(times - 1)
+        };
+        eventually_or(&format!("{what:?} to happen {times} times"), look, || {
+            self.to_string()
+        })
     }
 
     /// How often this has happened.
     pub fn count(&self, what: &str) -> usize {
-        self.happenings().iter().filter(|its| its.what == what).count()
+        self.happenings()
+            .iter()
+            .filter(|its| its.what == what)
+            .count()
     }
 
     /// All of this happened, in this order; other things may have happened between.
@@ -717,7 +962,10 @@ impl Played {
         let happenings = self.happenings();
         let mut rest = happenings.iter();
         for what in all {
-            assert!(rest.any(|its| its.what == *what), "{what:?} did not happen in its place of {all:?}\n{self}");
+            assert!(
+                rest.any(|its| its.what == *what),
+                "{what:?} did not happen in its place of {all:?}\n{self}"
+            );
         }
         self
     }
@@ -744,7 +992,11 @@ impl fmt::Display for Played {
         let happenings = self.happenings();
         let first = happenings.first().map_or(Duration::ZERO, |its| its.at);
         for Happening { at, what } in &happenings {
-            writeln!(f, "{:7.0} ms  {what}", at.saturating_sub(first).as_secs_f64() * 1000.0)?;
+            writeln!(
+                f,
+                "{:7.0} ms  {what}",
+                at.saturating_sub(first).as_secs_f64() * 1000.0
+            )?;
         }
         write!(f, "{}", self.play)
     }

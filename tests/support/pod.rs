@@ -49,7 +49,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Words of a command.
 pub fn words(words: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
-    words.into_iter().map(|word| word.as_ref().to_owned()).collect()
+    words
+        .into_iter()
+        .map(|word| word.as_ref().to_owned())
+        .collect()
 }
 
 /// The programs that make a container, by path: a container's own `PATH` must not choose them.
@@ -84,7 +87,9 @@ fn tools() -> Option<&'static Tools> {
             unshare: path("unshare")?,
         };
         let mut attempt = Command::new(&tools.unshare);
-        attempt.args(["--pid", "--fork", "--mount", "--mount-proc", "true"]).stderr(Stdio::null());
+        attempt
+            .args(["--pid", "--fork", "--mount", "--mount-proc", "true"])
+            .stderr(Stdio::null());
         (geteuid().is_root() && attempt.status().ok()?.success()).then_some(tools)
     };
     TOOLS.get_or_init(find).as_ref()
@@ -148,7 +153,13 @@ impl Pod {
         // Where the test is killed, nobody else removes the folder.
         let (net, up) = match network {
             Network::OfTheMachine => (None, String::new()),
-            Network::Own => (Some("--net"), format!("{} link set lo up && ", program("ip", &[]).unwrap().display())),
+            Network::Own => (
+                Some("--net"),
+                format!(
+                    "{} link set lo up && ",
+                    program("ip", &[]).unwrap().display()
+                ),
+            ),
         };
         let script = format!(
             "{up}{} -t tmpfs -o mode=0777,{options} podgate-volume {volume} && echo ready && read x; {} -l {volume} && rm -r {}",
@@ -167,7 +178,9 @@ impl Pod {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         if line != "ready\n" {
             panic!("no volume with {options:?}: {:?}", child.wait_with_output());
         }
@@ -186,7 +199,11 @@ impl Pod {
 
     /// The volume, as the test sees it: to look into, and to plant files. Gone with the pod.
     pub fn volume(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{}", self.sandbox.pid, self.sandbox.staging()))
+        PathBuf::from(format!(
+            "/proc/{}/root{}",
+            self.sandbox.pid,
+            self.sandbox.staging()
+        ))
     }
 
     /// Changes the volume for all at once: `size=8k`, `ro`. The kernel refuses `ro` while a file in it is open for writing.
@@ -195,9 +212,9 @@ impl Pod {
         let options = format!("remount,{options}");
         let target = sandbox.pid.to_string();
         let script = format!("{} -o {options} {}", tools.mount, sandbox.staging());
-        super::output(
-            Command::new(&tools.nsenter).args(["--target", &target, "--mount", "--", &tools.sh, "-c", &script]),
-        );
+        super::output(Command::new(&tools.nsenter).args([
+            "--target", &target, "--mount", "--", &tools.sh, "-c", &script,
+        ]));
     }
 
     /// Starts a container, once: no kubelet looks after it. When this returns, its PID 1 is its program.
@@ -251,8 +268,14 @@ impl Sandbox {
     /// A file that is already deleted: what a process prints, complete as soon as the process is gone.
     fn nameless_file(&self) -> io::Result<File> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let path = self.folder.join(&format!("output-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let file = File::options().read(true).append(true).create_new(true).open(&path)?;
+        let path = self
+            .folder
+            .join(&format!("output-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .open(&path)?;
         fs::remove_file(path)?;
         Ok(file)
     }
@@ -347,7 +370,10 @@ impl Container {
 
     /// A container with a root file system of its own: this machine's programs and libraries, read-only, and its image's files.
     pub fn with_own_root(name: &str, command: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        let plain = Self { volume: Volume::OfTheManifest, ..Self::new(name, command) };
+        let plain = Self {
+            volume: Volume::OfTheManifest,
+            ..Self::new(name, command)
+        };
         plain.env("PATH", &format!("{PROGRAMS}:{PATH}"))
     }
 
@@ -425,13 +451,21 @@ impl Container {
 
     /// A directory or a file of this machine at another path: one that exists, or any below `/run`.
     pub fn mount(mut self, source: &Path, at: &str, access: Access) -> Self {
-        self.mounts.push(Mount::Bind { source: source.to_owned(), at: at.to_owned(), access });
+        self.mounts.push(Mount::Bind {
+            source: source.to_owned(),
+            at: at.to_owned(),
+            access,
+        });
         self
     }
 
     /// A volume of the pod at any path, for a container with a root of its own.
     pub fn shared(mut self, volume: &str, at: &str, access: Access) -> Self {
-        self.mounts.push(Mount::Shared { volume: volume.to_owned(), at: at.to_owned(), access });
+        self.mounts.push(Mount::Shared {
+            volume: volume.to_owned(),
+            at: at.to_owned(),
+            access,
+        });
         self
     }
 
@@ -466,9 +500,17 @@ impl Container {
 
     /// What makes the container, from inside its namespaces, for `sh -c … sh PROGRAM…`; the last step becomes the program.
     fn set_up(&self, sandbox: &Sandbox) -> String {
-        let Tools { mkdir, mount, umount, .. } = sandbox.tools;
+        let Tools {
+            mkdir,
+            mount,
+            umount,
+            ..
+        } = sandbox.tools;
         let staging = sandbox.staging();
-        let mut lines = vec!["set -e".to_owned(), format!("trap 'echo \"{NOT_SET_UP}\" >&2' EXIT")];
+        let mut lines = vec![
+            "set -e".to_owned(),
+            format!("trap 'echo \"{NOT_SET_UP}\" >&2' EXIT"),
+        ];
         lines.push(format!("{mount} -t proc proc /proc"));
         if matches!(self.volume, Volume::OfTheManifest) {
             lines.push(self.image_root(sandbox));
@@ -496,21 +538,33 @@ impl Container {
                 }
             }
             Volume::Absent => lines.push(format!("{umount} {staging}")),
-            Volume::PlainDirectory => lines.push(format!("{umount} {staging}\n{mkdir} -m 0777 {VOLUME}")),
+            Volume::PlainDirectory => {
+                lines.push(format!("{umount} {staging}\n{mkdir} -m 0777 {VOLUME}"))
+            }
             Volume::OfTheManifest => {}
         }
         for extra in &self.mounts {
             let (Mount::Bind { at, .. } | Mount::Empty { at } | Mount::Shared { at, .. }) = extra;
             let is_file = matches!(extra, Mount::Bind { source, .. } if !source.is_dir());
             if at.starts_with("/run/") && is_file {
-                lines.push(format!("{mkdir} -p {}\n: >{at}", at.rsplit_once('/').unwrap().0));
+                lines.push(format!(
+                    "{mkdir} -p {}\n: >{at}",
+                    at.rsplit_once('/').unwrap().0
+                ));
             } else if at.starts_with("/run/") {
                 lines.push(format!("{mkdir} -p {at}"));
             }
             lines.push(match extra {
                 Mount::Bind { source, at, access } => {
-                    let options = if *access == Access::ReadOnly { "bind,ro" } else { "bind" };
-                    format!("{mount} -o {options} {} {at}", shell_words::quote(source.to_str().unwrap()))
+                    let options = if *access == Access::ReadOnly {
+                        "bind,ro"
+                    } else {
+                        "bind"
+                    };
+                    format!(
+                        "{mount} -o {options} {} {at}",
+                        shell_words::quote(source.to_str().unwrap())
+                    )
                 }
                 Mount::Empty { at } => format!("{mount} -t tmpfs -o mode=0777 empty-dir {at}"),
                 Mount::Shared { .. } => panic!("{:?} has no root of its own for {at}", self.name),
@@ -535,7 +589,14 @@ impl Container {
 
     /// A root file system with what the image and the manifest put there. Of this machine it has the programs and libraries, read-only.
     fn image_root(&self, sandbox: &Sandbox) -> String {
-        let Tools { mkdir, mount, pivot_root, rmdir, umount, .. } = sandbox.tools;
+        let Tools {
+            mkdir,
+            mount,
+            pivot_root,
+            rmdir,
+            umount,
+            ..
+        } = sandbox.tools;
         let mut lines = vec![format!(
             "{mount} -t tmpfs -o mode=0755 root /run
 for entry in /bin /sbin /lib* /usr; do
@@ -557,18 +618,32 @@ done"
         )];
         for extra in &self.mounts {
             let (source, at, access) = match extra {
-                Mount::Bind { source, at, access } => (source.to_str().unwrap().to_owned(), at, access),
+                Mount::Bind { source, at, access } => {
+                    (source.to_str().unwrap().to_owned(), at, access)
+                }
                 Mount::Shared { volume, at, access } => (sandbox.shared(volume), at, access),
-                Mount::Empty { at } => panic!("{:?} has an empty directory at {at} by no manifest", self.name),
+                Mount::Empty { at } => panic!(
+                    "{:?} has an empty directory at {at} by no manifest",
+                    self.name
+                ),
             };
-            let (source, at) = (shell_words::quote(&source).into_owned(), format!("/run{at}"));
+            let (source, at) = (
+                shell_words::quote(&source).into_owned(),
+                format!("/run{at}"),
+            );
             let (folder, _) = at.rsplit_once('/').unwrap();
-            let options = if *access == Access::ReadOnly { "bind,ro" } else { "bind" };
+            let options = if *access == Access::ReadOnly {
+                "bind,ro"
+            } else {
+                "bind"
+            };
             lines.push(format!(
                 "{mkdir} -p {folder}\nif [ -d {source} ]; then {mkdir} -p {at}; else : >{at}; fi\n{mount} -o {options} {source} {at}"
             ));
         }
-        lines.push(format!("cd /run\n{pivot_root} . old-root\n{umount} -l /old-root\n{rmdir} /old-root"));
+        lines.push(format!(
+            "cd /run\n{pivot_root} . old-root\n{umount} -l /old-root\n{rmdir} /old-root"
+        ));
         lines.join("\n")
     }
 
@@ -585,7 +660,10 @@ done"
             }
             exec += " --";
         }
-        format!("umask {}\ncd {}\nunset PWD OLDPWD\n{exec} \"$@\"", self.umask, self.working_dir)
+        format!(
+            "umask {}\ncd {}\nunset PWD OLDPWD\n{exec} \"$@\"",
+            self.umask, self.working_dir
+        )
     }
 
     fn variables(&self, command: &mut Command) {
@@ -595,13 +673,22 @@ done"
 
     /// A runtime gives a container's streams to its user, so that `/proc/1/fd/2` can be opened.
     fn owns(&self, stream: impl std::os::fd::AsFd) -> io::Result<()> {
-        self.user.map_or(Ok(()), |(user, group)| fchown(stream, Some(user), Some(group)))
+        self.user.map_or(Ok(()), |(user, group)| {
+            fchown(stream, Some(user), Some(group))
+        })
     }
 }
 
 /// A root file system of the container's own: a tmpfs with this machine's directories in it, but `/run`.
 fn own_root(tools: &Tools) -> String {
-    let Tools { mkdir, mount, pivot_root, rmdir, umount, .. } = tools;
+    let Tools {
+        mkdir,
+        mount,
+        pivot_root,
+        rmdir,
+        umount,
+        ..
+    } = tools;
     format!(
         "{mount} -t tmpfs -o mode=0755 root /run
 for entry in /*; do
@@ -627,7 +714,9 @@ fn only_child(parent: &Child) -> Option<Pid> {
 
 fn child_of(parent: Pid) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
-    Some(Pid::from_raw(children.split_ascii_whitespace().next()?.parse().ok()?))
+    Some(Pid::from_raw(
+        children.split_ascii_whitespace().next()?.parse().ok()?,
+    ))
 }
 
 /// How a container ended, and when.
@@ -658,7 +747,9 @@ impl Life {
         at_end: impl FnOnce() + Send + 'static,
     ) -> Result<Self, String> {
         let cannot = |error: &dyn fmt::Display| format!("container {:?}: {error}", container.name);
-        Self::try_start(sandbox, container, at_end).map_err(|error| cannot(&error))?.map_err(|error| cannot(&error))
+        Self::try_start(sandbox, container, at_end)
+            .map_err(|error| cannot(&error))?
+            .map_err(|error| cannot(&error))
     }
 
     fn try_start(
@@ -673,7 +764,9 @@ impl Life {
         let target = sandbox.pid.to_string();
         let sh = sandbox.folder.text(&format!("{STARTER}sh"));
         let mut command = Command::new(&tools.nsenter);
-        command.args(["--target", &target, "--mount", "--pid"]).args(sandbox.net());
+        command
+            .args(["--target", &target, "--mount", "--pid"])
+            .args(sandbox.net());
         command.args(["--", &tools.unshare, "--pid", "--mount"]);
         if container.host_name.is_some() {
             command.arg("--uts");
@@ -681,14 +774,20 @@ impl Life {
         // unshare could fork by itself, but does not give an end by SIGKILL on (util-linux 2.38). A shell does, and its first child
         // is PID 1; the shell's own stderr would get "Killed".
         let wait = "exec 3>&2 2>/dev/null; (exec \"$0\" -c \"$@\" 2>&3 3>&-); exit $?";
-        command.args(["--", &sh, "-c", wait, &sh, &container.set_up(sandbox), "sh"]).args(&container.words);
+        command
+            .args(["--", &sh, "-c", wait, &sh, &container.set_up(sandbox), "sh"])
+            .args(&container.words);
         container.variables(&mut command);
         let (stdout, stdout_writer) = io::pipe()?;
         let (stderr, stderr_writer) = io::pipe()?;
         container.owns(&stdout_writer)?;
         container.owns(&stderr_writer)?;
         let started = Instant::now();
-        let mut child = command.stdin(Stdio::piped()).stdout(stdout_writer).stderr(stderr_writer).spawn()?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(stdout_writer)
+            .stderr(stderr_writer)
+            .spawn()?;
         // It holds the ends that are written to: without it, the readers see the end of the streams.
         drop(command);
         let (stdout, stdout_reader) = Log::read(stdout);
@@ -734,7 +833,16 @@ impl Life {
             at_end();
         });
         let (container, sandbox) = (container.clone(), Arc::clone(sandbox));
-        let life = Self { container, sandbox, pid, namespace, started, stdout, stderr, end };
+        let life = Self {
+            container,
+            sandbox,
+            pid,
+            namespace,
+            started,
+            stdout,
+            stderr,
+            end,
+        };
         if is_over && life.ended_within(LIMIT).is_some() && life.stderr().contains(NOT_SET_UP) {
             return Ok(Err(life.stderr()));
         }
@@ -761,13 +869,17 @@ impl Life {
 
     pub(super) fn ended_within(&self, limit: Duration) -> Option<End> {
         let (end, changed) = &*self.end;
-        *changed.wait_timeout_while(end.lock().unwrap(), limit, |end| end.is_none()).unwrap().0
+        *changed
+            .wait_timeout_while(end.lock().unwrap(), limit, |end| end.is_none())
+            .unwrap()
+            .0
     }
 
     /// Waits for its end.
     #[track_caller]
     pub fn finish(&self) -> End {
-        self.ended_within(LIMIT).unwrap_or_else(|| panic!("it did not end within {LIMIT:?}\n{self}"))
+        self.ended_within(LIMIT)
+            .unwrap_or_else(|| panic!("it did not end within {LIMIT:?}\n{self}"))
     }
 
     /// Waits for its end, which must be with this code.
@@ -802,13 +914,21 @@ impl Life {
     /// Waits until it has said this on stderr; and when that came.
     #[track_caller]
     pub fn says(&self, text: &str) -> Instant {
-        super::eventually_or(&format!("{text:?} on stderr"), || self.stderr.arrival(text), || self.to_string())
+        super::eventually_or(
+            &format!("{text:?} on stderr"),
+            || self.stderr.arrival(text),
+            || self.to_string(),
+        )
     }
 
     /// The same for stdout.
     #[track_caller]
     pub fn prints(&self, text: &str) -> Instant {
-        super::eventually_or(&format!("{text:?} on stdout"), || self.stdout.arrival(text), || self.to_string())
+        super::eventually_or(
+            &format!("{text:?} on stdout"),
+            || self.stdout.arrival(text),
+            || self.to_string(),
+        )
     }
 
     /// All its processes, PID 1 among them: also those that an exec left there.
@@ -819,8 +939,14 @@ impl Life {
     /// Waits for a process of this name (the kernel's `comm`: the file's name, 15 letters) that is not PID 1.
     #[track_caller]
     pub fn process(&self, name: &str) -> Process {
-        let find = || self.processes().into_iter().find(|process| process.name == name && process.inside != 1);
-        super::eventually_or(&format!("a process {name:?}"), find, || format!("{:?}\n{self}", self.processes()))
+        let find = || {
+            self.processes()
+                .into_iter()
+                .find(|process| process.name == name && process.inside != 1)
+        };
+        super::eventually_or(&format!("a process {name:?}"), find, || {
+            format!("{:?}\n{self}", self.processes())
+        })
     }
 
     /// What tells the container's processes from others, also when the container is over.
@@ -837,27 +963,69 @@ impl Life {
     /// Starts a command in the container.
     pub fn start_exec(&self, command: impl IntoIterator<Item = impl AsRef<str>>) -> Exec {
         let (container, tools, words) = (&self.container, self.sandbox.tools, words(command));
-        let (stdout, stderr) = (self.sandbox.nameless_file().unwrap(), self.sandbox.nameless_file().unwrap());
+        let (stdout, stderr) = (
+            self.sandbox.nameless_file().unwrap(),
+            self.sandbox.nameless_file().unwrap(),
+        );
         container.owns(&stdout).unwrap();
         container.owns(&stderr).unwrap();
         let mut command = Command::new(&tools.nsenter);
-        command.args(["--target", &self.pid.to_string(), "--mount", "--pid", "--uts"]).args(self.sandbox.net());
-        command.args(["--", &tools.sh, "-c", &container.become_program(tools), "sh"]).args(&words);
+        command
+            .args([
+                "--target",
+                &self.pid.to_string(),
+                "--mount",
+                "--pid",
+                "--uts",
+            ])
+            .args(self.sandbox.net());
+        command
+            .args([
+                "--",
+                &tools.sh,
+                "-c",
+                &container.become_program(tools),
+                "sh",
+            ])
+            .args(&words);
         container.variables(&mut command);
-        command.stdin(Stdio::null()).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        command
+            .stdin(Stdio::null())
+            .stdout(stdout.try_clone().unwrap())
+            .stderr(stderr.try_clone().unwrap());
         let started = Instant::now();
-        Exec { child: command.spawn().unwrap(), words, started, stdout, stderr }
+        Exec {
+            child: command.spawn().unwrap(),
+            words,
+            started,
+            stdout,
+            stderr,
+        }
     }
 }
 
 impl fmt::Display for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "container {:?}, pid {}: {:?}", self.container.name, self.pid, self.container.words)?;
+        writeln!(
+            f,
+            "container {:?}, pid {}: {:?}",
+            self.container.name, self.pid, self.container.words
+        )?;
         match self.end() {
-            Some(end) => writeln!(f, "ended with {} after {:?}", end.code, end.at.duration_since(self.started))?,
+            Some(end) => writeln!(
+                f,
+                "ended with {} after {:?}",
+                end.code,
+                end.at.duration_since(self.started)
+            )?,
             None => writeln!(f, "runs for {:?}", self.started.elapsed())?,
         }
-        writeln!(f, "--- stdout\n{}--- stderr\n{}---", self.stdout(), self.stderr())
+        writeln!(
+            f,
+            "--- stdout\n{}--- stderr\n{}---",
+            self.stdout(),
+            self.stderr()
+        )
     }
 }
 
@@ -925,7 +1093,9 @@ fn content(file: &File) -> String {
 
 /// As a runtime reports an end.
 fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap())
 }
 
 /// Between two looks at something that takes less than a millisecond.
@@ -960,17 +1130,30 @@ impl Namespace {
     }
 
     pub fn processes(&self) -> Vec<Process> {
-        let numbers =
-            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        let numbers = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
         let process = |number| {
             let pid = Pid::from_raw(number);
-            let status = fs::read_to_string(self.holds(pid).then(|| format!("/proc/{pid}/status"))?).ok()?;
+            let status =
+                fs::read_to_string(self.holds(pid).then(|| format!("/proc/{pid}/status"))?).ok()?;
             let field = |name: &str| {
-                let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                let line = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
                 Some(line?.trim().to_owned())
             };
-            let inside = field("NSpid")?.split_ascii_whitespace().last()?.parse().ok()?;
-            Some(Process { pid, inside, name: field("Name")?, state: field("State")?.chars().next()? })
+            let inside = field("NSpid")?
+                .split_ascii_whitespace()
+                .last()?
+                .parse()
+                .ok()?;
+            Some(Process {
+                pid,
+                inside,
+                name: field("Name")?,
+                state: field("State")?.chars().next()?,
+            })
         };
         numbers.filter_map(process).collect()
     }
@@ -1009,7 +1192,14 @@ impl Log {
     /// When the first occurrence of this text was complete.
     fn arrival(&self, text: &str) -> Option<Instant> {
         let arrived = self.0.lock().unwrap();
-        let start = arrived.bytes.windows(text.len()).position(|window| window == text.as_bytes())?;
-        arrived.marks.iter().find(|(length, _)| *length >= start + text.len()).map(|(_, at)| *at)
+        let start = arrived
+            .bytes
+            .windows(text.len())
+            .position(|window| window == text.as_bytes())?;
+        arrived
+            .marks
+            .iter()
+            .find(|(length, _)| *length >= start + text.len())
+            .map(|(_, at)| *at)
     }
 }

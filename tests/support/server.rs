@@ -72,7 +72,10 @@ impl Server {
     pub fn switched() -> (Self, Switch) {
         let status = Arc::new(AtomicU16::new(503));
         let ours = Arc::clone(&status);
-        (Self::http(move |_| answer(ours.load(Ordering::SeqCst), &[], "")), Switch(status))
+        (
+            Self::http(move |_| answer(ours.load(Ordering::SeqCst), &[], "")),
+            Switch(status),
+        )
     }
 
     pub fn port(&self) -> u16 {
@@ -139,7 +142,10 @@ pub fn head(stream: &mut impl Read) -> String {
 
 /// An answer with a length.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n", body.len());
+    let mut text = format!(
+        "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -157,10 +163,17 @@ pub struct ClosedPort(nix::sys::socket::SockaddrIn, std::os::fd::OwnedFd);
 impl ClosedPort {
     pub fn new() -> Self {
         use nix::sys::socket::{
-            AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
+            AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket,
+            sockopt,
         };
         use std::os::fd::AsRawFd;
-        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        let socket = socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .unwrap();
         setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
         bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
         let address = getsockname(socket.as_raw_fd()).unwrap();
@@ -194,8 +207,10 @@ pub fn free_port() -> u16 {
     const COUNT: u16 = 22_000;
     let own = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
     loop {
-        let port = FIRST + (own.wrapping_mul(7) % COUNT + NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT;
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() && TcpListener::bind(("::1", port)).is_ok() {
+        let port =
+            FIRST + (own.wrapping_mul(7) % COUNT + NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() && TcpListener::bind(("::1", port)).is_ok()
+        {
             return port;
         }
     }

@@ -71,12 +71,22 @@ pub struct Traced {
 
 impl Traced {
     /// Starts `words`, which are podgate, or become it or start it, and strikes there.
-    pub fn start(words: &[String], image: &Path, stderr: fs::File, strike: Option<(Point, Fault)>) -> Self {
+    pub fn start(
+        words: &[String],
+        image: &Path,
+        stderr: fs::File,
+        strike: Option<(Point, Fault)>,
+    ) -> Self {
         let (tell_root, root) = channel();
         let (tell_end, end) = channel();
         let tasks: Arc<Mutex<BTreeSet<Pid>>> = Arc::default();
         let ends: Arc<Mutex<Vec<(Who, i32)>>> = Arc::default();
-        let (words, image, shared, told) = (words.to_vec(), image.to_owned(), Arc::clone(&tasks), Arc::clone(&ends));
+        let (words, image, shared, told) = (
+            words.to_vec(),
+            image.to_owned(),
+            Arc::clone(&tasks),
+            Arc::clone(&ends),
+        );
         // Who traces is a thread (ptrace(2)); this one has no other children, so it may wait for any.
         let follower = thread::spawn(move || {
             let mut command = Command::new("sh");
@@ -105,7 +115,9 @@ impl Traced {
                 image,
                 strike,
                 root,
-                tell_end: Some(Box::new(move |code| tell_end.send(code).unwrap_or_default())),
+                tell_end: Some(Box::new(move |code| {
+                    tell_end.send(code).unwrap_or_default()
+                })),
                 tasks: BTreeMap::from([(root, Task::outside())]),
                 parked: Vec::new(),
                 stalled: None,
@@ -121,7 +133,14 @@ impl Traced {
             follower.trace
         });
         let root = root.recv().unwrap();
-        Self { end, code: None, root, tasks, ends, follower: Some(follower) }
+        Self {
+            end,
+            code: None,
+            root,
+            tasks,
+            ends,
+            follower: Some(follower),
+        }
     }
 
     /// The pid of what was started.
@@ -137,7 +156,11 @@ impl Traced {
 
     /// Has this process or thread of podgate ended, but by executing something else?
     pub fn died(&self, who: &str) -> bool {
-        self.ends.lock().unwrap().iter().any(|(it, code)| it == who && *code != EXECUTED)
+        self.ends
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|(it, code)| it == who && *code != EXECUTED)
     }
 
     /// What was seen. Waits for the end of all that is followed: what lives on is killed.
@@ -174,7 +197,11 @@ struct Task {
 
 impl Task {
     fn outside() -> Self {
-        Self { who: None, is_inside: false, answer: None }
+        Self {
+            who: None,
+            is_inside: false,
+            answer: None,
+        }
     }
 }
 
@@ -249,7 +276,11 @@ impl Follower {
     /// Lets it go on. ESRCH: it was killed meanwhile, which is told next.
     fn resume(&mut self, pid: Pid, signal: Option<Signal>) {
         let is_podgate = self.tasks.get(&pid).is_some_and(|task| task.who.is_some());
-        let _ = if is_podgate { ptrace::syscall(pid, signal) } else { ptrace::cont(pid, signal) };
+        let _ = if is_podgate {
+            ptrace::syscall(pid, signal)
+        } else {
+            ptrace::cont(pid, signal)
+        };
     }
 
     fn event(&mut self, pid: Pid, event: i32) {
@@ -260,7 +291,11 @@ impl Follower {
         match event {
             FORK | VFORK | CLONE => {
                 if let Ok(new) = ptrace::getevent(pid) {
-                    self.born(pid, Pid::from_raw(i32::try_from(new).unwrap()), event == CLONE);
+                    self.born(
+                        pid,
+                        Pid::from_raw(i32::try_from(new).unwrap()),
+                        event == CLONE,
+                    );
                 }
                 self.resume(pid, None);
                 if let Some((stalled, _)) = self.stalled.take_if(|_| event == FORK) {
@@ -275,14 +310,23 @@ impl Follower {
     }
 
     fn born(&mut self, parent: Pid, new: Pid, is_thread: bool) {
-        let is_podgate = self.tasks.get(&parent).is_some_and(|task| task.who.is_some());
+        let is_podgate = self
+            .tasks
+            .get(&parent)
+            .is_some_and(|task| task.who.is_some());
         let who = is_podgate.then(|| {
             let kind = if is_thread { "thread" } else { "child" };
             let count = self.born.entry(kind).or_default();
             *count += 1;
             format!("{kind} {count}")
         });
-        self.tasks.insert(new, Task { who, ..Task::outside() });
+        self.tasks.insert(
+            new,
+            Task {
+                who,
+                ..Task::outside()
+            },
+        );
         self.shared.lock().unwrap().insert(new);
         if let Some(at) = self.parked.iter().position(|it| *it == new) {
             self.parked.swap_remove(at);
@@ -291,7 +335,8 @@ impl Follower {
     }
 
     fn executed(&mut self, pid: Pid) {
-        let is_podgate = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path == self.image);
+        let is_podgate =
+            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path == self.image);
         let task = self.tasks.entry(pid).or_insert_with(Task::outside);
         if is_podgate {
             // What comes next is the end of execve(2), which is not podgate's.
@@ -299,7 +344,11 @@ impl Follower {
             task.answer = None;
             let count = self.born.entry("podgate").or_default();
             *count += 1;
-            task.who = Some(if *count == 1 { "podgate".to_owned() } else { format!("podgate {count}") });
+            task.who = Some(if *count == 1 {
+                "podgate".to_owned()
+            } else {
+                format!("podgate {count}")
+            });
         } else if let Some(who) = task.who.take() {
             // A CMD: its own calls are nobody's business.
             self.ends.lock().unwrap().push((who, EXECUTED));
@@ -314,7 +363,8 @@ impl Follower {
     }
 
     fn call(&mut self, pid: Pid) {
-        let (Some(task), Ok(mut registers)) = (self.tasks.get_mut(&pid), ptrace::getregs(pid)) else {
+        let (Some(task), Ok(mut registers)) = (self.tasks.get_mut(&pid), ptrace::getregs(pid))
+        else {
             self.resume(pid, None);
             return;
         };
@@ -335,8 +385,16 @@ impl Follower {
         let number = i64::try_from(registers.orig_rax).unwrap_or(-1);
         let nth = self.counts.entry((who.clone(), number)).or_default();
         *nth += 1;
-        let point = Point { who, number, nth: *nth };
-        if let Some((_, fault)) = self.strike.as_ref().filter(|(at, _)| *at == point && !self.trace.struck) {
+        let point = Point {
+            who,
+            number,
+            nth: *nth,
+        };
+        if let Some((_, fault)) = self
+            .strike
+            .as_ref()
+            .filter(|(at, _)| *at == point && !self.trace.struck)
+        {
             self.trace.struck = true;
             match fault {
                 Fault::Death => drop(kill(pid, Signal::SIGKILL)),
@@ -353,7 +411,9 @@ impl Follower {
                 }
                 Fault::Error(errno) => {
                     let is_close = number == nix::libc::SYS_close;
-                    let of_folder = |fd| fs::metadata(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|it| it.is_dir());
+                    let of_folder = |fd| {
+                        fs::metadata(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|it| it.is_dir())
+                    };
                     // No file system has anything to say when a directory is closed.
                     task.answer = Some(*errno).filter(|_| !(is_close && of_folder(registers.rdi)));
                     if !is_close {

@@ -20,9 +20,15 @@ pub(crate) fn run(bytes: &[u8]) {
     for word in bytes.split(|byte| *byte == 0).take(60) {
         match word {
             [b'$', rest @ ..] => {
-                let at = rest.iter().position(|byte| *byte == b'=').unwrap_or(rest.len());
+                let at = rest
+                    .iter()
+                    .position(|byte| *byte == b'=')
+                    .unwrap_or(rest.len());
                 let (name, value) = (&rest[..at], rest.get(at + 1..).unwrap_or_default());
-                variables.push(([b"PODGATE_", name].concat().into_vec_string(), OsStr::from_bytes(value).to_owned()));
+                variables.push((
+                    [b"PODGATE_", name].concat().into_vec_string(),
+                    OsStr::from_bytes(value).to_owned(),
+                ));
             }
             [b'@', b'@', kind, rest @ ..] => planted(*kind, rest, &mut words, &mut variables),
             word => words.push(OsStr::from_bytes(word).to_owned()),
@@ -36,7 +42,9 @@ pub(crate) fn run(bytes: &[u8]) {
         unset(name);
     }
     match read {
-        Ok(shown) => shown.iter().for_each(|text| assert!(!text.contains(SECRET), "{text:?} has the secret")),
+        Ok(shown) => shown
+            .iter()
+            .for_each(|text| assert!(!text.contains(SECRET), "{text:?} has the secret")),
         Err(Stop::Read(text) | Stop::Begin(text)) => assert!(!text.contains(SECRET)),
         Err(Stop::Wrong(mut text)) => {
             if is_planted() && text.contains("--linger") {
@@ -44,7 +52,15 @@ pub(crate) fn run(bytes: &[u8]) {
             }
             assert!(!text.contains(SECRET), "{text:?} has the secret");
             assert!(!text.contains(char::is_control), "{text:?}");
-            let named = ["--", "\"-", "PODGATE_", "CHECK", "TARGET", "podgate ", "the command"];
+            let named = [
+                "--",
+                "\"-",
+                "PODGATE_",
+                "CHECK",
+                "TARGET",
+                "podgate ",
+                "the command",
+            ];
             assert!(
                 text.starts_with('-') || named.iter().any(|it| text.contains(it)),
                 "{text:?} does not say what is wrong"
@@ -68,7 +84,12 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 /// Words and variables that have a secret where people have theirs.
-fn planted(kind: u8, rest: &[u8], words: &mut Vec<OsString>, variables: &mut Vec<(OsString, OsString)>) {
+fn planted(
+    kind: u8,
+    rest: &[u8],
+    words: &mut Vec<OsString>,
+    variables: &mut Vec<(OsString, OsString)>,
+) {
     let joined = |parts: &[&[u8]]| OsString::from_vec(parts.concat());
     let secret = SECRET.as_bytes();
     let url = joined(&[b"http://user:", secret, b"@", rest]);
@@ -81,12 +102,19 @@ fn planted(kind: u8, rest: &[u8], words: &mut Vec<OsString>, variables: &mut Vec
         b'v' => variables.push(("PODGATE_HTTP_HEADER".into(), header)),
         // Without quotes.
         b'q' => words.extend(["-H".into(), "X-Token:".into(), SECRET.into()]),
-        b'Q' => words.extend(["--http-header".into(), "Authorization:".into(), "Bearer".into(), SECRET.into()]),
+        b'Q' => words.extend([
+            "--http-header".into(),
+            "Authorization:".into(),
+            "Bearer".into(),
+            SECRET.into(),
+        ]),
         b'u' => words.push(url),
         // A password that should have been encoded.
         b's' => words.push(joined(&[b"https://user:/", rest, secret, b"@host/"])),
         // A slip in the scheme, or none at all. What an exec: check says is shown as it is (the reference says so).
-        b'n' if !rest.starts_with(b"exec:") => words.push(joined(&[rest, b"user:", secret, b"@host:80"])),
+        b'n' if !rest.starts_with(b"exec:") => {
+            words.push(joined(&[rest, b"user:", secret, b"@host:80"]))
+        }
         b'e' => variables.push(("PODGATE_CHECKS".into(), url)),
         b'a' => words.extend(["--after".into(), url]),
         b'r' => variables.push(("PODGATE_READY".into(), url)),
@@ -114,19 +142,29 @@ pub(crate) fn call(words: Vec<OsString>) -> Result<Vec<String>, Stop> {
 }
 
 fn read(typed: &Typed) -> Result<Vec<String>, Stop> {
-    let names = |checks: &[crate::core::check::Check]| checks.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+    let names = |checks: &[crate::core::check::Check]| {
+        checks.iter().map(|it| it.name.clone()).collect::<Vec<_>>()
+    };
     Ok(match typed.command {
         Command::Wait | Command::Check => {
             let read = settings::read(typed)?;
             assert_eq!(read.gate.floors.len(), read.checks.len());
-            names(&read.checks).into_iter().chain(read.skipped).collect()
+            names(&read.checks)
+                .into_iter()
+                .chain(read.skipped)
+                .collect()
         }
         Command::Run | Command::Join => {
             let life = settings::life::life(typed)?;
             assert_eq!(life.members.len(), life.spec.relations.len());
             assert!(life.spec.margin < life.spec.grace);
             let quits = life.quits.iter().flat_map(settings::Quitting::names);
-            names(&life.after).into_iter().chain(names(&life.ready)).chain(quits).chain(life.skipped.clone()).collect()
+            names(&life.after)
+                .into_iter()
+                .chain(names(&life.ready))
+                .chain(quits)
+                .chain(life.skipped.clone())
+                .collect()
         }
         Command::Quit => settings::quitting(typed)?.0.names(),
         Command::Status => {

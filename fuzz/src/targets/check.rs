@@ -7,26 +7,42 @@ use crate::core::quit::target;
 use crate::is_planted;
 
 pub(crate) fn run(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     match parse(text) {
         Ok(check) => {
             let printed = check.kind.to_string();
-            let mut again = parse(&printed).unwrap_or_else(|cause| panic!("{printed:?} {cause}")).kind;
+            let mut again = parse(&printed)
+                .unwrap_or_else(|cause| panic!("{printed:?} {cause}"))
+                .kind;
             if is_planted() && matches!(&again, Kind::Http(url) if url.path.contains("//")) {
                 again = Kind::File("/planted".to_owned());
             }
             assert_eq!(again, check.kind, "{printed:?}");
             if let Kind::Http(url) = &check.kind {
-                assert!(url.path.starts_with('/') && url.path.bytes().all(|byte| byte.is_ascii_graphic()), "{url:?}");
+                assert!(
+                    url.path.starts_with('/')
+                        && url.path.bytes().all(|byte| byte.is_ascii_graphic()),
+                    "{url:?}"
+                );
                 let full = format!("http://{}{}", url.authority(), url.path);
-                assert!(full.parse::<ureq::http::Uri>().is_ok(), "{full:?} cannot be asked");
-                assert!(url.user_info.is_none() || check.name.contains("***@"), "{}", check.name);
+                assert!(
+                    full.parse::<ureq::http::Uri>().is_ok(),
+                    "{full:?} cannot be asked"
+                );
+                assert!(
+                    url.user_info.is_none() || check.name.contains("***@"),
+                    "{}",
+                    check.name
+                );
             }
             assert_eq!(check.name, redacted(text));
         }
         Err(cause) => {
             assert!(
-                !cause.is_empty() && !cause.contains(char::is_control) || text.contains(char::is_control),
+                !cause.is_empty() && !cause.contains(char::is_control)
+                    || text.contains(char::is_control),
                 "{cause:?}"
             );
             are_right(&cause, text);
@@ -41,7 +57,9 @@ pub(crate) fn run(bytes: &[u8]) {
 
 /// The examples that are made of what was typed can be typed.
 fn are_right(cause: &str, typed: &str) {
-    let said = match cause.strip_prefix("has no kind; say ").or_else(|| cause.strip_prefix("has too few slashes; say "))
+    let said = match cause
+        .strip_prefix("has no kind; say ")
+        .or_else(|| cause.strip_prefix("has too few slashes; say "))
     {
         Some(said) if !typed.contains(" or ") => said,
         Some(_) | None => return,
@@ -54,9 +72,11 @@ fn are_right(cause: &str, typed: &str) {
 fn hides(planted: &str) {
     let read = parse(planted);
     let is_user_info = match &read {
-        Ok(check) => {
-            check.kind.url().and_then(|url| url.user_info.as_ref()).is_some_and(|user_info| user_info.contains(SECRET))
-        }
+        Ok(check) => check
+            .kind
+            .url()
+            .and_then(|url| url.user_info.as_ref())
+            .is_some_and(|user_info| user_info.contains(SECRET)),
         // Words of a command are shown, but for its URLs.
         Err(_) => !planted.starts_with("exec:"),
     };
@@ -64,7 +84,11 @@ fn hides(planted: &str) {
         return;
     }
     match read {
-        Ok(check) => assert!(!check.name.contains(SECRET), "{planted:?} is called {:?}", check.name),
+        Ok(check) => assert!(
+            !check.name.contains(SECRET),
+            "{planted:?} is called {:?}",
+            check.name
+        ),
         Err(cause) => {
             assert!(!cause.contains(SECRET), "{planted:?} {cause}");
             assert!(!redacted_refusal(planted).contains(SECRET), "{planted:?}");

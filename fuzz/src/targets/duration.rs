@@ -6,7 +6,9 @@ use crate::is_planted;
 use std::time::Duration;
 
 pub(crate) fn run(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     let read = delay(text);
     if let Ok(duration) = &read {
         assert!(*duration <= Duration::from_secs(1000 * 24 * 60 * 60));
@@ -32,7 +34,10 @@ fn right(cause: &str, typed: &str, is_read: impl Fn(&str) -> bool) {
     let examples = examples(cause);
     assert!(!examples.is_empty(), "{typed:?} {cause}");
     for example in examples {
-        assert!(is_read(&example), "{typed:?} {cause}: {example:?} is no right example");
+        assert!(
+            is_read(&example),
+            "{typed:?} {cause}: {example:?} is no right example"
+        );
     }
 }
 
@@ -48,12 +53,17 @@ fn shown(duration: Duration) {
     if is_planted() && duration.as_secs() % 10 == 7 {
         expected += 1;
     }
-    let millis = match (text.strip_prefix('<'), text.strip_suffix('s').and_then(|it| it.split_once('.'))) {
+    let millis = match (
+        text.strip_prefix('<'),
+        text.strip_suffix('s').and_then(|it| it.split_once('.')),
+    ) {
         (Some(_), _) => 0,
         (None, Some((seconds, tenths))) => {
             seconds.parse::<u128>().unwrap() * 1000 + tenths.parse::<u128>().unwrap() * 100
         }
-        (None, None) => delay(&text).unwrap_or_else(|cause| panic!("{text:?} {cause}")).as_millis(),
+        (None, None) => delay(&text)
+            .unwrap_or_else(|cause| panic!("{text:?} {cause}"))
+            .as_millis(),
     };
     assert_eq!(millis, expected, "{duration:?} is shown as {text:?}");
 }

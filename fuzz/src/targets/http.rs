@@ -64,13 +64,25 @@ impl How {
     }
 
     fn statuses(self) -> Statuses {
-        if self.wants_some() { statuses("200-204,302,404").expect("statuses") } else { Statuses::Kubelet }
+        if self.wants_some() {
+            statuses("200-204,302,404").expect("statuses")
+        } else {
+            Statuses::Kubelet
+        }
     }
 
     fn request(self) -> Request {
-        let header = Header { name: "X-Token".to_owned(), value: SECRET.to_owned() };
+        let header = Header {
+            name: "X-Token".to_owned(),
+            value: SECRET.to_owned(),
+        };
         let body_contains = self.wants_needle().then(|| NEEDLE.to_owned());
-        Request { method: self.method().to_owned(), headers: vec![header], pass: self.statuses(), body_contains }
+        Request {
+            method: self.method().to_owned(),
+            headers: vec![header],
+            pass: self.statuses(),
+            body_contains,
+        }
     }
 }
 
@@ -86,9 +98,13 @@ thread_local! {
 }
 
 pub(crate) fn run(bytes: &[u8]) {
-    let Some((how, answers)) = bytes.split_first() else { return };
+    let Some((how, answers)) = bytes.split_first() else {
+        return;
+    };
     let answers = expanded(answers);
-    SERVER.with_borrow_mut(|server| attempt(server.get_or_insert_with(Server::new), How(*how), &answers));
+    SERVER.with_borrow_mut(|server| {
+        attempt(server.get_or_insert_with(Server::new), How(*how), &answers)
+    });
 }
 
 impl Server {
@@ -98,9 +114,18 @@ impl Server {
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).expect("a socket");
         listener.set_nonblocking(true).expect("no waiting");
-        let text = format!("http+unix://user:{SECRET}@{}/base?query", path.replace('/', "%2F"));
-        let Ok(Kind::Http(url)) = parse(&text).map(|check| check.kind) else { panic!("{text}") };
-        Self { listener, url, leaves: HashMap::new() }
+        let text = format!(
+            "http+unix://user:{SECRET}@{}/base?query",
+            path.replace('/', "%2F")
+        );
+        let Ok(Kind::Http(url)) = parse(&text).map(|check| check.kind) else {
+            panic!("{text}")
+        };
+        Self {
+            listener,
+            url,
+            leaves: HashMap::new(),
+        }
     }
 }
 
@@ -119,7 +144,14 @@ impl Talk {
         stream.set_nonblocking(true).expect("no waiting");
         // So that what is sent is hardly more than what was read.
         setsockopt(&stream, sockopt::SndBuf, &4096).expect("a small buffer");
-        Self { stream, left: answer.to_vec(), sent: 0, is_endless, is_sending: true, asked: Vec::new() }
+        Self {
+            stream,
+            left: answer.to_vec(),
+            sent: 0,
+            is_endless,
+            is_sending: true,
+            asked: Vec::new(),
+        }
     }
 
     /// Reads what is asked, and sends what can be sent.
@@ -137,7 +169,11 @@ impl Talk {
                 let _ = self.stream.shutdown(Shutdown::Write);
                 return;
             }
-            let piece = if is_in_pieces { pieces(&self.left, 700)[0].len() } else { self.left.len() };
+            let piece = if is_in_pieces {
+                pieces(&self.left, 700)[0].len()
+            } else {
+                self.left.len()
+            };
             match self.stream.write(&self.left[..piece]) {
                 Ok(count) => {
                     self.left.drain(..count);
@@ -152,11 +188,21 @@ impl Talk {
 }
 
 fn attempt(server: &mut Server, how: How, answers: &[u8]) {
-    let Server { listener, url, leaves } = server;
+    let Server {
+        listener,
+        url,
+        leaves,
+    } = server;
     let request = how.request();
     let leaf = leaves.entry(how.asked()).or_insert_with(|| {
         let trust = Trust::new(Roots::System, None);
-        ask(url, Ask { request: Arc::new(request.clone()), trust: Arc::new(trust) })
+        ask(
+            url,
+            Ask {
+                request: Arc::new(request.clone()),
+                trust: Arc::new(trust),
+            },
+        )
     });
     let mut answers = split(answers);
     let mut talks: Vec<Talk> = Vec::new();
@@ -171,12 +217,22 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
         }
         assert!(began.elapsed() < PATIENCE, "no end: {}", talks.len());
         while let Ok((stream, _)) = listener.accept() {
-            let answer = if answers.is_empty() { &b""[..] } else { answers.remove(0) };
+            let answer = if answers.is_empty() {
+                &b""[..]
+            } else {
+                answers.remove(0)
+            };
             served.push(answer);
             own += answer.len() + 64 * 1024;
-            talks.push(Talk::new(stream, answer, how.is_endless() && answers.is_empty()));
+            talks.push(Talk::new(
+                stream,
+                answer,
+                how.is_endless() && answers.is_empty(),
+            ));
         }
-        talks.iter_mut().for_each(|talk| talk.proceed(how.is_in_pieces()));
+        talks
+            .iter_mut()
+            .for_each(|talk| talk.proceed(how.is_in_pieces()));
         let mut interests = vec![(listener.as_fd(), PollFlags::POLLIN)];
         for talk in talks.iter().filter(|talk| talk.is_sending) {
             interests.push((talk.stream.as_fd(), PollFlags::POLLOUT));
@@ -190,28 +246,48 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
     while let Ok((stream, _)) = listener.accept() {
         talks.push(Talk::new(stream, b"", false));
     }
-    talks.iter_mut().for_each(|talk| talk.proceed(how.is_in_pieces()));
+    talks
+        .iter_mut()
+        .for_each(|talk| talk.proceed(how.is_in_pieces()));
     let status = served.last().and_then(|answer| status(answer));
     if is_planted() && status.is_some_and(|it| it >= 500) {
         outcome = Outcome::Pass;
     }
 
     assert!(most < MOST_MEMORY, "{most} bytes of memory");
-    assert!(talks.len() <= 1 + usize::try_from(MOST_REDIRECTS).unwrap(), "{} connections", talks.len());
-    let is_plain = |answer: &[u8]| !contains(answer, b"chunked") && !contains(answer, b"HTTP/1.1 1");
+    assert!(
+        talks.len() <= 1 + usize::try_from(MOST_REDIRECTS).unwrap(),
+        "{} connections",
+        talks.len()
+    );
+    let is_plain =
+        |answer: &[u8]| !contains(answer, b"chunked") && !contains(answer, b"HTTP/1.1 1");
     for (talk, answer) in talks.iter().zip(&served) {
-        assert!(!is_plain(answer) || talk.sent <= MOST_READ, "{} bytes were read", talk.sent);
+        assert!(
+            !is_plain(answer) || talk.sent <= MOST_READ,
+            "{} bytes were read",
+            talk.sent
+        );
         is_one_request(&talk.asked);
     }
     match outcome {
         Outcome::Pass => {
             let answer = served.last().expect("an answer");
-            assert!(status.is_some_and(|it| request.pass.contain(it)), "{status:?} passed");
-            assert!(!how.wants_needle() || !is_plain(answer) || contains(answer, NEEDLE.as_bytes()), "no needle");
+            assert!(
+                status.is_some_and(|it| request.pass.contain(it)),
+                "{status:?} passed"
+            );
+            assert!(
+                !how.wants_needle() || !is_plain(answer) || contains(answer, NEEDLE.as_bytes()),
+                "no needle"
+            );
         }
         Outcome::NotYet(reason) => {
             let text = reason.to_string();
-            assert!(!text.contains(SECRET) && !text.contains(char::is_control) && text.len() < 300, "{text:?}");
+            assert!(
+                !text.contains(SECRET) && !text.contains(char::is_control) && text.len() < 300,
+                "{text:?}"
+            );
             assert!(!matches!(reason, Reason::TimedOut { .. }), "{text}");
         }
         Outcome::Never(reason) => panic!("never: {reason}"),
@@ -230,7 +306,9 @@ fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
 
 /// Without regard to case.
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|it| it.eq_ignore_ascii_case(part))
+    bytes
+        .windows(part.len())
+        .any(|it| it.eq_ignore_ascii_case(part))
 }
 
 /// The status of the first answer that is no interim one: what a reader of RFC 9112 sees there at most.
@@ -240,7 +318,9 @@ fn status(mut bytes: &[u8]) -> Option<u16> {
         while let [b'\r' | b'\n', rest @ ..] = bytes {
             bytes = rest;
         }
-        let line = bytes.strip_prefix(b"HTTP/1.").filter(|rest| rest.len() > 4 && rest[1] == b' ')?;
+        let line = bytes
+            .strip_prefix(b"HTTP/1.")
+            .filter(|rest| rest.len() > 4 && rest[1] == b' ')?;
         let status = std::str::from_utf8(&line[2..5]).ok()?.parse().ok()?;
         if !(100..200).contains(&status) || status == 101 {
             return Some(status);
@@ -248,7 +328,12 @@ fn status(mut bytes: &[u8]) -> Option<u16> {
         let ends = [&b"\r\n\r\n"[..], b"\n\n", b"\n\r\n"];
         let end = ends
             .iter()
-            .filter_map(|end| bytes.windows(end.len()).position(|it| it == *end).map(|at| at + end.len()))
+            .filter_map(|end| {
+                bytes
+                    .windows(end.len())
+                    .position(|it| it == *end)
+                    .map(|at| at + end.len())
+            })
             .min()?;
         bytes = &bytes[end..];
     }
@@ -264,12 +349,38 @@ fn is_one_request(asked: &[u8]) {
     let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
     let mut lines = head.split("\r\n");
     let first: Vec<&str> = lines.next().expect("a line").split(' ').collect();
-    let [method, target, "HTTP/1.1"] = first[..] else { panic!("{first:?}") };
-    assert!(["GET", "HEAD", "POST"].contains(&method) && target.starts_with('/') && body.is_empty(), "{text}");
-    let names: Vec<String> =
-        lines.map(|line| line.split_once(": ").expect("a header").0.to_ascii_lowercase()).collect();
-    let known =
-        ["host", "connection", "accept", "user-agent", "authorization", "x-token", "content-length", "content-type"];
-    assert!(names.iter().all(|name| known.contains(&name.as_str())), "{text}");
-    assert!(head.bytes().all(|byte| byte == b'\r' || byte == b'\n' || (b' '..0x7f).contains(&byte)), "{text:?}");
+    let [method, target, "HTTP/1.1"] = first[..] else {
+        panic!("{first:?}")
+    };
+    assert!(
+        ["GET", "HEAD", "POST"].contains(&method) && target.starts_with('/') && body.is_empty(),
+        "{text}"
+    );
+    let names: Vec<String> = lines
+        .map(|line| {
+            line.split_once(": ")
+                .expect("a header")
+                .0
+                .to_ascii_lowercase()
+        })
+        .collect();
+    let known = [
+        "host",
+        "connection",
+        "accept",
+        "user-agent",
+        "authorization",
+        "x-token",
+        "content-length",
+        "content-type",
+    ];
+    assert!(
+        names.iter().all(|name| known.contains(&name.as_str())),
+        "{text}"
+    );
+    assert!(
+        head.bytes()
+            .all(|byte| byte == b'\r' || byte == b'\n' || (b' '..0x7f).contains(&byte)),
+        "{text:?}"
+    );
 }

@@ -34,11 +34,15 @@ fn bound() -> (Endpoint, SocketAddr) {
 
 /// The first byte says how large the pieces are, and whether there is a silent neighbour.
 fn exchange(endpoint: &mut Endpoint, address: SocketAddr, bytes: &[u8]) {
-    let Some((how, request)) = bytes.split_first() else { return };
+    let Some((how, request)) = bytes.split_first() else {
+        return;
+    };
     let request = &expanded(request)[..];
     let neighbour = (how & 1 == 1).then(|| {
         let mut client = connected(address);
-        client.write_all(b"POST /quitquitquit HTTP/1.1\r\nHost").expect("sent");
+        client
+            .write_all(b"POST /quitquitquit HTTP/1.1\r\nHost")
+            .expect("sent");
         client
     });
     let expected = asked(request, true);
@@ -56,16 +60,25 @@ fn exchange(endpoint: &mut Endpoint, address: SocketAddr, bytes: &[u8]) {
     }
     let _ = client.shutdown(Shutdown::Write);
     let answer = answered(endpoint, &mut client, &mut quits);
-    if is_planted() && sent > 1 && request.ends_with(b"\n\n") && contains(request, b"/quitquitquit") {
+    if is_planted() && sent > 1 && request.ends_with(b"\n\n") && contains(request, b"/quitquitquit")
+    {
         quits = 1;
     }
     assert_eq!(
         answer,
-        expected.as_ref().map(|it| it.bytes.clone()).unwrap_or_default(),
+        expected
+            .as_ref()
+            .map(|it| it.bytes.clone())
+            .unwrap_or_default(),
         "{:?}",
         String::from_utf8_lossy(request)
     );
-    assert_eq!(quits, u32::from(expected.is_some_and(|it| it.quits)), "{:?}", String::from_utf8_lossy(request));
+    assert_eq!(
+        quits,
+        u32::from(expected.is_some_and(|it| it.quits)),
+        "{:?}",
+        String::from_utf8_lossy(request)
+    );
     drop((client, neighbour));
     // They are gone, and the endpoint sees it at once.
     let end = Instant::now() + Duration::from_secs(5);
@@ -80,7 +93,10 @@ fn connected(address: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(address).expect("a connection");
     client.set_nonblocking(true).expect("no waiting");
     client.set_nodelay(true).expect("no delay");
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
     setsockopt(&client, sockopt::Linger, &linger).expect("a reset");
     client
 }

@@ -14,8 +14,25 @@ use std::sync::OnceLock;
 const CALLS: [&[&str]; 6] = [
     &["wait", "http://localhost:1/"],
     &["check", "http://user@localhost:1/", "ready:other"],
-    &["run", "--name", "self", "--until", "other", "--restart-policy", "never", "--quit", "http://localhost:1/q"],
-    &["join", "--name", "self", "--restart-policy", "never", "--wait"],
+    &[
+        "run",
+        "--name",
+        "self",
+        "--until",
+        "other",
+        "--restart-policy",
+        "never",
+        "--quit",
+        "http://localhost:1/q",
+    ],
+    &[
+        "join",
+        "--name",
+        "self",
+        "--restart-policy",
+        "never",
+        "--wait",
+    ],
     &["quit", "http://localhost:1/q"],
     &["doctor"],
 ];
@@ -33,13 +50,22 @@ fn flags() -> &'static [Flag] {
         let mut all = Vec::new();
         for (at, words) in CALLS.iter().enumerate() {
             assert!(said(at, None).is_ok(), "{words:?}");
-            let Err(Stop::Read(help)) = cli::parse(vec!["podgate".into(), words[0].into(), "--help".into()]) else {
+            let Err(Stop::Read(help)) =
+                cli::parse(vec!["podgate".into(), words[0].into(), "--help".into()])
+            else {
                 panic!("no help for {words:?}");
             };
-            let heads = help.lines().filter_map(|line| line.trim_start().strip_prefix('-').map(|_| line));
+            let heads = help
+                .lines()
+                .filter_map(|line| line.trim_start().strip_prefix('-').map(|_| line));
             for line in heads {
-                let Some((_, rest)) = line.split_once("--") else { continue };
-                let name: String = rest.chars().take_while(|it| it.is_ascii_lowercase() || *it == '-').collect();
+                let Some((_, rest)) = line.split_once("--") else {
+                    continue;
+                };
+                let name: String = rest
+                    .chars()
+                    .take_while(|it| it.is_ascii_lowercase() || *it == '-')
+                    .collect();
                 if name != "help" && !words.contains(&format!("--{name}").as_str()) {
                     all.push(Flag { call: at, name });
                 }
@@ -90,7 +116,10 @@ pub(crate) fn run(bytes: &[u8]) {
         return;
     }
     let named = format!("--{}", flag.name);
-    assert!(text.contains(&named) || text.contains(&variable), "{text:?} does not name {named}");
+    assert!(
+        text.contains(&named) || text.contains(&variable),
+        "{text:?} does not name {named}"
+    );
     // That example is for the one half of FROM=TO that is wrong.
     if text.contains("is no signal") {
         return;
@@ -101,19 +130,35 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     for example in examples(&text) {
         // Another option, or a whole call.
-        if example.contains("--") || example.contains("podgate ") || example.contains(" of ") || example.contains('…')
+        if example.contains("--")
+            || example.contains("podgate ")
+            || example.contains(" of ")
+            || example.contains('…')
         {
             continue;
         }
-        let Some(word) = example.split([' ', ')']).next().filter(|_| !example.starts_with('\'')) else { continue };
-        let is_prose = !word.bytes().any(|it| it.is_ascii_digit() || b":/=".contains(&it)) || example.contains(" (");
+        let Some(word) = example
+            .split([' ', ')'])
+            .next()
+            .filter(|_| !example.starts_with('\''))
+        else {
+            continue;
+        };
+        let is_prose = !word
+            .bytes()
+            .any(|it| it.is_ascii_digit() || b":/=".contains(&it))
+            || example.contains(" (");
         if is_prose {
             continue;
         }
         // What else it needs is another matter.
         if let Err(Stop::Wrong(again)) = say(word.as_bytes()) {
-            let is_about_it = again.contains(&format!("{word:?}")) && !again.replacen(&named, "", 1).contains("--");
-            assert!(!is_about_it, "{text:?}: but its example {word:?}: {again:?}");
+            let is_about_it = again.contains(&format!("{word:?}"))
+                && !again.replacen(&named, "", 1).contains("--");
+            assert!(
+                !is_about_it,
+                "{text:?}: but its example {word:?}: {again:?}"
+            );
         }
     }
 }

@@ -26,31 +26,56 @@ fn comes_back(record: &Record) {
     if let Some(code) = record.exit.filter(|code| is_planted() && code % 10 == 7) {
         written = written.replacen(&format!("exit: {code}"), "exit: 0", 1);
     }
-    assert_eq!(Record::decode(written.as_bytes()).as_ref(), Ok(record), "{written}");
+    assert_eq!(
+        Record::decode(written.as_bytes()).as_ref(),
+        Ok(record),
+        "{written}"
+    );
     let _ = record.since().map(|since| since.to_string());
 }
 
 /// A record that podgate could have: from the input's bytes, one after the other.
 fn made(input: &mut Input<'_>) -> Option<Record> {
     let length = usize::from(input.byte() % 64);
-    let name = std::str::from_utf8(input.taken(length)).ok().and_then(|name| Name::parse(name).ok())?;
+    let name = std::str::from_utf8(input.taken(length))
+        .ok()
+        .and_then(|name| Name::parse(name).ok())?;
     let choice = input.byte();
     let mut stamp = || (input.byte() % 2 == 1).then(|| input.number());
     let times = [stamp(), stamp(), stamp(), stamp(), stamp()].map(|it| it.map(Stamp));
     // Whatever the clock says can be printed.
-    times.iter().flatten().for_each(|time| drop(time.to_string()));
-    let [waiting, running, ready, stopping, exited] = times.map(|it| it.map(|Stamp(it)| Stamp(it % (LAST + 1))));
+    times
+        .iter()
+        .flatten()
+        .for_each(|time| drop(time.to_string()));
+    let [waiting, running, ready, stopping, exited] =
+        times.map(|it| it.map(|Stamp(it)| Stamp(it % (LAST + 1))));
     Some(Record {
         name,
         incarnation: input.number(),
         id: input.number(),
-        host: input.taken(usize::from(choice) % 65).iter().map(|byte| char::from(b'!' + byte % 94)).collect(),
+        host: input
+            .taken(usize::from(choice) % 65)
+            .iter()
+            .map(|byte| char::from(b'!' + byte % 94))
+            .collect(),
         container: input.number(),
         uid: u32::try_from(input.number() >> 32).unwrap(),
-        policy: [None, Some(Policy::Never), Some(Policy::OnFailure), Some(Policy::Always)][usize::from(choice % 4)],
+        policy: [
+            None,
+            Some(Policy::Never),
+            Some(Policy::OnFailure),
+            Some(Policy::Always),
+        ][usize::from(choice % 4)],
         is_joined: choice & 4 != 0,
         stage: [Stage::Waiting, Stage::Running, Stage::Ready][usize::from(choice / 8 % 3)],
         exit: (choice & 128 != 0).then(|| input.byte()),
-        times: Times { waiting, running, ready, stopping, exited },
+        times: Times {
+            waiting,
+            running,
+            ready,
+            stopping,
+            exited,
+        },
     })
 }

@@ -11,23 +11,40 @@ pub(crate) fn run(bytes: &[u8]) {
     // A header is bytes, and what is no UTF-8 comes as replacement characters, as in `check::http`.
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.splitn(3, '\n');
-    let (at, location, rest) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+    let (at, location, rest) = (
+        lines.next().unwrap_or(""),
+        lines.next().unwrap_or(""),
+        lines.next().unwrap_or(""),
+    );
     if let Ok(Kind::Http(at)) = parse(at).map(|check| check.kind) {
         for (status, followed) in [(301, 0), (303, MOST_REDIRECTS - 1), (308, MOST_REDIRECTS)] {
-            match answer(&at, status, Some(location.as_bytes()), &Statuses::Kubelet, followed) {
+            match answer(
+                &at,
+                status,
+                Some(location.as_bytes()),
+                &Statuses::Kubelet,
+                followed,
+            ) {
                 Answer::Decides | Answer::Fails(_) => {}
-                Answer::Follow { mut next, is_relative } => {
+                Answer::Follow {
+                    mut next,
+                    is_relative,
+                } => {
                     if is_planted() && location.ends_with('?') {
                         next.path.push(' ');
                     }
                     assert!(followed < MOST_REDIRECTS);
                     assert_eq!(next.host(), at.host(), "{location:?}");
                     assert!(
-                        next.path.starts_with('/') && next.path.bytes().all(|it| it.is_ascii_graphic()),
+                        next.path.starts_with('/')
+                            && next.path.bytes().all(|it| it.is_ascii_graphic()),
                         "{next:?}"
                     );
                     let full = format!("http://{}{}", next.authority(), next.path);
-                    assert!(full.parse::<ureq::http::Uri>().is_ok(), "{full:?} cannot be asked");
+                    assert!(
+                        full.parse::<ureq::http::Uri>().is_ok(),
+                        "{full:?} cannot be asked"
+                    );
                     if is_relative {
                         assert_eq!((&next.server, next.scheme), (&at.server, at.scheme));
                     }
@@ -40,17 +57,29 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     match header(rest) {
         Ok(it) => {
-            assert!(!it.name.is_empty() && !it.value.contains(['\r', '\n', '\0']) && !it.name.contains([' ', ':']))
+            assert!(
+                !it.name.is_empty()
+                    && !it.value.contains(['\r', '\n', '\0'])
+                    && !it.name.contains([' ', ':'])
+            )
         }
         Err(cause) => assert!(!cause.contains(char::is_control), "{cause:?}"),
     }
     if !rest.contains(SECRET) {
-        for text in [format!("{rest}: {SECRET}"), format!("X-Token: {rest}{SECRET}"), format!("{rest}{SECRET}")] {
+        for text in [
+            format!("{rest}: {SECRET}"),
+            format!("X-Token: {rest}{SECRET}"),
+            format!("{rest}{SECRET}"),
+        ] {
             match header(&text) {
-                Ok(it) => assert!(it.name.contains(SECRET) || !format!("{it:?}").contains(SECRET), "{it:?}"),
+                Ok(it) => assert!(
+                    it.name.contains(SECRET) || !format!("{it:?}").contains(SECRET),
+                    "{it:?}"
+                ),
                 // A name may be shown where it is one.
                 Err(cause) => assert!(
-                    !cause.contains(SECRET) || text.split_once(':').is_some_and(|it| it.0.contains(SECRET)),
+                    !cause.contains(SECRET)
+                        || text.split_once(':').is_some_and(|it| it.0.contains(SECRET)),
                     "{cause}"
                 ),
             }
@@ -58,7 +87,11 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     if let Ok(read) = statuses(rest) {
         assert_eq!(statuses(&read.to_string()).as_ref(), Ok(&read));
-        assert!((0..100).chain(600..=u16::MAX).all(|status| !read.contain(status)));
+        assert!(
+            (0..100)
+                .chain(600..=u16::MAX)
+                .all(|status| !read.contain(status))
+        );
     }
     let _ = method(rest).map(|it| assert_eq!(it, rest));
 }

@@ -22,7 +22,10 @@
 //! **Not here**: a record that cannot be read or written, a look that cannot be made, `--quit`, signals that are passed on, more than one
 //! need, and a joined process that dies without its container. Tests with real processes see to those.
 
-#![allow(clippy::print_stdout, reason = "the tests tell how much they have tried")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the tests tell how much they have tried"
+)]
 
 mod judge;
 mod member;
@@ -105,9 +108,21 @@ enum Flaw {
     NeverContent,
 }
 
-const UNTIL: Relation = Relation { until: true, outlives: true, needs: false };
-const OUTLIVE: Relation = Relation { until: false, outlives: true, needs: false };
-const NEED: Relation = Relation { until: false, outlives: false, needs: true };
+const UNTIL: Relation = Relation {
+    until: true,
+    outlives: true,
+    needs: false,
+};
+const OUTLIVE: Relation = Relation {
+    until: false,
+    outlives: true,
+    needs: false,
+};
+const NEED: Relation = Relation {
+    until: false,
+    outlives: false,
+    needs: true,
+};
 
 fn main_with(policy: Policy) -> Role {
     Role {
@@ -125,7 +140,13 @@ fn main_with(policy: Policy) -> Role {
 }
 
 fn server(name: &'static str, relations: &[(usize, Relation)], policy: Policy) -> Role {
-    Role { name, relations: relations.to_vec(), ends: &[], told: 0, ..main_with(policy) }
+    Role {
+        name,
+        relations: relations.to_vec(),
+        ends: &[],
+        told: 0,
+        ..main_with(policy)
+    }
 }
 
 fn pod(name: &'static str, restarts: Policy, roles: Vec<Role>) -> Pod {
@@ -148,55 +169,109 @@ fn pod(name: &'static str, restarts: Policy, roles: Vec<Role>) -> Pod {
 /// A main, and a sidecar that ends with it. The policies: the pod's own, the main's, the sidecar's.
 fn pair(restarts: Policy, main: Policy, sidecar: Policy) -> Pod {
     let name = "a main and its sidecar";
-    pod(name, restarts, vec![main_with(main), server("sidecar", &[(0, UNTIL)], sidecar)])
+    pod(
+        name,
+        restarts,
+        vec![main_with(main), server("sidecar", &[(0, UNTIL)], sidecar)],
+    )
 }
 
 /// The same, and the main cannot do without it.
 fn needing(restarts: Policy, policy: Policy) -> Pod {
-    let main = Role { relations: vec![(1, NEED)], ..main_with(policy) };
-    let sidecar = Role { has_ready: true, ..server("sidecar", &[(0, UNTIL)], policy) };
-    pod("a main that needs its sidecar", restarts, vec![main, sidecar])
+    let main = Role {
+        relations: vec![(1, NEED)],
+        ..main_with(policy)
+    };
+    let sidecar = Role {
+        has_ready: true,
+        ..server("sidecar", &[(0, UNTIL)], policy)
+    };
+    pod(
+        "a main that needs its sidecar",
+        restarts,
+        vec![main, sidecar],
+    )
 }
 
 /// A log shipper until a proxy until the main.
 fn chain(restarts: Policy, policy: Policy) -> Pod {
-    let roles =
-        vec![main_with(policy), server("proxy", &[(0, UNTIL)], policy), server("shipper", &[(1, UNTIL)], policy)];
+    let roles = vec![
+        main_with(policy),
+        server("proxy", &[(0, UNTIL)], policy),
+        server("shipper", &[(1, UNTIL)], policy),
+    ];
     pod("a chain of two sidecars", restarts, roles)
 }
 
 /// Two mains and the sidecar of both.
 fn two_mains(restarts: Policy, policy: Policy) -> Pod {
-    let other = Role { name: "other", ..main_with(policy) };
-    let roles = vec![main_with(policy), other, server("sidecar", &[(0, UNTIL), (1, UNTIL)], policy)];
+    let other = Role {
+        name: "other",
+        ..main_with(policy)
+    };
+    let roles = vec![
+        main_with(policy),
+        other,
+        server("sidecar", &[(0, UNTIL), (1, UNTIL)], policy),
+    ];
     pod("two mains and their sidecar", restarts, roles)
 }
 
 /// A proxy that cannot do without a database, until the main; the database until the proxy.
 fn in_between(restarts: Policy, policy: Policy) -> Pod {
     let proxy = server("proxy", &[(0, UNTIL), (2, NEED)], policy);
-    let roles = vec![main_with(policy), proxy, server("database", &[(1, UNTIL)], policy)];
+    let roles = vec![
+        main_with(policy),
+        proxy,
+        server("database", &[(1, UNTIL)], policy),
+    ];
     pod("a sidecar that needs another", restarts, roles)
 }
 
 /// Servers, one of which outlives the other.
 fn servers(restarts: Policy) -> Pod {
-    let roles = vec![server("server", &[], Policy::Auto), server("proxy", &[(0, OUTLIVE)], Policy::Auto)];
+    let roles = vec![
+        server("server", &[], Policy::Auto),
+        server("proxy", &[(0, OUTLIVE)], Policy::Auto),
+    ];
     pod("a server and its proxy", restarts, roles)
 }
 
 /// A server that cannot do without its proxy, which outlives it.
 fn essential(restarts: Policy) -> Pod {
-    let server = Role { relations: vec![(1, NEED)], ..server("server", &[], Policy::Auto) };
-    let proxy = Role { name: "proxy", relations: vec![(0, OUTLIVE)], has_ready: true, ..server.clone() };
-    pod("a server and its essential proxy", restarts, vec![server, proxy])
+    let server = Role {
+        relations: vec![(1, NEED)],
+        ..server("server", &[], Policy::Auto)
+    };
+    let proxy = Role {
+        name: "proxy",
+        relations: vec![(0, OUTLIVE)],
+        has_ready: true,
+        ..server.clone()
+    };
+    pod(
+        "a server and its essential proxy",
+        restarts,
+        vec![server, proxy],
+    )
 }
 
 /// An unmodified main and an unmodified sidecar, with `join` in both.
 fn joined(restarts: Policy, policy: Policy) -> Pod {
     let pod = pair(restarts, policy, policy);
-    let roles = pod.roles.into_iter().map(|role| Role { is_joined: true, ..role }).collect();
-    Pod { name: "a joined main and its joined sidecar", roles, ..pod }
+    let roles = pod
+        .roles
+        .into_iter()
+        .map(|role| Role {
+            is_joined: true,
+            ..role
+        })
+        .collect();
+    Pod {
+        name: "a joined main and its joined sidecar",
+        roles,
+        ..pod
+    }
 }
 
 /// Nothing is wrong, whatever the order; and the search was one.
@@ -212,8 +287,11 @@ fn holds(pod: &Pod, at_least: usize) {
         (u8::from(pod.is_eager), "restarted at once"),
         (u8::from(pod.is_hasty), "hasty"),
     ];
-    let may: Vec<String> =
-        may.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {what}: {count}")).collect();
+    let may: Vec<String> = may
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(", {what}: {count}"))
+        .collect();
     println!(
         "{} (pod {}: {}{}): {} worlds, {} steps, {} ends",
         pod.name,
@@ -227,64 +305,229 @@ fn holds(pod: &Pod, at_least: usize) {
     if let Some(wrong) = found.wrong {
         panic!("{}:\n{wrong}", pod.name);
     }
-    assert!(found.worlds >= at_least && found.ends > 0, "{} worlds only", found.worlds);
+    assert!(
+        found.worlds >= at_least && found.ends > 0,
+        "{} worlds only",
+        found.worlds
+    );
 }
 
 #[test]
 fn a_main_and_its_sidecar_in_every_order() {
-    holds(&Pod { kills: 2, may_be_deleted: true, ..pair(Never, Auto, Auto) }, 24_000);
-    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(Never, Never, Auto) }, 17_000);
-    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(Never, Auto, Never) }, 17_000);
-    holds(&Pod { kills: 1, may_be_deleted: true, ..pair(OnFailure, Auto, Auto) }, 195_000);
-    holds(&Pod { kills: 1, ..pair(OnFailure, OnFailure, Auto) }, 17_000);
-    holds(&Pod { kills: 1, ..pair(OnFailure, Auto, OnFailure) }, 20_000);
-    holds(&Pod { kills: 1, ..pair(Always, Always, Always) }, 26_000);
-    holds(&Pod { kills: 1, ..pair(Always, Auto, Auto) }, 64_000);
+    holds(
+        &Pod {
+            kills: 2,
+            may_be_deleted: true,
+            ..pair(Never, Auto, Auto)
+        },
+        24_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..pair(Never, Never, Auto)
+        },
+        17_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..pair(Never, Auto, Never)
+        },
+        17_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..pair(OnFailure, Auto, Auto)
+        },
+        195_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            ..pair(OnFailure, OnFailure, Auto)
+        },
+        17_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            ..pair(OnFailure, Auto, OnFailure)
+        },
+        20_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            ..pair(Always, Always, Always)
+        },
+        26_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            ..pair(Always, Auto, Auto)
+        },
+        64_000,
+    );
 }
 
 #[test]
 fn whoever_is_asked_forgets_or_does_not_heed_in_every_order() {
-    holds(&Pod { quits: 1, ..pair(OnFailure, Auto, Auto) }, 26_000);
-    holds(&Pod { kills: 1, forgets: 1, ..pair(OnFailure, Auto, Auto) }, 67_000);
-    holds(&Pod { probes: 1, ..pair(OnFailure, Auto, Auto) }, 37_000);
-    holds(&Pod { kills: 1, is_hasty: true, ..pair(OnFailure, Auto, Auto) }, 43_000);
+    holds(
+        &Pod {
+            quits: 1,
+            ..pair(OnFailure, Auto, Auto)
+        },
+        26_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            forgets: 1,
+            ..pair(OnFailure, Auto, Auto)
+        },
+        67_000,
+    );
+    holds(
+        &Pod {
+            probes: 1,
+            ..pair(OnFailure, Auto, Auto)
+        },
+        37_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            is_hasty: true,
+            ..pair(OnFailure, Auto, Auto)
+        },
+        43_000,
+    );
     let mut pod = pair(Never, Auto, Auto);
     pod.roles[0].may_not_start = true;
     pod.roles[1].has_absent_timeout = true;
     pod.roles[1].heeds = false;
-    holds(&Pod { kills: 1, may_be_deleted: true, ..pod }, 39_000);
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..pod
+        },
+        39_000,
+    );
 }
 
 #[test]
 fn a_kubelet_that_restarts_at_once_in_every_order() {
-    holds(&Pod { kills: 1, is_eager: true, ..pair(OnFailure, Auto, Auto) }, 66_000);
-    holds(&Pod { kills: 1, is_eager: true, ..pair(OnFailure, OnFailure, Auto) }, 44_000);
-    holds(&Pod { is_eager: true, ..needing(OnFailure, OnFailure) }, 15_000);
+    holds(
+        &Pod {
+            kills: 1,
+            is_eager: true,
+            ..pair(OnFailure, Auto, Auto)
+        },
+        66_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            is_eager: true,
+            ..pair(OnFailure, OnFailure, Auto)
+        },
+        44_000,
+    );
+    holds(
+        &Pod {
+            is_eager: true,
+            ..needing(OnFailure, OnFailure)
+        },
+        15_000,
+    );
 }
 
 #[test]
 fn a_member_that_needs_another_in_every_order() {
-    holds(&Pod { kills: 1, may_be_deleted: true, ..needing(Never, Never) }, 56_000);
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..needing(Never, Never)
+        },
+        56_000,
+    );
     holds(&needing(OnFailure, OnFailure), 8_000);
-    holds(&Pod { kills: 1, ..essential(Always) }, 64_000);
+    holds(
+        &Pod {
+            kills: 1,
+            ..essential(Always)
+        },
+        64_000,
+    );
 }
 
 #[test]
 fn a_server_and_its_proxy_in_every_order() {
-    holds(&Pod { kills: 1, may_be_deleted: true, ..servers(Always) }, 24_000);
-    holds(&Pod { may_be_deleted: true, probes: 1, ..servers(OnFailure) }, 17_000);
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..servers(Always)
+        },
+        24_000,
+    );
+    holds(
+        &Pod {
+            may_be_deleted: true,
+            probes: 1,
+            ..servers(OnFailure)
+        },
+        17_000,
+    );
 }
 
 #[test]
 fn members_that_joined_in_every_order() {
-    holds(&Pod { kills: 1, may_be_deleted: true, ..joined(Never, Never) }, 3_000);
-    holds(&Pod { kills: 1, ..joined(OnFailure, OnFailure) }, 17_000);
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..joined(Never, Never)
+        },
+        3_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            ..joined(OnFailure, OnFailure)
+        },
+        17_000,
+    );
     let mut pod = joined(Never, Never);
     pod.roles[0].is_joined = false;
-    holds(&Pod { kills: 1, may_be_deleted: true, name: "a main and its joined sidecar", ..pod }, 6_000);
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            name: "a main and its joined sidecar",
+            ..pod
+        },
+        6_000,
+    );
     let mut pod = joined(Never, Never);
     pod.roles[1].is_joined = false;
-    holds(&Pod { kills: 1, may_be_deleted: true, name: "a joined main and its sidecar", ..pod }, 11_000);
+    holds(
+        &Pod {
+            kills: 1,
+            may_be_deleted: true,
+            name: "a joined main and its sidecar",
+            ..pod
+        },
+        11_000,
+    );
 }
 
 #[test]
@@ -309,67 +552,226 @@ fn pairs_in_every_order_of_more() {
         (Always, Always, Always),
         (Always, Auto, Auto),
     ] {
-        holds(&Pod { kills: 2, may_be_deleted: true, forgets: 1, ..pair(restarts, main, sidecar) }, 10_000);
+        holds(
+            &Pod {
+                kills: 2,
+                may_be_deleted: true,
+                forgets: 1,
+                ..pair(restarts, main, sidecar)
+            },
+            10_000,
+        );
     }
 }
 
 #[test]
 #[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
 fn pairs_with_several_faults_in_every_order_of_more() {
-    for (restarts, policy) in [(Never, Auto), (Never, Never), (OnFailure, Auto), (OnFailure, OnFailure)] {
-        holds(&Pod { quits: 1, probes: 1, kills: 1, ..pair(restarts, policy, policy) }, 10_000);
-        holds(&Pod { is_eager: true, kills: 1, may_be_deleted: true, ..pair(restarts, policy, policy) }, 10_000);
-        holds(&Pod { kills: 1, may_be_deleted: true, ..needing(restarts, policy) }, 10_000);
-        holds(&Pod { kills: 1, is_eager: true, ..needing(restarts, policy) }, 10_000);
+    for (restarts, policy) in [
+        (Never, Auto),
+        (Never, Never),
+        (OnFailure, Auto),
+        (OnFailure, OnFailure),
+    ] {
+        holds(
+            &Pod {
+                quits: 1,
+                probes: 1,
+                kills: 1,
+                ..pair(restarts, policy, policy)
+            },
+            10_000,
+        );
+        holds(
+            &Pod {
+                is_eager: true,
+                kills: 1,
+                may_be_deleted: true,
+                ..pair(restarts, policy, policy)
+            },
+            10_000,
+        );
+        holds(
+            &Pod {
+                kills: 1,
+                may_be_deleted: true,
+                ..needing(restarts, policy)
+            },
+            10_000,
+        );
+        holds(
+            &Pod {
+                kills: 1,
+                is_eager: true,
+                ..needing(restarts, policy)
+            },
+            10_000,
+        );
     }
 }
 
 #[test]
 #[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
 fn servers_and_joined_members_in_every_order_of_more() {
-    holds(&Pod { kills: 2, may_be_deleted: true, ..servers(Always) }, 10_000);
-    holds(&Pod { kills: 1, probes: 2, may_be_deleted: true, ..servers(OnFailure) }, 10_000);
-    holds(&Pod { kills: 2, may_be_deleted: true, ..essential(Always) }, 10_000);
-    holds(&Pod { kills: 1, quits: 1, probes: 1, ..essential(OnFailure) }, 10_000);
-    holds(&Pod { kills: 2, may_be_deleted: true, probes: 1, quits: 1, ..joined(OnFailure, OnFailure) }, 10_000);
+    holds(
+        &Pod {
+            kills: 2,
+            may_be_deleted: true,
+            ..servers(Always)
+        },
+        10_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            probes: 2,
+            may_be_deleted: true,
+            ..servers(OnFailure)
+        },
+        10_000,
+    );
+    holds(
+        &Pod {
+            kills: 2,
+            may_be_deleted: true,
+            ..essential(Always)
+        },
+        10_000,
+    );
+    holds(
+        &Pod {
+            kills: 1,
+            quits: 1,
+            probes: 1,
+            ..essential(OnFailure)
+        },
+        10_000,
+    );
+    holds(
+        &Pod {
+            kills: 2,
+            may_be_deleted: true,
+            probes: 1,
+            quits: 1,
+            ..joined(OnFailure, OnFailure)
+        },
+        10_000,
+    );
 }
 
 #[test]
 #[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
 fn three_members_in_every_order_of_more() {
     for make in [chain, two_mains, in_between] {
-        holds(&Pod { may_be_deleted: true, ..make(Never, Auto) }, 10_000);
-        holds(&Pod { kills: 1, ..make(Never, Never) }, 10_000);
+        holds(
+            &Pod {
+                may_be_deleted: true,
+                ..make(Never, Auto)
+            },
+            10_000,
+        );
+        holds(
+            &Pod {
+                kills: 1,
+                ..make(Never, Never)
+            },
+            10_000,
+        );
         holds(&make(OnFailure, OnFailure), 10_000);
     }
 }
 
 #[test]
 fn every_flaw_is_found() {
-    let restarted = || Pod { kills: 1, ..pair(OnFailure, Auto, Auto) };
-    let unjudged = |pod: Pod| Pod { judges_looks: false, ..pod };
+    let restarted = || Pod {
+        kills: 1,
+        ..pair(OnFailure, Auto, Auto)
+    };
+    let unjudged = |pod: Pod| Pod {
+        judges_looks: false,
+        ..pod
+    };
     for (flaw, pod, what) in [
-        (Flaw::LooksOnce, restarted(), "main is Lives(17), and it is seen as"),
-        (Flaw::LooksOnce, unjudged(restarted()), "main, which has published its end, is taken for lost"),
-        (Flaw::NarrowLock, restarted(), "main is Starts, and it is seen as"),
+        (
+            Flaw::LooksOnce,
+            restarted(),
+            "main is Lives(17), and it is seen as",
+        ),
+        (
+            Flaw::LooksOnce,
+            unjudged(restarted()),
+            "main, which has published its end, is taken for lost",
+        ),
         (
             Flaw::NarrowLock,
-            unjudged(Pod { kills: 1, ..needing(OnFailure, OnFailure) }),
+            restarted(),
+            "main is Starts, and it is seen as",
+        ),
+        (
+            Flaw::NarrowLock,
+            unjudged(Pod {
+                kills: 1,
+                ..needing(OnFailure, OnFailure)
+            }),
             "CMD is started, and sidecar, which it needs, is not ready",
         ),
         (Flaw::Forgets, restarted(), "a failure is acted on twice"),
-        (Flaw::ActsFirst, restarted(), "it acts on a failure that it has not written down"),
-        (Flaw::AbsentIsDone, restarted(), "done, and main has not ended"),
-        (Flaw::Deaf, Pod { kills: 1, ..pair(Never, Auto, Auto) }, "sidecar never ends"),
-        (Flaw::HoldsNothing, Pod { may_be_deleted: true, ..servers(Always) }, "CMD is stopped, and server lives"),
-        (Flaw::GateLooksAlone, needing(Never, Never), "sidecar is taken for lost, and lives"),
-        (Flaw::StartsAllTheSame, Pod { may_be_deleted: true, ..restarted() }, "its gate opens after a signal to end"),
-        (Flaw::ExitsAsCmd, restarted(), "exit code 0, and it should be one of [137]"),
-        (Flaw::NeverContent, restarted(), "from here it may go on for ever"),
+        (
+            Flaw::ActsFirst,
+            restarted(),
+            "it acts on a failure that it has not written down",
+        ),
+        (
+            Flaw::AbsentIsDone,
+            restarted(),
+            "done, and main has not ended",
+        ),
+        (
+            Flaw::Deaf,
+            Pod {
+                kills: 1,
+                ..pair(Never, Auto, Auto)
+            },
+            "sidecar never ends",
+        ),
+        (
+            Flaw::HoldsNothing,
+            Pod {
+                may_be_deleted: true,
+                ..servers(Always)
+            },
+            "CMD is stopped, and server lives",
+        ),
+        (
+            Flaw::GateLooksAlone,
+            needing(Never, Never),
+            "sidecar is taken for lost, and lives",
+        ),
+        (
+            Flaw::StartsAllTheSame,
+            Pod {
+                may_be_deleted: true,
+                ..restarted()
+            },
+            "its gate opens after a signal to end",
+        ),
+        (
+            Flaw::ExitsAsCmd,
+            restarted(),
+            "exit code 0, and it should be one of [137]",
+        ),
+        (
+            Flaw::NeverContent,
+            restarted(),
+            "from here it may go on for ever",
+        ),
     ] {
         let found = search(&Pod { flaw, ..pod });
         let wrong = found.wrong.unwrap_or_default();
         println!("{flaw:?}, found after {} worlds:\n{wrong}\n", found.worlds);
-        assert!(wrong.contains(&format!("wrong: {what}")), "{flaw:?}: {wrong}");
+        assert!(
+            wrong.contains(&format!("wrong: {what}")),
+            "{flaw:?}: {wrong}"
+        );
     }
 }

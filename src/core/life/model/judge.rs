@@ -24,19 +24,37 @@ impl Truth {
             Phase::WritesRecord | Phase::NarrowsLock => Self::Starts,
             Phase::Tells | Phase::Lives => Self::Lives(id(who, it.lives)),
             Phase::Exits(_) => ended(it.lives),
-            Phase::Down | Phase::Over | Phase::TakesLock | Phase::Dies(_) => match it.notes.last_written() {
-                0 => Self::Absent,
-                life => ended(life),
-            },
+            Phase::Down | Phase::Over | Phase::TakesLock | Phase::Dies(_) => {
+                match it.notes.last_written() {
+                    0 => Self::Absent,
+                    life => ended(life),
+                }
+            }
         }
     }
 
     fn is_told_by(self, sighting: Sighting) -> bool {
         match (self, sighting) {
-            (Self::Absent, Sighting::Absent) | (Self::Starts, Sighting::Alive { id: None, .. }) => true,
+            (Self::Absent, Sighting::Absent) | (Self::Starts, Sighting::Alive { id: None, .. }) => {
+                true
+            }
             (Self::Lives(it), Sighting::Alive { id: Some(id), .. }) => it == id,
-            (Self::Ended(it, Some(code)), Sighting::Ended { id, end: End::Code(seen), .. }) => (it, code) == (id, seen),
-            (Self::Ended(it, None), Sighting::Ended { id, end: End::Lost | End::Unknown, .. }) => it == id,
+            (
+                Self::Ended(it, Some(code)),
+                Sighting::Ended {
+                    id,
+                    end: End::Code(seen),
+                    ..
+                },
+            ) => (it, code) == (id, seen),
+            (
+                Self::Ended(it, None),
+                Sighting::Ended {
+                    id,
+                    end: End::Lost | End::Unknown,
+                    ..
+                },
+            ) => it == id,
             (Self::Absent | Self::Starts | Self::Lives(_) | Self::Ended(..), _) => false,
         }
     }
@@ -64,18 +82,37 @@ impl World {
     }
 
     /// A look shows what was so at one moment of it, though others went on meanwhile.
-    pub(super) fn is_sighting_right(&mut self, member: usize, sighting: Sighting, truth: Truth, pod: &Pod) {
+    pub(super) fn is_sighting_right(
+        &mut self,
+        member: usize,
+        sighting: Sighting,
+        truth: Truth,
+        pod: &Pod,
+    ) {
         let name = Self::name(pod, member);
         let codes = self.members[member].notes.codes;
-        let has_published = |it| (0..).zip(codes).any(|(life, code)| id(member, life) == it && code.is_some());
+        let has_published = |it| {
+            (0..)
+                .zip(codes)
+                .any(|(life, code)| id(member, life) == it && code.is_some())
+        };
         match sighting {
-            Sighting::Ended { id, end: End::Lost, .. } if has_published(id) => {
-                self.wrong = Some(format!("{name}, which has published its end, is taken for lost"));
+            Sighting::Ended {
+                id, end: End::Lost, ..
+            } if has_published(id) => {
+                self.wrong = Some(format!(
+                    "{name}, which has published its end, is taken for lost"
+                ));
             }
-            Sighting::Ended { .. } | Sighting::Absent | Sighting::Alive { .. } | Sighting::Unreadable => {}
+            Sighting::Ended { .. }
+            | Sighting::Absent
+            | Sighting::Alive { .. }
+            | Sighting::Unreadable => {}
         }
         if pod.judges_looks && self.wrong.is_none() && !truth.is_told_by(sighting) {
-            self.wrong = Some(format!("{name} is {truth:?}, and it is seen as {sighting:?}"));
+            self.wrong = Some(format!(
+                "{name} is {truth:?}, and it is seen as {sighting:?}"
+            ));
         }
     }
 
@@ -86,7 +123,9 @@ impl World {
         match event {
             Event::Stop => {
                 notes.stops = notes.stops.saturating_add(1);
-                notes.why.get_or_insert(Why::Signal { was_ready: notes.was_ready || !has_ready });
+                notes.why.get_or_insert(Why::Signal {
+                    was_ready: notes.was_ready || !has_ready,
+                });
             }
             Event::Quit => {
                 notes.was_asked = true;
@@ -107,27 +146,38 @@ impl World {
     /// What has it decided by itself, and was that right?
     pub(super) fn note_decision(&mut self, who: usize, pod: &Pod) {
         let it = &self.members[who];
-        let (Some(machine), None) = (&it.life, &it.notes.why) else { return };
+        let (Some(machine), None) = (&it.life, &it.notes.why) else {
+            return;
+        };
         let why = match machine.0.cause {
             None => return,
             Some(Cause::Done(_)) => self.codes_of_completion(who, pod).map(Why::Done),
             Some(Cause::NeedLost(relation)) => {
                 let (need, _) = pod.roles[who].relations[relation];
                 let other = &self.members[need];
-                let is_the_same = id(need, other.lives) == it.notes.needed[relation] && other.phase == Phase::Lives;
+                let is_the_same = id(need, other.lives) == it.notes.needed[relation]
+                    && other.phase == Phase::Lives;
                 match is_the_same {
-                    true => Err(format!("{} is taken for lost, and lives", Self::name(pod, need))),
+                    true => Err(format!(
+                        "{} is taken for lost, and lives",
+                        Self::name(pod, need)
+                    )),
                     false => Ok(Why::NeedLost),
                 }
             }
             Some(Cause::NeverCame(relation)) => {
                 let (member, _) = pod.roles[who].relations[relation];
                 match self.members[member].notes.last_written() > 0 && !it.changed[relation] {
-                    true => Err(format!("{} was seen, and is said to have never come", Self::name(pod, member))),
+                    true => Err(format!(
+                        "{} was seen, and is said to have never come",
+                        Self::name(pod, member)
+                    )),
                     false => Ok(Why::NeverCame),
                 }
             }
-            Some(Cause::Own | Cause::Quit | Cause::Signal { .. }) => Err("it ends, and nothing happened".to_owned()),
+            Some(Cause::Own | Cause::Quit | Cause::Signal { .. }) => {
+                Err("it ends, and nothing happened".to_owned())
+            }
         };
         match why {
             Ok(why) => self.of(who).notes.why = Some(why),
@@ -154,15 +204,28 @@ impl World {
         let is_loose = self.members[who].cmd == Cmd::None || pod.is_eager;
         let mut codes = vec![0];
         // From the last to the first, because the first failure decides.
-        for (member, _) in pod.roles[who].relations.iter().rev().filter(|(_, relation)| relation.until) {
-            let (other, name, role) = (&self.members[*member], Self::name(pod, *member), &pod.roles[*member]);
+        for (member, _) in pod.roles[who]
+            .relations
+            .iter()
+            .rev()
+            .filter(|(_, relation)| relation.until)
+        {
+            let (other, name, role) = (
+                &self.members[*member],
+                Self::name(pod, *member),
+                &pod.roles[*member],
+            );
             let Some(last) = Self::last_end(other, is_loose) else {
                 return Err(format!("done, and {name} has not ended"));
             };
             // Nobody knows of a life that was over before it had written its first record; that it was lost, at most.
             let is_unknown = !other.notes.has_written(last);
             let own = pod.roles[who].policy;
-            let policy = if role.policy == Policy::Auto { own } else { role.policy };
+            let policy = if role.policy == Policy::Auto {
+                own
+            } else {
+                role.policy
+            };
             if policy == Policy::Always && !is_unknown {
                 return Err(format!("done, and {name} is always restarted"));
             }
@@ -171,20 +234,42 @@ impl World {
             let code = |life| published(life).unwrap_or(if role.is_joined { 0 } else { KILLED });
             // A success is final, though who was killed after it had told it is started again.
             let has_succeeded = (1..=last).any(|life| published(life) == Some(0));
-            let is_waited_for = if is_unknown { own == Policy::OnFailure } else { policy == Policy::OnFailure };
+            let is_waited_for = if is_unknown {
+                own == Policy::OnFailure
+            } else {
+                policy == Policy::OnFailure
+            };
             if !has_succeeded && is_waited_for && other.phase != Phase::Over {
                 return Err(format!("done, and {name} has failed and will be restarted"));
             }
-            let before = if (is_loose || is_unknown) && last > 1 { last - 1 } else { last };
+            let before = if (is_loose || is_unknown) && last > 1 {
+                last - 1
+            } else {
+                last
+            };
             let after = |its: u8, policy: Policy| match its {
                 0 => codes.clone(),
                 _ if policy == Policy::Never => vec![0],
                 failed => vec![failed],
             };
-            let success = if has_succeeded { after(0, policy) } else { Vec::new() };
+            let success = if has_succeeded {
+                after(0, policy)
+            } else {
+                Vec::new()
+            };
             // Nor which policy it would have stated.
-            let lost = if is_unknown { after(KILLED, own) } else { Vec::new() };
-            codes = [after(code(last), policy), after(code(before), policy), success, lost].concat();
+            let lost = if is_unknown {
+                after(KILLED, own)
+            } else {
+                Vec::new()
+            };
+            codes = [
+                after(code(last), policy),
+                after(code(before), policy),
+                success,
+                lost,
+            ]
+            .concat();
             codes.sort_unstable();
             codes.dedup();
         }
@@ -198,13 +283,22 @@ impl World {
             self.wrong = Some("CMD is started after a signal to end".to_owned());
             return;
         }
-        for (relation, (need, _)) in pod.roles[who].relations.iter().enumerate().filter(|(_, (_, its))| its.needs) {
+        for (relation, (need, _)) in pod.roles[who]
+            .relations
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, its))| its.needs)
+        {
             let other = &self.members[*need];
-            let is_its = other.record.is_some_and(|it| it.id == id(*need, other.lives) && it.stage == Stage::Ready);
+            let is_its = other
+                .record
+                .is_some_and(|it| it.id == id(*need, other.lives) && it.stage == Stage::Ready);
             let is_another = pod.is_eager && id(*need, other.lives) != it.notes.needed[relation];
             if !is_its && !is_another {
                 let name = Self::name(pod, *need);
-                self.wrong = Some(format!("CMD is started, and {name}, which it needs, is not ready"));
+                self.wrong = Some(format!(
+                    "CMD is started, and {name}, which it needs, is not ready"
+                ));
                 return;
             }
         }
@@ -213,14 +307,22 @@ impl World {
     /// What it acts on is written down before it acts (DESIGN 6): who is killed in between would act a second time.
     pub(super) fn is_written_before(&mut self, who: usize, action: &Action) {
         let acts = matches!(action, Action::StopCmd | Action::Kill | Action::Finish(_));
-        if acts && self.members[who].todo.iter().any(|later| matches!(later, Action::Remember(_))) {
+        if acts
+            && self.members[who]
+                .todo
+                .iter()
+                .any(|later| matches!(later, Action::Remember(_)))
+        {
             self.wrong = Some("it acts on a failure that it has not written down".to_owned());
         }
     }
 
     /// It is about to act on these failures: is one of them new to it?
     pub(super) fn is_new_to(&mut self, who: usize, ids: &[u64]) {
-        if ids.iter().all(|id| self.members[who].notes.acted.contains(id)) {
+        if ids
+            .iter()
+            .all(|id| self.members[who].notes.acted.contains(id))
+        {
             self.wrong = Some("a failure is acted on twice".to_owned());
         }
         let acted = &mut self.of(who).notes.acted;
@@ -234,7 +336,9 @@ impl World {
         let it = &self.members[who];
         let is_excused = match &it.notes.why {
             Some(Why::Quit | Why::NeedLost) => true,
-            Some(Why::Signal { .. }) => it.notes.stops > 1 || it.notes.was_asked || it.notes.is_out_of_grace,
+            Some(Why::Signal { .. }) => {
+                it.notes.stops > 1 || it.notes.was_asked || it.notes.is_out_of_grace
+            }
             // Of several, one may have come; it is given up for who has not.
             Some(Why::NeverCame) => true,
             Some(Why::Own | Why::Done(_) | Why::Given(_)) | None => false,
@@ -244,13 +348,17 @@ impl World {
         }
         // Between the look and this, others may start where the kubelet does not wait, where one is told alone (absent counts as gone),
         // and where CMD runs before its container has joined.
-        let is_loose = pod.is_eager || pod.probes > 0 || pod.roles.iter().any(|role| role.is_joined);
+        let is_loose =
+            pod.is_eager || pod.probes > 0 || pod.roles.iter().any(|role| role.is_joined);
         for (relation, (member, its)) in pod.roles[who].relations.iter().enumerate() {
             let other = &self.members[*member];
             let lives = other.has_living_cmd() && !matches!(other.phase, Phase::Dies(_));
             let was_seen = !is_loose || (it.notes.saw_alive[relation] && other.hold != Hold::Free);
             if (its.until || its.outlives) && lives && was_seen {
-                self.wrong = Some(format!("CMD is stopped, and {} lives", Self::name(pod, *member)));
+                self.wrong = Some(format!(
+                    "CMD is stopped, and {} lives",
+                    Self::name(pod, *member)
+                ));
                 return;
             }
         }
@@ -268,7 +376,8 @@ impl World {
         let expected = match (&it.notes.why, cmd) {
             (None, _) | (Some(Why::Own), None) => Vec::new(),
             (Some(Why::Own), Some(cmd)) => vec![cmd],
-            (Some(Why::Signal { was_ready: false }), Some(0)) | (Some(Why::Signal { .. }), None) => vec![143],
+            (Some(Why::Signal { was_ready: false }), Some(0))
+            | (Some(Why::Signal { .. }), None) => vec![143],
             (Some(Why::Signal { .. }), Some(cmd)) => vec![cmd],
             (Some(Why::Quit), _) if role.serves() => vec![0],
             (Some(Why::Quit), None) => vec![143],
@@ -280,7 +389,9 @@ impl World {
         };
         if !expected.contains(&code) {
             let why = &it.notes.why;
-            self.wrong = Some(format!("exit code {code}, and it should be one of {expected:?}: {why:?}"));
+            self.wrong = Some(format!(
+                "exit code {code}, and it should be one of {expected:?}: {why:?}"
+            ));
         }
     }
 }

@@ -90,7 +90,15 @@ pub(super) struct Machine(pub(super) Rc<Life>);
 impl Hash for Machine {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let life = &self.0;
-        (life.state, &life.members, &life.cause, &life.needed, &life.is_news, life.is_ready).hash(hasher);
+        (
+            life.state,
+            &life.members,
+            &life.cause,
+            &life.needed,
+            &life.is_news,
+            life.is_ready,
+        )
+            .hash(hasher);
     }
 }
 
@@ -186,8 +194,12 @@ impl Member {
     /// The same files, and a container that has nothing yet.
     pub(super) fn renewed(&self, phase: Phase) -> Self {
         let new = Self::new();
-        let notes =
-            Notes { wrote: self.notes.wrote, codes: self.notes.codes, acted: self.notes.acted.clone(), ..new.notes };
+        let notes = Notes {
+            wrote: self.notes.wrote,
+            codes: self.notes.codes,
+            acted: self.notes.acted.clone(),
+            ..new.notes
+        };
         Self {
             hold: self.hold,
             record: self.record,
@@ -208,15 +220,27 @@ impl Member {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.phase == Phase::Lives && self.look.is_none() && self.events.is_empty() && self.todo.is_empty()
+        self.phase == Phase::Lives
+            && self.look.is_none()
+            && self.events.is_empty()
+            && self.todo.is_empty()
     }
 
     pub(super) fn is_deciding(&self) -> bool {
-        self.phase == Phase::Lives && self.look.is_none() && self.todo.is_empty() && !self.events.is_empty()
+        self.phase == Phase::Lives
+            && self.look.is_none()
+            && self.todo.is_empty()
+            && !self.events.is_empty()
     }
 
     pub(super) fn begin_look(&mut self, rest: Range<usize>, purpose: Purpose) {
-        self.look = Some(Look { purpose, rest, seen: [None; MOST], first: None, hold: None });
+        self.look = Some(Look {
+            purpose,
+            rest,
+            seen: [None; MOST],
+            first: None,
+            hold: None,
+        });
         self.end_empty_look();
     }
 
@@ -245,22 +269,36 @@ impl Notes {
 
     /// The last of its lives that has written a record, or 0.
     pub(super) fn last_written(&self) -> u8 {
-        (1..=LIVES).rev().find(|life| self.has_written(*life)).unwrap_or(0)
+        (1..=LIVES)
+            .rev()
+            .find(|life| self.has_written(*life))
+            .unwrap_or(0)
     }
 }
 
 impl Role {
     pub(super) fn untils(&self) -> impl Iterator<Item = usize> {
-        self.relations.iter().filter(|(_, relation)| relation.until).map(|(member, _)| *member)
+        self.relations
+            .iter()
+            .filter(|(_, relation)| relation.until)
+            .map(|(member, _)| *member)
     }
 
     pub(super) fn needs(&self) -> impl Iterator<Item = usize> {
-        self.relations.iter().enumerate().filter(|(_, (_, relation))| relation.needs).map(|(at, _)| at)
+        self.relations
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, relation))| relation.needs)
+            .map(|(at, _)| at)
     }
 
     /// What this other one is to it.
     pub(super) fn relations_to(&self, other: usize) -> impl Iterator<Item = usize> {
-        self.relations.iter().enumerate().filter(move |(_, (member, _))| *member == other).map(|(at, _)| at)
+        self.relations
+            .iter()
+            .enumerate()
+            .filter(move |(_, (member, _))| *member == other)
+            .map(|(at, _)| at)
     }
 
     pub(super) fn has_needs(&self) -> bool {
@@ -268,6 +306,8 @@ impl Role {
     }
 
     pub(super) fn serves(&self) -> bool {
-        self.relations.iter().any(|(_, relation)| relation.until || relation.outlives)
+        self.relations
+            .iter()
+            .any(|(_, relation)| relation.until || relation.outlives)
     }
 }

@@ -30,7 +30,9 @@ impl Hasher for Quick {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
     fn write_u8(&mut self, value: u8) {
@@ -89,7 +91,11 @@ impl Known {
 
     fn world(&self, key: &Key, count: usize) -> World {
         let member = |number: &u32| Rc::clone(&self.members[*number as usize]);
-        World { members: key.0[..count].iter().map(member).collect(), fate: key.1, wrong: None }
+        World {
+            members: key.0[..count].iter().map(member).collect(),
+            fate: key.1,
+            wrong: None,
+        }
     }
 }
 
@@ -124,11 +130,21 @@ pub(super) fn search(pod: &Pod) -> Outcome {
     while let Some(key) = queue.pop_front() {
         let world = known.world(&key, count);
         let next = world.steps(pod);
-        let outcome = |wrong, worlds, steps, ends| Outcome { worlds, steps, ends, wrong };
+        let outcome = |wrong, worlds, steps, ends| Outcome {
+            worlds,
+            steps,
+            ends,
+            wrong,
+        };
         if !next.iter().any(|step| step.is_certain) {
             ends += 1;
             if let Err(wrong) = world.may_rest(pod) {
-                return outcome(Some(trail.tell(pod, at, &wrong)), seen.len(), edges.len(), ends);
+                return outcome(
+                    Some(trail.tell(pod, at, &wrong)),
+                    seen.len(),
+                    edges.len(),
+                    ends,
+                );
             }
         }
         for step in next {
@@ -137,20 +153,31 @@ pub(super) fn search(pod: &Pod) -> Outcome {
             let number = *seen.entry(key).or_insert(new);
             edges.push((at, number));
             if number == new {
-                trail.0.push((at, u8::try_from(step.who).expect("few"), step.what));
+                trail
+                    .0
+                    .push((at, u8::try_from(step.who).expect("few"), step.what));
                 queue.push_back(key);
             }
             if let Some(wrong) = &step.world.wrong {
                 let mut told = trail.tell(pod, at, wrong);
                 let last = told.rfind("wrong: ").unwrap_or(0);
-                told.insert_str(last, &format!("{} {}\n", pod.roles[step.who].name, step.what));
+                told.insert_str(
+                    last,
+                    &format!("{} {}\n", pod.roles[step.who].name, step.what),
+                );
                 return outcome(Some(told), seen.len(), edges.len(), ends);
             }
         }
         at += 1;
     }
-    let wrong = circle(seen.len(), &edges).map(|at| trail.tell(pod, at, "from here it may go on for ever"));
-    Outcome { worlds: seen.len(), steps: edges.len(), ends, wrong }
+    let wrong =
+        circle(seen.len(), &edges).map(|at| trail.tell(pod, at, "from here it may go on for ever"));
+    Outcome {
+        worlds: seen.len(),
+        steps: edges.len(),
+        ends,
+        wrong,
+    }
 }
 
 /// A world that can be come to again, if there is one: then something might be done for ever, and not come to an end.
@@ -159,9 +186,15 @@ fn circle(worlds: usize, edges: &[(u32, u32)]) -> Option<u32> {
     edges.iter().for_each(|(_, to)| incoming[*to as usize] += 1);
     // Edges are in the order of where they come from.
     let mut first = vec![0_usize; worlds + 1];
-    edges.iter().for_each(|(from, _)| first[*from as usize + 1] += 1);
+    edges
+        .iter()
+        .for_each(|(from, _)| first[*from as usize + 1] += 1);
     (0..worlds).for_each(|at| first[at + 1] += first[at]);
-    let mut free: Vec<u32> = (0_u32..).zip(&incoming).filter(|(_, count)| **count == 0).map(|(at, _)| at).collect();
+    let mut free: Vec<u32> = (0_u32..)
+        .zip(&incoming)
+        .filter(|(_, count)| **count == 0)
+        .map(|(at, _)| at)
+        .collect();
     while let Some(at) = free.pop() {
         for (_, to) in &edges[first[at as usize]..first[at as usize + 1]] {
             incoming[*to as usize] -= 1;
@@ -172,8 +205,11 @@ fn circle(worlds: usize, edges: &[(u32, u32)]) -> Option<u32> {
     }
     // Whatever is left comes from a circle; against the steps, one gets into it.
     let is_left = |at: u32| incoming[at as usize] > 0;
-    let before: Table<u32, u32> =
-        edges.iter().filter(|(from, _)| is_left(*from)).map(|(from, to)| (*to, *from)).collect();
+    let before: Table<u32, u32> = edges
+        .iter()
+        .filter(|(from, _)| is_left(*from))
+        .map(|(from, to)| (*to, *from))
+        .collect();
     let mut met: Vec<u32> = Vec::new();
     let mut at = (0_u32..).zip(&incoming).find(|(_, count)| **count > 0)?.0;
     while !met.contains(&at) {

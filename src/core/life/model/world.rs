@@ -59,7 +59,11 @@ impl World {
             is_deleted: false,
             is_given_up: false,
         };
-        Self { members: pod.roles.iter().map(|_| Rc::new(Member::new())).collect(), fate, wrong: None }
+        Self {
+            members: pod.roles.iter().map(|_| Rc::new(Member::new())).collect(),
+            fate,
+            wrong: None,
+        }
     }
 
     pub(super) fn of(&mut self, who: usize) -> &mut Member {
@@ -74,7 +78,12 @@ impl World {
                 let mut world = self.clone();
                 change(&mut world);
                 world.decide(who, pod);
-                steps.push(Step { who, what, is_certain, world });
+                steps.push(Step {
+                    who,
+                    what,
+                    is_certain,
+                    world,
+                });
             };
             self.of_container(who, pod, &mut add);
             self.of_cmd(who, pod, &mut add);
@@ -85,7 +94,12 @@ impl World {
             world.fate.is_deleted = true;
             (0..world.members.len()).for_each(|who| world.tell_to_stop(who, pod));
             let what = "and all others are told to stop: the pod is deleted";
-            steps.push(Step { who: 0, what, is_certain: self.fate.is_given_up, world });
+            steps.push(Step {
+                who: 0,
+                what,
+                is_certain: self.fate.is_given_up,
+                world,
+            });
         }
         steps
     }
@@ -95,7 +109,9 @@ impl World {
         let role = &pod.roles[who];
         match self.members[who].phase {
             Phase::Down if self.fate.is_deleted => {
-                add("is not started any more", true, &|world| world.of(who).phase = Phase::Over);
+                add("is not started any more", true, &|world| {
+                    world.of(who).phase = Phase::Over
+                });
             }
             Phase::Down if self.may_restart(who, pod) => add("starts", true, &|world| {
                 let it = world.of(who);
@@ -104,14 +120,23 @@ impl World {
                 it.cmd = if role.is_joined { Cmd::Runs } else { Cmd::None };
             }),
             Phase::TakesLock => add("takes its lock", true, &|world| {
-                world.of(who).hold = if pod.flaw == Flaw::NarrowLock { Hold::First } else { Hold::Whole };
+                world.of(who).hold = if pod.flaw == Flaw::NarrowLock {
+                    Hold::First
+                } else {
+                    Hold::Whole
+                };
                 world.of(who).phase = Phase::WritesRecord;
                 world.has_changed(who, pod);
             }),
             Phase::WritesRecord => add("writes its first record", true, &|world| {
                 let it = world.of(who);
                 let policy = Some(role.policy).filter(|policy| *policy != Policy::Auto);
-                it.record = Some(Written { id: id(who, it.lives), stage: Stage::Waiting, exit: None, policy });
+                it.record = Some(Written {
+                    id: id(who, it.lives),
+                    stage: Stage::Waiting,
+                    exit: None,
+                    policy,
+                });
                 it.notes.wrote[usize::from(it.lives)] = true;
                 it.phase = Phase::NarrowsLock;
                 world.has_changed(who, pod);
@@ -119,10 +144,18 @@ impl World {
             Phase::NarrowsLock => add("narrows its lock", true, &|world| {
                 world.of(who).hold = Hold::First;
                 world.has_changed(who, pod);
-                if role.is_joined { world.of(who).phase = Phase::Tells } else { world.come_alive(who, pod) }
+                if role.is_joined {
+                    world.of(who).phase = Phase::Tells
+                } else {
+                    world.come_alive(who, pod)
+                }
             }),
             Phase::Tells => add("tells that it runs", true, &|world| {
-                let stage = if role.has_ready { Stage::Running } else { Stage::Ready };
+                let stage = if role.has_ready {
+                    Stage::Running
+                } else {
+                    Stage::Ready
+                };
                 world.publish(who, stage, pod);
                 world.come_alive(who, pod);
             }),
@@ -158,7 +191,9 @@ impl World {
         if it.look.is_some() {
             return self.of_look(who, pod, add);
         }
-        let Some(Machine(life)) = &it.life else { return };
+        let Some(Machine(life)) = &it.life else {
+            return;
+        };
         if life.state == State::Over {
             return;
         }
@@ -197,40 +232,65 @@ impl World {
         }
         if pod.flaw != Flaw::Deaf {
             for relation in (0..role.relations.len()).filter(|relation| it.changed[*relation]) {
-                add("begins to look", true, &|world| world.of(who).begin_look(relation..relation + 1, Purpose::Change));
+                add("begins to look", true, &|world| {
+                    world
+                        .of(who)
+                        .begin_look(relation..relation + 1, Purpose::Change)
+                });
             }
         }
         match life.state {
             State::Gate if role.has_needs() => {
                 for relation in role.needs().filter(|relation| it.gate_changed[*relation]) {
                     let what = "begins to look whether its gate is open";
-                    add(what, true, &|world| world.of(who).begin_look(relation..relation + 1, Purpose::Gate));
+                    add(what, true, &|world| {
+                        world
+                            .of(who)
+                            .begin_look(relation..relation + 1, Purpose::Gate)
+                    });
                 }
                 let never = role.needs().any(|relation| {
-                    self.members[role.relations[relation].0].phase == Phase::Over && !it.gate_changed[relation]
+                    self.members[role.relations[relation].0].phase == Phase::Over
+                        && !it.gate_changed[relation]
                 });
-                add("gives up at its gate", never, &|world| world.of(who).events.push_back(Event::NotOpened(124)));
+                add("gives up at its gate", never, &|world| {
+                    world.of(who).events.push_back(Event::NotOpened(124))
+                });
             }
             State::Holding { until } => add("is at the end of its hold", false, &|world| {
                 world.of(who).notes.is_out_of_grace = true;
                 world.handle(who, until, Event::Tick, pod);
             }),
-            State::Stopping { kill: Some(kill) } if !role.heeds && it.cmd == Cmd::Told && !role.is_joined => {
-                add("is at the end of its grace", true, &|world| world.handle(who, kill, Event::Tick, pod));
+            State::Stopping { kill: Some(kill) }
+                if !role.heeds && it.cmd == Cmd::Told && !role.is_joined =>
+            {
+                add("is at the end of its grace", true, &|world| {
+                    world.handle(who, kill, Event::Tick, pod)
+                });
             }
-            State::Gate | State::Running | State::Starting | State::Stopping { .. } | State::Over => {}
+            State::Gate
+            | State::Running
+            | State::Starting
+            | State::Stopping { .. }
+            | State::Over => {}
         }
         // Also while its stop is held back.
         let runs = matches!(life.state, State::Running | State::Holding { .. });
         if runs && it.cmd == Cmd::Runs && role.has_ready && !life.is_ready() {
-            add("is ready", true, &|world| world.of(who).events.push_back(Event::Ready));
+            add("is ready", true, &|world| {
+                world.of(who).events.push_back(Event::Ready)
+            });
         }
-        if life.state == State::Running && role.has_absent_timeout && life.absent().next().is_some() {
-            let never = life
-                .absent()
-                .all(|relation| self.members[role.relations[relation].0].phase == Phase::Over && !it.changed[relation]);
+        if life.state == State::Running && role.has_absent_timeout && life.absent().next().is_some()
+        {
+            let never = life.absent().all(|relation| {
+                self.members[role.relations[relation].0].phase == Phase::Over
+                    && !it.changed[relation]
+            });
             let what = "has waited long enough for who is absent";
-            add(what, never, &|world| world.handle(who, Time::at(ABSENT), Event::Tick, pod));
+            add(what, never, &|world| {
+                world.handle(who, Time::at(ABSENT), Event::Tick, pod)
+            });
         }
         if matches!(life.state, State::Gate | State::Running) {
             self.of_linger(who, life, pod, add);
@@ -241,7 +301,11 @@ impl World {
     fn of_linger(&self, who: usize, life: &Life, pod: &Pod, add: &mut Add<'_>) {
         let (it, role) = (&self.members[who], &pod.roles[who]);
         let lingers = |answer: Answer| matches!(answer, Answer::NotDone(Some(_)));
-        let until = role.relations.iter().zip(life.members()).filter(|((_, relation), _)| relation.until);
+        let until = role
+            .relations
+            .iter()
+            .zip(life.members())
+            .filter(|((_, relation), _)| relation.until);
         let (mut count, mut are_over) = (0, true);
         for ((member, _), watched) in until {
             if lingers(watched.answer(Time::ZERO, role.policy, LINGER)) {
@@ -252,8 +316,14 @@ impl World {
         if count > 0 && are_over && !it.changed.contains(&true) {
             let after = Time::at(LINGER);
             let mut life = Life::clone(life);
-            if life.handle(after, Event::Tick).iter().any(|action| !matches!(action, Action::Notice(_))) {
-                add("has lingered", true, &|world| world.handle(who, after, Event::Tick, pod));
+            if life
+                .handle(after, Event::Tick)
+                .iter()
+                .any(|action| !matches!(action, Action::Notice(_)))
+            {
+                add("has lingered", true, &|world| {
+                    world.handle(who, after, Event::Tick, pod)
+                });
             }
         }
     }
@@ -261,17 +331,25 @@ impl World {
     /// CMD's own doings.
     fn of_cmd(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let (it, role) = (&self.members[who], &pod.roles[who]);
-        let is_there = if role.is_joined { it.is_alive() } else { it.phase == Phase::Lives };
+        let is_there = if role.is_joined {
+            it.is_alive()
+        } else {
+            it.phase == Phase::Lives
+        };
         if !is_there {
             return;
         }
         match it.cmd {
             Cmd::Runs => {
                 for code in role.ends {
-                    add("CMD ends by itself", true, &|world| world.end_cmd(who, *code, pod));
+                    add("CMD ends by itself", true, &|world| {
+                        world.end_cmd(who, *code, pod)
+                    });
                 }
             }
-            Cmd::Told if role.heeds => add("CMD ends as told", true, &|world| world.end_cmd(who, role.told, pod)),
+            Cmd::Told if role.heeds => add("CMD ends as told", true, &|world| {
+                world.end_cmd(who, role.told, pod)
+            }),
             Cmd::Told | Cmd::None | Cmd::Dead => {}
         }
         if it.has_living_cmd() && self.fate.kills > 0 {
@@ -326,10 +404,14 @@ impl World {
     fn may_restart(&self, who: usize, pod: &Pod) -> bool {
         let has_seen_all = |(other, it): (usize, &Rc<Member>)| {
             let is_at_gate = it.cmd == Cmd::None;
-            let is_news = |relation: usize| it.changed[relation] || (is_at_gate && it.gate_changed[relation]);
-            it.phase != Phase::Lives || (it.is_idle() && !pod.roles[other].relations_to(who).any(is_news))
+            let is_news =
+                |relation: usize| it.changed[relation] || (is_at_gate && it.gate_changed[relation]);
+            it.phase != Phase::Lives
+                || (it.is_idle() && !pod.roles[other].relations_to(who).any(is_news))
         };
-        self.members[who].lives == 0 || pod.is_eager || self.members.iter().enumerate().all(has_seen_all)
+        self.members[who].lives == 0
+            || pod.is_eager
+            || self.members.iter().enumerate().all(has_seen_all)
     }
 
     /// Something of this member has changed on the volume.
@@ -352,12 +434,20 @@ impl World {
     /// It has its name; its life begins with a look at all.
     fn come_alive(&mut self, who: usize, pod: &Pod) {
         let role = &pod.roles[who];
-        let relations: Vec<Relation> = role.relations.iter().map(|(_, relation)| *relation).collect();
+        let relations: Vec<Relation> = role
+            .relations
+            .iter()
+            .map(|(_, relation)| *relation)
+            .collect();
         let spec = Spec {
             policy: role.policy,
             linger: LINGER,
             grace: GRACE,
-            margin: if pod.flaw == Flaw::HoldsNothing { GRACE } else { MARGIN },
+            margin: if pod.flaw == Flaw::HoldsNothing {
+                GRACE
+            } else {
+                MARGIN
+            },
             absent_timeout: role.has_absent_timeout.then_some(ABSENT),
             has_ready: role.has_ready,
             serves: role.serves(),
@@ -370,14 +460,19 @@ impl World {
         it.life = Some(Machine(Rc::new(Life::new(spec, Time::ZERO))));
         it.phase = Phase::Lives;
         it.changed[..role.relations.len()].fill(true);
-        role.needs().for_each(|relation| it.gate_changed[relation] = true);
+        role.needs()
+            .for_each(|relation| it.gate_changed[relation] = true);
         it.begin_look(0..role.relations.len(), Purpose::Change);
     }
 
     /// One of the reads of a look, as `volume::look` has them.
     fn of_look(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
-        let Some(look) = &self.members[who].look else { return };
-        let Some(relation) = look.rest.clone().next() else { return };
+        let Some(look) = &self.members[who].look else {
+            return;
+        };
+        let Some(relation) = look.rest.clone().next() else {
+            return;
+        };
         let member = pod.roles[who].relations[relation].0;
         let record = self.members[member].record;
         match (look.first, look.hold) {
@@ -391,14 +486,22 @@ impl World {
                         it.changed[relation] = is_deaf_to_itself;
                     }
                 }
-                it.look.iter_mut().for_each(|look| look.first = Some(record));
+                it.look
+                    .iter_mut()
+                    .for_each(|look| look.first = Some(record));
             }),
             (Some(_), None) => add("tests a lock", true, &|world| {
                 let other = &world.members[member];
                 let found = (other.hold, Truth::of(member, other));
-                world.of(who).look.iter_mut().for_each(|look| look.hold = Some(found));
+                world
+                    .of(who)
+                    .look
+                    .iter_mut()
+                    .for_each(|look| look.hold = Some(found));
             }),
-            (Some(first), Some((hold, truth))) if first == record || pod.flaw == Flaw::LooksOnce => {
+            (Some(first), Some((hold, truth)))
+                if first == record || pod.flaw == Flaw::LooksOnce =>
+            {
                 add("reads the record again", true, &|world| {
                     let sighting = sighting(first, hold, pod.roles[member].is_joined);
                     world.is_sighting_right(member, sighting, truth, pod);
@@ -407,7 +510,11 @@ impl World {
             }
             (Some(_), Some(_)) => {
                 add("reads another record", true, &|world| {
-                    world.of(who).look.iter_mut().for_each(|look| (look.first, look.hold) = (Some(record), None));
+                    world
+                        .of(who)
+                        .look
+                        .iter_mut()
+                        .for_each(|look| (look.first, look.hold) = (Some(record), None));
                 });
                 if pod.is_hasty {
                     add("reads another record, for the last time", false, &|world| {
@@ -423,12 +530,21 @@ impl World {
     fn saw(&mut self, who: usize, relation: usize, sighting: Sighting, pod: &Pod) {
         let (member, _) = pod.roles[who].relations[relation];
         let is_absent_done = pod.flaw == Flaw::AbsentIsDone && sighting == Sighting::Absent;
-        let sighting =
-            if is_absent_done { Sighting::Ended { id: 1, end: End::Code(0), policy: None } } else { sighting };
+        let sighting = if is_absent_done {
+            Sighting::Ended {
+                id: 1,
+                end: End::Code(0),
+                policy: None,
+            }
+        } else {
+            sighting
+        };
         let is_alive = self.members[member].hold != Hold::Free;
         let it = self.of(who);
         it.notes.saw_alive[relation] = is_alive && sighting.is_alive();
-        let Some(mut look) = it.look.take() else { return };
+        let Some(mut look) = it.look.take() else {
+            return;
+        };
         look.seen[relation] = Some(sighting);
         look.rest.start += 1;
         (look.first, look.hold) = (None, None);
@@ -436,8 +552,14 @@ impl World {
             it.look = Some(look);
             return;
         }
-        let seen = look.seen.iter().enumerate().filter_map(|(at, seen)| Some((at, (*seen)?)));
-        let events = seen.clone().map(|(member, sighting)| Event::Seen { member, sighting });
+        let seen = look
+            .seen
+            .iter()
+            .enumerate()
+            .filter_map(|(at, seen)| Some((at, (*seen)?)));
+        let events = seen
+            .clone()
+            .map(|(member, sighting)| Event::Seen { member, sighting });
         match look.purpose {
             Purpose::Change => it.events.extend(events),
             Purpose::Stop => {
@@ -449,7 +571,11 @@ impl World {
             }
             // One need is enough for these pods: with several, each would have to pass once.
             Purpose::Gate => {
-                if let Sighting::Alive { id: Some(id), stage: Some(Stage::Ready) } = sighting {
+                if let Sighting::Alive {
+                    id: Some(id),
+                    stage: Some(Stage::Ready),
+                } = sighting
+                {
                     it.notes.needed[relation] = id;
                     if pod.flaw == Flaw::GateLooksAlone {
                         it.open(pod);
@@ -484,22 +610,34 @@ impl World {
         }
         self.note_event(who, event, pod);
         let it = self.of(who);
-        let Some(Machine(life)) = &mut it.life else { return };
+        let Some(Machine(life)) = &mut it.life else {
+            return;
+        };
         let mut actions = Rc::make_mut(life).handle(now, event);
         if pod.flaw == Flaw::ActsFirst {
             actions.sort_by_key(|action| matches!(action, Action::Remember(_)));
         }
-        it.todo.extend(actions.into_iter().filter(|action| !matches!(action, Action::Notice(_))));
+        it.todo.extend(
+            actions
+                .into_iter()
+                .filter(|action| !matches!(action, Action::Notice(_))),
+        );
         self.note_decision(who, pod);
     }
 
     fn act(&mut self, who: usize, pod: &Pod) {
-        let Some(action) = self.of(who).todo.pop_front() else { return };
+        let Some(action) = self.of(who).todo.pop_front() else {
+            return;
+        };
         self.is_written_before(who, &action);
         match action {
             Action::Start => {
                 self.is_start_right(who, pod);
-                self.of(who).cmd = if self.members[who].cmd == Cmd::None { Cmd::Runs } else { self.members[who].cmd };
+                self.of(who).cmd = if self.members[who].cmd == Cmd::None {
+                    Cmd::Runs
+                } else {
+                    self.members[who].cmd
+                };
                 self.of(who).gate_changed.fill(false);
                 self.handle(who, Time::ZERO, Event::Started, pod);
             }
@@ -520,7 +658,10 @@ impl World {
             Action::Kill => self.end_cmd(who, KILLED, pod),
             Action::Notice(_) => {}
             Action::Finish(code) => {
-                let of_cmd = self.members[who].notes.cmd_code.filter(|_| pod.flaw == Flaw::ExitsAsCmd);
+                let of_cmd = self.members[who]
+                    .notes
+                    .cmd_code
+                    .filter(|_| pod.flaw == Flaw::ExitsAsCmd);
                 let code = of_cmd.unwrap_or(code);
                 self.is_end_right(who, code, pod);
                 let it = self.of(who);
@@ -535,10 +676,16 @@ impl World {
     }
 
     fn publish(&mut self, who: usize, stage: Stage, pod: &Pod) {
-        if self.members[who].record.is_some_and(|record| record.stage == stage) {
+        if self.members[who]
+            .record
+            .is_some_and(|record| record.stage == stage)
+        {
             return;
         }
-        self.of(who).record.iter_mut().for_each(|record| record.stage = stage);
+        self.of(who)
+            .record
+            .iter_mut()
+            .for_each(|record| record.stage = stage);
         self.has_changed(who, pod);
     }
 
@@ -581,13 +728,23 @@ impl World {
 
     /// Nothing is left to be done: may it stay so?
     pub(super) fn may_rest(&self, pod: &Pod) -> Result<(), String> {
-        for (who, it) in self.members.iter().enumerate().filter(|(_, it)| it.phase != Phase::Over) {
+        for (who, it) in self
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.phase != Phase::Over)
+        {
             let role = &pod.roles[who];
             // Killed before it has written that it is there: nobody can know (README: `--absent-timeout`).
-            let is_unseen = |member: usize| self.members[member].notes.last_written() == 0 && !role.has_absent_timeout;
-            let serves_on = it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
+            let is_unseen = |member: usize| {
+                self.members[member].notes.last_written() == 0 && !role.has_absent_timeout
+            };
+            let serves_on =
+                it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
             // It waits for one that does so.
-            let waits_for_one = role.untils().any(|member| self.members[member].phase != Phase::Over);
+            let waits_for_one = role
+                .untils()
+                .any(|member| self.members[member].phase != Phase::Over);
             if !serves_on && !role.untils().any(is_unseen) && !waits_for_one {
                 return Err(format!("{} never ends", pod.roles[who].name));
             }
@@ -614,7 +771,13 @@ fn sighting(record: Option<Written>, hold: Hold, is_joined: bool) -> Sighting {
             times: Times::default(),
         })
     });
-    sight(&Found { record, is_held: hold != Hold::Free }, HOST)
+    sight(
+        &Found {
+            record,
+            is_held: hold != Hold::Free,
+        },
+        HOST,
+    )
 }
 
 fn name(action: &Action) -> &'static str {
