@@ -1091,7 +1091,7 @@ fn every_call_of(victim: Victim) {
                 while let Some(round) = rounds.get(next.fetch_add(1, Ordering::SeqCst)) {
                     match catch_unwind(AssertUnwindSafe(|| round.run())) {
                         Ok(trace) => {
-                            drop(struck.fetch_add(usize::from(trace.struck), Ordering::SeqCst))
+                            let _ = struck.fetch_add(usize::from(trace.struck), Ordering::SeqCst);
                         }
                         Err(panic) => {
                             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();

@@ -1,14 +1,14 @@
 //! `podgate check`: one attempt of each check, for probes. One line a check; exit 0 or 1.
 
-use super::gate::{Around, Driver, Tells};
+use crate::config::Settings;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::core::signal;
+use crate::driver::gate::{Around, Driver, Tells};
+use crate::members::Volume;
 use crate::process::{Children, Signals};
 use crate::report::{Line, Report, Severity};
-use crate::settings::Settings;
-use crate::volume::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -2,13 +2,13 @@
 //! wrong, 1 otherwise.
 
 use crate::cli::Stop;
+use crate::config::Place;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::member::Name;
+use crate::members::watch::{Watch, tells};
+use crate::members::{Own, Plain, Refusal, Statement, Volume, is_plain, mount_id};
 use crate::process;
-use crate::settings::Place;
-use crate::volume::watch::{Watch, tells};
-use crate::volume::{Own, Plain, Refusal, Statement, Volume, is_plain, mount_id};
 use nix::unistd::{AccessFlags, access, geteuid};
 use std::fs;
 use std::io::Write;

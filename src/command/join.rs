@@ -1,23 +1,23 @@
 //! `podgate join`: a member in a container whose entrypoint is not ours, from its postStart hook. It leaves a small process behind that
 //! holds the lock, and that dies with the container, because PID 1's death kills the whole PID namespace (pid_namespaces(7)).
 
-use super::gate::{Around, Driver, Tells};
 use super::run::{Body, Runner};
 use super::wait::go_on;
 use super::{Failed, open_volume, take_name};
+use crate::config::Logging;
+use crate::config::life::Life as Settings;
 use crate::core::check::{Check, Fact, Kind};
 use crate::core::exit::Exit;
 use crate::core::gate::{Need, Spec, Verdict};
 use crate::core::member::{Name, Stage};
 use crate::core::schedule::{NEAR, Pace};
 use crate::core::signal;
+use crate::driver::gate::{Around, Driver, Tells};
 use crate::event_loop::is_ready;
+use crate::members::{Own, Volume, container};
 use crate::process::sys::{Fork, fork};
 use crate::process::{self, Children, Signals, Which};
 use crate::report::{Line, LogTo, Report, Severity};
-use crate::settings::Logging;
-use crate::settings::life::Life as Settings;
-use crate::volume::{Own, Volume, container};
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::ffi::OsString;

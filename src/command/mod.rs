@@ -2,7 +2,6 @@
 
 mod check;
 mod doctor;
-mod gate;
 mod install;
 mod join;
 mod quit;
@@ -11,15 +10,15 @@ mod status;
 mod wait;
 
 use crate::cli::{self, Command, Stop, Typed};
+use crate::config::life::Life;
+use crate::config::{self, Gates, Place};
 use crate::core::exit::Exit;
 use crate::core::member::Name;
 use crate::core::signal;
+use crate::members::{Own, Refusal, Statement, Volume};
 use crate::process::Signals;
 use crate::process::watchdog::Watchdog;
 use crate::report::{Format, Line, Report, Severity};
-use crate::settings::life::Life;
-use crate::settings::{self, Gates, Place};
-use crate::volume::{Own, Refusal, Statement, Volume};
 use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -52,7 +51,7 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
         }
         match typed.command {
             Command::Wait | Command::Check => {
-                let settings = settings::read(typed)?;
+                let settings = config::read(typed)?;
                 // From here on the gate has one of its own, where it needs one.
                 drop(watchdog);
                 if let Some(skipped) = &settings.skipped {
@@ -84,20 +83,20 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 })
             }
             Command::Run => {
-                let life = settings::life::life(typed)?;
+                let life = config::life::life(typed)?;
                 // All files that options name are read. A signal is CMD's matter now, which may take its time.
                 drop(watchdog);
                 Ok(run::run(&life, &typed.cmd, report, signals))
             }
             Command::Join => {
-                let logging = settings::logging(typed)?;
-                let life = settings::life::life(typed)?;
+                let logging = config::logging(typed)?;
+                let life = config::life::life(typed)?;
                 watchdog.into_iter().for_each(Watchdog::leave);
                 Ok(join::run(&life, &logging, &typed.cmd, report, signals))
             }
             Command::Status => {
-                let is_json = settings::is_on(typed, "json")?;
-                let place = settings::place(typed)?;
+                let is_json = config::is_on(typed, "json")?;
+                let place = config::place(typed)?;
                 if place.dir.is_none() {
                     return Err(Stop::Wrong(
                         "--dir none: there are no members to tell of; say --dir /run/podgate"
@@ -106,12 +105,9 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 }
                 Ok(status::run(&place, is_json, report))
             }
-            Command::Doctor => Ok(doctor::run(
-                &settings::place(typed)?,
-                settings::budget(typed)?,
-            )),
+            Command::Doctor => Ok(doctor::run(&config::place(typed)?, config::budget(typed)?)),
             Command::Quit => {
-                let (settings, place) = settings::quitting(typed)?;
+                let (settings, place) = config::quitting(typed)?;
                 drop(watchdog);
                 Ok(quit::run(settings, &place, report, signals))
             }
@@ -172,7 +168,7 @@ fn open(typed: &Typed, report: &mut Report) -> Result<(), Stop> {
     if typed.command == Command::Check {
         report.without_termination_log();
     }
-    let logging = settings::logging(typed)?;
+    let logging = config::logging(typed)?;
     let mut opened = Report::open(logging.format, logging.level, &logging.to).map_err(|cause| {
         let name = logging.path();
         Stop::Wrong(format!(

@@ -1,18 +1,18 @@
 //! `podgate quit`: asks sidecars to stop, and sees that they did. Exit 0 when all are gone, 1 when one is not.
 
 use super::{Failed, open_volume};
+use crate::config::{Place, Quitting};
 use crate::core::check::Server;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::member::{Name, Sighting, sight};
 use crate::core::signal;
+use crate::driver::quit::{Limits, News, Quits};
 use crate::event_loop::{self, Interest};
+use crate::members::{Request, Volume};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
-use crate::quit::{Limits, News, Quits};
 use crate::report::{Field, Line, Report, Severity};
-use crate::settings::{Place, Quitting};
-use crate::volume::{Request, Volume};
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::os::fd::AsFd;

@@ -2,9 +2,10 @@
 //!
 //! The decisions are `core::life`'s. Here they meet the world: signals and children, the volume, the two gates, the quit endpoint.
 
-use super::gate::{Around, Driver, Tells};
 use super::{Failed, exec_failure};
 use crate::cli::Typed;
+use crate::config::OnTimeout;
+use crate::config::life::{Life as Settings, identity, quits_after_usage};
 use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::endpoint::State;
@@ -14,15 +15,14 @@ use crate::core::life::{Action, Cause, Event, Life, Notice};
 use crate::core::member::{End, Found, Name, Policy, Sighting, Stage, sight};
 use crate::core::signal;
 use crate::core::time::Time;
+use crate::driver::gate::{Around, Driver, Tells};
 use crate::event_loop::{self, Interest};
-use crate::listen::Endpoint;
+use crate::members::watch::{CLOSING, Change, FAST, SLOW, Watch};
+use crate::members::{Own, Refusal, Statement, Volume};
 use crate::process::watchdog::Watchdog;
 use crate::process::{self, Arrived, Children, Signals};
+use crate::quit_endpoint::Endpoint;
 use crate::report::{Field, Line, Report, Severity};
-use crate::settings::OnTimeout;
-use crate::settings::life::{Life as Settings, identity, quits_after_usage};
-use crate::volume::watch::{CLOSING, Change, FAST, SLOW, Watch};
-use crate::volume::{Own, Refusal, Statement, Volume};
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::ffi::OsString;

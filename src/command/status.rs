@@ -1,12 +1,12 @@
 //! `podgate status`: who is in this pod, in what state. A table for people, JSON for programs.
 
 use super::{Failed, open_volume};
+use crate::config::Place;
 use crate::core::exit::Exit;
 use crate::core::member::{End, Found, Name, Sighting, Stage, sight};
 use crate::core::record::Stamp;
+use crate::members::Volume;
 use crate::report::{Line, Report, Severity, quoted};
-use crate::settings::Place;
-use crate::volume::Volume;
 use std::io::Write;
 
 /// What is known of a member, in DESIGN's words.

@@ -1,17 +1,17 @@
 //! `podgate wait`: blocks until the gate opens; then becomes CMD, if one is given.
 
 use super::exec_failure;
-use super::gate::{Around, Driver, Tells};
+use crate::config::{Gates, OnTimeout, Settings};
 use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::{Need, Spec, Verdict};
 use crate::core::schedule::Pace;
 use crate::core::signal;
+use crate::driver::gate::{Around, Driver, Tells};
+use crate::members::Volume;
 use crate::process::{Arrived, Children, Signals, become_command};
 use crate::report::{Line, Report, Severity};
-use crate::settings::{Gates, OnTimeout, Settings};
-use crate::volume::Volume;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::rc::Rc;

@@ -19,25 +19,25 @@ const KINDS: &str =
 
 /// A check: as it was typed, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Check {
+pub struct Check {
     /// As it was typed, with the user info hidden: what messages call it by.
-    pub(crate) name: String,
+    pub name: String,
     /// What it means.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// The preset that it was typed as: asked by a plain GET, whatever is said about HTTP checks.
-    pub(crate) preset: Option<Sidecar>,
+    pub preset: Option<Sidecar>,
 }
 
 impl Check {
     /// The URL that the options about HTTP checks are about.
-    pub(crate) fn url(&self) -> Option<&Url> {
+    pub fn url(&self) -> Option<&Url> {
         self.kind.url().filter(|_| self.preset.is_none())
     }
 }
 
 /// What must be true.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// An HTTP answer passes.
     Http(Url),
     /// A connection to host and port is accepted.
@@ -56,7 +56,7 @@ pub(crate) enum Kind {
 
 /// What may be true of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fact {
+pub enum Fact {
     /// It is alive, and its CMD runs.
     Started,
     /// It is alive and ready.
@@ -77,7 +77,7 @@ const FACTS: [(&str, Fact); 4] = [
 
 impl Check {
     /// One that was not typed, but follows from another option.
-    pub(crate) fn of(kind: Kind) -> Self {
+    pub fn of(kind: Kind) -> Self {
         Self {
             name: kind.to_string(),
             kind,
@@ -88,20 +88,20 @@ impl Check {
 
 /// Where an HTTP request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Url {
+pub struct Url {
     /// With TLS or without.
-    pub(crate) scheme: Scheme,
+    pub scheme: Scheme,
     /// Name and password as they stand in the URL, percent-encoded.
-    pub(crate) user_info: Option<String>,
+    pub user_info: Option<String>,
     /// Whom to connect to.
-    pub(crate) server: Server,
+    pub server: Server,
     /// Path and query; starts with `/`.
-    pub(crate) path: String,
+    pub path: String,
 }
 
 /// With TLS or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scheme {
+pub enum Scheme {
     /// `http`, and `http+unix`.
     Plain,
     /// `https`.
@@ -110,7 +110,7 @@ pub(crate) enum Scheme {
 
 impl Scheme {
     /// The port where the URL names none.
-    pub(crate) const fn default_port(self) -> u16 {
+    pub const fn default_port(self) -> u16 {
         match self {
             Self::Plain => 80,
             Self::Tls => 443,
@@ -120,7 +120,7 @@ impl Scheme {
 
 /// Whom to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Server {
+pub enum Server {
     /// A host and a port; the port as typed, for the `Host` header.
     Host(Host, Option<u16>),
     /// A unix socket.
@@ -129,7 +129,7 @@ pub(crate) enum Server {
 
 /// A host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Host {
+pub enum Host {
     /// A name, in lower case.
     Name(String),
     /// An address.
@@ -138,7 +138,7 @@ pub(crate) enum Host {
 
 impl Host {
     /// Is it this machine, so that asking costs next to nothing?
-    pub(crate) fn is_near(&self) -> bool {
+    pub fn is_near(&self) -> bool {
         match self {
             Self::Name(name) => name == "localhost",
             Self::Address(address) => {
@@ -160,7 +160,7 @@ impl fmt::Display for Host {
 
 impl Url {
     /// `host` or `host:port`, as the `Host` header says it; `localhost` for a unix socket, as curl does.
-    pub(crate) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         match &self.server {
             Server::Host(host, None) => host.to_string(),
             Server::Host(host, Some(port)) => format!("{host}:{port}"),
@@ -169,7 +169,7 @@ impl Url {
     }
 
     /// The host name that a redirect must keep.
-    pub(crate) fn host(&self) -> Host {
+    pub fn host(&self) -> Host {
         match &self.server {
             Server::Host(host, _) => host.clone(),
             Server::Socket(_) => Host::Name("localhost".to_owned()),
@@ -177,7 +177,7 @@ impl Url {
     }
 
     /// The port to connect to; meaningless for a unix socket.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         match &self.server {
             Server::Host(_, port) => port.unwrap_or(self.scheme.default_port()),
             Server::Socket(_) => 0,
@@ -185,7 +185,7 @@ impl Url {
     }
 
     /// Scheme, host and port: what "one HTTP host" means for `--http-header`.
-    pub(crate) fn origin(&self) -> (Scheme, Server) {
+    pub fn origin(&self) -> (Scheme, Server) {
         let server = match &self.server {
             Server::Host(host, _) => Server::Host(host.clone(), Some(self.port())),
             Server::Socket(path) => Server::Socket(path.clone()),
@@ -250,7 +250,7 @@ impl fmt::Display for Kind {
 
 impl Kind {
     /// The least pause between two attempts: what asking costs.
-    pub(crate) fn floor(&self) -> Duration {
+    pub fn floor(&self) -> Duration {
         let near = match self {
             Self::Http(url) => match &url.server {
                 Server::Host(host, _) => host.is_near(),
@@ -264,7 +264,7 @@ impl Kind {
     }
 
     /// A word of an `exec:` check that a shell would have read as an operator: it stands by itself, and was not quoted.
-    pub(crate) fn shell_word(&self, typed: &str) -> Option<&'static str> {
+    pub fn shell_word(&self, typed: &str) -> Option<&'static str> {
         const OPERATORS: [&str; 11] = [
             "&&",
             "||",
@@ -289,7 +289,7 @@ impl Kind {
     }
 
     /// May an attempt hang in the kernel, because it goes by a path whose file system may not answer?
-    pub(crate) const fn goes_by_path(&self) -> bool {
+    pub const fn goes_by_path(&self) -> bool {
         match self {
             Self::Unix(_) | Self::Exec(_) => true,
             Self::Http(url) => matches!(url.server, Server::Socket(_)),
@@ -299,7 +299,7 @@ impl Kind {
     }
 
     /// Is it about a path, so that the kernel can tell of a change?
-    pub(crate) const fn is_watched(&self) -> bool {
+    pub const fn is_watched(&self) -> bool {
         match self {
             Self::File(_) | Self::Member(..) => true,
             Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::Exec(_) => {
@@ -309,7 +309,7 @@ impl Kind {
     }
 
     /// The member that it is about, if it is about one.
-    pub(crate) const fn member(&self) -> Option<(Fact, &Name)> {
+    pub const fn member(&self) -> Option<(Fact, &Name)> {
         match self {
             Self::Member(fact, name) => Some((*fact, name)),
             Self::Http(_)
@@ -322,7 +322,7 @@ impl Kind {
     }
 
     /// The HTTP URL, if this is an HTTP check.
-    pub(crate) const fn url(&self) -> Option<&Url> {
+    pub const fn url(&self) -> Option<&Url> {
         match self {
             Self::Http(url) => Some(url),
             Self::Tcp(..)
@@ -339,7 +339,7 @@ impl Kind {
 ///
 /// # Errors
 /// What is wrong and a right example, without the text itself.
-pub(crate) fn parse(text: &str) -> Result<Check, String> {
+pub fn parse(text: &str) -> Result<Check, String> {
     let preset = preset::parse(text).transpose()?;
     let kind = match preset {
         Some(sidecar) => kind(&sidecar.ready())?,
@@ -353,7 +353,7 @@ pub(crate) fn parse(text: &str) -> Result<Check, String> {
 }
 
 /// Hides the user info of every URL in a text: a check that was accepted, or what a command printed.
-pub(crate) fn redacted(text: &str) -> String {
+pub fn redacted(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
@@ -378,7 +378,7 @@ pub(crate) fn redacted(text: &str) -> String {
 
 /// The same for a text that was refused: all before the last `@` is hidden, because a password that was not encoded may hold
 /// anything, and the scheme may be missing.
-pub(crate) fn redacted_refusal(text: &str) -> String {
+pub fn redacted_refusal(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((before, host)) if !text.starts_with("exec:") => match before.split_once("://") {
             Some((scheme, _)) => format!("{scheme}://***@{host}"),
@@ -389,7 +389,7 @@ pub(crate) fn redacted_refusal(text: &str) -> String {
 }
 
 /// The same for the value of another option, where a URL has no place but may stand by mistake, with its scheme or without.
-pub(crate) fn redacted_value(text: &str) -> String {
+pub fn redacted_value(text: &str) -> String {
     let has_password = text
         .rsplit_once('@')
         .is_some_and(|(before, _)| before.contains(':'));
@@ -716,7 +716,7 @@ fn path_and_query(text: &str) -> Result<String, String> {
 }
 
 /// Decodes `%2F`; `None` where a `%` is not followed by two hex digits, or the result is not UTF-8.
-pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

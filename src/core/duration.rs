@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
 /// What a limit may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Limit {
+pub enum Limit {
     /// `none`: no limit.
     None,
     /// No longer than this; never zero.
@@ -17,7 +17,7 @@ pub(crate) enum Limit {
 
 impl Limit {
     /// The limit as a duration, if there is one.
-    pub(crate) const fn duration(self) -> Option<Duration> {
+    pub const fn duration(self) -> Option<Duration> {
         match self {
             Self::None => None,
             Self::After(duration) => Some(duration),
@@ -29,7 +29,7 @@ impl Limit {
 ///
 /// # Errors
 /// What is wrong with `text`, without naming it, and with a right example.
-pub(crate) fn delay(text: &str) -> Result<Duration, String> {
+pub fn delay(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -82,7 +82,7 @@ pub(crate) fn delay(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// As [`delay`]; zero and `none` too.
-pub(crate) fn positive(text: &str) -> Result<Duration, String> {
+pub fn positive(text: &str) -> Result<Duration, String> {
     if text == "none" {
         return Err("cannot be none; say 1s".to_owned());
     }
@@ -97,7 +97,7 @@ pub(crate) fn positive(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// As [`delay`]; zero too, because some tools mean "for ever" by it and others "at once".
-pub(crate) fn limit(text: &str) -> Result<Limit, String> {
+pub fn limit(text: &str) -> Result<Limit, String> {
     if text == "none" {
         return Ok(Limit::None);
     }
@@ -145,7 +145,7 @@ fn whole_units(text: &str) -> Option<String> {
 }
 
 /// Prints a duration as a person says it: `80ms`, `3.2s`, `1m30s`. Three digits are enough for a log line.
-pub(crate) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis == 0 && !duration.is_zero() {
         return "<1ms".to_owned();

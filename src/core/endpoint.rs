@@ -16,24 +16,24 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The longest request, its body included.
-pub(crate) const LONGEST: usize = 8 * 1024;
+pub const LONGEST: usize = 8 * 1024;
 
 /// What is told to who asks.
 #[derive(Clone, Copy)]
-pub(crate) struct State<'a> {
+pub struct State<'a> {
     /// Is it ready?
-    pub(crate) is_ready: bool,
+    pub is_ready: bool,
     /// Makes the JSON of `/status`; called only where it is asked for.
-    pub(crate) status: &'a dyn Fn() -> String,
+    pub status: &'a dyn Fn() -> String,
 }
 
 /// What a request is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// All of it, head and body.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Is it a request to quit, and to be followed?
-    pub(crate) quits: bool,
+    pub quits: bool,
 }
 
 /// Why there is no request yet, or none at all.
@@ -46,7 +46,7 @@ enum Stop {
 }
 
 /// Answers a request, if it is complete or can be none. `is_local`: by the loopback interface.
-pub(crate) fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<Answer> {
+pub fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<Answer> {
     match request(bytes) {
         Err(Stop::More) => None,
         Err(Stop::Refuse(status)) => Some(reply(status, None, false)),
@@ -55,7 +55,7 @@ pub(crate) fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<A
 }
 
 /// The answer to who was too slow.
-pub(crate) fn too_slow() -> Answer {
+pub fn too_slow() -> Answer {
     reply(408, None, false)
 }
 
@@ -248,7 +248,7 @@ fn number(text: &[u8]) -> Option<usize> {
 
 /// Does this connection come by the loopback interface? Both of its ends must: a mesh's proxy hands on what came from outside with a
 /// loopback source address (Istio's is 127.0.0.6) to the pod's own address.
-pub(crate) fn is_local(peer: IpAddr, own: IpAddr) -> bool {
+pub fn is_local(peer: IpAddr, own: IpAddr) -> bool {
     [peer, own]
         .iter()
         .all(|address| address.to_canonical().is_loopback())
@@ -258,7 +258,7 @@ pub(crate) fn is_local(peer: IpAddr, own: IpAddr) -> bool {
 ///
 /// # Errors
 /// What is wrong and a right example.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     let read = match port.bytes().all(|byte| byte.is_ascii_digit()) {
         true => port

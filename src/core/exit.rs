@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// How podgate ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// 0: passed.
     Passed,
     /// 1: a check did not pass (`check`), reached `--failure-threshold`, or can never pass; a sidecar did not quit (`quit`).
@@ -28,7 +28,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// The number that the parent sees.
-    pub(crate) const fn code(self) -> u8 {
+    pub const fn code(self) -> u8 {
         match self {
             Self::Passed => 0,
             Self::NotPassed => 1,

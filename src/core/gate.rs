@@ -30,7 +30,7 @@ const CHANGE_EVERY: Duration = Duration::from_secs(10);
 
 /// How many checks must pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub enum Need {
     /// All of them.
     All,
     /// One of them.
@@ -39,28 +39,28 @@ pub(crate) enum Need {
 
 /// What a gate is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Spec {
+pub struct Spec {
     /// For each check the least pause between two attempts.
-    pub(crate) floors: Vec<Duration>,
+    pub floors: Vec<Duration>,
     /// How many must pass.
-    pub(crate) need: Need,
+    pub need: Need,
     /// How attempts follow each other.
-    pub(crate) pace: Pace,
+    pub pace: Pace,
     /// How many attempts in a row must pass; at least 1.
-    pub(crate) success_threshold: u32,
+    pub success_threshold: u32,
     /// How many in a row may fail before the check is given up; no end if `None`.
-    pub(crate) failure_threshold: Option<u32>,
+    pub failure_threshold: Option<u32>,
     /// When the first attempts begin, after the start of the gate.
-    pub(crate) initial_delay: Duration,
+    pub initial_delay: Duration,
     /// How long an attempt may take.
-    pub(crate) attempt_timeout: Duration,
+    pub attempt_timeout: Duration,
     /// How long all may take; no end if `None`.
-    pub(crate) timeout: Option<Duration>,
+    pub timeout: Option<Duration>,
 }
 
 /// What happened. Checks are named by their index in [`Spec::floors`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
+pub enum Event {
     /// Time passed: [`Gate::deadline`] is reached, or nothing in particular.
     Tick,
     /// An attempt came to its end by itself.
@@ -92,7 +92,7 @@ pub(crate) enum Event {
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// Begin an attempt of this check.
     Attempt {
         /// Which.
@@ -113,7 +113,7 @@ pub(crate) enum Action {
 
 /// What people are told while they wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub enum Notice {
     /// A check passed for good.
     Passed {
         /// Which.
@@ -130,7 +130,7 @@ pub(crate) enum Notice {
 
 /// The gate's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// What must pass has passed.
     Opened,
     /// `--timeout` is over.
@@ -143,7 +143,7 @@ pub(crate) enum Verdict {
 
 /// What is known of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub struct Progress {
     floor: Duration,
     state: State,
     passes: u32,
@@ -151,11 +151,11 @@ pub(crate) struct Progress {
     /// Did what it looks at change while an attempt was under way? It may have looked before that.
     woken: bool,
     /// Attempts begun.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// Why the last attempt did not pass, and when it ended.
-    pub(crate) last: Option<(Reason, Time)>,
+    pub last: Option<(Reason, Time)>,
     /// When the last attempt ended.
-    pub(crate) ended: Option<Time>,
+    pub ended: Option<Time>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,17 +169,17 @@ enum State {
 
 impl Progress {
     /// Has it passed for good?
-    pub(crate) fn has_passed(&self) -> bool {
+    pub fn has_passed(&self) -> bool {
         self.state == State::Passed
     }
 
     /// How many attempts in a row have passed, though not enough of them.
-    pub(crate) const fn passes_in_a_row(&self) -> u32 {
+    pub const fn passes_in_a_row(&self) -> u32 {
         self.passes
     }
 
     /// Is it known that it can never pass?
-    pub(crate) fn can_never_pass(&self) -> bool {
+    pub fn can_never_pass(&self) -> bool {
         self.state == State::Failed { never: true }
     }
 
@@ -201,7 +201,7 @@ impl Progress {
 
 /// The machine.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate {
+pub struct Gate {
     spec: Spec,
     start: Time,
     checks: Vec<Progress>,
@@ -215,7 +215,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// A gate that starts to wait now.
-    pub(crate) fn new(spec: Spec, now: Time) -> Self {
+    pub fn new(spec: Spec, now: Time) -> Self {
         let first = now.plus(spec.initial_delay);
         let progress = |floor: &Duration| Progress {
             floor: *floor,
@@ -242,17 +242,17 @@ impl Gate {
     }
 
     /// What is known of each check, in the order of [`Spec::floors`].
-    pub(crate) fn progress(&self) -> &[Progress] {
+    pub fn progress(&self) -> &[Progress] {
         &self.checks
     }
 
     /// How long the gate has waited.
-    pub(crate) fn waited(&self, now: Time) -> Duration {
+    pub fn waited(&self, now: Time) -> Duration {
         now.since(self.start)
     }
 
     /// When [`Event::Tick`] is due next; `None` when the gate has finished.
-    pub(crate) fn deadline(&self) -> Option<Time> {
+    pub fn deadline(&self) -> Option<Time> {
         if self.verdict.is_some() {
             return None;
         }
@@ -271,7 +271,7 @@ impl Gate {
     }
 
     /// Takes an event and says what is to be done, in this order.
-    pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+    pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.verdict.is_some() {
             return actions;

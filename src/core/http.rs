@@ -6,30 +6,30 @@ use super::outcome::Reason;
 use std::fmt;
 
 /// The most redirects that are followed; one more is *not yet*.
-pub(crate) const MOST_REDIRECTS: u32 = 10;
+pub const MOST_REDIRECTS: u32 = 10;
 /// The most bytes of a body that are read, as the kubelet's `maxRespBodyLength`.
-pub(crate) const MOST_BODY: u64 = 10 * 1024;
+pub const MOST_BODY: u64 = 10 * 1024;
 /// The most bytes of headers that are read. Go's limit is 1 MiB and more; no health endpoint sends so much.
-pub(crate) const MOST_HEADERS: usize = 64 * 1024;
+pub const MOST_HEADERS: usize = 64 * 1024;
 /// The longest `Location` that is followed, in bytes. RFC 9112, 3, asks for request lines of 8000 bytes; few servers take more.
-pub(crate) const MOST_LOCATION: usize = 8 * 1024;
+pub const MOST_LOCATION: usize = 8 * 1024;
 
 /// What is asked, of every HTTP check of the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
+pub struct Request {
     /// The method; GET by default.
-    pub(crate) method: String,
+    pub method: String,
     /// Headers in the order given.
-    pub(crate) headers: Vec<Header>,
+    pub headers: Vec<Header>,
     /// Which statuses pass.
-    pub(crate) pass: Statuses,
+    pub pass: Statuses,
     /// What the first 10 KiB of the body must contain.
-    pub(crate) body_contains: Option<String>,
+    pub body_contains: Option<String>,
 }
 
 impl Request {
     /// This method without anything of our own.
-    pub(crate) fn plain(method: &str, pass: Statuses) -> Self {
+    pub fn plain(method: &str, pass: Statuses) -> Self {
         Self {
             method: method.to_owned(),
             headers: Vec::new(),
@@ -41,11 +41,11 @@ impl Request {
 
 /// One `--http-header`.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// A token of RFC 9110.
-    pub(crate) name: String,
+    pub name: String,
     /// Visible characters, spaces and tabs. Empty takes a default header away, as the kubelet has it for `Accept`.
-    pub(crate) value: String,
+    pub value: String,
 }
 
 impl fmt::Debug for Header {
@@ -56,7 +56,7 @@ impl fmt::Debug for Header {
 
 impl Header {
     /// Is it this one? Names have no case.
-    pub(crate) fn is(&self, name: &str) -> bool {
+    pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 }
@@ -65,7 +65,7 @@ impl Header {
 ///
 /// # Errors
 /// What is wrong. Never the value: it may be a secret.
-pub(crate) fn header(text: &str) -> Result<Header, String> {
+pub fn header(text: &str) -> Result<Header, String> {
     const EXAMPLE: &str = "say 'X-Probe: podgate' (the value is not shown here)";
     let Some((name, value)) = text.split_once(':') else {
         return Err(format!("has no colon; {EXAMPLE}"));
@@ -112,7 +112,7 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
 ///
 /// # Errors
 /// What is wrong and a right example.
-pub(crate) fn method(text: &str) -> Result<String, String> {
+pub fn method(text: &str) -> Result<String, String> {
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
     if known.contains(&text) {
         return Ok(text.to_owned());
@@ -135,7 +135,7 @@ fn is_token(byte: u8) -> bool {
 
 /// Which statuses pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Statuses {
+pub enum Statuses {
     /// 200–399: the kubelet's rule.
     Kubelet,
     /// `--http-status`: ranges, both ends included. Never empty.
@@ -144,7 +144,7 @@ pub(crate) enum Statuses {
 
 impl Statuses {
     /// Does this one pass?
-    pub(crate) fn contain(&self, status: u16) -> bool {
+    pub fn contain(&self, status: u16) -> bool {
         match self {
             Self::Kubelet => (200..400).contains(&status),
             Self::Ranges(ranges) => ranges
@@ -185,7 +185,7 @@ impl fmt::Display for Statuses {
 ///
 /// # Errors
 /// What is wrong and a right example.
-pub(crate) fn statuses(text: &str) -> Result<Statuses, String> {
+pub fn statuses(text: &str) -> Result<Statuses, String> {
     const EXAMPLE: &str = "say 200-299,401";
     let status = |text: &str| {
         let text = text.trim();
@@ -218,7 +218,7 @@ pub(crate) fn statuses(text: &str) -> Result<Statuses, String> {
 
 /// What to do with an answer, before its body is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Its own status decides.
     Decides,
     /// Ask there instead.
@@ -234,7 +234,7 @@ pub(crate) enum Answer {
 
 /// Is this answer a redirect to follow? Only while the host name stays the same; one to another host counts by its own status, as
 /// the kubelet's `RedirectChecker` has it. `location` as it was sent; `followed`: how many were.
-pub(crate) fn answer(
+pub fn answer(
     at: &Url,
     status: u16,
     location: Option<&[u8]>,
@@ -260,7 +260,7 @@ pub(crate) fn answer(
 }
 
 /// Which method the next request has: 303 makes it GET, as do 301 and 302 for a POST (RFC 9110, 15.4).
-pub(crate) fn next_method(status: u16, method: &str) -> &str {
+pub fn next_method(status: u16, method: &str) -> &str {
     match (status, method) {
         (_, "HEAD") => "HEAD",
         (303, _) | (301 | 302, "POST") => "GET",

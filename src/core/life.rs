@@ -16,7 +16,7 @@
 //!
 //! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and it dies with the container.
 
-use super::done::{self, Answer, Completion, Watched};
+use super::completion::{self, Answer, Completion, Watched};
 use super::member::{Policy, Sighting, Stage};
 use super::time::Time;
 use std::time::Duration;
@@ -33,45 +33,45 @@ const LONGEST_BEAT: Duration = Duration::from_secs(60);
 
 /// What another member is to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Relation {
+pub struct Relation {
     /// `--until`: CMD ends when it is done. Implies `outlives`.
-    pub(crate) until: bool,
+    pub until: bool,
     /// `--outlive`: CMD is not stopped while it lives.
-    pub(crate) outlives: bool,
+    pub outlives: bool,
     /// `--needs`: CMD is stopped when it ends.
-    pub(crate) needs: bool,
+    pub needs: bool,
 }
 
 /// What a life is to be like.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Spec {
+pub struct Spec {
     /// The members that this one has to do with, in the order in which they were named.
-    pub(crate) relations: Vec<Relation>,
+    pub relations: Vec<Relation>,
     /// What ends mean, where a member does not state it.
-    pub(crate) policy: Policy,
+    pub policy: Policy,
     /// How long a failed member may take to come back under `on-failure`.
-    pub(crate) linger: Duration,
+    pub linger: Duration,
     /// The pod's terminationGracePeriodSeconds.
-    pub(crate) grace: Duration,
+    pub grace: Duration,
     /// What of it is kept back for CMD's own stop. Shorter than `grace`.
-    pub(crate) margin: Duration,
+    pub margin: Duration,
     /// How long after CMD's start a member of `--until` may take to come.
-    pub(crate) absent_timeout: Option<Duration>,
+    pub absent_timeout: Option<Duration>,
     /// Are there `--ready` checks?
-    pub(crate) has_ready: bool,
+    pub has_ready: bool,
     /// Is CMD a server that others end, so that a quit is a success (`--until`, `--outlive` or `--listen`)?
-    pub(crate) serves: bool,
+    pub serves: bool,
     /// Has the gate seen every need ready?
-    pub(crate) gate_proves_needs: bool,
+    pub gate_proves_needs: bool,
     /// Is this `join`, whose CMD is PID 1?
-    pub(crate) is_joined: bool,
+    pub is_joined: bool,
     /// The failures that an earlier incarnation has acted on.
-    pub(crate) acted: Vec<u64>,
+    pub acted: Vec<u64>,
 }
 
 /// What happened. Members are named by their index in [`Spec::relations`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Event {
+pub enum Event {
     /// Time passed: [`Life::deadline`] is reached, or nothing in particular.
     Tick,
     /// The `--after` gate opened, or there is none.
@@ -101,7 +101,7 @@ pub(crate) enum Event {
 
 /// What is to be done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Action {
+pub enum Action {
     /// Start CMD, and answer with [`Event::Started`] or [`Event::NotStarted`].
     Start,
     /// Publish how far CMD is.
@@ -120,7 +120,7 @@ pub(crate) enum Action {
 
 /// What people are told.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Notice {
+pub enum Notice {
     /// A stop begins, for this cause.
     Stopping(Cause),
     /// The stop is held back until nobody lives who is to be outlived.
@@ -137,7 +137,7 @@ pub(crate) enum Notice {
 
 /// Why a life ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// CMD ended by itself.
     Own,
     /// All `--until` are done.
@@ -167,7 +167,7 @@ enum State {
 
 /// The machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Life {
+pub struct Life {
     spec: Spec,
     members: Vec<Watched>,
     state: State,
@@ -186,10 +186,10 @@ pub(crate) struct Life {
 
 impl Life {
     /// A life that begins now, with CMD not started.
-    pub(crate) fn new(spec: Spec, now: Time) -> Self {
+    pub fn new(spec: Spec, now: Time) -> Self {
         let count = spec.relations.len();
         Self {
-            members: vec![Watched::new(); count],
+            members: vec![Watched::absent(); count],
             needed: vec![None; count],
             is_news: vec![false; count],
             spec,
@@ -204,19 +204,19 @@ impl Life {
     }
 
     /// What is known of each member.
-    pub(crate) fn members(&self) -> &[Watched] {
+    pub fn members(&self) -> &[Watched] {
         &self.members
     }
 
     /// Which members of `--until` have never been seen.
-    pub(crate) fn absent(&self) -> impl Iterator<Item = usize> {
+    pub fn absent(&self) -> impl Iterator<Item = usize> {
         let each = self.spec.relations.iter().zip(&self.members).enumerate();
         each.filter(|(_, (relation, member))| relation.until && !member.has_come())
             .map(|(index, _)| index)
     }
 
     /// Which members keep a stop back.
-    pub(crate) fn to_outlive(&self) -> impl Iterator<Item = usize> {
+    pub fn to_outlive(&self) -> impl Iterator<Item = usize> {
         let each = self.spec.relations.iter().zip(&self.members).enumerate();
         each.filter(|(_, (relation, member))| {
             (relation.until || relation.outlives) && member.sighting().is_alive()
@@ -225,7 +225,7 @@ impl Life {
     }
 
     /// Has CMD been ready?
-    pub(crate) const fn is_ready(&self) -> bool {
+    pub const fn is_ready(&self) -> bool {
         self.is_ready
     }
 
@@ -236,7 +236,7 @@ impl Life {
     }
 
     /// When [`Event::Tick`] is due next, if ever.
-    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
+    pub fn deadline(&self, now: Time) -> Option<Time> {
         match self.state {
             State::Over | State::Starting => None,
             State::Stopping { kill } => kill,
@@ -255,7 +255,7 @@ impl Life {
     }
 
     /// Takes what is seen of a member without acting on it: before [`Event::Stop`], which then finds who lives now.
-    pub(crate) fn note(&mut self, now: Time, member: usize, sighting: Sighting) {
+    pub fn note(&mut self, now: Time, member: usize, sighting: Sighting) {
         if let (Some(watched), Some(is_news)) =
             (self.members.get_mut(member), self.is_news.get_mut(member))
         {
@@ -265,12 +265,12 @@ impl Life {
     }
 
     /// The gate is about to open: before the look that [`Event::Opened`] is to follow.
-    pub(crate) fn opening(&mut self) {
+    pub fn opening(&mut self) {
         self.is_news.fill(false);
     }
 
     /// Takes an event and says what is to be done.
-    pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+    pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Event::Seen { member, sighting } = event {
             self.note(now, member, sighting);
@@ -475,7 +475,7 @@ impl Life {
     }
 
     fn completion(&self, now: Time) -> Option<Completion> {
-        done::completion(self.answers(now), &self.spec.acted)
+        completion::completion(self.answers(now), &self.spec.acted)
     }
 
     fn absent_end(&self) -> Option<Time> {
@@ -487,7 +487,7 @@ impl Life {
 
     fn done(&mut self, completion: Completion, actions: &mut Vec<Action>) {
         let ids = completion.failures.iter().map(|failure| failure.id);
-        let ids: Vec<u64> = ids.filter(|id| *id != done::NAMELESS).collect();
+        let ids: Vec<u64> = ids.filter(|id| *id != completion::NAMELESS).collect();
         if !ids.is_empty() {
             actions.push(Action::Remember(ids));
         }

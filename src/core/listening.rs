@@ -8,17 +8,17 @@ const LISTENING: &str = "0A";
 
 /// A socket's own address and port, of a line that is about a listening one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Listener {
+pub struct Listener {
     /// Its address; IPv4-mapped ones as IPv4.
-    pub(crate) address: IpAddr,
+    pub address: IpAddr,
     /// Its port.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 impl Listener {
     /// Does it accept what goes to `port`, at `address` if one is given? A wildcard address accepts for its family; `::` for IPv4
     /// too, unless the server set IPV6_V6ONLY, which the file does not tell.
-    pub(crate) fn accepts(&self, address: Option<IpAddr>, port: u16) -> bool {
+    pub fn accepts(&self, address: Option<IpAddr>, port: u16) -> bool {
         let at = match (address.map(|it| it.to_canonical()), self.address) {
             (None, _) => true,
             (Some(_), IpAddr::V6(own)) if own.is_unspecified() => true,
@@ -30,7 +30,7 @@ impl Listener {
 }
 
 /// Reads one line; `None` if it is not about a listening socket, the header line among them.
-pub(crate) fn parse(line: &str) -> Option<Listener> {
+pub fn parse(line: &str) -> Option<Listener> {
     let mut columns = line.split_ascii_whitespace();
     let _number = columns.next()?;
     let local = columns.next()?;

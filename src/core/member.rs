@@ -11,14 +11,14 @@ const LONGEST_NAME: usize = 63;
 /// The name of a member: `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes. It holds no dot and no slash, so it can be part of a file
 /// name, and none that it is part of leads out of the volume.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Name(String);
+pub struct Name(String);
 
 impl Name {
     /// Reads a name.
     ///
     /// # Errors
     /// What is wrong, with a right example.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if text.is_empty()
             || text.len() > LONGEST_NAME
@@ -34,7 +34,7 @@ impl Name {
     }
 
     /// The text.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Name {
 
 /// What a member's end means to those who wait for it: the pod's `restartPolicy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Policy {
+pub enum Policy {
     /// Nothing is restarted: any end is final.
     Never,
     /// What exits 0 is not restarted, and all else is.
@@ -60,7 +60,7 @@ pub(crate) enum Policy {
 
 impl Policy {
     /// As it is written on the command line and in records.
-    pub(crate) const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Never => "never",
             Self::OnFailure => "on-failure",
@@ -73,7 +73,7 @@ impl Policy {
     ///
     /// # Errors
     /// The right words.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let word = text.to_ascii_lowercase();
         let all = [Self::Never, Self::OnFailure, Self::Always, Self::Auto];
         let is_it = |policy: &Self| policy.word() == word || policy.word().replace('-', "") == word;
@@ -85,7 +85,7 @@ impl Policy {
 
 /// How far a living member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// Its CMD is not started.
     Waiting,
     /// Its CMD runs.
@@ -96,7 +96,7 @@ pub(crate) enum Stage {
 
 /// How an incarnation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum End {
+pub enum End {
     /// With this exit code of its container.
     Code(u8),
     /// Without a word: SIGKILL, the OOM killer, or a container that was killed.
@@ -107,7 +107,7 @@ pub(crate) enum End {
 
 /// What an observer sees of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Sighting {
+pub enum Sighting {
     /// Nobody of that name was here, or nobody of this pod.
     Absent,
     /// It holds its lock.
@@ -132,25 +132,25 @@ pub(crate) enum Sighting {
 
 impl Sighting {
     /// Does it live? What is waited for at SIGTERM.
-    pub(crate) const fn is_alive(&self) -> bool {
+    pub const fn is_alive(&self) -> bool {
         matches!(self, Self::Alive { .. })
     }
 }
 
 /// What is on the volume under a name: the record, if there is one, and whether somebody holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
+pub struct Found {
     /// The record, or why it cannot be read.
-    pub(crate) record: Option<Result<Record, Unreadable>>,
+    pub record: Option<Result<Record, Unreadable>>,
     /// Is the lock held?
-    pub(crate) is_held: bool,
+    pub is_held: bool,
 }
 
 /// What `found` means to an observer on `host`.
 ///
 /// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a record is a member between its first
 /// two steps. A record that says exited counts, whether or not its writer has left already: CMD has ended.
-pub(crate) fn sight(found: &Found, host: &str) -> Sighting {
+pub fn sight(found: &Found, host: &str) -> Sighting {
     let unknown = Sighting::Alive {
         id: None,
         stage: None,

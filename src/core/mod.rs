@@ -37,20 +37,20 @@
 
 #![forbid(unsafe_code)]
 
-pub(crate) mod check;
-pub(crate) mod done;
-pub(crate) mod duration;
-pub(crate) mod endpoint;
-pub(crate) mod exit;
-pub(crate) mod gate;
-pub(crate) mod http;
-pub(crate) mod life;
-pub(crate) mod listening;
-pub(crate) mod member;
-pub(crate) mod outcome;
-pub(crate) mod preset;
-pub(crate) mod quit;
-pub(crate) mod record;
-pub(crate) mod schedule;
-pub(crate) mod signal;
-pub(crate) mod time;
+pub mod check;
+pub mod completion;
+pub mod duration;
+pub mod endpoint;
+pub mod exit;
+pub mod gate;
+pub mod http;
+pub mod life;
+pub mod listening;
+pub mod member;
+pub mod outcome;
+pub mod preset;
+pub mod quit;
+pub mod record;
+pub mod schedule;
+pub mod signal;
+pub mod time;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The end of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// The check holds.
     Pass,
     /// It does not hold; it may later.
@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
 
 /// What an attempt was doing when its time was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Asking the resolver for the host's addresses.
     Resolving,
     /// Waiting for the connection to be accepted.
@@ -53,7 +53,7 @@ impl fmt::Display for Phase {
 /// Why an attempt did not pass. Prints as the end of a sentence whose subject is the check: `"tcp://db:5432" refused the connection`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "some are about TLS"))]
-pub(crate) enum Reason {
+pub enum Reason {
     /// Nobody listens there.
     Refused,
     /// The other side closed or reset the connection before it answered.
@@ -154,7 +154,7 @@ impl fmt::Display for Reason {
 
 impl Reason {
     /// What a person can do about it, besides waiting longer: the end of a failure's last line.
-    pub(crate) const fn remedy(&self) -> &'static str {
+    pub const fn remedy(&self) -> &'static str {
         match self {
             Self::Refused | Self::NotListening => {
                 "see whether it is started, and listens on that address and port"
@@ -197,7 +197,7 @@ impl fmt::Display for Said<'_> {
 }
 
 /// Makes text from outside safe for one line of a log or a terminal: control characters become spaces, the end is cut.
-pub(crate) fn one_line(text: &str, longest: usize) -> String {
+pub fn one_line(text: &str, longest: usize) -> String {
     let mut line = String::new();
     for letter in text.trim().chars() {
         if line.len() >= longest {

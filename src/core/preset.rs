@@ -7,15 +7,15 @@ use std::fmt;
 
 /// A sidecar that we know.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Preset {
+pub struct Preset {
     /// What it is called on the command line.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Port and path of its readiness check; without a path, a connection that is accepted.
     ready: (u16, &'static str),
     /// Host, port and path of the POST that ends it.
     quit: (&'static str, u16, &'static str),
     /// What must be enabled or true for both.
-    pub(crate) needs: &'static str,
+    pub needs: &'static str,
 }
 
 /// Sources: pilot-agent's `cmd/pilot-agent/status/server.go`; Envoy's admin interface; linkerd2-proxy#811 and linkerd2#12705; the Cloud
@@ -69,7 +69,7 @@ const PRESETS: [Preset; 7] = [
 
 /// A preset with its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sidecar {
+pub struct Sidecar {
     preset: &'static Preset,
     ready: u16,
     quit: u16,
@@ -94,7 +94,7 @@ impl Preset {
 
 impl Sidecar {
     /// The check of its readiness.
-    pub(crate) fn ready(self) -> String {
+    pub fn ready(self) -> String {
         match self.preset.ready.1 {
             "" => format!("tcp://localhost:{}", self.ready),
             path => format!("http://localhost:{}{path}", self.ready),
@@ -102,25 +102,25 @@ impl Sidecar {
     }
 
     /// The URL to POST to.
-    pub(crate) fn quit(self) -> String {
+    pub fn quit(self) -> String {
         let (host, _, path) = self.preset.quit;
         format!("http://{host}:{}{path}", self.quit)
     }
 
     /// Its readiness port, if that is another than the one it is quit by: there a refused quit may only mean that the quit is not
     /// enabled.
-    pub(crate) fn other_port(self) -> Option<u16> {
+    pub fn other_port(self) -> Option<u16> {
         Some(self.ready).filter(|ready| *ready != self.quit)
     }
 
     /// What must be enabled for it.
-    pub(crate) const fn needs(self) -> &'static str {
+    pub const fn needs(self) -> &'static str {
         self.preset.needs
     }
 }
 
 /// The names, for messages.
-pub(crate) struct Names;
+pub struct Names;
 
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,7 +136,7 @@ impl fmt::Display for Names {
 ///
 /// # Errors
 /// Ports that it cannot have, and a right example.
-pub(crate) fn parse(text: &str) -> Option<Result<Sidecar, String>> {
+pub fn parse(text: &str) -> Option<Result<Sidecar, String>> {
     let (name, ports) = text
         .split_once(':')
         .map_or((text, None), |(name, ports)| (name, Some(ports)));
@@ -180,7 +180,7 @@ pub(crate) fn parse(text: &str) -> Option<Result<Sidecar, String>> {
 }
 
 /// The preset that a text may have been meant as: `Istio`, `istio-proxy`, `cloudsql`, `daprd`.
-pub(crate) fn nearest(text: &str) -> Option<&'static str> {
+pub fn nearest(text: &str) -> Option<&'static str> {
     let name = text.split_once(':').map_or(text, |(name, _)| name);
     if !name
         .bytes()

@@ -37,7 +37,7 @@ const MOST_CHANGES: u32 = 20;
 
 /// Who is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// Asked over HTTP.
     Http(Asked),
     /// A member of the pod: asked by a request on the volume.
@@ -46,13 +46,13 @@ pub(crate) enum Target {
 
 /// Who is asked over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// As it was typed, with the user info hidden.
-    pub(crate) name: String,
+    pub name: String,
     /// Where the POST goes.
-    pub(crate) url: Url,
+    pub url: Url,
     /// The preset that it was typed as.
-    pub(crate) preset: Option<Sidecar>,
+    pub preset: Option<Sidecar>,
 }
 
 impl Asked {
@@ -62,7 +62,7 @@ impl Asked {
     }
 
     /// Where to look, with the port.
-    pub(crate) fn door(&self, door: Door) -> (Server, u16) {
+    pub fn door(&self, door: Door) -> (Server, u16) {
         match (door, self.ready_port()) {
             (Door::Ready, Some(port)) => {
                 (Server::Host(Host::Name("localhost".to_owned()), None), port)
@@ -72,7 +72,7 @@ impl Asked {
     }
 
     /// When it is asked, and for how long.
-    pub(crate) fn spec(&self, attempt_timeout: Duration, timeout: Option<Duration>) -> Spec {
+    pub fn spec(&self, attempt_timeout: Duration, timeout: Option<Duration>) -> Spec {
         Spec {
             attempt_timeout,
             timeout,
@@ -85,7 +85,7 @@ impl Asked {
 ///
 /// # Errors
 /// What is wrong and a right example, without the text itself.
-pub(crate) fn target(text: &str) -> Result<Target, String> {
+pub fn target(text: &str) -> Result<Target, String> {
     if let Some(name) = text.strip_prefix("member:") {
         return Name::parse(name).map(Target::Member);
     }
@@ -109,7 +109,7 @@ pub(crate) fn target(text: &str) -> Result<Target, String> {
 
 /// A port to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub enum Door {
     /// The one that was asked.
     Quit,
     /// The readiness port, where that is another.
@@ -118,7 +118,7 @@ pub(crate) enum Door {
 
 /// What an attempt is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub enum Subject {
     /// Ask to quit.
     Ask,
     /// Is a connection still accepted?
@@ -127,18 +127,18 @@ pub(crate) enum Subject {
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spec {
+pub struct Spec {
     /// How long an attempt may take.
-    pub(crate) attempt_timeout: Duration,
+    pub attempt_timeout: Duration,
     /// How long all may take; no end if `None`.
-    pub(crate) timeout: Option<Duration>,
+    pub timeout: Option<Duration>,
     /// Must a readiness port refuse, too?
-    pub(crate) has_ready_port: bool,
+    pub has_ready_port: bool,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
+pub enum Event {
     /// Time passed: [`Quit::deadline`] is reached, or nothing in particular.
     Tick,
     /// The attempt came to its end by itself.
@@ -149,7 +149,7 @@ pub(crate) enum Event {
 
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// Begin an attempt.
     Attempt {
         /// At what.
@@ -167,7 +167,7 @@ pub(crate) enum Action {
 
 /// What people are told meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub enum Notice {
     /// It said that it will end.
     Acknowledged,
     /// It is still there, for another reason than before.
@@ -178,7 +178,7 @@ pub(crate) enum Notice {
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It was not there to begin with.
     Already,
     /// It is gone.
@@ -206,7 +206,7 @@ enum State {
 
 /// The machine, for one target.
 #[derive(Debug, Clone)]
-pub(crate) struct Quit {
+pub struct Quit {
     spec: Spec,
     start: Time,
     state: State,
@@ -217,12 +217,12 @@ pub(crate) struct Quit {
     next_beat: Time,
     beat: Duration,
     /// How often it was asked.
-    pub(crate) asked: u32,
+    pub asked: u32,
 }
 
 impl Quit {
     /// One that begins to ask now.
-    pub(crate) fn new(spec: Spec, now: Time) -> Self {
+    pub fn new(spec: Spec, now: Time) -> Self {
         Self {
             spec,
             start: now,
@@ -238,7 +238,7 @@ impl Quit {
     }
 
     /// When [`Event::Tick`] is due next; `None` when it is over.
-    pub(crate) fn deadline(&self) -> Option<Time> {
+    pub fn deadline(&self) -> Option<Time> {
         let next = match self.state {
             State::Due(at) => Some(at),
             State::Running { until, .. } => Some(until),
@@ -252,7 +252,7 @@ impl Quit {
     }
 
     /// How long it has taken.
-    pub(crate) fn waited(&self, now: Time) -> Duration {
+    pub fn waited(&self, now: Time) -> Duration {
         now.since(self.start)
     }
 
@@ -265,7 +265,7 @@ impl Quit {
     }
 
     /// Takes an event and says what is to be done, in this order.
-    pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+    pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match (event, self.state) {
             (Event::Tick, State::Due(_) | State::Running { .. } | State::Cut { .. }) => {
@@ -403,7 +403,7 @@ impl Quit {
     }
 
     /// Why it is not known to be gone: the end of a sentence about the target.
-    pub(crate) fn why(&self, target: &Asked) -> String {
+    pub fn why(&self, target: &Asked) -> String {
         let ready = target.ready_port().unwrap_or_default();
         let quit = target.url.port();
         match (&self.why, self.is_acknowledged) {
@@ -426,7 +426,7 @@ impl Quit {
     }
 
     /// What a person can do about it; `option` gives it more time.
-    pub(crate) fn remedy(&self, target: &Asked, option: &str) -> String {
+    pub fn remedy(&self, target: &Asked, option: &str) -> String {
         if self.is_acknowledged {
             return format!("see its log, or raise {option}");
         }

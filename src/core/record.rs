@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 /// The version that is written, and the newest that is read. A new key does not change it; a new meaning of an old key does.
 const VERSION: u32 = 1;
 /// The longest record that is read. What is written has a tenth of it.
-pub(crate) const LONGEST: usize = 4096;
+pub const LONGEST: usize = 4096;
 /// The longest host name (sethostname(2)).
 const LONGEST_HOST: usize = 64;
 
@@ -17,7 +17,7 @@ const LAST: u64 = 253_402_300_799_999;
 
 /// A moment of the wall clock, for people and programs that draw; no decision rests on it. Milliseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Stamp(pub(crate) u64);
+pub struct Stamp(pub u64);
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,17 +31,17 @@ impl fmt::Display for Stamp {
 
 /// When a member's incarnation came into each of its states, as far as it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Times {
+pub struct Times {
     /// It began.
-    pub(crate) waiting: Option<Stamp>,
+    pub waiting: Option<Stamp>,
     /// CMD was started.
-    pub(crate) running: Option<Stamp>,
+    pub running: Option<Stamp>,
     /// CMD was ready.
-    pub(crate) ready: Option<Stamp>,
+    pub ready: Option<Stamp>,
     /// CMD was sent its stop signal.
-    pub(crate) stopping: Option<Stamp>,
+    pub stopping: Option<Stamp>,
     /// It ended.
-    pub(crate) exited: Option<Stamp>,
+    pub exited: Option<Stamp>,
 }
 
 /// The lines of [`Times`].
@@ -61,34 +61,34 @@ impl Times {
 
 /// What a member says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     /// Who.
-    pub(crate) name: Name,
+    pub name: Name,
     /// How often it has started on this volume, this time included.
-    pub(crate) incarnation: u64,
+    pub incarnation: u64,
     /// This incarnation's own number: no other one of any member has it.
-    pub(crate) id: u64,
+    pub id: u64,
     /// The pod's host name: a record with another one is from another pod.
-    pub(crate) host: String,
+    pub host: String,
     /// Which container: the inode of its mount namespace (namespaces(7)); 0 if it is not known.
-    pub(crate) container: u64,
+    pub container: u64,
     /// The user that it runs as.
-    pub(crate) uid: u32,
+    pub uid: u32,
     /// The restart policy that it states.
-    pub(crate) policy: Option<Policy>,
+    pub policy: Option<Policy>,
     /// Is it `join`'s, and cannot know how PID 1 ends?
-    pub(crate) is_joined: bool,
+    pub is_joined: bool,
     /// How far it is, or was when it ended.
-    pub(crate) stage: Stage,
+    pub stage: Stage,
     /// Its exit code, once it has ended.
-    pub(crate) exit: Option<u8>,
+    pub exit: Option<u8>,
     /// When.
-    pub(crate) times: Times,
+    pub times: Times,
 }
 
 /// Why a record cannot be read. Prints as the end of a sentence about the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     /// It was written by a podgate with a newer format, of this version.
     Newer(u32),
     /// It is no record; what is wrong with it.
@@ -115,7 +115,7 @@ impl fmt::Display for Unreadable {
 
 impl Record {
     /// What the state is called: DESIGN's words.
-    pub(crate) const fn state(&self) -> &'static str {
+    pub const fn state(&self) -> &'static str {
         match (self.exit, self.stage) {
             (Some(_), Stage::Waiting | Stage::Running | Stage::Ready) => "exited",
             (None, Stage::Waiting) => "waiting",
@@ -125,7 +125,7 @@ impl Record {
     }
 
     /// When the state that [`Record::state`] names began.
-    pub(crate) const fn since(&self) -> Option<Stamp> {
+    pub const fn since(&self) -> Option<Stamp> {
         match (self.exit, self.stage) {
             (Some(_), Stage::Waiting | Stage::Running | Stage::Ready) => self.times.exited,
             (None, Stage::Waiting) => self.times.waiting,
@@ -135,7 +135,7 @@ impl Record {
     }
 
     /// The bytes of the record.
-    pub(crate) fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         let mut text = format!(
             "podgate: {VERSION}\nname: {}\nstate: {}\n",
             self.name,
@@ -170,7 +170,7 @@ impl Record {
     ///
     /// # Errors
     /// It is another version's, or no record at all.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage("it is not text"))?;
         let mut lines = text.lines();
         let version = lines
@@ -242,7 +242,7 @@ impl Record {
 }
 
 /// Which failures a member has acted on: the ids, one a line.
-pub(crate) fn encode_acted(ids: &[u64]) -> String {
+pub fn encode_acted(ids: &[u64]) -> String {
     let mut text = format!("podgate: {VERSION}\n");
     for id in ids {
         let _ = writeln!(text, "{id:016x}");
@@ -251,7 +251,7 @@ pub(crate) fn encode_acted(ids: &[u64]) -> String {
 }
 
 /// Reads them back. What cannot be read is not remembered: to act twice is better than never.
-pub(crate) fn decode_acted(bytes: &[u8]) -> Vec<u64> {
+pub fn decode_acted(bytes: &[u8]) -> Vec<u64> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     text.lines().filter_map(id).collect()
 }
@@ -293,13 +293,13 @@ fn stamp(text: &str) -> Option<Stamp> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub mod tests {
     use super::{LONGEST, Record, Stamp, Times, Unreadable, decode_acted, encode_acted};
     use crate::core::member::{Name, Policy, Stage};
     use proptest::prelude::*;
 
     /// One for tests.
-    pub(crate) fn record(stage: Stage, exit: Option<u8>) -> Record {
+    pub fn record(stage: Stage, exit: Option<u8>) -> Record {
         Record {
             name: Name::parse("main").expect("a name"),
             incarnation: 2,

@@ -16,13 +16,13 @@ const WATCHED: Duration = Duration::from_secs(1);
 const UNWATCHED: Duration = Duration::from_millis(100);
 
 /// The least pause for what is on this machine: a loopback address, a unix socket, a file, a listening port.
-pub(crate) const NEAR: Duration = Duration::from_millis(1);
+pub const NEAR: Duration = Duration::from_millis(1);
 /// The least pause for what costs a process or goes over the network: `exec:` and other hosts.
-pub(crate) const FAR: Duration = Duration::from_millis(20);
+pub const FAR: Duration = Duration::from_millis(20);
 
 /// How attempts follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub enum Pace {
     /// The pause grows with the time waited.
     Proportional,
     /// An attempt begins this long after the one before began, as the kubelet's `periodSeconds`, or at its end if it took longer.
@@ -33,7 +33,7 @@ pub(crate) enum Pace {
 
 /// Who tells that a check may pass now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wake {
+pub enum Wake {
     /// Nobody: it has to be asked.
     Asked,
     /// The kernel does; asking is a safety net.
@@ -45,7 +45,7 @@ pub(crate) enum Wake {
 /// How long after the end of an attempt the next one begins. `None`: there is no next one.
 ///
 /// `waited` is counted from the start of the wait to the end of the attempt, `took` is the attempt's own time.
-pub(crate) fn pause(
+pub fn pause(
     pace: Pace,
     wake: Wake,
     floor: Duration,

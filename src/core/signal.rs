@@ -4,10 +4,10 @@
 const LAST: u8 = 64;
 /// The first real-time signal, as glibc, runtimes and `kill -l` count: it keeps the kernel's 32 and 33 for itself.
 const RTMIN: u8 = 34;
-pub(crate) const KILL: u8 = 9;
-pub(crate) const TERM: u8 = 15;
-pub(crate) const CHLD: u8 = 17;
-pub(crate) const STOP: u8 = 19;
+pub const KILL: u8 = 9;
+pub const TERM: u8 = 15;
+pub const CHLD: u8 = 17;
+pub const STOP: u8 = 19;
 
 /// The names of 1 to 31, on every architecture that we build for (not on MIPS, Alpha and SPARC).
 const NAMES: [&str; 31] = [
@@ -20,7 +20,7 @@ const NAMES: [&str; 31] = [
 ///
 /// # Errors
 /// It is none, with a right example.
-pub(crate) fn parse(text: &str) -> Result<u8, String> {
+pub fn parse(text: &str) -> Result<u8, String> {
     const EXAMPLE: &str = "is no signal; say TERM, QUIT or RTMIN+3";
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -60,7 +60,7 @@ pub(crate) fn parse(text: &str) -> Result<u8, String> {
 ///
 /// # Errors
 /// It is none of those.
-pub(crate) fn deliverable(text: &str) -> Result<u8, String> {
+pub fn deliverable(text: &str) -> Result<u8, String> {
     match parse(text)? {
         KILL | STOP => {
             Err("cannot be caught, so it cannot be passed on; say TERM or QUIT".to_owned())
@@ -73,7 +73,7 @@ pub(crate) fn deliverable(text: &str) -> Result<u8, String> {
 }
 
 /// The name of a signal.
-pub(crate) fn name(number: u8) -> String {
+pub fn name(number: u8) -> String {
     let at = usize::from(number).checked_sub(1);
     match at.and_then(|at| NAMES.get(at)) {
         Some(name) => format!("SIG{name}"),
@@ -84,18 +84,18 @@ pub(crate) fn name(number: u8) -> String {
 
 /// What becomes of one signal that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mapping {
+pub struct Mapping {
     /// This one arrives.
-    pub(crate) from: u8,
+    pub from: u8,
     /// CMD gets this one; `None`: nothing.
-    pub(crate) to: Option<u8>,
+    pub to: Option<u8>,
 }
 
 /// Reads `TERM=QUIT` or `HUP=none`.
 ///
 /// # Errors
 /// What is wrong, with a right example.
-pub(crate) fn mapping(text: &str) -> Result<Mapping, String> {
+pub fn mapping(text: &str) -> Result<Mapping, String> {
     let Some((from, to)) = text.split_once('=') else {
         return Err("maps nothing; say TERM=QUIT, or HUP=none to drop one".to_owned());
     };
@@ -112,7 +112,7 @@ pub(crate) fn mapping(text: &str) -> Result<Mapping, String> {
 }
 
 /// What CMD gets when `number` arrives.
-pub(crate) fn mapped(mappings: &[Mapping], number: u8) -> Option<u8> {
+pub fn mapped(mappings: &[Mapping], number: u8) -> Option<u8> {
     mappings
         .iter()
         .rev()

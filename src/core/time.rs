@@ -6,29 +6,29 @@ use std::time::Duration;
 ///
 /// Additions saturate: a moment that cannot be represented is one that never comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Time(Duration);
+pub struct Time(Duration);
 
 impl Time {
     /// The start of the process.
-    pub(crate) const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self(Duration::ZERO);
 
     /// The moment `since_start` after the process started.
-    pub(crate) const fn at(since_start: Duration) -> Self {
+    pub const fn at(since_start: Duration) -> Self {
         Self(since_start)
     }
 
     /// How long after the process started.
-    pub(crate) const fn since_start(self) -> Duration {
+    pub const fn since_start(self) -> Duration {
         self.0
     }
 
     /// How long after `earlier`; zero if it is not after it.
-    pub(crate) const fn since(self, earlier: Time) -> Duration {
+    pub const fn since(self, earlier: Time) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
     /// This moment plus `by`.
-    pub(crate) const fn plus(self, by: Duration) -> Self {
+    pub const fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(by))
     }
 }

@@ -3,7 +3,7 @@
 use super::judge::Truth;
 use super::member::{Cmd, Hold, KILLED, LIVES, Machine, Member, Phase, Purpose, Written, id};
 use super::{Flaw, Pod};
-use crate::core::done::Answer;
+use crate::core::completion::Answer;
 use crate::core::life::{Action, Event, Life, Relation, Spec, State};
 use crate::core::member::{End, Found, Name, Policy, Sighting, Stage, sight};
 use crate::core::record::{Record, Times};

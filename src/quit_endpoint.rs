@@ -394,7 +394,7 @@ mod tests {
         let status = std::process::Command::new("sh")
             .args([
                 "-c",
-                "ulimit -n 40 && exec \"$0\" --exact listen::tests::without_descriptors --ignored",
+                "ulimit -n 40 && exec \"$0\" --exact quit_endpoint::tests::without_descriptors --ignored",
             ])
             .arg(own)
             .status();

@@ -1,8 +1,5 @@
 //! Drives a gate: turns what happens into events for `core::gate`, and does what it says. The clock is read here.
 
-use crate::check::file::Watcher;
-use crate::check::http::Ask;
-use crate::check::{Leaf, Shared, Step, leaf};
 use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
@@ -11,10 +8,13 @@ use crate::core::schedule::Pace;
 use crate::core::signal;
 use crate::core::time::Time;
 use crate::event_loop::{self, Interest};
+use crate::members::Volume;
+use crate::probe::file::Watcher;
+use crate::probe::http::Ask;
+use crate::probe::{Leaf, Shared, Step, leaf};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
 use crate::report::{Field, Line, Report, Severity};
-use crate::volume::Volume;
 use nix::poll::PollFlags;
 use nix::sys::inotify::Inotify;
 use std::borrow::Cow;
@@ -36,7 +36,7 @@ const NAMED: usize = 3;
 
 /// A gate with its checks. It is driven from outside, by a loop that may have other things to wait for: [`Driver::interests`],
 /// [`Driver::deadline`], [`Driver::proceed`]; or by [`Driver::run`].
-pub(super) struct Driver<'a> {
+pub(crate) struct Driver<'a> {
     checks: &'a [Check],
     need: Need,
     gate: Gate,
@@ -56,7 +56,7 @@ pub(super) struct Driver<'a> {
 
 /// What a gate tells while it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tells {
+pub(crate) enum Tells {
     /// Every change, and heartbeats.
     All,
     /// Changes: others tell that the program lives.
@@ -66,11 +66,11 @@ pub(super) enum Tells {
 }
 
 /// What a gate shares with what goes on around it.
-pub(super) struct Around {
+pub(crate) struct Around {
     /// The one reaper.
-    pub(super) children: Rc<RefCell<Children>>,
+    pub(crate) children: Rc<RefCell<Children>>,
     /// Where members meet, if there is such a place.
-    pub(super) volume: Option<Rc<Volume>>,
+    pub(crate) volume: Option<Rc<Volume>>,
 }
 
 struct Entry {
@@ -79,16 +79,16 @@ struct Entry {
 }
 
 /// The gate's answer, and all that is needed to tell it.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The verdict; an error if the kernel would not let us wait.
-    pub(super) verdict: Result<Verdict, nix::Error>,
+    pub(crate) verdict: Result<Verdict, nix::Error>,
     /// How long it took.
-    pub(super) waited: Duration,
+    pub(crate) waited: Duration,
 }
 
 impl<'a> Driver<'a> {
     /// A gate that starts to wait now.
-    pub(super) fn new(
+    pub(crate) fn new(
         checks: &'a [Check],
         spec: Spec,
         ask: &Ask,
@@ -156,7 +156,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Waits for the answer, or for a signal that ends podgate. Afterwards no command of a check is left.
-    pub(super) fn run(&mut self, signals: &Signals, report: &mut Report) -> Answer {
+    pub(crate) fn run(&mut self, signals: &Signals, report: &mut Report) -> Answer {
         let _watchdog = self.watchdog(signals, report);
         let verdict = self.wait(signals, report);
         self.leave(report);
@@ -170,7 +170,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Ends what is under way.
-    pub(super) fn leave(&mut self, report: &mut Report) {
+    pub(crate) fn leave(&mut self, report: &mut Report) {
         self.said
             .extend(self.leaves.drain(..).map(|entry| entry.leaf.said()));
         self.children.borrow_mut().clear();
@@ -178,12 +178,12 @@ impl<'a> Driver<'a> {
     }
 
     /// How long it has waited.
-    pub(super) fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         self.gate.waited(self.now())
     }
 
     /// Watches over checks that may hang in the kernel.
-    pub(super) fn watchdog(&self, signals: &Signals, report: &Report) -> Option<Watchdog> {
+    pub(crate) fn watchdog(&self, signals: &Signals, report: &Report) -> Option<Watchdog> {
         let names: Vec<String> = self
             .checks
             .iter()
@@ -246,13 +246,13 @@ impl<'a> Driver<'a> {
     }
 
     /// A signal asks podgate to end.
-    pub(super) fn stop(&mut self, number: u8) -> Verdict {
+    pub(crate) fn stop(&mut self, number: u8) -> Verdict {
         let _ = self.gate.handle(self.now(), Event::Signal(number));
         Verdict::Stopped(number)
     }
 
     /// Begins: a gate with nothing to wait for has its answer at once.
-    pub(super) fn begin(&mut self, report: &mut Report) -> Option<Verdict> {
+    pub(crate) fn begin(&mut self, report: &mut Report) -> Option<Verdict> {
         self.handle([Event::Tick], report)
     }
 
@@ -302,7 +302,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What it waits for.
-    pub(super) fn interests<'b>(&'b self, interests: &mut Vec<Interest<'b>>) {
+    pub(crate) fn interests<'b>(&'b self, interests: &mut Vec<Interest<'b>>) {
         interests.extend(
             self.inotify
                 .as_ref()
@@ -314,7 +314,7 @@ impl<'a> Driver<'a> {
     }
 
     /// When it wants to go on at the latest.
-    pub(super) fn deadline(&self, report: &Report) -> Option<Instant> {
+    pub(crate) fn deadline(&self, report: &Report) -> Option<Instant> {
         let gate = self
             .gate
             .deadline()
@@ -333,7 +333,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Goes on: `ready` tells for each of [`Driver::interests`] whether it is ready.
-    pub(super) fn proceed(
+    pub(crate) fn proceed(
         &mut self,
         ready: &[bool],
         child_ended: bool,
@@ -512,7 +512,7 @@ impl<'a> Driver<'a> {
     }
 
     /// The last line of a wait that did not open the gate: what, how long, why, and what to do.
-    pub(super) fn failure(&self, verdict: Verdict, waited: Duration, limit: &str) -> Line {
+    pub(crate) fn failure(&self, verdict: Verdict, waited: Duration, limit: &str) -> Line {
         let now = self.now();
         let failed = match verdict {
             Verdict::Failed(index) if self.need == Need::All => {
@@ -582,7 +582,7 @@ impl<'a> Driver<'a> {
     }
 
     /// For a probe: how each check ended.
-    pub(super) fn ends(&self, waited: Duration) -> Vec<Line> {
+    pub(crate) fn ends(&self, waited: Duration) -> Vec<Line> {
         let one = |(index, (check, progress)): (usize, (&Check, &Progress))| {
             let waited = progress
                 .ended
@@ -626,7 +626,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What was waited for when a signal came.
-    pub(super) fn waited_for(&self) -> String {
+    pub(crate) fn waited_for(&self) -> String {
         self.summary()
     }
 }

@@ -5,10 +5,10 @@
 //! is decided here: redirects, proxies, keep-alive, headers, limits.
 
 use super::dial::{Dial, Dialled, Place, To, dial_blocking};
-use super::mail::Desk;
 use super::resolve::Resolver;
 use super::stream::Stream;
 use super::tls::{self, Trust};
+use super::worker::Desk;
 use super::{Leaf, Step};
 use crate::core::check::{Scheme, Server, Url, percent_decoded};
 use crate::core::http::{self as rules, Answer, Request};

@@ -3,8 +3,6 @@
 
 pub(crate) mod life;
 
-use crate::check::http::Ask;
-use crate::check::tls::{self, Roots, Trust};
 use crate::cli::{Command, Given, Source, Stop, Typed};
 use crate::core::check::{self, Check, Scheme, Url};
 use crate::core::duration::{self, Limit};
@@ -14,9 +12,11 @@ use crate::core::http::{Header, Request, Statuses};
 use crate::core::member::Name;
 use crate::core::quit::{self, Asked, Target};
 use crate::core::schedule::Pace;
-use crate::quit::Limits;
+use crate::driver::quit::Limits;
+use crate::members::Plain;
+use crate::probe::http::Ask;
+use crate::probe::tls::{self, Roots, Trust};
 use crate::report::{Format, Level, LogTo};
-use crate::volume::Plain;
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// What one observer knows of one member: the latest sighting, and what it remembers from earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Watched {
+pub struct Watched {
     sighting: Sighting,
     /// When this end was first seen.
     since: Time,
@@ -26,7 +26,7 @@ pub(crate) struct Watched {
 
 /// Is it done?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// No; by itself it will be at this time, if any.
     NotDone(Option<Time>),
     /// Yes: well.
@@ -37,23 +37,23 @@ pub(crate) enum Answer {
 
 /// A failure that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Which incarnation failed.
-    pub(crate) id: u64,
+    pub id: u64,
     /// With which exit code; 137 for one that was lost, as the runtime reports SIGKILL.
-    pub(crate) code: u8,
+    pub code: u8,
     /// Does the pod restart what failed with a code, so that who ends with the same code is restarted, too?
-    pub(crate) passes_on: bool,
+    pub passes_on: bool,
 }
 
 /// Stands for an incarnation that nobody knows the number of. A random one is hardly ever 0.
-pub(crate) const NAMELESS: u64 = 0;
+pub const NAMELESS: u64 = 0;
 /// The exit code of a container that was killed (128 + SIGKILL).
 const KILLED: u8 = 137;
 
 impl Watched {
     /// Nothing is known yet.
-    pub(crate) const fn new() -> Self {
+    pub const fn absent() -> Self {
         Self {
             sighting: Sighting::Absent,
             since: Time::ZERO,
@@ -62,7 +62,7 @@ impl Watched {
     }
 
     /// Takes a sighting. What was alive and cannot be read any more, or is not there any more, is dead: the lock is free.
-    pub(crate) fn see(&mut self, now: Time, sighting: Sighting) {
+    pub fn see(&mut self, now: Time, sighting: Sighting) {
         let sighting = match (self.sighting, sighting) {
             (Sighting::Alive { id: Some(id), .. }, Sighting::Absent | Sighting::Unreadable) => {
                 Sighting::Ended {
@@ -95,17 +95,17 @@ impl Watched {
     }
 
     /// The latest sighting.
-    pub(crate) const fn sighting(&self) -> Sighting {
+    pub const fn sighting(&self) -> Sighting {
         self.sighting
     }
 
     /// Was it ever seen, dead or alive?
-    pub(crate) const fn has_come(&self) -> bool {
+    pub const fn has_come(&self) -> bool {
         self.has_come
     }
 
     /// Is it done, to an observer with this policy?
-    pub(crate) fn answer(&self, now: Time, observer: Policy, linger: Duration) -> Answer {
+    pub fn answer(&self, now: Time, observer: Policy, linger: Duration) -> Answer {
         let Sighting::Ended { id, end, policy } = self.sighting else {
             return Answer::NotDone(None);
         };
@@ -136,14 +136,14 @@ impl Watched {
 
 /// All that are waited for are done: how, in the order in which they were named.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Completion {
+pub struct Completion {
     /// The failures, none if all succeeded.
-    pub(crate) failures: Vec<Failure>,
+    pub failures: Vec<Failure>,
 }
 
 impl Completion {
     /// The exit code of who waited: DESIGN 7, "all `--until` are done".
-    pub(crate) fn code(&self) -> u8 {
+    pub fn code(&self) -> u8 {
         match self.failures.first() {
             Some(failure) if failure.passes_on => failure.code,
             Some(_) | None => 0,
@@ -155,10 +155,7 @@ impl Completion {
 ///
 /// Only failures are remembered: a success is final, and a member that was killed while it stopped must still complete after its
 /// restart. Several done ones among which every failure is an old one wait for their restart.
-pub(crate) fn completion(
-    answers: impl IntoIterator<Item = Answer>,
-    acted: &[u64],
-) -> Option<Completion> {
+pub fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64]) -> Option<Completion> {
     let mut failures = Vec::new();
     let mut count = 0_usize;
     for answer in answers {
@@ -205,7 +202,7 @@ mod tests {
     }
 
     fn answer(end: End, policy: Policy, after: u64) -> Answer {
-        let mut watched = Watched::new();
+        let mut watched = Watched::absent();
         watched.see(at(100), ended(end));
         watched.answer(at(100 + after), policy, LINGER)
     }
@@ -301,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_a_member_states_goes_before_the_observers_policy() {
-        let mut watched = Watched::new();
+        let mut watched = Watched::absent();
         watched.see(
             at(0),
             Sighting::Ended {
@@ -327,7 +324,7 @@ mod tests {
             },
             Sighting::Unreadable,
         ] {
-            let mut watched = Watched::new();
+            let mut watched = Watched::absent();
             watched.see(at(0), sighting);
             assert_eq!(
                 watched.answer(at(1000), Policy::Auto, LINGER),
@@ -339,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_restart_within_the_linger_starts_all_anew() {
-        let mut watched = Watched::new();
+        let mut watched = Watched::absent();
         watched.see(at(0), ended(End::Code(1)));
         watched.see(at(10), alive(8));
         assert_eq!(
@@ -363,7 +360,7 @@ mod tests {
     #[test]
     fn an_end_is_not_missed_when_the_record_is_destroyed() {
         for gone in [Sighting::Absent, Sighting::Unreadable] {
-            let mut watched = Watched::new();
+            let mut watched = Watched::absent();
             watched.see(at(0), alive(7));
             watched.see(
                 at(1),
@@ -383,7 +380,7 @@ mod tests {
     #[test]
     fn who_dies_between_its_lock_and_its_first_record_was_there() {
         for gone in [Sighting::Absent, Sighting::Unreadable] {
-            let mut watched = Watched::new();
+            let mut watched = Watched::absent();
             watched.see(
                 at(0),
                 Sighting::Alive {

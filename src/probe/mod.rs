@@ -7,8 +7,7 @@ mod dial;
 mod exec;
 pub(crate) mod file;
 pub(crate) mod http;
-mod listen;
-mod mail;
+mod listener;
 mod member;
 mod resolve;
 mod stream;
@@ -17,16 +16,17 @@ pub(crate) mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub(crate) mod tls;
+mod worker;
 
-use crate::check::file::Watcher;
-use crate::check::http::Ask;
 use crate::core::check::{Check, Kind, Server, Url};
 use crate::core::http::{Request, Statuses};
 use crate::core::outcome::{Outcome, Phase};
 use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
+use crate::members::Volume;
+use crate::probe::file::Watcher;
+use crate::probe::http::Ask;
 use crate::process::Children;
-use crate::volume::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -102,7 +102,7 @@ pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf
         }
         Kind::Tcp(host, port) => Box::new(dial::Accepts::host(host, *port)),
         Kind::Unix(path) => Box::new(dial::Accepts::socket(path)),
-        Kind::Listen(address, port) => Box::new(listen::Listen::new(*address, *port)),
+        Kind::Listen(address, port) => Box::new(listener::Listen::new(*address, *port)),
         Kind::File(path) => Box::new(file::Exists::new(path, index, shared.watcher.clone())),
         Kind::Member(fact, name) => Box::new(member::Member::new(
             *fact,

@@ -3,14 +3,14 @@
 //! Nothing here blocks. Whoever has a loop waits for [`Quits::interests`] until [`Quits::deadline`], calls [`Quits::proceed`] whenever
 //! it wakes up, and drops the whole to end it at once. The clock is read here.
 
-use crate::check::http::Ask;
-use crate::check::tls::Trust;
-use crate::check::{self, Leaf, Step};
 use crate::core::duration::show;
 use crate::core::http::{Request, Statuses};
 use crate::core::quit::{Action, Asked, Door, Event, Notice, Quit, Subject, Verdict};
 use crate::core::time::Time;
 use crate::event_loop::Interest;
+use crate::probe::http::Ask;
+use crate::probe::tls::Trust;
+use crate::probe::{self, Leaf, Step};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,11 +69,11 @@ impl Quits {
             let spec = target.spec(limits.attempt, limits.all);
             let door = |door| {
                 let (server, port) = target.door(door);
-                check::accepts(&server, port)
+                probe::accepts(&server, port)
             };
             One {
                 machine: Quit::new(spec, Time::at(Duration::ZERO)),
-                ask: check::ask(&target.url, ask.clone()),
+                ask: probe::ask(&target.url, ask.clone()),
                 quit_door: door(Door::Quit),
                 ready_door: spec.has_ready_port.then(|| door(Door::Ready)),
                 target,

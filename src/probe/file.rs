@@ -7,13 +7,13 @@
 //! where the path goes over a symbolic link that may change elsewhere, or where no instance can be had (EMFILE: the limit is per user
 //! of the whole node); then the schedule asks. Where it does tell, a slow poll stays on all the same.
 
-use super::mail::Desk;
+use super::worker::Desk;
 use super::{Leaf, Step};
 use crate::core::member::Name;
 use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
-use crate::volume::watch::{CHANGES, CLOSING, MASK_ADD, tells};
+use crate::members::watch::{CHANGES, CLOSING, MASK_ADD, tells};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};

@@ -11,10 +11,10 @@
 //! No name holds a dot, so no two members' files meet. Observers need nothing but to read: `F_OFD_GETLK` tells of a lock without
 //! touching it, on a descriptor that is open for reading only (fcntl(2)).
 
-mod own;
+mod membership;
 pub(crate) mod watch;
 
-pub(crate) use own::{Own, Refusal, Statement};
+pub(crate) use membership::{Own, Refusal, Statement};
 
 use crate::core::member::{Found, Name};
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a host to its addresses. The resolver of musl blocks for seconds and cannot be cancelled, so it runs in a thread; one that
 //! does not come back is waited for by the next attempt too, so there is never more than one a check.
 
-use super::mail::Desk;
+use super::worker::Desk;
 use crate::core::check::Host;
 use crate::core::outcome::{Outcome, Reason, one_line};
 use nix::poll::PollFlags;

@@ -4,7 +4,6 @@ use super::{
     Disabled, OnTimeout, Place, QUIT_TIMEOUT, Quitting, bad, disabled, http, place, switch, trust,
     value, word,
 };
-use crate::check::http::Ask;
 use crate::cli::{Command, Given, Source, Stop, Typed};
 use crate::core::check::{self, Check, Fact, Kind, Url};
 use crate::core::duration::{self, Limit};
@@ -14,8 +13,9 @@ use crate::core::life::{self, Relation};
 use crate::core::member::{Name, Policy};
 use crate::core::schedule::Pace;
 use crate::core::signal::{self, Mapping};
+use crate::driver::quit::Limits;
+use crate::probe::http::Ask;
 use crate::process::Reach;
-use crate::quit::Limits;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

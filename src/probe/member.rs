@@ -8,7 +8,7 @@ use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::record::{Record, Unreadable};
 use crate::core::schedule::{NEAR, Wake};
 use crate::event_loop::Interest;
-use crate::volume::Volume;
+use crate::members::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;

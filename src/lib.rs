@@ -1,0 +1,62 @@
+//! podgate: starts a container when its sidecars are ready, and ends it with them.
+//!
+//! Dependencies point one way: `main → command → {core} and {settings, cli, check, quit, process, event_loop, report} → process::sys`.
+//! `core` decides and knows no effect; `command` is where decisions meet effects.
+
+// Tests say what is wrong by panicking, and count on small numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm,
+        clippy::string_slice
+    )
+)]
+
+pub mod cli;
+mod command;
+pub mod config;
+pub mod core;
+mod driver;
+pub mod event_loop;
+mod members;
+pub mod probe;
+mod process;
+pub mod quit_endpoint;
+mod report;
+
+use crate::core::exit::Exit;
+use crate::report::{Line, Severity};
+use std::panic;
+use std::process::{ExitCode, exit};
+
+/// Runs the program: the arguments and the environment of this process, to its exit code.
+pub fn main() -> ExitCode {
+    // First of all: PID 1 has no default signal actions.
+    let is_run = std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "run");
+    let signals = process::Signals::take(if is_run {
+        process::Which::All
+    } else {
+        process::Which::Ending
+    });
+    panic::set_hook(Box::new(|info| {
+        fail(&format!("a bug in podgate: {info}; please report it"));
+        exit(Exit::Own.code().into());
+    }));
+    match signals {
+        Ok(signals) => command::run(cli::parse(std::env::args_os().collect()), &signals).into(),
+        Err(error) => {
+            fail(&format!(
+                "cannot take over the signals: {error}; is the limit of open files reached?"
+            ));
+            Exit::Own.into()
+        }
+    }
+}
+
+/// Tells of a failure before, or outside of, what the options say about telling.
+fn fail(text: &str) {
+    command::early_report().failure(&Line::new(Severity::Error, "failed", text));
+}
