@@ -20,13 +20,14 @@ pub mod core;
 mod driver;
 pub mod event_loop;
 mod members;
+pub mod message;
 pub mod probe;
 mod process;
 pub mod quit_endpoint;
 mod report;
 
 use crate::core::exit::Exit;
-use crate::report::{Line, Severity};
+use crate::message::{LogEvent, Message, Severity};
 use std::panic;
 use std::process::{ExitCode, exit};
 
@@ -58,5 +59,5 @@ pub fn main() -> ExitCode {
 
 /// Tells of a failure before, or outside of, what the options say about telling.
 fn fail(text: &str) {
-    command::early_report().failure(&Line::new(Severity::Error, "failed", text));
+    command::early_report().failure(&Message::new(Severity::Error, LogEvent::Failed, text));
 }

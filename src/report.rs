@@ -5,6 +5,7 @@
 //! that is not an option: callers pass names that are redacted already (`core::check`).
 
 use crate::event_loop::is_ready;
+use crate::message::{Field, LogEvent, Message, Severity};
 use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use std::fs::{File, OpenOptions};
@@ -57,59 +58,6 @@ pub(crate) enum LogTo {
     Container,
     /// Appended to this file.
     File(PathBuf),
-}
-
-/// How bad a line is; the `level` of JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Severity {
-    /// Only with `--verbose`.
-    Debug,
-    /// Not with `--quiet`.
-    Info,
-    /// Always.
-    Warning,
-    /// Always, and the reason why podgate ends.
-    Error,
-}
-
-/// One line.
-#[derive(Debug, Clone)]
-pub(crate) struct Line {
-    /// How bad it is.
-    pub(crate) severity: Severity,
-    /// What happened, in a word, for programs.
-    pub(crate) event: &'static str,
-    /// The same for people.
-    pub(crate) text: String,
-    /// More for programs.
-    pub(crate) fields: Vec<(&'static str, Field)>,
-}
-
-/// A value for programs.
-#[derive(Debug, Clone)]
-pub(crate) enum Field {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(u128),
-}
-
-impl Line {
-    /// A line without fields.
-    pub(crate) fn new(severity: Severity, event: &'static str, text: impl Into<String>) -> Self {
-        Self {
-            severity,
-            event,
-            text: text.into(),
-            fields: Vec::new(),
-        }
-    }
-
-    /// With one more field.
-    pub(crate) fn with(mut self, name: &'static str, field: Field) -> Self {
-        self.fields.push((name, field));
-        self
-    }
 }
 
 /// Where lines go.
@@ -166,9 +114,9 @@ impl Report {
             LogTo::File(path) => report.sink = Some(append(path, true).map_err(|error| error.to_string())?),
             LogTo::Container => match append(Path::new(CONTAINER_LOG), false) {
                 Ok(file) => report.sink = Some(file),
-                Err(error) => report.line(&Line::new(
+                Err(error) => report.line(&Message::new(
                     Severity::Warning,
-                    "log",
+                    LogEvent::Log,
                     format!("cannot write to the container's log {CONTAINER_LOG:?}: {error}; logging to stderr"),
                 )),
             },
@@ -224,7 +172,7 @@ impl Report {
     }
 
     /// Prints a line, if it is one to be shown.
-    pub(crate) fn line(&mut self, line: &Line) {
+    pub(crate) fn line(&mut self, line: &Message) {
         let least = match line.severity {
             Severity::Debug => Level::Verbose,
             Severity::Info => Level::Normal,
@@ -243,13 +191,13 @@ impl Report {
     }
 
     /// Prints why podgate fails, and writes it to the termination message.
-    pub(crate) fn failure(&mut self, line: &Line) {
+    pub(crate) fn failure(&mut self, line: &Message) {
         // First what the kubelet reads: the log may be broken.
         self.terminate(line);
         self.line(line);
     }
 
-    fn terminate(&mut self, line: &Line) {
+    fn terminate(&mut self, line: &Message) {
         let Some((path, origin)) = &self.termination else {
             return;
         };
@@ -276,7 +224,11 @@ impl Report {
         });
         if let (Err(error), Origin::Named) = (written, origin) {
             let text = format!("cannot write the termination message {path:?}: {error}");
-            self.line(&Line::new(Severity::Warning, "termination", text));
+            self.line(&Message::new(
+                Severity::Warning,
+                LogEvent::Termination,
+                text,
+            ));
         }
     }
 
@@ -324,7 +276,7 @@ fn append(path: &Path, create: bool) -> io::Result<File> {
     Ok(file)
 }
 
-fn json(line: &Line, now: SystemTime) -> String {
+fn json(line: &Message, now: SystemTime) -> String {
     let level = match line.severity {
         Severity::Debug => "debug",
         Severity::Info => "info",
@@ -334,7 +286,7 @@ fn json(line: &Line, now: SystemTime) -> String {
     let time = humantime::format_rfc3339_millis(now);
     let mut object = format!(
         "{{\"time\":\"{time}\",\"level\":\"{level}\",\"event\":\"{}\",\"msg\":{}",
-        line.event,
+        line.event.name(),
         quoted(&line.text)
     );
     for (name, field) in &line.fields {
@@ -368,12 +320,13 @@ pub(crate) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Field, Line, Severity, json};
+    use super::{Field, Message, Severity, json};
+    use crate::message::LogEvent;
     use std::time::{Duration, SystemTime};
 
     #[test]
     fn a_line_of_json_is_one_object() {
-        let line = Line::new(Severity::Warning, "log", "a \"b\"\n\\ü\u{1b}")
+        let line = Message::new(Severity::Warning, LogEvent::Log, "a \"b\"\n\\ü\u{1b}")
             .with("check", Field::Text("tcp://x:1".to_owned()))
             .with("attempts", Field::Number(3));
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 /// Which modules of the crate each module may use.
 const TABLE: &[(&str, &[&str])] = &[
     ("main", &[]),
-    ("lib", &["cli", "command", "core", "process", "report"]),
+    (
+        "lib",
+        &["cli", "command", "core", "message", "process", "report"],
+    ),
     (
         "command",
         &[
@@ -20,6 +23,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "report",
             "config",
             "members",
+            "message",
         ],
     ),
     (
@@ -38,12 +42,14 @@ const TABLE: &[(&str, &[&str])] = &[
             "process",
             "report",
             "members",
+            "message",
         ],
     ),
     ("quit_endpoint", &["core", "event_loop"]),
     ("probe", &["core", "event_loop", "process", "members"]),
     ("members", &["core"]),
-    ("report", &["event_loop"]),
+    ("message", &["core"]),
+    ("report", &["event_loop", "message"]),
     ("process", &["event_loop"]),
     ("event_loop", &[]),
     ("core", &[]),

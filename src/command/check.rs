@@ -7,8 +7,9 @@ use crate::core::gate::Verdict;
 use crate::core::signal;
 use crate::driver::gate::{Around, Driver, Tells};
 use crate::members::Volume;
+use crate::message::{LogEvent, Message, Severity};
 use crate::process::{Children, Signals};
-use crate::report::{Line, Report, Severity};
+use crate::report::Report;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -40,7 +41,7 @@ pub(super) fn run(
                 signal::name(number),
                 show(answer.waited)
             );
-            report.line(&Line::new(Severity::Warning, "stopped", text));
+            report.line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
             Exit::Signal(number)
         }
         Ok(verdict) => {
@@ -51,9 +52,9 @@ pub(super) fn run(
             }
         }
         Err(error) => {
-            report.line(&Line::new(
+            report.line(&Message::new(
                 Severity::Error,
-                "failed",
+                LogEvent::Failed,
                 format!("cannot wait for events: {error}; this is not about the checks"),
             ));
             Exit::Own

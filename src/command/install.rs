@@ -1,7 +1,8 @@
 //! `podgate install`: copies this binary, for init containers of images without cp.
 
 use crate::core::exit::Exit;
-use crate::report::{Line, Report, Severity};
+use crate::message::{LogEvent, Message, Severity};
+use crate::report::Report;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -21,9 +22,9 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
     };
     match install(&dest) {
         Ok(()) => {
-            report.line(&Line::new(
+            report.line(&Message::new(
                 Severity::Info,
-                "installed",
+                LogEvent::Installed,
                 format!("installed {dest:?}"),
             ));
             Exit::Passed
@@ -32,7 +33,7 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
             let text = format!(
                 "cannot read this binary, {MYSELF}: {error}; see that /proc is mounted here"
             );
-            report.failure(&Line::new(Severity::Error, "install", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
             Exit::Own
         }
         Err(Failed::ToWrite(error))
@@ -42,14 +43,14 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
             let text = format!(
                 "cannot install {dest:?}: its directory is not there; name a volume that is mounted here"
             );
-            report.failure(&Line::new(Severity::Error, "install", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
             Exit::Own
         }
         Err(Failed::ToWrite(error)) => {
             let text = format!(
                 "cannot install {dest:?}: {error}; see that its directory is a volume that this user can write"
             );
-            report.failure(&Line::new(Severity::Error, "install", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
             Exit::Own
         }
     }

@@ -15,9 +15,10 @@ use crate::core::signal;
 use crate::driver::gate::{Around, Driver, Tells};
 use crate::event_loop::is_ready;
 use crate::members::{Own, Volume, container};
+use crate::message::{LogEvent, Message, Severity};
 use crate::process::sys::{Fork, fork};
 use crate::process::{self, Children, Signals, Which};
-use crate::report::{Line, LogTo, Report, Severity};
+use crate::report::{LogTo, Report};
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -44,9 +45,9 @@ pub(super) fn run(
     signals: &Signals,
 ) -> Exit {
     for skipped in &settings.skipped {
-        report.line(&Line::new(
+        report.line(&Message::new(
             Severity::Info,
-            "disabled",
+            LogEvent::Disabled,
             format!("PODGATE_DISABLE is set: {skipped}"),
         ));
     }
@@ -57,7 +58,7 @@ pub(super) fn run(
     let volume = match joined {
         Ok(volume) => volume,
         Err(Failed(text)) => {
-            report.failure(&Line::new(Severity::Error, "join", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Join, text));
             return Exit::Own;
         }
     };
@@ -93,7 +94,7 @@ fn join(
     let volume = open_volume(&settings.place)?;
     if is_joined_already(&volume, name) {
         let text = format!("{name} has joined already, in an earlier run of this hook");
-        report.line(&Line::new(Severity::Info, "joined", text));
+        report.line(&Message::new(Severity::Info, LogEvent::Joined, text));
         return Ok(volume);
     }
     let mut own = take_name(&volume, name, settings, report)?;
@@ -112,9 +113,9 @@ fn join(
         Ok(Fork::Parent) => {
             drop(leaving);
             let _ = is_ready(left.as_fd(), PollFlags::POLLIN, PATIENCE);
-            report.line(&Line::new(
+            report.line(&Message::new(
                 Severity::Info,
-                "joined",
+                LogEvent::Joined,
                 format!("{name} has joined"),
             ));
             Ok(volume)
@@ -185,7 +186,7 @@ fn stay(
         let text = format!(
             "cannot {what}: {error}; this container is no member any more, and nobody ends it"
         );
-        report.line(&Line::new(Severity::Error, "failed", text));
+        report.line(&Message::new(Severity::Error, LogEvent::Failed, text));
         Exit::Own
     };
     let exit = match Signals::take(Which::All) {
@@ -240,7 +241,7 @@ fn wait(
                 signal::name(number),
                 driver.waited_for()
             );
-            report.line(&Line::new(Severity::Warning, "stopped", text));
+            report.line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
             Err(Exit::Signal(number))
         }
         Ok(verdict @ (Verdict::TimedOut | Verdict::Failed(_))) => {
@@ -248,9 +249,9 @@ fn wait(
             Err(Exit::TimedOut)
         }
         Err(error) => {
-            report.failure(&Line::new(
+            report.failure(&Message::new(
                 Severity::Error,
-                "failed",
+                LogEvent::Failed,
                 format!("cannot wait for events: {error}"),
             ));
             Err(Exit::Own)

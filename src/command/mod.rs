@@ -16,9 +16,10 @@ use crate::core::exit::Exit;
 use crate::core::member::Name;
 use crate::core::signal;
 use crate::members::{Own, Refusal, Statement, Volume};
+use crate::message::{LogEvent, Message, Severity};
 use crate::process::Signals;
 use crate::process::watchdog::Watchdog;
-use crate::report::{Format, Line, Report, Severity};
+use crate::report::{Format, Report};
 use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -55,7 +56,11 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 // From here on the gate has one of its own, where it needs one.
                 drop(watchdog);
                 if let Some(skipped) = &settings.skipped {
-                    report.line(&Line::new(Severity::Info, "disabled", skipped.clone()));
+                    report.line(&Message::new(
+                        Severity::Info,
+                        LogEvent::Disabled,
+                        skipped.clone(),
+                    ));
                 }
                 let is_skipped =
                     typed.command == Command::Wait && settings.gates == Gates::Disabled;
@@ -67,7 +72,7 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 let volume = match looks.then(|| open_volume(&settings.place)).transpose() {
                     Ok(volume) => volume,
                     Err(Failed(text)) => {
-                        report.failure(&Line::new(Severity::Error, "volume", text));
+                        report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
                         return Ok(Exit::Own);
                     }
                 };
@@ -130,7 +135,7 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
             if let Some(typed) = &gist {
                 run::publish_usage(typed, &mut report);
             }
-            report.failure(&Line::new(Severity::Error, "usage", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Usage, text));
             if let Some(typed) = &gist {
                 run::quit_after_usage(typed, &mut report, signals);
             }
@@ -158,7 +163,7 @@ fn watchdog(typed: &Typed, signals: &Signals) -> Result<Option<Watchdog>, Stop> 
             "stopped by {}: a file that an option names cannot be opened; see whether its server is gone",
             signal::name(number)
         );
-        early_report().failure(&Line::new(Severity::Error, "hangs", text));
+        early_report().failure(&Message::new(Severity::Error, LogEvent::Hangs, text));
         std::process::exit(Exit::Signal(number).code().into());
     })))
 }
@@ -253,12 +258,12 @@ fn take_part(
 /// Warns where a neighbour can replace the very binary that runs here.
 fn warn_of_replaceable(volume: &Volume, report: &mut Report) {
     if let Some(why) = doctor::replaceable(Some(volume.path())) {
-        report.line(&Line::new(Severity::Warning, "replaceable", why));
+        report.line(&Message::new(Severity::Warning, LogEvent::Replaceable, why));
     }
 }
 
 /// What a CMD that cannot be started means.
-fn exec_failure(name: &OsStr, error: &io::Error) -> (Exit, Line) {
+fn exec_failure(name: &OsStr, error: &io::Error) -> (Exit, Message) {
     let shown = name.to_string_lossy();
     let (exit, cause) = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT) if shown.contains('/') && Path::new(name).exists() => (
@@ -283,9 +288,9 @@ fn exec_failure(name: &OsStr, error: &io::Error) -> (Exit, Line) {
     };
     (
         exit,
-        Line::new(
+        Message::new(
             Severity::Error,
-            "exec",
+            LogEvent::Exec,
             format!("cannot run {shown:?}: {cause}"),
         ),
     )

@@ -10,9 +10,10 @@ use crate::core::signal;
 use crate::driver::quit::{Limits, News, Quits};
 use crate::event_loop::{self, Interest};
 use crate::members::{Request, Volume};
+use crate::message::{Field, LogEvent, Message, Severity};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
-use crate::report::{Field, Line, Report, Severity};
+use crate::report::Report;
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::os::fd::AsFd;
@@ -35,7 +36,7 @@ pub(super) fn run(
     let names = settings.names();
     if settings.is_disabled {
         let text = format!("PODGATE_DISABLE is set: not asking {names:?} to quit");
-        report.line(&Line::new(Severity::Info, "disabled", text));
+        report.line(&Message::new(Severity::Info, LogEvent::Disabled, text));
         return Exit::Passed;
     }
     if !settings.skipped.is_empty() {
@@ -45,7 +46,7 @@ pub(super) fn run(
             .map(|name| format!("member:{name}"))
             .collect();
         let text = format!("PODGATE_DISABLE is set: not asking {skipped:?} to quit");
-        report.line(&Line::new(Severity::Info, "disabled", text));
+        report.line(&Message::new(Severity::Info, LogEvent::Disabled, text));
     }
     let volume = match (!settings.members.is_empty())
         .then(|| open_volume(place))
@@ -53,7 +54,7 @@ pub(super) fn run(
     {
         Ok(volume) => volume,
         Err(Failed(text)) => {
-            report.failure(&Line::new(Severity::Error, "volume", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
             return Exit::Own;
         }
     };
@@ -79,9 +80,9 @@ pub(super) fn ask(
         trust,
         ..
     } = settings;
-    report.line(&Line::new(
+    report.line(&Message::new(
         Severity::Debug,
-        "start",
+        LogEvent::Start,
         format!(
             "asking {names:?} to quit: timeout {}",
             limits.all.map_or("none".into(), show)
@@ -129,14 +130,14 @@ pub(super) fn ask(
             event_loop::wait(&interests, quits.deadline().into_iter().chain(look).min())
         {
             let text = format!("cannot wait for events: {error}; this is not about the sidecars");
-            report.failure(&Line::new(Severity::Error, "failed", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Failed, text));
             return Exit::Own;
         }
         while let Some(arrived) = signals.next() {
             match arrived {
                 Arrived::Ending(number) => {
                     let text = format!("stopped by {} {}", signal::name(number), quits.summary());
-                    report.line(&Line::new(Severity::Warning, "stopped", text));
+                    report.line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
                     return Exit::Signal(number);
                 }
                 Arrived::Child => children.borrow_mut().reap(),
@@ -238,8 +239,12 @@ impl Member {
         } else {
             Severity::Error
         };
-        let event = if is_gone { "gone" } else { "not_gone" };
-        let line = Line::new(severity, event, format!("{target:?} {text}"))
+        let event = if is_gone {
+            LogEvent::Gone
+        } else {
+            LogEvent::NotGone
+        };
+        let line = Message::new(severity, event, format!("{target:?} {text}"))
             .with("target", Field::Text(target));
         if is_gone || kept.is_some() {
             report.line(&line)
@@ -250,13 +255,13 @@ impl Member {
 }
 
 /// News as a line.
-pub(super) fn line(news: &News<'_>) -> Line {
+pub(super) fn line(news: &News<'_>) -> Message {
     let severity = if news.is_failure {
         Severity::Error
     } else {
         Severity::Info
     };
-    Line::new(severity, news.event, news.text.as_str())
+    Message::new(severity, news.event, news.text.as_str())
         .with("target", Field::Text(news.target.to_owned()))
 }
 
@@ -275,7 +280,7 @@ fn watchdog(
         let text = format!(
             "gave up: the kernel does not come back from one of {names}; see whether the server of its file system is gone"
         );
-        let line = Line::new(Severity::Error, "hangs", text);
+        let line = Message::new(Severity::Error, LogEvent::Hangs, text);
         if kept.is_some() {
             report.line(&line)
         } else {

@@ -19,10 +19,11 @@ use crate::driver::gate::{Around, Driver, Tells};
 use crate::event_loop::{self, Interest};
 use crate::members::watch::{CLOSING, Change, FAST, SLOW, Watch};
 use crate::members::{Own, Refusal, Statement, Volume};
+use crate::message::{Field, LogEvent, Message, Severity};
 use crate::process::watchdog::Watchdog;
 use crate::process::{self, Arrived, Children, Signals};
 use crate::quit_endpoint::Endpoint;
-use crate::report::{Field, Line, Report, Severity};
+use crate::report::Report;
 use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -54,9 +55,9 @@ pub(super) fn run(
     signals: &Signals,
 ) -> Exit {
     for skipped in &settings.skipped {
-        report.line(&Line::new(
+        report.line(&Message::new(
             Severity::Info,
-            "disabled",
+            LogEvent::Disabled,
             format!("PODGATE_DISABLE is set: {skipped}"),
         ));
     }
@@ -73,7 +74,7 @@ pub(super) fn run(
             (code, around.volume, own)
         }
         Err(Failed(text)) => {
-            report.failure(&Line::new(Severity::Error, "volume", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
             (Exit::Own.code(), None, None)
         }
     };
@@ -114,7 +115,7 @@ fn live(
             );
             runner
                 .report
-                .failure(&Line::new(Severity::Error, "listen", text));
+                .failure(&Message::new(Severity::Error, LogEvent::Listen, text));
             return (runner.publish_end(Exit::Own.code()), runner.own);
         }
     }
@@ -122,7 +123,7 @@ fn live(
         let text = format!("cannot wait for events: {error}; the command is killed");
         runner
             .report
-            .failure(&Line::new(Severity::Error, "failed", text));
+            .failure(&Message::new(Severity::Error, LogEvent::Failed, text));
         around.children.borrow_mut().kill_main(settings.reach);
         runner.publish_end(Exit::Own.code())
     });
@@ -155,7 +156,7 @@ pub(super) fn publish_usage(typed: &Typed, report: &mut Report) {
     let text = format!(
         "cannot publish on the volume that this call was wrong: {cause}; whoever waits for it goes on waiting"
     );
-    report.line(&Line::new(Severity::Warning, "volume", text));
+    report.line(&Message::new(Severity::Warning, LogEvent::Volume, text));
 }
 
 /// An end follows any other under `never`, and one whose options are wrong is an end: who is to be asked to quit then, where that is clear.
@@ -337,7 +338,7 @@ impl<'a> Runner<'a> {
                 driver.waited_for()
             );
             self.report
-                .line(&Line::new(Severity::Warning, "stopped", text));
+                .line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
         }
         let opens = match verdict {
             Verdict::Opened => true,
@@ -530,9 +531,9 @@ impl<'a> Runner<'a> {
                 Exit::Signal(u8::try_from(number).unwrap_or(u8::MAX)).code()
             }
         };
-        self.report.line(&Line::new(
+        self.report.line(&Message::new(
             Severity::Debug,
-            "ended",
+            LogEvent::Ended,
             format!("the command ended with exit code {code}"),
         ));
         let code = if self.settings.ok_exits.contains(&code) {
@@ -569,7 +570,7 @@ impl<'a> Runner<'a> {
         let Some(to) = signal::mapped(&self.settings.mappings, number) else {
             let text = format!("{} is dropped, as --map-signal says", signal::name(number));
             self.report
-                .line(&Line::new(Severity::Debug, "dropped", text));
+                .line(&Message::new(Severity::Debug, LogEvent::Dropped, text));
             return;
         };
         if is_stop {
@@ -644,7 +645,7 @@ impl<'a> Runner<'a> {
                      its container: see that it heeds {stop} (--stop-signal)"
                 );
                 self.report
-                    .line(&Line::new(Severity::Info, "leaving", text));
+                    .line(&Message::new(Severity::Info, LogEvent::Leaving, text));
                 self.end = Some(Exit::Passed.code());
             }
             self.lonely = now.checked_add(FAST).map(|at| (at, since));
@@ -751,7 +752,7 @@ impl<'a> Runner<'a> {
             | Sighting::Absent
             | Sighting::Unreadable => Severity::Info,
         };
-        let line = Line::new(severity, "member", format!("{name} {what}"));
+        let line = Message::new(severity, LogEvent::Member, format!("{name} {what}"));
         self.report
             .line(&line.with("member", Field::Text(name.to_string())));
     }
@@ -771,8 +772,11 @@ impl<'a> Runner<'a> {
         if !self.complaints.contains(&text)
             && self.complaints.len() < self.settings.members.len().saturating_mul(4)
         {
-            self.report
-                .line(&Line::new(Severity::Warning, "record", text.clone()));
+            self.report.line(&Message::new(
+                Severity::Warning,
+                LogEvent::Record,
+                text.clone(),
+            ));
             self.complaints.push(text);
         }
     }
@@ -809,8 +813,11 @@ impl<'a> Runner<'a> {
                                 "cannot remember on the volume which failures were acted on: {error}; going on: after a restart of \
                                  this container they may count again"
                             );
-                            self.report
-                                .line(&Line::new(Severity::Warning, "volume", text));
+                            self.report.line(&Message::new(
+                                Severity::Warning,
+                                LogEvent::Volume,
+                                text,
+                            ));
                         }
                     }
                     Action::StopCmd => self.stop_cmd(),
@@ -872,7 +879,7 @@ impl<'a> Runner<'a> {
             let text =
                 format!("cannot publish on the volume how far the command is: {error}; going on");
             self.report
-                .line(&Line::new(Severity::Warning, "volume", text));
+                .line(&Message::new(Severity::Warning, LogEvent::Volume, text));
         }
         if stage == Stage::Ready {
             // From here on it mostly sleeps.
@@ -887,7 +894,7 @@ impl<'a> Runner<'a> {
                 "cannot publish the exit code {code} on the volume: {error}; others will take this one for lost"
             );
             self.report
-                .line(&Line::new(Severity::Warning, "volume", text));
+                .line(&Message::new(Severity::Warning, LogEvent::Volume, text));
         }
         code
     }
@@ -900,7 +907,8 @@ impl<'a> Runner<'a> {
         match self.body {
             Body::Child(_) => {
                 let text = format!("sending the command {name}");
-                self.report.line(&Line::new(Severity::Debug, "stop", text));
+                self.report
+                    .line(&Message::new(Severity::Debug, LogEvent::Stop, text));
                 self.around
                     .children
                     .borrow()
@@ -908,18 +916,21 @@ impl<'a> Runner<'a> {
             }
             Body::Init if process::shares_pid_namespace() == Some(true) => {
                 let text = "PID 1 is not this container's own (shareProcessNamespace), and is not signalled; wrap the command with podgate run";
-                self.report.line(&Line::new(Severity::Error, "stop", text));
+                self.report
+                    .line(&Message::new(Severity::Error, LogEvent::Stop, text));
             }
             Body::Init => {
                 let text = format!("sending {name} to PID 1");
-                self.report.line(&Line::new(Severity::Info, "stop", text));
+                self.report
+                    .line(&Message::new(Severity::Info, LogEvent::Stop, text));
                 match process::signal_init(self.settings.stop_signal) {
                     Ok(()) => self.lonely = Instant::now().checked_add(FAST).map(|at| (at, None)),
                     Err(error) => {
                         let text = format!(
                             "cannot send {name} to PID 1: {error}; run the hook as the same user as PID 1"
                         );
-                        self.report.line(&Line::new(Severity::Error, "stop", text));
+                        self.report
+                            .line(&Message::new(Severity::Error, LogEvent::Stop, text));
                     }
                 }
             }
@@ -961,7 +972,7 @@ impl<'a> Runner<'a> {
                         .map(|(at, _)| at),
                 );
                 let text = format!("{all} done, {what}: {next}; the exit code will be {code}");
-                Line::new(Severity::Info, "done", text)
+                Message::new(Severity::Info, LogEvent::Done, text)
             }
             Notice::Stopping(Cause::Quit) => {
                 let waited = self.after.as_ref().map(|gate| {
@@ -975,14 +986,14 @@ impl<'a> Runner<'a> {
                     "asked to quit{}{next}",
                     waited.unwrap_or_else(|| ": ".to_owned())
                 );
-                Line::new(Severity::Info, "quit", text)
+                Message::new(Severity::Info, LogEvent::Quit, text)
             }
             Notice::Hurried => {
                 let text = format!(
                     "told again: {} is not waited for any more; {next}",
                     self.names(self.life.to_outlive())
                 );
-                Line::new(Severity::Info, "hurried", text)
+                Message::new(Severity::Info, LogEvent::Hurried, text)
             }
             Notice::Stopping(Cause::NeedLost(index)) => {
                 let text = format!(
@@ -990,7 +1001,7 @@ impl<'a> Runner<'a> {
                     name(index)
                 );
                 self.report
-                    .failure(&Line::new(Severity::Error, "need_lost", text));
+                    .failure(&Message::new(Severity::Error, LogEvent::NeedLost, text));
                 return;
             }
             Notice::Stopping(Cause::NeverCame(index)) => {
@@ -1001,7 +1012,7 @@ impl<'a> Runner<'a> {
                     self.seen()
                 );
                 self.report
-                    .failure(&Line::new(Severity::Error, "never_came", text));
+                    .failure(&Message::new(Severity::Error, LogEvent::NeverCame, text));
                 return;
             }
             Notice::Stopping(Cause::Own | Cause::Signal { .. }) => return,
@@ -1016,7 +1027,7 @@ impl<'a> Runner<'a> {
                     self.names(self.life.to_outlive()),
                     show(hold)
                 );
-                Line::new(Severity::Info, "holding", text)
+                Message::new(Severity::Info, LogEvent::Holding, text)
             }
             Notice::OutOfGrace => {
                 let text = format!(
@@ -1025,7 +1036,7 @@ impl<'a> Runner<'a> {
                     self.names(self.life.to_outlive()),
                     show(self.settings.spec.grace)
                 );
-                Line::new(Severity::Warning, "out_of_grace", text)
+                Message::new(Severity::Warning, LogEvent::OutOfGrace, text)
             }
             Notice::Heedless => match self.body {
                 Body::Child(_) => {
@@ -1034,7 +1045,7 @@ impl<'a> Runner<'a> {
                          or raise --grace",
                         show(self.settings.spec.grace)
                     );
-                    Line::new(Severity::Warning, "heedless", text)
+                    Message::new(Severity::Warning, LogEvent::IgnoredStopSignal, text)
                 }
                 Body::Init => {
                     let text = format!(
@@ -1042,7 +1053,7 @@ impl<'a> Runner<'a> {
                          with it the pod, will not end; see that PID 1 heeds {stop}, or say --stop-signal, or wrap it with podgate run",
                         show(self.settings.spec.grace)
                     );
-                    Line::new(Severity::Error, "heedless", text)
+                    Message::new(Severity::Error, LogEvent::IgnoredStopSignal, text)
                 }
             },
             Notice::Absent => {
@@ -1051,7 +1062,7 @@ impl<'a> Runner<'a> {
                     self.names(self.life.absent()),
                     self.seen()
                 );
-                Line::new(Severity::Info, "heartbeat", text)
+                Message::new(Severity::Info, LogEvent::Heartbeat, text)
             }
         };
         self.report.line(&line);

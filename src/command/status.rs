@@ -6,7 +6,8 @@ use crate::core::exit::Exit;
 use crate::core::member::{End, Found, Name, Sighting, Stage, sight};
 use crate::core::record::Stamp;
 use crate::members::Volume;
-use crate::report::{Line, Report, Severity, quoted};
+use crate::message::{LogEvent, Message, Severity};
+use crate::report::{Report, quoted};
 use std::io::Write;
 
 /// What is known of a member, in DESIGN's words.
@@ -26,7 +27,7 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
     let volume = match open_volume(place) {
         Ok(volume) => volume,
         Err(Failed(text)) => {
-            report.line(&Line::new(Severity::Error, "volume", text));
+            report.line(&Message::new(Severity::Error, LogEvent::Volume, text));
             return Exit::Own;
         }
     };
@@ -37,12 +38,16 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
                 "cannot list {:?}: {error}; see that this user may read it",
                 volume.path()
             );
-            report.line(&Line::new(Severity::Error, "volume", text));
+            report.line(&Message::new(Severity::Error, LogEvent::Volume, text));
             return Exit::Own;
         }
     };
     for error in rows.iter().filter_map(|row| row.error.as_ref()) {
-        report.line(&Line::new(Severity::Error, "record", error.clone()));
+        report.line(&Message::new(
+            Severity::Error,
+            LogEvent::Record,
+            error.clone(),
+        ));
     }
     let text = if is_json {
         json_of(&rows)

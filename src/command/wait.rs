@@ -10,8 +10,9 @@ use crate::core::schedule::Pace;
 use crate::core::signal;
 use crate::driver::gate::{Around, Driver, Tells};
 use crate::members::Volume;
+use crate::message::{LogEvent, Message, Severity};
 use crate::process::{Arrived, Children, Signals, become_command};
-use crate::report::{Line, Report, Severity};
+use crate::report::Report;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::rc::Rc;
@@ -36,18 +37,22 @@ pub(super) fn run(
     if gates == Gates::Disabled {
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         let text = format!("PODGATE_DISABLE is set: not waiting for {names:?}");
-        report.line(&Line::new(Severity::Info, "disabled", text));
+        report.line(&Message::new(Severity::Info, LogEvent::Disabled, text));
         return go_on(cmd, report, signals);
     }
     if checks.is_empty() {
         // What was taken away was told already.
         if skipped.is_none() {
             let text = "nothing to wait for: no CHECK is given and PODGATE_CHECKS is empty";
-            report.line(&Line::new(Severity::Info, "nothing", text));
+            report.line(&Message::new(Severity::Info, LogEvent::Nothing, text));
         }
         return go_on(cmd, report, signals);
     }
-    report.line(&Line::new(Severity::Debug, "start", plan(&checks, &gate)));
+    report.line(&Message::new(
+        Severity::Debug,
+        LogEvent::Start,
+        plan(&checks, &gate),
+    ));
     let around = Around {
         children: Rc::new(RefCell::new(Children::new(signals.original()))),
         volume,
@@ -58,7 +63,7 @@ pub(super) fn run(
         Ok(verdict) => verdict,
         Err(error) => {
             let text = format!("cannot wait for events: {error}; this is not about the checks");
-            report.failure(&Line::new(Severity::Error, "failed", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Failed, text));
             return Exit::Own;
         }
     };
@@ -76,7 +81,7 @@ pub(super) fn run(
                 show(answer.waited),
                 driver.waited_for()
             );
-            report.line(&Line::new(Severity::Warning, "stopped", text));
+            report.line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
             return Exit::Signal(number);
         }
         Verdict::TimedOut => Exit::TimedOut,
@@ -136,7 +141,7 @@ pub(super) fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) ->
             "stopped by {}; the command was not started",
             signal::name(number)
         );
-        report.line(&Line::new(Severity::Warning, "stopped", text));
+        report.line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
         return Exit::Signal(number);
     }
     let error = become_command(name, arguments, signals.original());

@@ -9,12 +9,13 @@ use crate::core::signal;
 use crate::core::time::Time;
 use crate::event_loop::{self, Interest};
 use crate::members::Volume;
+use crate::message::{Field, LogEvent, Message, Severity};
 use crate::probe::file::Watcher;
 use crate::probe::http::Ask;
 use crate::probe::{Leaf, Shared, Step, leaf};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
-use crate::report::{Field, Line, Report, Severity};
+use crate::report::Report;
 use nix::poll::PollFlags;
 use nix::sys::inotify::Inotify;
 use std::borrow::Cow;
@@ -102,7 +103,7 @@ impl<'a> Driver<'a> {
                     "{:?}: no shell is run, so {word:?} is an argument like others; say exec:sh -c '…' for a shell",
                     check.name
                 );
-                report.line(&Line::new(Severity::Warning, "no_shell", text));
+                report.line(&Message::new(Severity::Warning, LogEvent::NoShell, text));
             }
         }
         let children = Rc::clone(&shared.children);
@@ -214,7 +215,7 @@ impl<'a> Driver<'a> {
                 "{what} after {}: the kernel does not come back from one of {names:?}; see whether the server of its file system is gone",
                 show(start.elapsed())
             );
-            report.failure(&Line::new(Severity::Error, "hangs", text));
+            report.failure(&Message::new(Severity::Error, LogEvent::Hangs, text));
             std::process::exit(exit.code().into());
         }))
     }
@@ -424,7 +425,7 @@ impl<'a> Driver<'a> {
                     show(waited)
                 );
                 about(
-                    Line::new(Severity::Info, "passed", text),
+                    Message::new(Severity::Info, LogEvent::Passed, text),
                     check,
                     progress,
                     waited,
@@ -433,7 +434,7 @@ impl<'a> Driver<'a> {
             Notice::Waiting { check } => of(check).map(|(check, progress)| {
                 let text = format!("waiting: {:?} {}", check.name, why(progress));
                 about(
-                    Line::new(Severity::Info, "waiting", text),
+                    Message::new(Severity::Info, LogEvent::Waiting, text),
                     check,
                     progress,
                     waited,
@@ -447,13 +448,13 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn heartbeat(&self, waited: Duration) -> Line {
+    fn heartbeat(&self, waited: Duration) -> Message {
         let attempts: u128 = self
             .open()
             .map(|(_, progress)| u128::from(progress.attempts))
             .sum();
         let text = format!("still waiting after {}: {}", show(waited), self.summary());
-        Line::new(Severity::Info, "heartbeat", text)
+        Message::new(Severity::Info, LogEvent::Heartbeat, text)
             .with("waited_ms", Field::Number(waited.as_millis()))
             .with("attempts", Field::Number(attempts))
     }
@@ -512,7 +513,7 @@ impl<'a> Driver<'a> {
     }
 
     /// The last line of a wait that did not open the gate: what, how long, why, and what to do.
-    pub(crate) fn failure(&self, verdict: Verdict, waited: Duration, limit: &str) -> Line {
+    pub(crate) fn failure(&self, verdict: Verdict, waited: Duration, limit: &str) -> Message {
         let now = self.now();
         let failed = match verdict {
             Verdict::Failed(index) if self.need == Need::All => {
@@ -573,7 +574,7 @@ impl<'a> Driver<'a> {
                 format!("gave up after {}: {what}; {longer}{remedy}", show(waited))
             }
         };
-        let line = Line::new(Severity::Error, "gave_up", text)
+        let line = Message::new(Severity::Error, LogEvent::GaveUp, text)
             .with("waited_ms", Field::Number(waited.as_millis()));
         match first {
             Some((check, progress)) => about_check(line, check, progress),
@@ -582,15 +583,15 @@ impl<'a> Driver<'a> {
     }
 
     /// For a probe: how each check ended.
-    pub(crate) fn ends(&self, waited: Duration) -> Vec<Line> {
+    pub(crate) fn ends(&self, waited: Duration) -> Vec<Message> {
         let one = |(index, (check, progress)): (usize, (&Check, &Progress))| {
             let waited = progress
                 .ended
                 .map_or(waited, |ended| self.gate.waited(ended));
             let line = if progress.has_passed() {
-                Line::new(
+                Message::new(
                     Severity::Info,
-                    "passed",
+                    LogEvent::Passed,
                     format!(
                         "{:?} passed in {}{}",
                         check.name,
@@ -601,9 +602,9 @@ impl<'a> Driver<'a> {
             } else if self.need == Need::Any
                 && self.gate.progress().iter().any(Progress::has_passed)
             {
-                Line::new(
+                Message::new(
                     Severity::Info,
-                    "not_passed",
+                    LogEvent::NotPassed,
                     format!("{:?} {}", check.name, why(progress)),
                 )
             } else {
@@ -613,7 +614,7 @@ impl<'a> Driver<'a> {
                     why(progress),
                     remedy(check, progress)
                 );
-                Line::new(Severity::Error, "not_passed", text)
+                Message::new(Severity::Error, LogEvent::NotPassed, text)
             };
             about(line, check, progress, waited)
         };
@@ -647,11 +648,11 @@ impl Entry {
     }
 }
 
-fn about(line: Line, check: &Check, progress: &Progress, waited: Duration) -> Line {
+fn about(line: Message, check: &Check, progress: &Progress, waited: Duration) -> Message {
     about_check(line, check, progress).with("waited_ms", Field::Number(waited.as_millis()))
 }
 
-fn about_check(line: Line, check: &Check, progress: &Progress) -> Line {
+fn about_check(line: Message, check: &Check, progress: &Progress) -> Message {
     let line = line.with("check", Field::Text(check.name.clone()));
     let line = match &progress.last {
         Some((reason, _)) if !progress.has_passed() => {

@@ -8,6 +8,7 @@ use crate::core::http::{Request, Statuses};
 use crate::core::quit::{Action, Asked, Door, Event, Notice, Quit, Subject, Verdict};
 use crate::core::time::Time;
 use crate::event_loop::Interest;
+use crate::message::LogEvent;
 use crate::probe::http::Ask;
 use crate::probe::tls::Trust;
 use crate::probe::{self, Leaf, Step};
@@ -50,7 +51,7 @@ pub(crate) struct News<'a> {
     /// About whom.
     pub(crate) target: &'a str,
     /// What happened, in a word.
-    pub(crate) event: &'static str,
+    pub(crate) event: LogEvent,
     /// The same for people.
     pub(crate) text: String,
     /// Is it a failure, and the last about this target?
@@ -158,7 +159,7 @@ impl One {
     }
 
     fn proceed(&mut self, start: Instant, limits: Limits) -> Vec<News<'_>> {
-        let mut told: Vec<(&'static str, String)> = Vec::new();
+        let mut told: Vec<(LogEvent, String)> = Vec::new();
         let mut events = VecDeque::new();
         if let Some(subject) = self.runs {
             let step = self.leaf(subject).proceed();
@@ -182,14 +183,14 @@ impl One {
                     }
                     Action::Notice(notice) => told.push(match notice {
                         Notice::Acknowledged => (
-                            "acknowledged",
+                            LogEvent::Acknowledged,
                             format!("{}, waiting for its end", self.told()),
                         ),
-                        Notice::Waiting => ("waiting", format!("waiting: {}", self.told())),
+                        Notice::Waiting => (LogEvent::Waiting, format!("waiting: {}", self.told())),
                         Notice::Heartbeat => {
                             let waited = show(self.machine.waited(now));
                             (
-                                "heartbeat",
+                                LogEvent::Heartbeat,
                                 format!("still waiting after {waited}: {}", self.told()),
                             )
                         }
@@ -208,7 +209,7 @@ impl One {
             target: &self.target.name,
             event,
             text,
-            is_failure: is_failure && event == "failed",
+            is_failure: is_failure && event == LogEvent::Failed,
         };
         told.into_iter().map(news).collect()
     }
@@ -237,20 +238,23 @@ impl One {
         )
     }
 
-    fn end(&self, verdict: Verdict, waited: Duration, limits: Limits) -> (&'static str, String) {
+    fn end(&self, verdict: Verdict, waited: Duration, limits: Limits) -> (LogEvent, String) {
         let name = &self.target.name;
         match verdict {
             Verdict::Already => (
-                "gone",
+                LogEvent::Gone,
                 format!("{name:?} is gone already: it refuses connections"),
             ),
-            Verdict::Gone => ("gone", format!("{name:?} has quit after {}", show(waited))),
+            Verdict::Gone => (
+                LogEvent::Gone,
+                format!("{name:?} has quit after {}", show(waited)),
+            ),
             Verdict::Failed => {
                 // What is told of a time limit is the limit, not how soon the machine came to it.
                 let waited = show(limits.all.unwrap_or(waited));
                 let remedy = self.machine.remedy(&self.target, limits.option);
                 (
-                    "failed",
+                    LogEvent::Failed,
                     format!("gave up after {waited}: {}; {remedy}", self.told()),
                 )
             }
