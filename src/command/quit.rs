@@ -5,7 +5,8 @@ use crate::config::{Place, Quitting};
 use crate::core::check::Server;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
-use crate::core::member::{Name, Sighting, sight};
+use crate::core::member::Name;
+use crate::core::observation::{Observation, observe};
 use crate::core::signal;
 use crate::driver::quit::{Limits, News, Quits};
 use crate::event_loop::{self, Interest};
@@ -177,20 +178,28 @@ impl Member {
         }
         let took = self.start.elapsed();
         let found = self.volume.look(&self.name);
-        let sighting = found.as_ref().map(|found| sight(found, self.volume.host()));
+        let observation = found
+            .as_ref()
+            .map(|found| observe(found, self.volume.host()));
         let is_held = found.as_ref().is_some_and(|found| found.is_held);
         let asked = self.request.as_ref().map(|(id, _)| *id);
-        match (sighting, asked) {
+        match (observation, asked) {
             // It cannot be looked at just now; or it has told its end, and is not gone yet: the lock is the truth about life.
             (None, _) => {}
-            (Some(Sighting::Ended { .. }), _) if is_held => {}
-            (Some(Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable), None) => {
+            (Some(Observation::Ended { .. }), _) if is_held => {}
+            (
+                Some(Observation::Absent | Observation::Ended { .. } | Observation::Unreadable),
+                None,
+            ) => {
                 self.end(true, report, kept, "was gone already".to_owned());
             }
-            (Some(Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable), Some(_)) => {
+            (
+                Some(Observation::Absent | Observation::Ended { .. } | Observation::Unreadable),
+                Some(_),
+            ) => {
                 self.end(true, report, kept, format!("is gone, after {}", show(took)));
             }
-            (Some(Sighting::Alive { id: Some(id), .. }), Some(before)) if id != before => {
+            (Some(Observation::Alive { id: Some(id), .. }), Some(before)) if id != before => {
                 self.end(
                     true,
                     report,
@@ -198,7 +207,7 @@ impl Member {
                     format!("is gone, after {}, and was started anew", show(took)),
                 );
             }
-            (Some(Sighting::Alive { id: Some(id), .. }), None) => {
+            (Some(Observation::Alive { id: Some(id), .. }), None) => {
                 match self.volume.ask(&self.name, id) {
                     Ok(request) => self.request = Some((id, request)),
                     Err(error) => {
@@ -209,7 +218,7 @@ impl Member {
                     }
                 }
             }
-            (Some(Sighting::Alive { .. }), _) => {}
+            (Some(Observation::Alive { .. }), _) => {}
         }
         if self.is_gone.is_none() && self.limits.all.is_some_and(|all| took >= all) {
             let why = found.and_then(|found| found.record).and_then(Result::err);

@@ -12,7 +12,8 @@ use crate::core::endpoint::State;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::core::life::{Action, Cause, Event, Life, Notice};
-use crate::core::member::{End, Found, Name, Policy, Sighting, Stage, sight};
+use crate::core::member::{Name, Policy, Stage};
+use crate::core::observation::{End, Observation, Snapshot, observe};
 use crate::core::signal;
 use crate::core::time::Time;
 use crate::driver::gate::{Around, Driver, Tells};
@@ -576,8 +577,8 @@ impl<'a> Runner<'a> {
         if is_stop {
             self.stops = self.stops.saturating_add(1);
             // Who lives is looked at now, not when it last changed; who has ended at the same time is no cause any more.
-            for (member, sighting) in self.sightings(|_| true) {
-                self.life.note(self.now(), member, sighting);
+            for (member, observation) in self.observations(|_| true) {
+                self.life.note(self.now(), member, observation);
             }
             self.event(Event::Stop);
         } else {
@@ -667,7 +668,7 @@ impl<'a> Runner<'a> {
     /// Looks at some of the members, and acts on what is seen. Signals that came before go before it: at a deletion all are told at once,
     /// and who ends at once is no cause for the others.
     fn look(&mut self, which: impl Fn(&Name) -> bool) {
-        let sightings = self.sightings(which);
+        let observations = self.observations(which);
         if self.is_started {
             let before = self.stops;
             self.child_ended |= self.take_signals();
@@ -676,17 +677,20 @@ impl<'a> Runner<'a> {
                 return;
             }
         }
-        for (member, sighting) in sightings {
-            self.event(Event::Seen { member, sighting });
+        for (member, observation) in observations {
+            self.event(Event::Seen {
+                member,
+                observation,
+            });
         }
     }
 
     /// Looks at some of the members, and tells what is new.
-    fn sightings(&mut self, which: impl Fn(&Name) -> bool) -> Vec<(usize, Sighting)> {
+    fn observations(&mut self, which: impl Fn(&Name) -> bool) -> Vec<(usize, Observation)> {
         let Some(volume) = self.around.volume.clone() else {
             return Vec::new();
         };
-        let mut sightings = Vec::new();
+        let mut observations = Vec::new();
         for (member, name) in self
             .settings
             .members
@@ -702,55 +706,57 @@ impl<'a> Runner<'a> {
                 continue;
             };
             self.complain(&volume, name, &found);
-            let sighting = sight(&found, volume.host());
+            let observation = observe(&found, volume.host());
             if let Some(before) = self.life.members().get(member).copied() {
                 let mut after = before;
-                after.see(self.now(), sighting);
-                if after.sighting() != before.sighting() {
-                    self.tell_of(name, after.sighting());
+                after.see(self.now(), observation);
+                if after.observation() != before.observation() {
+                    self.tell_of(name, after.observation());
                 }
-                sightings.push((member, sighting));
+                observations.push((member, observation));
             }
         }
-        sightings
+        observations
     }
 
-    fn tell_of(&mut self, name: &Name, sighting: Sighting) {
-        let what = match sighting {
-            Sighting::Absent | Sighting::Unreadable | Sighting::Alive { stage: None, .. } => return,
+    fn tell_of(&mut self, name: &Name, observation: Observation) {
+        let what = match observation {
+            Observation::Absent
+            | Observation::Unreadable
+            | Observation::Alive { stage: None, .. } => return,
             // Mostly for the moment between its lock and its command.
-            Sighting::Alive {
+            Observation::Alive {
                 stage: Some(Stage::Waiting),
                 ..
             } => "waits".to_owned(),
-            Sighting::Alive {
+            Observation::Alive {
                 stage: Some(Stage::Running),
                 ..
             } => "runs".to_owned(),
-            Sighting::Alive {
+            Observation::Alive {
                 stage: Some(Stage::Ready),
                 ..
             } => "is ready".to_owned(),
-            Sighting::Ended {
+            Observation::Ended {
                 end: End::Code(code),
                 ..
             } => format!("ended with exit code {code}"),
-            Sighting::Ended { end: End::Lost, .. } => {
+            Observation::Ended { end: End::Lost, .. } => {
                 "was lost: it died without a word (SIGKILL, or out of memory)".to_owned()
             }
-            Sighting::Ended {
+            Observation::Ended {
                 end: End::Unknown, ..
             } => "ended, and cannot tell its exit code (it joined)".to_owned(),
         };
-        let severity = match sighting {
-            Sighting::Alive {
+        let severity = match observation {
+            Observation::Alive {
                 stage: Some(Stage::Waiting),
                 ..
             } => Severity::Debug,
-            Sighting::Alive { .. }
-            | Sighting::Ended { .. }
-            | Sighting::Absent
-            | Sighting::Unreadable => Severity::Info,
+            Observation::Alive { .. }
+            | Observation::Ended { .. }
+            | Observation::Absent
+            | Observation::Unreadable => Severity::Info,
         };
         let line = Message::new(severity, LogEvent::Member, format!("{name} {what}"));
         self.report
@@ -758,7 +764,7 @@ impl<'a> Runner<'a> {
     }
 
     /// A record that cannot be used is told of, once.
-    fn complain(&mut self, volume: &Volume, name: &Name, found: &Found) {
+    fn complain(&mut self, volume: &Volume, name: &Name, found: &Snapshot) {
         let text = match &found.record {
             Some(Err(error)) => format!("{:?} {error}", volume.record_path(name)),
             Some(Ok(record)) if record.host != volume.host() => format!(

@@ -3,7 +3,8 @@
 use super::{Failed, open_volume};
 use crate::config::Place;
 use crate::core::exit::Exit;
-use crate::core::member::{End, Found, Name, Sighting, Stage, sight};
+use crate::core::member::{Name, Stage};
+use crate::core::observation::{End, Observation, Snapshot, observe};
 use crate::core::record::Stamp;
 use crate::members::Volume;
 use crate::message::{LogEvent, Message, Severity};
@@ -87,8 +88,8 @@ fn rows(volume: &Volume) -> std::io::Result<Vec<Row>> {
     Ok(volume.names()?.into_iter().map(row).collect())
 }
 
-fn row(volume: &Volume, name: Name, found: &Found) -> Row {
-    let sighting = sight(found, volume.host());
+fn row(volume: &Volume, name: Name, found: &Snapshot) -> Row {
+    let observation = observe(found, volume.host());
     let record = found
         .record
         .as_ref()
@@ -102,35 +103,35 @@ fn row(volume: &Volume, name: Name, found: &Found) -> Row {
         )),
         Some(Ok(_)) | None => None,
     };
-    let state = match sighting {
-        Sighting::Absent => "absent",
-        Sighting::Alive {
+    let state = match observation {
+        Observation::Absent => "absent",
+        Observation::Alive {
             stage: Some(Stage::Waiting),
             ..
         } => "waiting",
-        Sighting::Alive {
+        Observation::Alive {
             stage: Some(Stage::Running),
             ..
         } => "running",
-        Sighting::Alive {
+        Observation::Alive {
             stage: Some(Stage::Ready),
             ..
         } => "ready",
-        Sighting::Alive { stage: None, .. } | Sighting::Unreadable => "unknown",
-        Sighting::Ended {
+        Observation::Alive { stage: None, .. } | Observation::Unreadable => "unknown",
+        Observation::Ended {
             end: End::Code(_) | End::Unknown,
             ..
         } => "exited",
-        Sighting::Ended { end: End::Lost, .. } => "lost",
+        Observation::Ended { end: End::Lost, .. } => "lost",
     };
-    let record = record.filter(|_| sighting != Sighting::Absent);
+    let record = record.filter(|_| observation != Observation::Absent);
     Row {
         name,
         state,
         incarnation: record.map(|record| record.incarnation),
         since: record.and_then(|record| record.since()),
         exit_code: record.and_then(|record| record.exit),
-        is_alive: sighting.is_alive(),
+        is_alive: observation.is_alive(),
         error,
     }
 }

@@ -10,14 +10,15 @@
 //! | always | not done | not done | not done |
 //! | auto | done | done | done |
 
-use super::member::{End, Policy, Sighting};
+use super::member::Policy;
+use super::observation::{End, Observation};
 use super::time::Time;
 use std::time::Duration;
 
-/// What one observer knows of one member: the latest sighting, and what it remembers from earlier ones.
+/// What one observer knows of one member: the latest observation, and what it remembers from earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Watched {
-    sighting: Sighting,
+    observation: Observation,
     /// When this end was first seen.
     since: Time,
     /// Was it ever seen, dead or alive?
@@ -55,48 +56,56 @@ impl Watched {
     /// Nothing is known yet.
     pub const fn absent() -> Self {
         Self {
-            sighting: Sighting::Absent,
+            observation: Observation::Absent,
             since: Time::ZERO,
             has_come: false,
         }
     }
 
-    /// Takes a sighting. What was alive and cannot be read any more, or is not there any more, is dead: the lock is free.
-    pub fn see(&mut self, now: Time, sighting: Sighting) {
-        let sighting = match (self.sighting, sighting) {
-            (Sighting::Alive { id: Some(id), .. }, Sighting::Absent | Sighting::Unreadable) => {
-                Sighting::Ended {
-                    id,
-                    end: End::Lost,
-                    policy: None,
-                }
-            }
+    /// Takes an observation. What was alive and cannot be read any more, or is not there any more, is dead: the lock is free.
+    pub fn see(&mut self, now: Time, observation: Observation) {
+        let observation = match (self.observation, observation) {
+            (
+                Observation::Alive { id: Some(id), .. },
+                Observation::Absent | Observation::Unreadable,
+            ) => Observation::Ended {
+                id,
+                end: End::Lost,
+                policy: None,
+            },
             // It died before it could say who it was, or in words that we do not know.
-            (Sighting::Alive { id: None, .. }, Sighting::Absent | Sighting::Unreadable) => {
-                Sighting::Ended {
-                    id: NAMELESS,
-                    end: End::Lost,
-                    policy: None,
-                }
+            (
+                Observation::Alive { id: None, .. },
+                Observation::Absent | Observation::Unreadable,
+            ) => Observation::Ended {
+                id: NAMELESS,
+                end: End::Lost,
+                policy: None,
+            },
+            (ended @ Observation::Ended { .. }, Observation::Absent | Observation::Unreadable) => {
+                ended
             }
-            (ended @ Sighting::Ended { .. }, Sighting::Absent | Sighting::Unreadable) => ended,
             // A held lock whose record is gone: still the one that was here.
-            (alive @ Sighting::Alive { id: Some(_), .. }, Sighting::Alive { id: None, .. }) => {
-                alive
-            }
+            (
+                alive @ Observation::Alive { id: Some(_), .. },
+                Observation::Alive { id: None, .. },
+            ) => alive,
             (_, new) => new,
         };
-        self.has_come =
-            self.has_come || matches!(sighting, Sighting::Alive { .. } | Sighting::Ended { .. });
-        if sighting != self.sighting {
+        self.has_come = self.has_come
+            || matches!(
+                observation,
+                Observation::Alive { .. } | Observation::Ended { .. }
+            );
+        if observation != self.observation {
             self.since = now;
-            self.sighting = sighting;
+            self.observation = observation;
         }
     }
 
-    /// The latest sighting.
-    pub const fn sighting(&self) -> Sighting {
-        self.sighting
+    /// The latest observation.
+    pub const fn observation(&self) -> Observation {
+        self.observation
     }
 
     /// Was it ever seen, dead or alive?
@@ -106,7 +115,7 @@ impl Watched {
 
     /// Is it done, to an observer with this policy?
     pub fn answer(&self, now: Time, observer: Policy, linger: Duration) -> Answer {
-        let Sighting::Ended { id, end, policy } = self.sighting else {
+        let Observation::Ended { id, end, policy } = self.observation else {
             return Answer::NotDone(None);
         };
         let policy = policy.unwrap_or(observer);
@@ -176,7 +185,8 @@ pub fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64]) -> O
 #[cfg(test)]
 mod tests {
     use super::{Answer, Failure, Watched, completion};
-    use crate::core::member::{End, Policy, Sighting, Stage};
+    use crate::core::member::{Policy, Stage};
+    use crate::core::observation::{End, Observation};
     use crate::core::time::Time;
     use std::time::Duration;
 
@@ -186,16 +196,16 @@ mod tests {
         Time::at(Duration::from_secs(secs))
     }
 
-    fn ended(end: End) -> Sighting {
-        Sighting::Ended {
+    fn ended(end: End) -> Observation {
+        Observation::Ended {
             id: 7,
             end,
             policy: None,
         }
     }
 
-    fn alive(id: u64) -> Sighting {
-        Sighting::Alive {
+    fn alive(id: u64) -> Observation {
+        Observation::Alive {
             id: Some(id),
             stage: Some(Stage::Running),
         }
@@ -301,7 +311,7 @@ mod tests {
         let mut watched = Watched::absent();
         watched.see(
             at(0),
-            Sighting::Ended {
+            Observation::Ended {
                 id: 7,
                 end: End::Code(3),
                 policy: Some(Policy::Always),
@@ -315,22 +325,22 @@ mod tests {
 
     #[test]
     fn absent_living_and_unreadable_are_not_done() {
-        for sighting in [
-            Sighting::Absent,
+        for observation in [
+            Observation::Absent,
             alive(7),
-            Sighting::Alive {
+            Observation::Alive {
                 id: None,
                 stage: None,
             },
-            Sighting::Unreadable,
+            Observation::Unreadable,
         ] {
             let mut watched = Watched::absent();
-            watched.see(at(0), sighting);
+            watched.see(at(0), observation);
             assert_eq!(
                 watched.answer(at(1000), Policy::Auto, LINGER),
                 Answer::NotDone(None)
             );
-            assert_eq!(watched.has_come(), sighting.is_alive());
+            assert_eq!(watched.has_come(), observation.is_alive());
         }
     }
 
@@ -345,7 +355,7 @@ mod tests {
         );
         watched.see(
             at(500),
-            Sighting::Ended {
+            Observation::Ended {
                 id: 8,
                 end: End::Code(1),
                 policy: None,
@@ -359,31 +369,31 @@ mod tests {
 
     #[test]
     fn an_end_is_not_missed_when_the_record_is_destroyed() {
-        for gone in [Sighting::Absent, Sighting::Unreadable] {
+        for gone in [Observation::Absent, Observation::Unreadable] {
             let mut watched = Watched::absent();
             watched.see(at(0), alive(7));
             watched.see(
                 at(1),
-                Sighting::Alive {
+                Observation::Alive {
                     id: None,
                     stage: None,
                 },
             );
-            assert!(watched.sighting().is_alive());
+            assert!(watched.observation().is_alive());
             watched.see(at(2), gone);
-            assert_eq!(watched.sighting(), ended(End::Lost));
+            assert_eq!(watched.observation(), ended(End::Lost));
             watched.see(at(3), gone);
-            assert_eq!(watched.sighting(), ended(End::Lost), "and stays so");
+            assert_eq!(watched.observation(), ended(End::Lost), "and stays so");
         }
     }
 
     #[test]
     fn who_dies_between_its_lock_and_its_first_record_was_there() {
-        for gone in [Sighting::Absent, Sighting::Unreadable] {
+        for gone in [Observation::Absent, Observation::Unreadable] {
             let mut watched = Watched::absent();
             watched.see(
                 at(0),
-                Sighting::Alive {
+                Observation::Alive {
                     id: None,
                     stage: None,
                 },

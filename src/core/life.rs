@@ -17,7 +17,8 @@
 //! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and it dies with the container.
 
 use super::completion::{self, Answer, Completion, Watched};
-use super::member::{Policy, Sighting, Stage};
+use super::member::{Policy, Stage};
+use super::observation::Observation;
 use super::time::Time;
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ pub enum Event {
         /// Which.
         member: usize,
         /// What.
-        sighting: Sighting,
+        observation: Observation,
     },
 }
 
@@ -219,7 +220,7 @@ impl Life {
     pub fn to_outlive(&self) -> impl Iterator<Item = usize> {
         let each = self.spec.relations.iter().zip(&self.members).enumerate();
         each.filter(|(_, (relation, member))| {
-            (relation.until || relation.outlives) && member.sighting().is_alive()
+            (relation.until || relation.outlives) && member.observation().is_alive()
         })
         .map(|(index, _)| index)
     }
@@ -255,11 +256,11 @@ impl Life {
     }
 
     /// Takes what is seen of a member without acting on it: before [`Event::Stop`], which then finds who lives now.
-    pub fn note(&mut self, now: Time, member: usize, sighting: Sighting) {
+    pub fn note(&mut self, now: Time, member: usize, observation: Observation) {
         if let (Some(watched), Some(is_news)) =
             (self.members.get_mut(member), self.is_news.get_mut(member))
         {
-            watched.see(now, sighting);
+            watched.see(now, observation);
             *is_news = true;
         }
     }
@@ -272,8 +273,12 @@ impl Life {
     /// Takes an event and says what is to be done.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Event::Seen { member, sighting } = event {
-            self.note(now, member, sighting);
+        if let Event::Seen {
+            member,
+            observation,
+        } = event
+        {
+            self.note(now, member, observation);
         }
         match self.state {
             State::Gate => self.at_the_gate(now, event, &mut actions),
@@ -448,17 +453,18 @@ impl Life {
         for (index, (_, ((member, is_news), needed))) in
             each.filter(|(_, (relation, _))| relation.needs)
         {
-            match (member.sighting(), *needed) {
-                (Sighting::Alive { id: None, .. }, _) => {}
-                (Sighting::Alive { id: Some(id), .. }, None) => *needed = Some(id),
-                (Sighting::Alive { id: Some(id), .. }, Some(before)) if id == before => {}
-                (Sighting::Alive { .. }, Some(_)) => return Some(index),
-                (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, before)
-                    if (proves && *is_news) || before.is_some() =>
-                {
+            match (member.observation(), *needed) {
+                (Observation::Alive { id: None, .. }, _) => {}
+                (Observation::Alive { id: Some(id), .. }, None) => *needed = Some(id),
+                (Observation::Alive { id: Some(id), .. }, Some(before)) if id == before => {}
+                (Observation::Alive { .. }, Some(_)) => return Some(index),
+                (
+                    Observation::Absent | Observation::Ended { .. } | Observation::Unreadable,
+                    before,
+                ) if (proves && *is_news) || before.is_some() => {
                     return Some(index);
                 }
-                (Sighting::Absent | Sighting::Ended { .. } | Sighting::Unreadable, _) => {}
+                (Observation::Absent | Observation::Ended { .. } | Observation::Unreadable, _) => {}
             }
         }
         None
@@ -554,7 +560,8 @@ mod model;
 #[cfg(test)]
 mod tests {
     use super::{Action, Cause, Event, Life, Notice, Relation, Spec};
-    use crate::core::member::{End, Policy, Sighting, Stage};
+    use crate::core::member::{Policy, Stage};
+    use crate::core::observation::{End, Observation};
     use crate::core::time::Time;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -598,7 +605,7 @@ mod tests {
     fn alive(id: u64) -> Event {
         Event::Seen {
             member: 0,
-            sighting: Sighting::Alive {
+            observation: Observation::Alive {
                 id: Some(id),
                 stage: Some(Stage::Ready),
             },
@@ -608,7 +615,7 @@ mod tests {
     fn ended(id: u64, end: End) -> Event {
         Event::Seen {
             member: 0,
-            sighting: Sighting::Ended {
+            observation: Observation::Ended {
                 id,
                 end,
                 policy: None,
@@ -642,10 +649,14 @@ mod tests {
     fn who_has_ended_when_the_signal_comes_is_no_cause() {
         let mut life = running(spec(&[UNTIL]));
         life.handle(at(1), alive(1));
-        let Event::Seen { member, sighting } = ended(1, End::Code(3)) else {
+        let Event::Seen {
+            member,
+            observation,
+        } = ended(1, End::Code(3))
+        else {
             unreachable!()
         };
-        life.note(at(2), member, sighting);
+        life.note(at(2), member, observation);
         assert_eq!(life.handle(at(2), Event::Stop), [Action::StopCmd]);
         assert_eq!(life.handle(at(3), Event::Ended(0)), [Action::Finish(0)]);
     }
@@ -769,7 +780,7 @@ mod tests {
                 &[NEED],
                 Event::Seen {
                     member: 0,
-                    sighting: Sighting::Absent,
+                    observation: Observation::Absent,
                 },
                 69,
             ),
@@ -788,7 +799,7 @@ mod tests {
             at(0),
             Event::Seen {
                 member: 0,
-                sighting: Sighting::Absent,
+                observation: Observation::Absent,
             },
         );
         life.opening();
@@ -873,7 +884,7 @@ mod tests {
             ended(1, End::Lost),
             Event::Seen {
                 member: 0,
-                sighting: Sighting::Unreadable,
+                observation: Observation::Unreadable,
             },
         ] {
             let mut life = running(spec(&[OUTLIVE]));
@@ -1120,7 +1131,7 @@ mod tests {
 
     /// The world, and what a fair judge of it remembers: written apart from the machine.
     struct Judge {
-        members: Vec<Sighting>,
+        members: Vec<Observation>,
         stops: u32,
         first_stop: Option<Time>,
         quit: bool,
@@ -1143,7 +1154,7 @@ mod tests {
         fn the_life_keeps_its_promises(spec in any_spec(), steps in proptest::collection::vec(step(), 1..80)) {
             let mut life = Life::new(spec.clone(), at(0));
             let mut judge = Judge {
-                members: vec![Sighting::Absent; spec.relations.len()],
+                members: vec![Observation::Absent; spec.relations.len()],
                 stops: 0, first_stop: None, quit: false, ready: !spec.has_ready, cause: None,
             };
             let (mut now, mut next_id, mut cmd_runs, mut is_over) = (at(0), 100_u64, false, false);
@@ -1162,7 +1173,7 @@ mod tests {
                         Event::Quit => { judge.quit = true; judge.cause.get_or_insert(Why::Quit); }
                         Event::Ended(_) => { judge.cause.get_or_insert(Why::Own); cmd_runs = false; }
                         Event::Ready => judge.ready = true,
-                        Event::Seen { member, sighting } => judge.members[member] = sighting,
+                        Event::Seen { member, observation } => judge.members[member] = observation,
                         Event::Tick | Event::Opened | Event::NotOpened(_) | Event::Started | Event::NotStarted(_) => {}
                     }
                     let cmd_code = if let Event::Ended(code) = event { Some(code) } else { None };
@@ -1222,7 +1233,7 @@ mod tests {
                 }
                 // Nothing is missed: as soon as all are done, the end has begun (unless only old failures are left).
                 let all_gone = spec.relations.iter().zip(&judge.members).filter(|(it, _)| it.until)
-                    .all(|(_, member)| matches!(member, Sighting::Ended { end: End::Code(0), .. }));
+                    .all(|(_, member)| matches!(member, Observation::Ended { end: End::Code(0), .. }));
                 if all_gone && spec.relations.iter().any(|it| it.until) && spec.policy != Policy::Always {
                     prop_assert!(stopped.is_some() || judge.cause.is_some(), "(d) an end was missed");
                 }
@@ -1231,7 +1242,7 @@ mod tests {
                 }
                 let Some(step) = steps.next() else { break 'world };
                 let count = spec.relations.len();
-                let mut see = |member: usize, sighting| if member < count { queue.push(Event::Seen { member, sighting }) };
+                let mut see = |member: usize, observation| if member < count { queue.push(Event::Seen { member, observation }) };
                 match step {
                     Step::Pass(millis) => {
                         let then = now.plus(Duration::from_millis(millis));
@@ -1246,21 +1257,21 @@ mod tests {
                     }
                     Step::Start(member) => {
                         next_id += 1;
-                        see(member, Sighting::Alive { id: Some(next_id), stage: Some(Stage::Running) });
+                        see(member, Observation::Alive { id: Some(next_id), stage: Some(Stage::Running) });
                     }
                     Step::End(member, code) => {
-                        if let Some(Sighting::Alive { id: Some(id), .. }) = judge.members.get(member) {
-                            see(member, Sighting::Ended { id: *id, end: End::Code(code), policy: None });
+                        if let Some(Observation::Alive { id: Some(id), .. }) = judge.members.get(member) {
+                            see(member, Observation::Ended { id: *id, end: End::Code(code), policy: None });
                         }
                     }
                     Step::Lose(member) => {
-                        if let Some(Sighting::Alive { id: Some(id), .. }) = judge.members.get(member) {
-                            see(member, Sighting::Ended { id: *id, end: End::Lost, policy: None });
+                        if let Some(Observation::Alive { id: Some(id), .. }) = judge.members.get(member) {
+                            see(member, Observation::Ended { id: *id, end: End::Lost, policy: None });
                         }
                     }
                     Step::Plant(member) => {
-                        if judge.members.get(member) == Some(&Sighting::Absent) {
-                            see(member, Sighting::Unreadable);
+                        if judge.members.get(member) == Some(&Observation::Absent) {
+                            see(member, Observation::Unreadable);
                         }
                     }
                     Step::Stop => queue.push(Event::Stop),

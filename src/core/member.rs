@@ -1,8 +1,5 @@
-//! Who takes part: member names, what a record says, and what an observer sees of a member (DESIGN 6).
-//!
-//! The lock is the truth about life, the record about the rest. [`sight`] puts the two together.
+//! Who takes part in a pod: a member's name, its restart policy, and how far its command is.
 
-use super::record::{Record, Unreadable};
 use std::fmt;
 
 /// The longest name: a DNS label, as container names are (RFC 1123).
@@ -94,98 +91,9 @@ pub enum Stage {
     Ready,
 }
 
-/// How an incarnation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
-    /// With this exit code of its container.
-    Code(u8),
-    /// Without a word: SIGKILL, the OOM killer, or a container that was killed.
-    Lost,
-    /// A joined member, which cannot know PID 1's exit code.
-    Unknown,
-}
-
-/// What an observer sees of a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sighting {
-    /// Nobody of that name was here, or nobody of this pod.
-    Absent,
-    /// It holds its lock.
-    Alive {
-        /// Which incarnation; `None` where the record does not tell.
-        id: Option<u64>,
-        /// How far it is; `None` where the record does not tell.
-        stage: Option<Stage>,
-    },
-    /// It is dead.
-    Ended {
-        /// Which incarnation.
-        id: u64,
-        /// How.
-        end: End,
-        /// The restart policy that it stated itself.
-        policy: Option<Policy>,
-    },
-    /// There is a record that cannot be read, and nobody holds the lock.
-    Unreadable,
-}
-
-impl Sighting {
-    /// Does it live? What is waited for at SIGTERM.
-    pub const fn is_alive(&self) -> bool {
-        matches!(self, Self::Alive { .. })
-    }
-}
-
-/// What is on the volume under a name: the record, if there is one, and whether somebody holds the lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The record, or why it cannot be read.
-    pub record: Option<Result<Record, Unreadable>>,
-    /// Is the lock held?
-    pub is_held: bool,
-}
-
-/// What `found` means to an observer on `host`.
-///
-/// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a record is a member between its first
-/// two steps. A record that says exited counts, whether or not its writer has left already: CMD has ended.
-pub fn sight(found: &Found, host: &str) -> Sighting {
-    let unknown = Sighting::Alive {
-        id: None,
-        stage: None,
-    };
-    match &found.record {
-        None if found.is_held => unknown,
-        None => Sighting::Absent,
-        Some(Err(_)) if found.is_held => unknown,
-        Some(Err(_)) => Sighting::Unreadable,
-        Some(Ok(record)) if record.host != host => Sighting::Absent,
-        Some(Ok(record)) => {
-            let ended = |end| Sighting::Ended {
-                id: record.id,
-                end,
-                policy: record.policy,
-            };
-            match (record.exit, found.is_held) {
-                (Some(code), _) => ended(End::Code(code)),
-                (None, true) => Sighting::Alive {
-                    id: Some(record.id),
-                    stage: Some(record.stage),
-                },
-                (None, false) if record.is_joined => ended(End::Unknown),
-                (None, false) => ended(End::Lost),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{End, Found, Name, Policy, Sighting, Stage, sight};
-    use crate::core::record::tests::record;
-    use crate::core::record::{Record, Unreadable};
-
+    use super::{Name, Policy};
     #[test]
     fn names_are_dns_labels() {
         for fine in ["a", "main", "a-b", "0", "istio-proxy", &"x".repeat(63)] {
@@ -220,71 +128,5 @@ mod tests {
             assert_eq!(Policy::parse(text), Ok(policy));
         }
         assert!(Policy::parse("sometimes").is_err());
-    }
-
-    #[test]
-    fn the_lock_is_the_truth_about_life() {
-        let see = |record: Option<Result<Record, Unreadable>>, is_held| {
-            sight(&Found { record, is_held }, "pod")
-        };
-        let running = || record(Stage::Running, None);
-        let id = running().id;
-        let alive = |stage| Sighting::Alive {
-            id: Some(id),
-            stage: Some(stage),
-        };
-        let ended = |end| Sighting::Ended {
-            id,
-            end,
-            policy: None,
-        };
-        assert_eq!(see(None, false), Sighting::Absent);
-        assert_eq!(
-            see(None, true),
-            Sighting::Alive {
-                id: None,
-                stage: None
-            }
-        );
-        assert_eq!(see(Some(Ok(running())), true), alive(Stage::Running));
-        assert_eq!(see(Some(Ok(running())), false), ended(End::Lost));
-        assert_eq!(
-            see(
-                Some(Ok(Record {
-                    is_joined: true,
-                    ..running()
-                })),
-                false
-            ),
-            ended(End::Unknown)
-        );
-        for is_held in [true, false] {
-            assert_eq!(
-                see(
-                    Some(Ok(Record {
-                        exit: Some(3),
-                        ..running()
-                    })),
-                    is_held
-                ),
-                ended(End::Code(3))
-            );
-            let foreign = Record {
-                host: "other".to_owned(),
-                ..running()
-            };
-            assert_eq!(see(Some(Ok(foreign)), is_held), Sighting::Absent);
-        }
-        assert_eq!(
-            see(Some(Err(Unreadable::Newer(2))), true),
-            Sighting::Alive {
-                id: None,
-                stage: None
-            }
-        );
-        assert_eq!(
-            see(Some(Err(Unreadable::Garbage("x"))), false),
-            Sighting::Unreadable
-        );
     }
 }

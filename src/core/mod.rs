@@ -47,6 +47,7 @@ pub mod http;
 pub mod life;
 pub mod listening;
 pub mod member;
+pub mod observation;
 pub mod outcome;
 pub mod preset;
 pub mod quit;

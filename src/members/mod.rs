@@ -16,9 +16,10 @@ pub(crate) mod watch;
 
 pub(crate) use membership::{Own, Refusal, Statement};
 
-use crate::core::member::{Found, Name};
+use crate::core::member::Name;
+use crate::core::observation::Snapshot;
 #[cfg(test)]
-use crate::core::member::{Sighting, sight};
+use crate::core::observation::{Observation, observe};
 use crate::core::record::{LONGEST, Record, Unreadable};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -117,7 +118,7 @@ impl Volume {
 
     /// Looks at a member. `None`: one cannot look just now (no descriptor, no memory, an error of the disk). That is no news of it, least of
     /// all of its death.
-    pub(crate) fn look(&self, name: &Name) -> Option<Found> {
+    pub(crate) fn look(&self, name: &Name) -> Option<Snapshot> {
         let lock = self.file(name, "lock");
         let mut record = self.record(name);
         let mut cause = None;
@@ -136,7 +137,7 @@ impl Volume {
             if after == record {
                 // Who takes the whole file has not written its record yet: what is there is its earlier incarnation's.
                 let record = if hold == Hold::Whole { None } else { record };
-                return Some(Found {
+                return Some(Snapshot {
                     record,
                     is_held: hold != Hold::Free,
                 });
@@ -144,7 +145,7 @@ impl Volume {
             record = after;
         }
         // It changes faster than one can look: somebody lives.
-        cause.is_none().then_some(Found {
+        cause.is_none().then_some(Snapshot {
             record,
             is_held: true,
         })
@@ -152,8 +153,8 @@ impl Volume {
 
     /// What `look` means here.
     #[cfg(test)]
-    pub(crate) fn sight(&self, name: &Name) -> Option<Sighting> {
-        self.look(name).map(|found| sight(&found, &self.host))
+    pub(crate) fn observe(&self, name: &Name) -> Option<Observation> {
+        self.look(name).map(|found| observe(&found, &self.host))
     }
 
     /// Every name that has a record or a lock here.
@@ -348,7 +349,8 @@ pub(crate) fn container() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Own, Plain, Statement, Volume, lock};
-    use crate::core::member::{End, Name, Sighting, Stage};
+    use crate::core::member::{Name, Stage};
+    use crate::core::observation::{End, Observation};
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
     use std::fs::{self, OpenOptions};
@@ -415,22 +417,22 @@ mod tests {
     fn a_life_is_seen_as_it_goes() {
         let folder = Folder::new("life");
         let volume = folder.volume();
-        assert_eq!(volume.sight(&name()), Some(Sighting::Absent));
+        assert_eq!(volume.observe(&name()), Some(Observation::Absent));
         let mut own = take(&volume);
         let id = own.record().id;
         let alive = |stage| {
-            Some(Sighting::Alive {
+            Some(Observation::Alive {
                 id: Some(id),
                 stage: Some(stage),
             })
         };
-        assert_eq!(volume.sight(&name()), alive(Stage::Waiting));
+        assert_eq!(volume.observe(&name()), alive(Stage::Waiting));
         own.publish(Stage::Ready).expect("a record");
-        assert_eq!(volume.sight(&name()), alive(Stage::Ready));
+        assert_eq!(volume.observe(&name()), alive(Stage::Ready));
         own.exit(3).expect("a record");
         assert_eq!(
-            volume.sight(&name()),
-            Some(Sighting::Ended {
+            volume.observe(&name()),
+            Some(Observation::Ended {
                 id,
                 end: End::Code(3),
                 policy: None
@@ -448,8 +450,8 @@ mod tests {
             .expect("a good one")
             .id;
         assert_eq!(
-            volume.sight(&name()),
-            Some(Sighting::Ended {
+            volume.observe(&name()),
+            Some(Observation::Ended {
                 id,
                 end: End::Lost,
                 policy: None
@@ -480,8 +482,8 @@ mod tests {
             .expect("the lock");
         fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK))).expect("held as at a start");
         assert_eq!(
-            volume.sight(&name()),
-            Some(Sighting::Alive {
+            volume.observe(&name()),
+            Some(Observation::Alive {
                 id: None,
                 stage: None
             })
@@ -531,10 +533,10 @@ mod tests {
             let volume = folder.volume();
             let mut looks = 0_u32;
             while !is_over.load(Ordering::SeqCst) {
-                let sighting = volume.sight(&name());
+                let observation = volume.observe(&name());
                 assert!(
-                    !matches!(sighting, Some(Sighting::Ended { end: End::Lost, .. })),
-                    "{sighting:?}"
+                    !matches!(observation, Some(Observation::Ended { end: End::Lost, .. })),
+                    "{observation:?}"
                 );
                 looks += 1;
             }

@@ -3,7 +3,8 @@
 use super::file::Watcher;
 use super::{Leaf, Step};
 use crate::core::check::Fact;
-use crate::core::member::{End, Name, Policy, Sighting, Stage, sight};
+use crate::core::member::{Name, Policy, Stage};
+use crate::core::observation::{End, Observation, observe};
 use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::record::{Record, Unreadable};
 use crate::core::schedule::{NEAR, Wake};
@@ -53,48 +54,48 @@ impl Member {
         let Some(found) = volume.look(&self.name) else {
             return not_yet("cannot be looked at just now");
         };
-        let sighting = sight(&found, volume.host());
-        match (self.fact, sighting) {
-            (Fact::Gone, Sighting::Alive { .. }) => not_yet("is alive"),
-            (Fact::Gone, Sighting::Absent | Sighting::Unreadable) => {
+        let observation = observe(&found, volume.host());
+        match (self.fact, observation) {
+            (Fact::Gone, Observation::Alive { .. }) => not_yet("is alive"),
+            (Fact::Gone, Observation::Absent | Observation::Unreadable) => {
                 self.said = match &found.record {
                     None => absent(volume, &self.name),
                     Some(record) => of_no_use(volume, &self.name, record),
                 };
                 Outcome::Pass
             }
-            (Fact::Gone, Sighting::Ended { .. })
+            (Fact::Gone, Observation::Ended { .. })
             | (
                 Fact::Started,
-                Sighting::Alive {
+                Observation::Alive {
                     stage: Some(Stage::Running | Stage::Ready),
                     ..
                 },
             )
             | (
                 Fact::Ready,
-                Sighting::Alive {
+                Observation::Alive {
                     stage: Some(Stage::Ready),
                     ..
                 },
             )
             | (
                 Fact::Succeeded,
-                Sighting::Ended {
+                Observation::Ended {
                     end: End::Code(0), ..
                 },
             ) => Outcome::Pass,
-            (_, Sighting::Absent) => not_yet(&match &found.record {
+            (_, Observation::Absent) => not_yet(&match &found.record {
                 Some(record) => of_no_use(volume, &self.name, record),
                 None => absent(volume, &self.name),
             }),
-            (_, Sighting::Unreadable | Sighting::Alive { stage: None, .. }) => {
+            (_, Observation::Unreadable | Observation::Alive { stage: None, .. }) => {
                 match &found.record {
                     Some(record @ Err(_)) => not_yet(&of_no_use(volume, &self.name, record)),
                     Some(Ok(_)) | None => not_yet("is starting"),
                 }
             }
-            (Fact::Succeeded, Sighting::Ended { end, policy, .. }) => {
+            (Fact::Succeeded, Observation::Ended { end, policy, .. }) => {
                 let reason = Reason::Member(ended(end));
                 // Who knows no code will never tell one; who is not restarted will not do better.
                 let is_final = policy == Some(Policy::Never) || end == End::Unknown;
@@ -104,24 +105,24 @@ impl Member {
                     Outcome::NotYet(reason)
                 }
             }
-            (_, Sighting::Ended { end, .. }) => Outcome::NotYet(Reason::Member(ended(end))),
+            (_, Observation::Ended { end, .. }) => Outcome::NotYet(Reason::Member(ended(end))),
             (
                 _,
-                Sighting::Alive {
+                Observation::Alive {
                     stage: Some(Stage::Waiting),
                     ..
                 },
             ) => not_yet("waits for others itself"),
             (
                 _,
-                Sighting::Alive {
+                Observation::Alive {
                     stage: Some(Stage::Running),
                     ..
                 },
             ) => not_yet("runs, and is not ready"),
             (
                 _,
-                Sighting::Alive {
+                Observation::Alive {
                     stage: Some(Stage::Ready),
                     ..
                 },

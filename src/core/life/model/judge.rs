@@ -4,7 +4,8 @@ use super::Pod;
 use super::member::{Cmd, Hold, KILLED, Member, Phase, id};
 use super::world::World;
 use crate::core::life::{Action, Cause, Event};
-use crate::core::member::{End, Policy, Sighting, Stage};
+use crate::core::member::{Policy, Stage};
+use crate::core::observation::{End, Observation};
 
 /// What is true of a member at one moment, as far as it can be known from the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,15 +34,14 @@ impl Truth {
         }
     }
 
-    fn is_told_by(self, sighting: Sighting) -> bool {
-        match (self, sighting) {
-            (Self::Absent, Sighting::Absent) | (Self::Starts, Sighting::Alive { id: None, .. }) => {
-                true
-            }
-            (Self::Lives(it), Sighting::Alive { id: Some(id), .. }) => it == id,
+    fn is_told_by(self, observation: Observation) -> bool {
+        match (self, observation) {
+            (Self::Absent, Observation::Absent)
+            | (Self::Starts, Observation::Alive { id: None, .. }) => true,
+            (Self::Lives(it), Observation::Alive { id: Some(id), .. }) => it == id,
             (
                 Self::Ended(it, Some(code)),
-                Sighting::Ended {
+                Observation::Ended {
                     id,
                     end: End::Code(seen),
                     ..
@@ -49,7 +49,7 @@ impl Truth {
             ) => (it, code) == (id, seen),
             (
                 Self::Ended(it, None),
-                Sighting::Ended {
+                Observation::Ended {
                     id,
                     end: End::Lost | End::Unknown,
                     ..
@@ -85,7 +85,7 @@ impl World {
     pub(super) fn is_sighting_right(
         &mut self,
         member: usize,
-        sighting: Sighting,
+        observation: Observation,
         truth: Truth,
         pod: &Pod,
     ) {
@@ -96,22 +96,22 @@ impl World {
                 .zip(codes)
                 .any(|(life, code)| id(member, life) == it && code.is_some())
         };
-        match sighting {
-            Sighting::Ended {
+        match observation {
+            Observation::Ended {
                 id, end: End::Lost, ..
             } if has_published(id) => {
                 self.wrong = Some(format!(
                     "{name}, which has published its end, is taken for lost"
                 ));
             }
-            Sighting::Ended { .. }
-            | Sighting::Absent
-            | Sighting::Alive { .. }
-            | Sighting::Unreadable => {}
+            Observation::Ended { .. }
+            | Observation::Absent
+            | Observation::Alive { .. }
+            | Observation::Unreadable => {}
         }
-        if pod.judges_looks && self.wrong.is_none() && !truth.is_told_by(sighting) {
+        if pod.judges_looks && self.wrong.is_none() && !truth.is_told_by(observation) {
             self.wrong = Some(format!(
-                "{name} is {truth:?}, and it is seen as {sighting:?}"
+                "{name} is {truth:?}, and it is seen as {observation:?}"
             ));
         }
     }

@@ -3,7 +3,8 @@
 use super::judge::{Truth, Why};
 use super::{Flaw, Pod, Role};
 use crate::core::life::{Action, Event, Life};
-use crate::core::member::{Policy, Sighting, Stage};
+use crate::core::member::{Policy, Stage};
+use crate::core::observation::Observation;
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -78,7 +79,7 @@ pub(super) struct Look {
     pub(super) purpose: Purpose,
     /// Relations that are still to be looked at, the present one first.
     pub(super) rest: Range<usize>,
-    pub(super) seen: [Option<Sighting>; MOST],
+    pub(super) seen: [Option<Observation>; MOST],
     pub(super) first: Option<Option<Written>>,
     pub(super) hold: Option<(Hold, Truth)>,
 }

@@ -5,7 +5,8 @@ use super::member::{Cmd, Hold, KILLED, LIVES, Machine, Member, Phase, Purpose, W
 use super::{Flaw, Pod};
 use crate::core::completion::Answer;
 use crate::core::life::{Action, Event, Life, Relation, Spec, State};
-use crate::core::member::{End, Found, Name, Policy, Sighting, Stage, sight};
+use crate::core::member::{Name, Policy, Stage};
+use crate::core::observation::{End, Observation, Snapshot, observe};
 use crate::core::record::{Record, Times};
 use crate::core::time::Time;
 use std::rc::Rc;
@@ -503,9 +504,9 @@ impl World {
                 if first == record || pod.flaw == Flaw::LooksOnce =>
             {
                 add("reads the record again", true, &|world| {
-                    let sighting = sighting(first, hold, pod.roles[member].is_joined);
-                    world.is_sighting_right(member, sighting, truth, pod);
-                    world.saw(who, relation, sighting, pod);
+                    let observation = observation(first, hold, pod.roles[member].is_joined);
+                    world.is_sighting_right(member, observation, truth, pod);
+                    world.saw(who, relation, observation, pod);
                 });
             }
             (Some(_), Some(_)) => {
@@ -518,8 +519,9 @@ impl World {
                 });
                 if pod.is_hasty {
                     add("reads another record, for the last time", false, &|world| {
-                        let sighting = sighting(record, Hold::First, pod.roles[member].is_joined);
-                        world.saw(who, relation, sighting, pod);
+                        let observation =
+                            observation(record, Hold::First, pod.roles[member].is_joined);
+                        world.saw(who, relation, observation, pod);
                     });
                 }
             }
@@ -527,25 +529,25 @@ impl World {
     }
 
     /// One relation was looked at; when all were, it is known what for.
-    fn saw(&mut self, who: usize, relation: usize, sighting: Sighting, pod: &Pod) {
+    fn saw(&mut self, who: usize, relation: usize, observation: Observation, pod: &Pod) {
         let (member, _) = pod.roles[who].relations[relation];
-        let is_absent_done = pod.flaw == Flaw::AbsentIsDone && sighting == Sighting::Absent;
-        let sighting = if is_absent_done {
-            Sighting::Ended {
+        let is_absent_done = pod.flaw == Flaw::AbsentIsDone && observation == Observation::Absent;
+        let observation = if is_absent_done {
+            Observation::Ended {
                 id: 1,
                 end: End::Code(0),
                 policy: None,
             }
         } else {
-            sighting
+            observation
         };
         let is_alive = self.members[member].hold != Hold::Free;
         let it = self.of(who);
-        it.notes.saw_alive[relation] = is_alive && sighting.is_alive();
+        it.notes.saw_alive[relation] = is_alive && observation.is_alive();
         let Some(mut look) = it.look.take() else {
             return;
         };
-        look.seen[relation] = Some(sighting);
+        look.seen[relation] = Some(observation);
         look.rest.start += 1;
         (look.first, look.hold) = (None, None);
         if !look.rest.is_empty() {
@@ -557,24 +559,27 @@ impl World {
             .iter()
             .enumerate()
             .filter_map(|(at, seen)| Some((at, (*seen)?)));
-        let events = seen
-            .clone()
-            .map(|(member, sighting)| Event::Seen { member, sighting });
+        let events = seen.clone().map(|(member, observation)| Event::Seen {
+            member,
+            observation,
+        });
         match look.purpose {
             Purpose::Change => it.events.extend(events),
             Purpose::Stop => {
                 if let Some(Machine(life)) = &mut it.life {
                     let life = Rc::make_mut(life);
-                    seen.for_each(|(member, sighting)| life.note(Time::ZERO, member, sighting));
+                    seen.for_each(|(member, observation)| {
+                        life.note(Time::ZERO, member, observation)
+                    });
                 }
                 it.events.push_back(Event::Stop);
             }
             // One need is enough for these pods: with several, each would have to pass once.
             Purpose::Gate => {
-                if let Sighting::Alive {
+                if let Observation::Alive {
                     id: Some(id),
                     stage: Some(Stage::Ready),
-                } = sighting
+                } = observation
                 {
                     it.notes.needed[relation] = id;
                     if pod.flaw == Flaw::GateLooksAlone {
@@ -754,7 +759,7 @@ impl World {
 }
 
 /// What the three reads mean: as `volume::look` has it, and `sight`.
-fn sighting(record: Option<Written>, hold: Hold, is_joined: bool) -> Sighting {
+fn observation(record: Option<Written>, hold: Hold, is_joined: bool) -> Observation {
     let record = if hold == Hold::Whole { None } else { record };
     let record = record.map(|written| {
         Ok(Record {
@@ -771,8 +776,8 @@ fn sighting(record: Option<Written>, hold: Hold, is_joined: bool) -> Sighting {
             times: Times::default(),
         })
     });
-    sight(
-        &Found {
+    observe(
+        &Snapshot {
             record,
             is_held: hold != Hold::Free,
         },

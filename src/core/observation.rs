@@ -1,0 +1,167 @@
+//! What an observer knows of a member at one moment: its record and its lock, and what they mean
+//! together.
+//!
+//! The lock is the truth about life, the record about the rest. [`observe`] puts the two together.
+
+use super::member::{Policy, Stage};
+use super::record::{Record, Unreadable};
+
+/// How an incarnation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// With this exit code of its container.
+    Code(u8),
+    /// Without a word: SIGKILL, the OOM killer, or a container that was killed.
+    Lost,
+    /// A joined member, which cannot know PID 1's exit code.
+    Unknown,
+}
+
+/// What an observer sees of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Observation {
+    /// Nobody of that name was here, or nobody of this pod.
+    Absent,
+    /// It holds its lock.
+    Alive {
+        /// Which incarnation; `None` where the record does not tell.
+        id: Option<u64>,
+        /// How far it is; `None` where the record does not tell.
+        stage: Option<Stage>,
+    },
+    /// It is dead.
+    Ended {
+        /// Which incarnation.
+        id: u64,
+        /// How.
+        end: End,
+        /// The restart policy that it stated itself.
+        policy: Option<Policy>,
+    },
+    /// There is a record that cannot be read, and nobody holds the lock.
+    Unreadable,
+}
+
+impl Observation {
+    /// Does it live? What is waited for at SIGTERM.
+    pub const fn is_alive(&self) -> bool {
+        matches!(self, Self::Alive { .. })
+    }
+}
+
+/// What is on the volume under a name: the record, if there is one, and whether somebody holds the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The record, or why it cannot be read.
+    pub record: Option<Result<Record, Unreadable>>,
+    /// Is the lock held?
+    pub is_held: bool,
+}
+
+/// What `found` means to an observer on `host`.
+///
+/// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a record is a member between its first
+/// two steps. A record that says exited counts, whether or not its writer has left already: CMD has ended.
+pub fn observe(found: &Snapshot, host: &str) -> Observation {
+    let unknown = Observation::Alive {
+        id: None,
+        stage: None,
+    };
+    match &found.record {
+        None if found.is_held => unknown,
+        None => Observation::Absent,
+        Some(Err(_)) if found.is_held => unknown,
+        Some(Err(_)) => Observation::Unreadable,
+        Some(Ok(record)) if record.host != host => Observation::Absent,
+        Some(Ok(record)) => {
+            let ended = |end| Observation::Ended {
+                id: record.id,
+                end,
+                policy: record.policy,
+            };
+            match (record.exit, found.is_held) {
+                (Some(code), _) => ended(End::Code(code)),
+                (None, true) => Observation::Alive {
+                    id: Some(record.id),
+                    stage: Some(record.stage),
+                },
+                (None, false) if record.is_joined => ended(End::Unknown),
+                (None, false) => ended(End::Lost),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Observation, Snapshot, observe};
+    use crate::core::member::Stage;
+    use crate::core::record::tests::record;
+    use crate::core::record::{Record, Unreadable};
+
+    #[test]
+    fn the_lock_is_the_truth_about_life() {
+        let see = |record: Option<Result<Record, Unreadable>>, is_held| {
+            observe(&Snapshot { record, is_held }, "pod")
+        };
+        let running = || record(Stage::Running, None);
+        let id = running().id;
+        let alive = |stage| Observation::Alive {
+            id: Some(id),
+            stage: Some(stage),
+        };
+        let ended = |end| Observation::Ended {
+            id,
+            end,
+            policy: None,
+        };
+        assert_eq!(see(None, false), Observation::Absent);
+        assert_eq!(
+            see(None, true),
+            Observation::Alive {
+                id: None,
+                stage: None
+            }
+        );
+        assert_eq!(see(Some(Ok(running())), true), alive(Stage::Running));
+        assert_eq!(see(Some(Ok(running())), false), ended(End::Lost));
+        assert_eq!(
+            see(
+                Some(Ok(Record {
+                    is_joined: true,
+                    ..running()
+                })),
+                false
+            ),
+            ended(End::Unknown)
+        );
+        for is_held in [true, false] {
+            assert_eq!(
+                see(
+                    Some(Ok(Record {
+                        exit: Some(3),
+                        ..running()
+                    })),
+                    is_held
+                ),
+                ended(End::Code(3))
+            );
+            let foreign = Record {
+                host: "other".to_owned(),
+                ..running()
+            };
+            assert_eq!(see(Some(Ok(foreign)), is_held), Observation::Absent);
+        }
+        assert_eq!(
+            see(Some(Err(Unreadable::Newer(2))), true),
+            Observation::Alive {
+                id: None,
+                stage: None
+            }
+        );
+        assert_eq!(
+            see(Some(Err(Unreadable::Garbage("x"))), false),
+            Observation::Unreadable
+        );
+    }
+}
