@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
     });
     panic::set_hook(Box::new(|info| {
         fail(&format!("a bug in podgate: {info}; please report it"));
-        exit(Exit::Own.code().into());
+        exit(Exit::Internal.code().into());
     }));
     match signals {
         Ok(signals) => command::run(cli::parse(std::env::args_os().collect()), &signals).into(),
@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
             fail(&format!(
                 "cannot take over the signals: {error}; is the limit of open files reached?"
             ));
-            Exit::Own.into()
+            Exit::Internal.into()
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn run(
                 LogEvent::Failed,
                 format!("cannot wait for events: {error}; this is not about the checks"),
             ));
-            Exit::Own
+            Exit::Internal
         }
     }
 }

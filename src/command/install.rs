@@ -34,7 +34,7 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
                 "cannot read this binary, {MYSELF}: {error}; see that /proc is mounted here"
             );
             report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
-            Exit::Own
+            Exit::Internal
         }
         Err(Failed::ToWrite(error))
             if error.kind() == io::ErrorKind::NotFound
@@ -44,14 +44,14 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
                 "cannot install {dest:?}: its directory is not there; name a volume that is mounted here"
             );
             report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
-            Exit::Own
+            Exit::Internal
         }
         Err(Failed::ToWrite(error)) => {
             let text = format!(
                 "cannot install {dest:?}: {error}; see that its directory is a volume that this user can write"
             );
             report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
-            Exit::Own
+            Exit::Internal
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn run(
         Ok(volume) => volume,
         Err(Failed(text)) => {
             report.failure(&Message::new(Severity::Error, LogEvent::Join, text));
-            return Exit::Own;
+            return Exit::Internal;
         }
     };
     match settings.wait {
@@ -187,7 +187,7 @@ fn stay(
             "cannot {what}: {error}; this container is no member any more, and nobody ends it"
         );
         report.line(&Message::new(Severity::Error, LogEvent::Failed, text));
-        Exit::Own
+        Exit::Internal
     };
     let exit = match Signals::take(Which::All) {
         Ok(signals) => {
@@ -254,7 +254,7 @@ fn wait(
                 LogEvent::Failed,
                 format!("cannot wait for events: {error}"),
             ));
-            Err(Exit::Own)
+            Err(Exit::Internal)
         }
     }
 }

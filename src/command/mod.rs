@@ -73,7 +73,7 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                     Ok(volume) => volume,
                     Err(Failed(text)) => {
                         report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
-                        return Ok(Exit::Own);
+                        return Ok(Exit::Internal);
                     }
                 };
                 Ok(match typed.command {
@@ -283,7 +283,7 @@ fn exec_failure(name: &OsStr, error: &io::Error) -> (Exit, Message) {
             "it is no program for this machine; see its architecture, and that a script begins with #!".to_owned(),
         ),
         // Not about CMD: no process, no descriptor or no memory is to be had.
-        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => (Exit::Own, error.to_string()),
+        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => (Exit::Internal, error.to_string()),
         Some(_) | None => (Exit::NotExecutable, error.to_string()),
     };
     (

@@ -56,7 +56,7 @@ pub(super) fn run(
         Ok(volume) => volume,
         Err(Failed(text)) => {
             report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
-            return Exit::Own;
+            return Exit::Internal;
         }
     };
     let children = RefCell::new(Children::new(signals.original()));
@@ -132,7 +132,7 @@ pub(super) fn ask(
         {
             let text = format!("cannot wait for events: {error}; this is not about the sidecars");
             report.failure(&Message::new(Severity::Error, LogEvent::Failed, text));
-            return Exit::Own;
+            return Exit::Internal;
         }
         while let Some(arrived) = signals.next() {
             match arrived {

@@ -11,7 +11,7 @@ use crate::core::duration::show;
 use crate::core::endpoint::State;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
-use crate::core::life::{Action, Cause, Event, Life, Notice};
+use crate::core::life::{Action, Cause, Event, Life, Notice, Seen};
 use crate::core::member::{Name, Policy, Stage};
 use crate::core::observation::{End, Observation, Snapshot, observe};
 use crate::core::signal;
@@ -76,7 +76,7 @@ pub(super) fn run(
         }
         Err(Failed(text)) => {
             report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
-            (Exit::Own.code(), None, None)
+            (Exit::Internal.code(), None, None)
         }
     };
     // After any end, or after success only: what failed is started again, and needs them.
@@ -89,10 +89,10 @@ pub(super) fn run(
             report,
             signals,
             &children,
-            Some(Exit::Of(code)),
+            Some(Exit::Main(code)),
         );
     }
-    Exit::Of(code)
+    Exit::Main(code)
 }
 
 fn live(
@@ -117,7 +117,7 @@ fn live(
             runner
                 .report
                 .failure(&Message::new(Severity::Error, LogEvent::Listen, text));
-            return (runner.publish_end(Exit::Own.code()), runner.own);
+            return (runner.publish_end(Exit::Internal.code()), runner.own);
         }
     }
     let code = runner.live().unwrap_or_else(|error| {
@@ -126,7 +126,7 @@ fn live(
             .report
             .failure(&Message::new(Severity::Error, LogEvent::Failed, text));
         around.children.borrow_mut().kill_main(settings.reach);
-        runner.publish_end(Exit::Own.code())
+        runner.publish_end(Exit::Internal.code())
     });
     (code, runner.own)
 }
@@ -370,7 +370,7 @@ impl<'a> Runner<'a> {
         driver.leave(self.report);
         if opens {
             // The gate has looked for itself: what it saw ready may have been absent when this one looked last, and is not lost.
-            self.life.opening();
+            self.event(Event::Opening);
             self.look(|_| true);
             // One that came while the gate opened: CMD is not started after a signal to end.
             self.drain_signals();
@@ -473,7 +473,7 @@ impl<'a> Runner<'a> {
     fn wake_at(&self) -> Option<Instant> {
         let life = self
             .life
-            .deadline(self.now())
+            .deadline()
             .and_then(|at| self.start.checked_add(at.since_start()));
         let drivers = [&self.after, &self.ready]
             .into_iter()
@@ -556,7 +556,7 @@ impl<'a> Runner<'a> {
                 // What nobody is there for ends the wait, as it ends `wait`.
                 let verdict = self.after.as_mut().map(|driver| driver.stop(number));
                 if is_stop {
-                    self.event(Event::Stop);
+                    self.event(Event::Stop(Vec::new()));
                 } else {
                     self.event(Event::NotOpened(Exit::Signal(number).code()));
                 }
@@ -576,11 +576,9 @@ impl<'a> Runner<'a> {
         };
         if is_stop {
             self.stops = self.stops.saturating_add(1);
-            // Who lives is looked at now, not when it last changed; who has ended at the same time is no cause any more.
-            for (member, observation) in self.observations(|_| true) {
-                self.life.note(self.now(), member, observation);
-            }
-            self.event(Event::Stop);
+            // A stop depends on who lives now, not at the last change.
+            let seen = self.observe(|_| true);
+            self.event(Event::Stop(seen));
         } else {
             self.around
                 .children
@@ -665,32 +663,28 @@ impl<'a> Runner<'a> {
         self.poll = pause.and_then(|pause| Instant::now().checked_add(pause));
     }
 
-    /// Looks at some of the members, and acts on what is seen. Signals that came before go before it: at a deletion all are told at once,
-    /// and who ends at once is no cause for the others.
+    /// Looks at some of the members, and acts on what is seen. Signals that arrived meanwhile are taken
+    /// first: when a pod is deleted, all members get the signal at once, and the end of a quick one is
+    /// not a cause for the others.
     fn look(&mut self, which: impl Fn(&Name) -> bool) {
-        let observations = self.observations(which);
+        let seen = self.observe(which);
         if self.is_started {
             let before = self.stops;
             self.child_ended |= self.take_signals();
-            // A stop has looked anew, at all of them.
+            // A stop comes with a look of its own, at all of them.
             if self.stops != before {
                 return;
             }
         }
-        for (member, observation) in observations {
-            self.event(Event::Seen {
-                member,
-                observation,
-            });
-        }
+        self.event(Event::Seen(seen));
     }
 
-    /// Looks at some of the members, and tells what is new.
-    fn observations(&mut self, which: impl Fn(&Name) -> bool) -> Vec<(usize, Observation)> {
+    /// Looks at some of the members.
+    fn observe(&mut self, which: impl Fn(&Name) -> bool) -> Vec<Seen> {
         let Some(volume) = self.around.volume.clone() else {
             return Vec::new();
         };
-        let mut observations = Vec::new();
+        let mut seen = Vec::new();
         for (member, name) in self
             .settings
             .members
@@ -698,28 +692,28 @@ impl<'a> Runner<'a> {
             .enumerate()
             .filter(|(_, name)| which(name))
         {
-            // Whoever cannot be looked at now is as before, and is looked at again soon.
-            let Some(found) = volume.look(name) else {
+            // A member that cannot be looked at now stays as it was, and is looked at again soon.
+            let Some(snapshot) = volume.look(name) else {
                 self.again = self
                     .again
                     .or_else(|| Instant::now().checked_add(FAST).map(|at| (at, FAST)));
                 continue;
             };
-            self.complain(&volume, name, &found);
-            let observation = observe(&found, volume.host());
-            if let Some(before) = self.life.members().get(member).copied() {
-                let mut after = before;
-                after.see(self.now(), observation);
-                if after.observation() != before.observation() {
-                    self.tell_of(name, after.observation());
-                }
-                observations.push((member, observation));
-            }
+            self.complain(&volume, name, &snapshot);
+            let observation = observe(&snapshot, volume.host());
+            seen.push(Seen {
+                member,
+                observation,
+            });
         }
-        observations
+        seen
     }
 
-    fn tell_of(&mut self, name: &Name, observation: Observation) {
+    /// Reports that a member is not what it was.
+    fn tell_of(&mut self, member: usize, observation: Observation) {
+        let Some(name) = self.settings.members.get(member) else {
+            return;
+        };
         let what = match observation {
             Observation::Absent
             | Observation::Unreadable
@@ -960,6 +954,10 @@ impl<'a> Runner<'a> {
             "the command is not started".to_owned()
         };
         let line = match notice {
+            Notice::Member {
+                member,
+                observation,
+            } => return self.tell_of(*member, *observation),
             Notice::Stopping(Cause::Done(completion)) => {
                 let (what, code) = match completion.failures.first() {
                     None => ("with success".to_owned(), 0),
@@ -1021,7 +1019,7 @@ impl<'a> Runner<'a> {
                     .failure(&Message::new(Severity::Error, LogEvent::NeverCame, text));
                 return;
             }
-            Notice::Stopping(Cause::Own | Cause::Signal { .. }) => return,
+            Notice::Stopping(Cause::CmdEnded | Cause::Signal { .. }) => return,
             Notice::Holding => {
                 let hold = self
                     .settings
@@ -1044,7 +1042,7 @@ impl<'a> Runner<'a> {
                 );
                 Message::new(Severity::Warning, LogEvent::OutOfGrace, text)
             }
-            Notice::Heedless => match self.body {
+            Notice::IgnoredStopSignal => match self.body {
                 Body::Child(_) => {
                     let text = format!(
                         "the command has not ended within the grace period of {}: killing it; see that it heeds {stop} (--stop-signal), \

@@ -29,7 +29,7 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
         Ok(volume) => volume,
         Err(Failed(text)) => {
             report.line(&Message::new(Severity::Error, LogEvent::Volume, text));
-            return Exit::Own;
+            return Exit::Internal;
         }
     };
     let rows = match rows(&volume) {
@@ -40,7 +40,7 @@ pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
                 volume.path()
             );
             report.line(&Message::new(Severity::Error, LogEvent::Volume, text));
-            return Exit::Own;
+            return Exit::Internal;
         }
     };
     for error in rows.iter().filter_map(|row| row.error.as_ref()) {

@@ -64,7 +64,7 @@ pub(super) fn run(
         Err(error) => {
             let text = format!("cannot wait for events: {error}; this is not about the checks");
             report.failure(&Message::new(Severity::Error, LogEvent::Failed, text));
-            return Exit::Own;
+            return Exit::Internal;
         }
     };
     let exit = match verdict {

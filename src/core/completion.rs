@@ -1,7 +1,8 @@
-//! Is a member that is waited for done, and what does its end mean? Restart policies and incarnations (DESIGN 6.6 and 7).
+//! Is a member that is waited for done, and what does its end mean? Restart policies and incarnations
+//! (DESIGN 6.6 and 7).
 //!
-//! Absent is not done: a sidecar waits for a main that has not come yet. An end counts by the policy that the member stated itself,
-//! else by the observer's:
+//! Absent is not done: a sidecar waits for a main that has not come yet. An end counts by the policy
+//! that the member stated itself, else by the observer's:
 //!
 //! | policy | exit 0 | any other end | an end without a code (`join`) |
 //! | --- | --- | --- | --- |
@@ -10,47 +11,46 @@
 //! | always | not done | not done | not done |
 //! | auto | done | done | done |
 
+use super::exit::Exit;
 use super::member::Policy;
 use super::observation::{End, Observation};
 use super::time::Time;
 use std::time::Duration;
 
-/// What one observer knows of one member: the latest observation, and what it remembers from earlier ones.
+/// What one observer knows of one member: the latest observation, and what it remembers from earlier
+/// ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Watched {
     observation: Observation,
-    /// When this end was first seen.
+    /// When this observation was first made.
     since: Time,
-    /// Was it ever seen, dead or alive?
     has_come: bool,
 }
 
-/// Is it done?
+/// Whether a member is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// No; by itself it will be at this time, if any.
+    /// Not done. If it stays as it is, it will be done at this time, if any.
     NotDone(Option<Time>),
-    /// Yes: well.
     Succeeded,
-    /// Yes: badly.
     Failed(Failure),
 }
 
 /// A failure that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Failure {
-    /// Which incarnation failed.
+    /// The incarnation that failed.
     pub id: u64,
-    /// With which exit code; 137 for one that was lost, as the runtime reports SIGKILL.
+    /// Its exit code; 137 if it was lost, as container runtimes report SIGKILL.
     pub code: u8,
-    /// Does the pod restart what failed with a code, so that who ends with the same code is restarted, too?
+    /// Whether the pod restarts what failed, so that an observer that ends with the same code is
+    /// restarted, too.
     pub passes_on: bool,
 }
 
-/// Stands for an incarnation that nobody knows the number of. A random one is hardly ever 0.
-pub const NAMELESS: u64 = 0;
-/// The exit code of a container that was killed (128 + SIGKILL).
-const KILLED: u8 = 137;
+/// The incarnation id of a member that was lost before it published its own. A random id is hardly
+/// ever 0.
+pub const UNKNOWN_ID: u64 = 0;
 
 impl Watched {
     /// Nothing is known yet.
@@ -62,30 +62,20 @@ impl Watched {
         }
     }
 
-    /// Takes an observation. What was alive and cannot be read any more, or is not there any more, is dead: the lock is free.
+    /// Takes a new observation. A member that was alive, and now is absent or unreadable, is dead: its
+    /// lock is free.
     pub fn see(&mut self, now: Time, observation: Observation) {
+        let lost = |id| Observation::Ended {
+            id,
+            end: End::Lost,
+            policy: None,
+        };
+        let gone = matches!(observation, Observation::Absent | Observation::Unreadable);
         let observation = match (self.observation, observation) {
-            (
-                Observation::Alive { id: Some(id), .. },
-                Observation::Absent | Observation::Unreadable,
-            ) => Observation::Ended {
-                id,
-                end: End::Lost,
-                policy: None,
-            },
-            // It died before it could say who it was, or in words that we do not know.
-            (
-                Observation::Alive { id: None, .. },
-                Observation::Absent | Observation::Unreadable,
-            ) => Observation::Ended {
-                id: NAMELESS,
-                end: End::Lost,
-                policy: None,
-            },
-            (ended @ Observation::Ended { .. }, Observation::Absent | Observation::Unreadable) => {
-                ended
-            }
-            // A held lock whose record is gone: still the one that was here.
+            // Without an id it died before it published one, or its record is of an unknown format.
+            (Observation::Alive { id, .. }, _) if gone => lost(id.unwrap_or(UNKNOWN_ID)),
+            (ended @ Observation::Ended { .. }, _) if gone => ended,
+            // The lock is held and the record is gone: this is still the incarnation that was here.
             (
                 alive @ Observation::Alive { id: Some(_), .. },
                 Observation::Alive { id: None, .. },
@@ -103,17 +93,17 @@ impl Watched {
         }
     }
 
-    /// The latest observation.
+    /// The latest observation, with earlier ones taken into account.
     pub const fn observation(&self) -> Observation {
         self.observation
     }
 
-    /// Was it ever seen, dead or alive?
+    /// Whether the member was ever seen, dead or alive.
     pub const fn has_come(&self) -> bool {
         self.has_come
     }
 
-    /// Is it done, to an observer with this policy?
+    /// Is the member done, to an observer with this policy?
     pub fn answer(&self, now: Time, observer: Policy, linger: Duration) -> Answer {
         let Observation::Ended { id, end, policy } = self.observation else {
             return Answer::NotDone(None);
@@ -127,10 +117,10 @@ impl Watched {
             })
         };
         let answer = match end {
-            // A member that cannot know its code: its policy says that it has not failed for good.
+            // A joined member cannot know its code. Its policy decides whether it is waited for.
             End::Code(0) | End::Unknown => Answer::Succeeded,
             End::Code(code) => failed(code),
-            End::Lost => failed(KILLED),
+            End::Lost => failed(Exit::Killed.code()),
         };
         let lingers = self.since.plus(linger);
         match policy {
@@ -143,43 +133,44 @@ impl Watched {
     }
 }
 
-/// All that are waited for are done: how, in the order in which they were named.
+/// All members that are waited for are done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Completion {
-    /// The failures, none if all succeeded.
+    /// The failures, in the order in which the members were named. Empty if all succeeded.
     pub failures: Vec<Failure>,
 }
 
 impl Completion {
-    /// The exit code of who waited: DESIGN 7, "all `--until` are done".
+    /// The exit code of the member that waited: DESIGN 7, "all `--until` are done".
     pub fn code(&self) -> u8 {
         match self.failures.first() {
             Some(failure) if failure.passes_on => failure.code,
-            Some(_) | None => 0,
+            Some(_) | None => Exit::Passed.code(),
         }
     }
 }
 
 /// Are all done, in a way that has not been acted on? `acted` are the failures that were.
 ///
-/// Only failures are remembered: a success is final, and a member that was killed while it stopped must still complete after its
-/// restart. Several done ones among which every failure is an old one wait for their restart.
+/// Only failures are remembered. A success is final, and a member that was killed while it stopped must
+/// still complete after its restart. If all are done and every failure among them was acted on already,
+/// the failed members are waited for: they are being restarted.
 pub fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64]) -> Option<Completion> {
     let mut failures = Vec::new();
-    let mut count = 0_usize;
+    let mut is_any = false;
     for answer in answers {
-        count = count.saturating_add(1);
+        is_any = true;
         match answer {
             Answer::NotDone(_) => return None,
             Answer::Succeeded => {}
             Answer::Failed(failure) => failures.push(failure),
         }
     }
-    // Those that nobody knows the number of are all called the same: each is a new one.
+    // Members that were lost before they published an id share one, so each of them counts as new.
     let is_new = failures
         .iter()
-        .any(|failure| failure.id == NAMELESS || !acted.contains(&failure.id));
-    (count > 0 && (failures.is_empty() || is_new)).then_some(Completion { failures })
+        .any(|failure| failure.id == UNKNOWN_ID || !acted.contains(&failure.id));
+    (is_any && (failures.is_empty() || is_new)).then_some(Completion { failures })
 }
 
 #[cfg(test)]
@@ -218,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn one_without_a_number_is_new_each_time() {
+    fn a_failure_without_an_id_is_new_each_time() {
         let failure = Answer::Failed(Failure {
-            id: super::NAMELESS,
+            id: super::UNKNOWN_ID,
             code: 137,
             passes_on: true,
         });
-        assert!(completion([failure], &[super::NAMELESS]).is_some());
+        assert!(completion([failure], &[super::UNKNOWN_ID]).is_some());
     }
 
     #[test]
@@ -307,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_member_states_goes_before_the_observers_policy() {
+    fn the_policy_of_the_member_goes_before_the_observers() {
         let mut watched = Watched::absent();
         watched.see(
             at(0),
@@ -324,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_living_and_unreadable_are_not_done() {
+    fn absent_living_and_unreadable_members_are_not_done() {
         for observation in [
             Observation::Absent,
             alive(7),
@@ -345,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_within_the_linger_starts_all_anew() {
+    fn a_restart_within_the_linger_starts_it_again() {
         let mut watched = Watched::absent();
         watched.see(at(0), ended(End::Code(1)));
         watched.see(at(10), alive(8));
@@ -388,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn who_dies_between_its_lock_and_its_first_record_was_there() {
+    fn a_member_that_dies_between_its_lock_and_its_first_record_is_lost() {
         for gone in [Observation::Absent, Observation::Unreadable] {
             let mut watched = Watched::absent();
             watched.see(
@@ -410,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_complete_when_all_are_done_and_something_is_new() {
+    fn it_is_complete_when_all_are_done_and_a_failure_is_new() {
         let failed = |id| {
             Answer::Failed(Failure {
                 id,

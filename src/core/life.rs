@@ -1,137 +1,150 @@
-//! One member's life: when CMD is started, held, stopped and killed, and with which code all ends (DESIGN 7).
+//! One member's life: when CMD is started, held, stopped and killed, and which exit code podgate ends
+//! with (DESIGN 7).
 //!
-//! The first cause that begins a stop decides the exit code; what comes later does not change it. What only the shell knows comes as
-//! events: the gate's answer, CMD's end, what is seen of other members.
+//! The first cause that begins a stop decides the exit code; later causes do not change it. What only
+//! the driver knows arrives as events: the gate's answer, CMD's end, observations of other members.
 //!
-//! States × events (`—`: nothing is done; members that are seen are remembered in every state):
+//! States × events (`—`: nothing is done; observations are remembered in every state but Over, and a
+//! change of a member is a **Notice**):
 //!
 //! | state | Opened | NotOpened(c) | Started | NotStarted(c) | Ready | Ended(c) | Stop | Quit | Seen, Tick |
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 //! | Gate: CMD not started | a need lost: **Finish**(69), else **Start** → Starting | **Finish**(c) | — | — | — | — | **Finish**(143) | **Finish**(0 or 143) | all done: **Finish** |
 //! | Starting | — | — | Publish → Running | **Finish**(c) | — | — | as in Running, once started | as in Running, once started | — |
-//! | Running | — | — | — | — | Publish | **Finish** | somebody to outlive: → Holding, else **StopCmd** → Stopping | **StopCmd** → Stopping | all done, a need lost, one never came: **StopCmd** → Stopping |
-//! | Holding | — | — | — | — | Publish | **Finish** | **StopCmd** → Stopping | **StopCmd** → Stopping | nobody lives, or grace − margin is spent: **StopCmd** → Stopping |
-//! | Stopping | — | — | — | — | — | **Finish** | **StopCmd** again, and the grace counts from now at the latest | — | grace is spent: **Kill**, once |
+//! | Running | — | — | — | — | Publish | **Finish** | a member to outlive: → Holding, else **StopCmd** → Stopping | **StopCmd** → Stopping | all done, a need lost, a member never came: **StopCmd** → Stopping |
+//! | Holding | — | — | — | — | Publish | **Finish** | **StopCmd** → Stopping | **StopCmd** → Stopping | no member to outlive, or grace − margin is spent: **StopCmd** → Stopping |
+//! | Stopping | — | — | — | — | — | **Finish** | **StopCmd** again; the grace period counts from now at the latest | — | grace is spent (Tick): **Kill**, once |
 //! | Over | — | — | — | — | — | — | — | — | — |
 //!
-//! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and it dies with the container.
+//! `Opening` is not in the table: it only marks what was seen before it as older than what the gate
+//! proves.
+//!
+//! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and it
+//! dies with the container.
 
 use super::completion::{self, Answer, Completion, Watched};
+use super::exit::Exit;
+use super::heartbeat::Heartbeat;
 use super::member::{Policy, Stage};
 use super::observation::Observation;
 use super::time::Time;
+use std::hash::Hash;
 use std::time::Duration;
-
-/// 128 + SIGTERM: ended because it was told to.
-const TERMINATED: u8 = 143;
-/// EX_UNAVAILABLE of sysexits(3): a need was lost.
-const NEED_LOST: u8 = 69;
-/// As timeout(1): a member never came.
-const TIMED_OUT: u8 = 124;
-/// The distance from the start to the first heartbeat, and the longest one.
-const FIRST_BEAT: Duration = Duration::from_secs(1);
-const LONGEST_BEAT: Duration = Duration::from_secs(60);
 
 /// What another member is to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Relation {
-    /// `--until`: CMD ends when it is done. Implies `outlives`.
+    /// `--until`: CMD ends when the member is done. Implies `outlives`.
     pub until: bool,
-    /// `--outlive`: CMD is not stopped while it lives.
+    /// `--outlive`: CMD is not stopped while the member lives.
     pub outlives: bool,
-    /// `--needs`: CMD is stopped when it ends.
+    /// `--needs`: CMD is stopped when the member ends.
     pub needs: bool,
 }
 
-/// What a life is to be like.
+/// The settings of a life.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Spec {
-    /// The members that this one has to do with, in the order in which they were named.
+    /// The members that this one is related to, in the order in which they were named.
     pub relations: Vec<Relation>,
-    /// What ends mean, where a member does not state it.
+    /// How to read the end of a member that states no restart policy.
     pub policy: Policy,
     /// How long a failed member may take to come back under `on-failure`.
     pub linger: Duration,
-    /// The pod's terminationGracePeriodSeconds.
+    /// The pod's `terminationGracePeriodSeconds`.
     pub grace: Duration,
-    /// What of it is kept back for CMD's own stop. Shorter than `grace`.
+    /// The part of `grace` that is kept for CMD's own stop. Shorter than `grace`.
     pub margin: Duration,
     /// How long after CMD's start a member of `--until` may take to come.
     pub absent_timeout: Option<Duration>,
-    /// Are there `--ready` checks?
+    /// Whether there are `--ready` checks.
     pub has_ready: bool,
-    /// Is CMD a server that others end, so that a quit is a success (`--until`, `--outlive` or `--listen`)?
+    /// Whether CMD is a server that others end, so that a quit is a success (`--until`, `--outlive` or
+    /// `--listen`).
     pub serves: bool,
-    /// Has the gate seen every need ready?
+    /// Whether the gate opens only after every need was ready.
     pub gate_proves_needs: bool,
-    /// Is this `join`, whose CMD is PID 1?
+    /// Whether this is `join`, whose CMD is PID 1.
     pub is_joined: bool,
     /// The failures that an earlier incarnation has acted on.
     pub acted: Vec<u64>,
 }
 
-/// What happened. Members are named by their index in [`Spec::relations`].
+/// What one look at a member found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// The member's index in [`Spec::relations`].
+    pub member: usize,
+    pub observation: Observation,
+}
+
+/// An input of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Time passed: [`Life::deadline`] is reached, or nothing in particular.
     Tick,
+    /// The `--after` gate is about to open. Send what is seen from now on, then [`Event::Opened`].
+    Opening,
     /// The `--after` gate opened, or there is none.
     Opened,
-    /// It did not, and CMD is not to be started: with this exit code.
+    /// CMD is not to be started; the exit code.
     NotOpened(u8),
     /// CMD was started.
     Started,
-    /// CMD could not be started: with this exit code.
+    /// CMD could not be started; the exit code.
     NotStarted(u8),
     /// The `--ready` gate opened.
     Ready,
-    /// CMD ended by itself or by a signal: its exit code, 128+n for signal n.
+    /// CMD ended by itself or by a signal; its exit code, 128+n for signal n.
     Ended(u8),
-    /// SIGTERM, or the stop signal.
-    Stop,
-    /// Somebody who may asked CMD to end.
+    /// SIGTERM or the stop signal arrived. Carries a look that was made after it, which tells who lives
+    /// now: a member that ended at the same time is not a cause any more.
+    Stop(Vec<Seen>),
+    /// A member or a request to the quit endpoint asked CMD to end.
     Quit,
-    /// What is seen of a member.
-    Seen {
-        /// Which.
-        member: usize,
-        /// What.
-        observation: Observation,
-    },
+    /// The observations of one look, in the order in which they were made. Each is acted on in turn.
+    Seen(Vec<Seen>),
 }
 
-/// What is to be done, in this order.
+/// An output of the machine, to be carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Start CMD, and answer with [`Event::Started`] or [`Event::NotStarted`].
     Start,
     /// Publish how far CMD is.
     Publish(Stage),
-    /// Remember on the volume that these failures are acted on; if that fails, go on.
+    /// Record on the volume that these failures are acted on. If that fails, go on.
     Remember(Vec<u64>),
     /// Send CMD its stop signal.
     StopCmd,
     /// Kill CMD.
     Kill,
-    /// Tell people.
+    /// Report this.
     Notice(Notice),
     /// Publish this exit code and end with it. Nothing comes after it.
     Finish(u8),
 }
 
-/// What people are told.
+/// What is reported.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Notice {
+    /// A member is not what it was. The observation is what is known now, with what was known before
+    /// taken into account ([`Watched::see`]).
+    Member {
+        /// Its index in [`Spec::relations`].
+        member: usize,
+        observation: Observation,
+    },
     /// A stop begins, for this cause.
     Stopping(Cause),
-    /// The stop is held back until nobody lives who is to be outlived.
+    /// The stop is held back until every member that is to be outlived has ended.
     Holding,
-    /// The hold ends because it was told to stop again, or asked to quit.
+    /// The hold ends because of a second stop signal or a quit.
     Hurried,
-    /// The hold ends because the grace period does, and somebody still lives.
+    /// The hold ends because the grace period does, and a member that is to be outlived still lives.
     OutOfGrace,
-    /// CMD did not heed its stop signal.
-    Heedless,
+    /// CMD did not end within the grace period after its stop signal.
+    IgnoredStopSignal,
     /// Members of `--until` have not come yet.
     Absent,
 }
@@ -140,29 +153,39 @@ pub enum Notice {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// CMD ended by itself.
-    Own,
-    /// All `--until` are done.
+    CmdEnded,
+    /// All members of `--until` are done.
     Done(Completion),
-    /// It was asked to quit.
+    /// A member or a request to the quit endpoint asked CMD to end.
     Quit,
     /// SIGTERM or the stop signal.
     Signal {
-        /// Was it ready by then, or is there nothing to be ready?
+        /// Whether CMD was ready by then. True if there are no `--ready` checks.
         was_ready: bool,
     },
-    /// This need ended.
+    /// The need with this index ended.
     NeedLost(usize),
-    /// This member of `--until` never came.
+    /// The member of `--until` with this index never came.
     NeverCame(usize),
 }
 
+/// Where a life is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum State {
+pub enum State {
+    /// The gate is closed, and CMD is not started.
     Gate,
+    /// CMD is being started.
     Starting,
     Running,
-    Holding { until: Time },
-    Stopping { kill: Option<Time> },
+    /// CMD runs, and its stop is held back until this time at the latest.
+    Holding {
+        until: Time,
+    },
+    /// CMD was sent its stop signal.
+    Stopping {
+        /// When CMD is killed. `None`: it was killed.
+        kill: Option<Time>,
+    },
     Over,
 }
 
@@ -174,15 +197,18 @@ pub struct Life {
     state: State,
     cause: Option<Cause>,
     is_ready: bool,
+    /// When CMD was started.
     started: Option<Time>,
-    /// When the first stop signal came.
+    /// When the first stop signal arrived.
     signalled: Option<Time>,
-    /// Which needs were seen alive, and as which incarnation.
+    /// For each need, the incarnation that was seen alive.
     needed: Vec<Option<u64>>,
-    /// Who was seen since the gate opened: what was seen before is older than what the gate proves.
+    /// For each member, whether it was seen since the gate opened. What was seen before is older than
+    /// what the gate proves.
     is_news: Vec<bool>,
-    next_beat: Time,
-    beat: Duration,
+    heartbeat: Heartbeat,
+    /// When the latest event happened.
+    now: Time,
 }
 
 impl Life {
@@ -199,137 +225,200 @@ impl Life {
             is_ready: false,
             started: None,
             signalled: None,
-            next_beat: now.plus(FIRST_BEAT),
-            beat: FIRST_BEAT,
+            heartbeat: Heartbeat::new(now),
+            now,
         }
     }
 
-    /// What is known of each member.
+    pub const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// What is known of each member, in the order of [`Spec::relations`].
     pub fn members(&self) -> &[Watched] {
         &self.members
     }
 
-    /// Which members of `--until` have never been seen.
+    /// The members of `--until` that have never been seen.
     pub fn absent(&self) -> impl Iterator<Item = usize> {
+        self.members_where(|relation, member| relation.until && !member.has_come())
+    }
+
+    /// The members that keep a stop back.
+    pub fn to_outlive(&self) -> impl Iterator<Item = usize> {
+        self.members_where(|relation, member| {
+            (relation.until || relation.outlives) && member.observation().is_alive()
+        })
+    }
+
+    fn members_where(&self, test: fn(&Relation, &Watched) -> bool) -> impl Iterator<Item = usize> {
         let each = self.spec.relations.iter().zip(&self.members).enumerate();
-        each.filter(|(_, (relation, member))| relation.until && !member.has_come())
+        each.filter(move |(_, (relation, member))| test(relation, member))
             .map(|(index, _)| index)
     }
 
-    /// Which members keep a stop back.
-    pub fn to_outlive(&self) -> impl Iterator<Item = usize> {
-        let each = self.spec.relations.iter().zip(&self.members).enumerate();
-        each.filter(|(_, (relation, member))| {
-            (relation.until || relation.outlives) && member.observation().is_alive()
-        })
-        .map(|(index, _)| index)
-    }
-
-    /// Has CMD been ready?
+    /// Whether CMD has been ready.
     pub const fn is_ready(&self) -> bool {
         self.is_ready
     }
 
-    /// Why it ends, once that is decided.
-    #[cfg(test)]
-    const fn cause(&self) -> Option<&Cause> {
+    /// Why the life ends, once that is decided.
+    pub const fn cause(&self) -> Option<&Cause> {
         self.cause.as_ref()
     }
 
-    /// When [`Event::Tick`] is due next, if ever.
-    pub fn deadline(&self, now: Time) -> Option<Time> {
+    /// All that events change and decisions rest on: without the settings, and without what only
+    /// decides when something is reported or looked at again. To compare lives of the same settings.
+    pub fn changing(&self) -> impl Hash + Eq {
+        (
+            self.state,
+            &self.members,
+            &self.cause,
+            &self.needed,
+            &self.is_news,
+            self.is_ready,
+            (self.started, self.signalled),
+        )
+    }
+
+    /// When [`Event::Tick`] is due next, if ever. The time of the latest event counts as now.
+    pub fn deadline(&self) -> Option<Time> {
         match self.state {
             State::Over | State::Starting => None,
             State::Stopping { kill } => kill,
             State::Holding { until } => Some(until),
             State::Gate | State::Running => {
-                let linger = self.answers(now).filter_map(|answer| match answer {
+                let linger = self.answers(self.now).filter_map(|answer| match answer {
                     Answer::NotDone(at) => at,
                     Answer::Succeeded | Answer::Failed(_) => None,
                 });
                 let is_absent = self.state == State::Running && self.absent().next().is_some();
-                let beat = is_absent.then_some(self.next_beat);
+                let beat = is_absent.then_some(self.heartbeat.next());
                 let absent = self.absent_end().filter(|_| is_absent);
                 linger.chain(beat).chain(absent).min()
             }
         }
     }
 
-    /// Takes what is seen of a member without acting on it: before [`Event::Stop`], which then finds who lives now.
-    pub fn note(&mut self, now: Time, member: usize, observation: Observation) {
-        if let (Some(watched), Some(is_news)) =
-            (self.members.get_mut(member), self.is_news.get_mut(member))
-        {
-            watched.see(now, observation);
-            *is_news = true;
-        }
-    }
-
-    /// The gate is about to open: before the look that [`Event::Opened`] is to follow.
-    pub fn opening(&mut self) {
-        self.is_news.fill(false);
-    }
-
-    /// Takes an event and says what is to be done.
+    /// Takes an event, and returns what is to be done, in this order.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Event::Seen {
-            member,
-            observation,
-        } = event
-        {
-            self.note(now, member, observation);
-        }
-        match self.state {
-            State::Gate => self.at_the_gate(now, event, &mut actions),
-            State::Starting => self.starting(now, event, &mut actions),
-            State::Running | State::Holding { .. } => self.running(now, event, &mut actions),
-            State::Stopping { kill } => self.stopping(now, event, kill, &mut actions),
-            State::Over => {}
+        self.now = now;
+        match &event {
+            Event::Seen(seen) => {
+                for one in seen {
+                    self.see(now, *one, &mut actions);
+                    self.act(now, &event, &mut actions);
+                }
+            }
+            Event::Stop(seen) => {
+                for one in seen {
+                    self.see(now, *one, &mut actions);
+                }
+                self.act(now, &event, &mut actions);
+            }
+            Event::Opening => self.is_news.fill(false),
+            Event::Tick
+            | Event::Opened
+            | Event::NotOpened(_)
+            | Event::Started
+            | Event::NotStarted(_)
+            | Event::Ready
+            | Event::Ended(_)
+            | Event::Quit => self.act(now, &event, &mut actions),
         }
         actions
     }
 
-    fn at_the_gate(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+    /// Remembers an observation, and reports it if it is new.
+    fn see(&mut self, now: Time, seen: Seen, actions: &mut Vec<Action>) {
+        let Seen {
+            member,
+            observation,
+        } = seen;
+        if self.state == State::Over {
+            return;
+        }
+        if let (Some(watched), Some(is_news)) =
+            (self.members.get_mut(member), self.is_news.get_mut(member))
+        {
+            let before = watched.observation();
+            watched.see(now, observation);
+            *is_news = true;
+            let observation = watched.observation();
+            if observation != before {
+                actions.push(Action::Notice(Notice::Member {
+                    member,
+                    observation,
+                }));
+            }
+        }
+    }
+
+    fn act(&mut self, now: Time, event: &Event, actions: &mut Vec<Action>) {
+        match self.state {
+            State::Gate => self.at_the_gate(now, event, actions),
+            State::Starting => self.starting(now, event, actions),
+            State::Running => self.running(now, event, actions),
+            State::Holding { until } => self.holding(now, event, until, actions),
+            State::Stopping { kill } => self.stopping(now, event, kill, actions),
+            State::Over => {}
+        }
+    }
+
+    fn at_the_gate(&mut self, now: Time, event: &Event, actions: &mut Vec<Action>) {
         match event {
             Event::Opened => match self.lost_need() {
-                // It was ready, and went before another check of the gate passed.
+                // It was ready, and ended before another check of the gate passed.
                 Some(need) => {
                     self.begin(Cause::NeedLost(need), actions);
-                    self.finish(NEED_LOST, actions);
+                    self.finish(Exit::NeedLost.code(), actions);
                 }
                 None => {
                     self.state = State::Starting;
                     actions.push(Action::Start);
                 }
             },
-            Event::NotOpened(code) => self.finish(code, actions),
-            Event::Stop => {
+            Event::NotOpened(code) => self.finish(*code, actions),
+            Event::Stop(_) => {
                 self.cause = Some(Cause::Signal { was_ready: false });
-                self.finish(TERMINATED, actions);
+                self.finish(Exit::Terminated.code(), actions);
             }
             Event::Quit => {
                 self.begin(Cause::Quit, actions);
-                self.finish(if self.spec.serves { 0 } else { TERMINATED }, actions);
+                let exit = if self.spec.serves {
+                    Exit::Passed
+                } else {
+                    Exit::Terminated
+                };
+                self.finish(exit.code(), actions);
             }
-            // PID 1 of a joined container has started long ago: it is stopped then.
-            Event::Seen { .. } | Event::Tick if self.spec.is_joined => {}
-            Event::Seen { .. } | Event::Tick => {
+            // PID 1 of a joined container started long ago. It is stopped once the gate has opened.
+            Event::Seen(_) | Event::Tick if self.spec.is_joined => {}
+            Event::Seen(_) | Event::Tick => {
                 if let Some(completion) = self.completion(now) {
                     let code = completion.code();
                     self.done(completion, actions);
                     self.finish(code, actions);
                 }
             }
-            Event::Started | Event::NotStarted(_) | Event::Ready | Event::Ended(_) => {}
+            Event::Opening
+            | Event::Started
+            | Event::NotStarted(_)
+            | Event::Ready
+            | Event::Ended(_) => {}
         }
     }
 
-    fn starting(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+    fn starting(&mut self, now: Time, event: &Event, actions: &mut Vec<Action>) {
         match event {
             Event::Started => {
                 self.started = Some(now);
-                self.next_beat = now.plus(self.beat);
+                self.heartbeat = Heartbeat::new(now);
                 self.state = State::Running;
                 self.is_ready = !self.spec.has_ready;
                 actions.push(Action::Publish(if self.is_ready {
@@ -338,57 +427,81 @@ impl Life {
                     Stage::Running
                 }));
                 match self.cause {
-                    // What came meanwhile is told now, when there is somebody to stop.
+                    // It arrived while CMD was being started; now there is a CMD to stop.
                     Some(Cause::Signal { .. }) => self.hold(now, actions),
                     Some(_) => self.stop(now, actions),
                     None => self.look(now, actions),
                 }
             }
-            Event::NotStarted(code) => self.finish(code, actions),
-            Event::Stop => self.signal(now),
+            Event::NotStarted(code) => self.finish(*code, actions),
+            Event::Stop(_) => self.signal(now),
             Event::Quit => self.begin(Cause::Quit, actions),
             Event::Tick
+            | Event::Opening
             | Event::Opened
             | Event::NotOpened(_)
             | Event::Ready
             | Event::Ended(_)
-            | Event::Seen { .. } => {}
+            | Event::Seen(_) => {}
         }
     }
 
-    fn running(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+    fn running(&mut self, now: Time, event: &Event, actions: &mut Vec<Action>) {
         match event {
-            Event::Ready => {
-                if !self.is_ready {
-                    self.is_ready = true;
-                    actions.push(Action::Publish(Stage::Ready));
-                }
-            }
-            Event::Ended(code) => self.ended(code, actions),
-            Event::Stop if matches!(self.state, State::Holding { .. }) => {
-                actions.push(Action::Notice(Notice::Hurried));
-                self.stop(now, actions);
-            }
-            Event::Stop => {
+            Event::Ready => self.ready(actions),
+            Event::Ended(code) => self.ended(*code, actions),
+            Event::Stop(_) => {
                 self.signal(now);
                 self.hold(now, actions);
             }
             Event::Quit => {
-                if matches!(self.state, State::Holding { .. }) {
-                    actions.push(Action::Notice(Notice::Hurried));
-                }
                 self.begin(Cause::Quit, actions);
                 self.stop(now, actions);
             }
-            Event::Tick | Event::Seen { .. } => self.look(now, actions),
-            Event::Opened | Event::NotOpened(_) | Event::Started | Event::NotStarted(_) => {}
+            Event::Tick | Event::Seen(_) => self.look(now, actions),
+            Event::Opening
+            | Event::Opened
+            | Event::NotOpened(_)
+            | Event::Started
+            | Event::NotStarted(_) => {}
         }
     }
 
-    fn stopping(&mut self, now: Time, event: Event, kill: Option<Time>, actions: &mut Vec<Action>) {
+    fn holding(&mut self, now: Time, event: &Event, until: Time, actions: &mut Vec<Action>) {
         match event {
-            Event::Ended(code) => self.ended(code, actions),
-            Event::Stop => {
+            Event::Ready => self.ready(actions),
+            Event::Ended(code) => self.ended(*code, actions),
+            Event::Stop(_) | Event::Quit => {
+                actions.push(Action::Notice(Notice::Hurried));
+                self.stop(now, actions);
+            }
+            Event::Tick | Event::Seen(_) => {
+                let is_alone = self.to_outlive().next().is_none();
+                if !is_alone && until <= now {
+                    actions.push(Action::Notice(Notice::OutOfGrace));
+                }
+                if is_alone || until <= now {
+                    self.stop(now, actions);
+                }
+            }
+            Event::Opening
+            | Event::Opened
+            | Event::NotOpened(_)
+            | Event::Started
+            | Event::NotStarted(_) => {}
+        }
+    }
+
+    fn stopping(
+        &mut self,
+        now: Time,
+        event: &Event,
+        kill: Option<Time>,
+        actions: &mut Vec<Action>,
+    ) {
+        match event {
+            Event::Ended(code) => self.ended(*code, actions),
+            Event::Stop(_) => {
                 let at = now.plus(self.spec.grace);
                 self.state = State::Stopping {
                     kill: kill.map(|kill| kill.min(at)),
@@ -397,34 +510,32 @@ impl Life {
             }
             Event::Tick if kill.is_some_and(|kill| kill <= now) => {
                 self.state = State::Stopping { kill: None };
-                actions.push(Action::Notice(Notice::Heedless));
+                actions.push(Action::Notice(Notice::IgnoredStopSignal));
                 if !self.spec.is_joined {
                     actions.push(Action::Kill);
                 }
             }
             Event::Tick
+            | Event::Opening
             | Event::Opened
             | Event::NotOpened(_)
             | Event::Started
             | Event::NotStarted(_)
             | Event::Ready
             | Event::Quit
-            | Event::Seen { .. } => {}
+            | Event::Seen(_) => {}
         }
     }
 
-    /// Looks at the others, and at the clock.
-    fn look(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if let State::Holding { until } = self.state {
-            let is_alone = self.to_outlive().next().is_none();
-            if is_alone || until <= now {
-                if !is_alone {
-                    actions.push(Action::Notice(Notice::OutOfGrace));
-                }
-                self.stop(now, actions);
-            }
-            return;
+    fn ready(&mut self, actions: &mut Vec<Action>) {
+        if !self.is_ready {
+            self.is_ready = true;
+            actions.push(Action::Publish(Stage::Ready));
         }
+    }
+
+    /// While CMD runs: is there a cause to stop it, in what is known of the members and in the time?
+    fn look(&mut self, now: Time, actions: &mut Vec<Action>) {
         if let Some(need) = self.lost_need() {
             self.begin(Cause::NeedLost(need), actions);
             self.stop(now, actions);
@@ -438,14 +549,13 @@ impl Life {
         {
             self.begin(Cause::NeverCame(member), actions);
             self.stop(now, actions);
-        } else if self.next_beat <= now && self.absent().next().is_some() {
-            self.beat = self.beat.saturating_mul(2).min(LONGEST_BEAT);
-            self.next_beat = now.plus(self.beat);
+        } else if self.absent().next().is_some() && self.heartbeat.beat(now) {
             actions.push(Action::Notice(Notice::Absent));
         }
     }
 
-    /// A need that is not the living incarnation that it was. One that restarted between two looks was lost, too.
+    /// A need whose living incarnation is not the one that it was. A need that restarted between two
+    /// looks was lost, too.
     fn lost_need(&mut self) -> Option<usize> {
         let proves = self.spec.gate_proves_needs;
         let watched = self.members.iter().zip(&self.is_news).zip(&mut self.needed);
@@ -493,7 +603,7 @@ impl Life {
 
     fn done(&mut self, completion: Completion, actions: &mut Vec<Action>) {
         let ids = completion.failures.iter().map(|failure| failure.id);
-        let ids: Vec<u64> = ids.filter(|id| *id != completion::NAMELESS).collect();
+        let ids: Vec<u64> = ids.filter(|id| *id != completion::UNKNOWN_ID).collect();
         if !ids.is_empty() {
             actions.push(Action::Remember(ids));
         }
@@ -513,7 +623,7 @@ impl Life {
         self.signalled.get_or_insert(now);
     }
 
-    /// Holds the stop back while there is somebody to outlive.
+    /// Holds the stop back while a member that is to be outlived lives.
     fn hold(&mut self, now: Time, actions: &mut Vec<Action>) {
         if self.to_outlive().next().is_none() {
             self.stop(now, actions);
@@ -533,17 +643,17 @@ impl Life {
         actions.push(Action::StopCmd);
     }
 
-    /// CMD is dead: the one place that knows the table of DESIGN 7.
+    /// CMD has ended. This is the only place that knows the table of exit codes (DESIGN 7).
     fn ended(&mut self, cmd: u8, actions: &mut Vec<Action>) {
-        let code = match self.cause.get_or_insert(Cause::Own) {
-            Cause::Own => cmd,
+        let code = match self.cause.get_or_insert(Cause::CmdEnded) {
+            Cause::CmdEnded => cmd,
             Cause::Done(completion) => completion.code(),
-            Cause::Quit if self.spec.serves => 0,
+            Cause::Quit if self.spec.serves => Exit::Passed.code(),
             Cause::Quit => cmd,
-            Cause::Signal { was_ready: false } if cmd == 0 => TERMINATED,
+            Cause::Signal { was_ready: false } if cmd == 0 => Exit::Terminated.code(),
             Cause::Signal { .. } => cmd,
-            Cause::NeedLost(_) => NEED_LOST,
-            Cause::NeverCame(_) => TIMED_OUT,
+            Cause::NeedLost(_) => Exit::NeedLost.code(),
+            Cause::NeverCame(_) => Exit::TimedOut.code(),
         };
         self.finish(code, actions);
     }
@@ -559,7 +669,7 @@ mod model;
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Cause, Event, Life, Notice, Relation, Spec};
+    use super::{Action, Cause, Event, Life, Notice, Relation, Seen, Spec};
     use crate::core::member::{Policy, Stage};
     use crate::core::observation::{End, Observation};
     use crate::core::time::Time;
@@ -602,25 +712,42 @@ mod tests {
         }
     }
 
-    fn alive(id: u64) -> Event {
-        Event::Seen {
+    fn seen(observation: Observation) -> Event {
+        Event::Seen(vec![Seen {
             member: 0,
-            observation: Observation::Alive {
-                id: Some(id),
-                stage: Some(Stage::Ready),
-            },
-        }
+            observation,
+        }])
+    }
+
+    /// The stop signal, with no look after it.
+    fn stop() -> Event {
+        Event::Stop(Vec::new())
+    }
+
+    fn is_of_member(action: &Action) -> bool {
+        matches!(action, Action::Notice(Notice::Member { .. }))
+    }
+
+    /// What is done about an event, without the report of the members that it changes.
+    fn handle(life: &mut Life, now: Time, event: Event) -> Vec<Action> {
+        let mut actions = life.handle(now, event);
+        actions.retain(|action| !is_of_member(action));
+        actions
+    }
+
+    fn alive(id: u64) -> Event {
+        seen(Observation::Alive {
+            id: Some(id),
+            stage: Some(Stage::Ready),
+        })
     }
 
     fn ended(id: u64, end: End) -> Event {
-        Event::Seen {
-            member: 0,
-            observation: Observation::Ended {
-                id,
-                end,
-                policy: None,
-            },
-        }
+        seen(Observation::Ended {
+            id,
+            end,
+            policy: None,
+        })
     }
 
     /// A life whose CMD runs since second 0.
@@ -635,7 +762,7 @@ mod tests {
     fn play(life: &mut Life, events: &[Event]) -> Vec<Action> {
         let mut done = Vec::new();
         for (second, event) in (1..).zip(events) {
-            let actions = life.handle(at(second), *event);
+            let actions = life.handle(at(second), event.clone());
             done.extend(
                 actions
                     .into_iter()
@@ -646,19 +773,70 @@ mod tests {
     }
 
     #[test]
-    fn who_has_ended_when_the_signal_comes_is_no_cause() {
+    fn a_member_that_has_ended_when_the_signal_arrives_is_not_the_cause() {
         let mut life = running(spec(&[UNTIL]));
         life.handle(at(1), alive(1));
-        let Event::Seen {
-            member,
-            observation,
-        } = ended(1, End::Code(3))
-        else {
+        let Event::Seen(seen) = ended(1, End::Code(3)) else {
             unreachable!()
         };
-        life.note(at(2), member, observation);
-        assert_eq!(life.handle(at(2), Event::Stop), [Action::StopCmd]);
+        assert_eq!(
+            handle(&mut life, at(2), Event::Stop(seen)),
+            [Action::StopCmd]
+        );
         assert_eq!(life.handle(at(3), Event::Ended(0)), [Action::Finish(0)]);
+    }
+
+    #[test]
+    fn a_change_of_a_member_is_reported_once_whichever_event_brings_it() {
+        let one = |member, id| Seen {
+            member,
+            observation: Observation::Alive {
+                id: Some(id),
+                stage: Some(Stage::Ready),
+            },
+        };
+        let notice = |seen: Seen| {
+            Action::Notice(Notice::Member {
+                member: seen.member,
+                observation: seen.observation,
+            })
+        };
+        let mut life = running(spec(&[OUTLIVE, OUTLIVE]));
+        let both = [one(0, 1), one(1, 2)];
+        let actions = life.handle(at(1), Event::Seen(both.to_vec()));
+        assert_eq!(actions, both.map(notice));
+        assert_eq!(life.handle(at(2), Event::Seen(both.to_vec())), []);
+        // The lock is still held, and the record is gone: nothing is new.
+        let no_record = Observation::Alive {
+            id: None,
+            stage: None,
+        };
+        assert_eq!(life.handle(at(3), seen(no_record)), []);
+        let again = one(1, 3);
+        assert_eq!(
+            life.handle(at(4), Event::Stop(vec![one(0, 1), again])),
+            [notice(again), Action::Notice(Notice::Holding)]
+        );
+        let unknown = Seen { member: 2, ..again };
+        assert_eq!(life.handle(at(5), Event::Seen(vec![unknown])), []);
+    }
+
+    #[test]
+    fn the_observations_of_one_look_are_acted_on_in_their_order() {
+        let end = |member, code| Seen {
+            member,
+            observation: Observation::Ended {
+                id: 1,
+                end: End::Code(code),
+                policy: None,
+            },
+        };
+        for (first, second, code) in [(end(0, 0), end(1, 0), 0), (end(1, 0), end(0, 0), 69)] {
+            let mut life = running(spec(&[UNTIL, NEED]));
+            let stops = handle(&mut life, at(1), Event::Seen(vec![first, second]));
+            assert_eq!(stops.last(), Some(&Action::StopCmd));
+            assert_eq!(life.handle(at(2), Event::Ended(0)), [Action::Finish(code)]);
+        }
     }
 
     #[test]
@@ -710,29 +888,29 @@ mod tests {
                 vec![Event::Quit, Event::Ended(143)],
                 143,
             ),
-            ("SIGTERM", spec(&[]), vec![Event::Stop, Event::Ended(0)], 0),
+            ("SIGTERM", spec(&[]), vec![stop(), Event::Ended(0)], 0),
             (
                 "SIGTERM after ready",
                 ready(spec(&[])),
-                vec![Event::Ready, Event::Stop, Event::Ended(0)],
+                vec![Event::Ready, stop(), Event::Ended(0)],
                 0,
             ),
             (
                 "SIGTERM before ready",
                 ready(spec(&[])),
-                vec![Event::Stop, Event::Ended(0)],
+                vec![stop(), Event::Ended(0)],
                 143,
             ),
             (
                 "the same, CMD's",
                 ready(spec(&[])),
-                vec![Event::Stop, Event::Ended(5)],
+                vec![stop(), Event::Ended(5)],
                 5,
             ),
             (
                 "ready too late",
                 ready(spec(&[])),
-                vec![Event::Stop, Event::Ready, Event::Ended(0)],
+                vec![stop(), Event::Ready, Event::Ended(0)],
                 143,
             ),
             (
@@ -763,7 +941,7 @@ mod tests {
     #[test]
     fn a_life_that_ends_at_the_gate_never_starts_cmd() {
         for (what, relations, event, code) in [
-            ("SIGTERM", &[][..], Event::Stop, 143),
+            ("SIGTERM", &[][..], stop(), 143),
             ("timed out", &[], Event::NotOpened(124), 124),
             ("asked to quit", &[], Event::Quit, 143),
             ("asked to quit, serves", &[UNTIL], Event::Quit, 0),
@@ -778,10 +956,7 @@ mod tests {
             (
                 "its need was never there",
                 &[NEED],
-                Event::Seen {
-                    member: 0,
-                    observation: Observation::Absent,
-                },
+                seen(Observation::Absent),
                 69,
             ),
         ] {
@@ -795,14 +970,8 @@ mod tests {
     #[test]
     fn a_need_that_could_not_be_looked_at_since_the_gate_opened_is_not_lost() {
         let mut life = Life::new(spec(&[NEED]), at(0));
-        life.handle(
-            at(0),
-            Event::Seen {
-                member: 0,
-                observation: Observation::Absent,
-            },
-        );
-        life.opening();
+        life.handle(at(0), seen(Observation::Absent));
+        life.handle(at(1), Event::Opening);
         assert_eq!(life.handle(at(1), Event::Opened), [Action::Start]);
         life.handle(at(1), Event::Started);
         assert_eq!(life.handle(at(2), Event::Tick), []);
@@ -838,22 +1007,22 @@ mod tests {
             let mut life = running(spec(&[OUTLIVE]));
             life.handle(at(1), alive(1));
             assert_eq!(
-                life.handle(at(10), Event::Stop),
+                life.handle(at(10), stop()),
                 [Action::Notice(Notice::Holding)]
             );
             assert_eq!(
-                life.deadline(at(10)),
+                life.deadline(),
                 Some(at(35)),
                 "grace minus margin after the signal"
             );
             life
         };
         assert_eq!(
-            holding().handle(at(11), ended(1, End::Code(0))),
+            handle(&mut holding(), at(11), ended(1, End::Code(0))),
             [Action::StopCmd]
         );
         let hurried = [Action::Notice(Notice::Hurried), Action::StopCmd];
-        assert_eq!(holding().handle(at(11), Event::Stop), hurried);
+        assert_eq!(holding().handle(at(11), stop()), hurried);
         assert_eq!(holding().handle(at(11), Event::Quit), hurried);
         let mut life = holding();
         assert_eq!(life.handle(at(34), Event::Tick), []);
@@ -862,15 +1031,15 @@ mod tests {
             [Action::Notice(Notice::OutOfGrace), Action::StopCmd]
         );
         assert_eq!(
-            life.deadline(at(35)),
+            life.deadline(),
             Some(at(40)),
             "the grace counts from the signal"
         );
         assert_eq!(
             life.handle(at(40), Event::Tick),
-            [Action::Notice(Notice::Heedless), Action::Kill]
+            [Action::Notice(Notice::IgnoredStopSignal), Action::Kill]
         );
-        assert_eq!(life.deadline(at(40)), None);
+        assert_eq!(life.deadline(), None);
         assert_eq!(
             life.handle(at(41), Event::Ended(137)),
             [Action::Finish(137)]
@@ -882,18 +1051,11 @@ mod tests {
         for event in [
             Event::Tick,
             ended(1, End::Lost),
-            Event::Seen {
-                member: 0,
-                observation: Observation::Unreadable,
-            },
+            seen(Observation::Unreadable),
         ] {
             let mut life = running(spec(&[OUTLIVE]));
-            life.handle(at(1), event);
-            assert_eq!(
-                life.handle(at(2), Event::Stop),
-                [Action::StopCmd],
-                "{event:?}"
-            );
+            life.handle(at(1), event.clone());
+            assert_eq!(life.handle(at(2), stop()), [Action::StopCmd], "{event:?}");
         }
     }
 
@@ -930,11 +1092,7 @@ mod tests {
         }
         assert_eq!(beats, [1, 3, 7, 15, 31, 63, 123, 183, 243]);
         life.handle(at(300), alive(1));
-        assert_eq!(
-            life.deadline(at(300)),
-            None,
-            "and sleeps when all have come"
-        );
+        assert_eq!(life.deadline(), None, "and sleeps when all have come");
     }
 
     /// The table of the doc comment, cell by cell: what is done, by the first letters of the actions, without what is only told.
@@ -947,7 +1105,7 @@ mod tests {
             Event::NotStarted(127),
             Event::Ready,
             Event::Ended(7),
-            Event::Stop,
+            stop(),
             Event::Quit,
             Event::Tick,
             ended(1, End::Code(0)),
@@ -968,10 +1126,10 @@ mod tests {
             let mut life = begin();
             events
                 .iter()
-                .for_each(|event| drop(life.handle(at(0), *event)));
+                .for_each(|event| drop(life.handle(at(0), event.clone())));
             life
         };
-        let (opened, started) = (Event::Opened, Event::Started);
+        let (opened, started) = (|| Event::Opened, || Event::Started);
         let table = [
             (
                 "Gate",
@@ -980,27 +1138,31 @@ mod tests {
             ),
             (
                 "Starting",
-                after(&[opened]),
+                after(&[opened()]),
                 ["", "", "Running", "F127", "", "", "", "", "", ""],
             ),
             (
                 "Running",
-                after(&[opened, started]),
+                after(&[opened(), started()]),
                 ["", "", "", "", "Ready", "F7", "", "StopCmd", "", "StopCmd"],
             ),
             (
                 "Holding",
-                after(&[opened, started, Event::Stop]),
+                after(&[opened(), started(), stop()]),
                 [
                     "", "", "", "", "Ready", "F7", "StopCmd", "StopCmd", "", "StopCmd",
                 ],
             ),
             (
                 "Stopping",
-                after(&[opened, started, Event::Quit]),
+                after(&[opened(), started(), Event::Quit]),
                 ["", "", "", "", "", "F0", "StopCmd", "", "", ""],
             ),
-            ("Over", after(&[opened, started, Event::Ended(7)]), [""; 10]),
+            (
+                "Over",
+                after(&[opened(), started(), Event::Ended(7)]),
+                [""; 10],
+            ),
         ];
         for (state, life, answers) in table {
             for (event, expected) in events.iter().zip(answers) {
@@ -1015,7 +1177,7 @@ mod tests {
                 };
                 let done: String = life
                     .clone()
-                    .handle(at(0), *event)
+                    .handle(at(0), event.clone())
                     .iter()
                     .map(name)
                     .collect();
@@ -1031,7 +1193,7 @@ mod tests {
             ..spec(&[UNTIL])
         };
         let mut early = Life::new(joined(), at(0));
-        assert_eq!(early.handle(at(0), ended(1, End::Code(0))), []);
+        assert_eq!(handle(&mut early, at(0), ended(1, End::Code(0))), []);
         early.handle(at(0), Event::Opened);
         assert!(
             early
@@ -1043,17 +1205,17 @@ mod tests {
         play(&mut life, &[ended(1, End::Code(0))]);
         assert_eq!(
             life.handle(at(31), Event::Tick),
-            [Action::Notice(Notice::Heedless)]
+            [Action::Notice(Notice::IgnoredStopSignal)]
         );
         assert_eq!(life.handle(at(99), Event::Tick), []);
     }
 
     #[test]
     fn signals_between_start_and_started_are_not_lost() {
-        for (event, expected) in [(Event::Stop, 143), (Event::Quit, 0)] {
+        for (event, expected) in [(stop(), 143), (Event::Quit, 0)] {
             let mut life = Life::new(spec(&[UNTIL]), at(0));
             life.handle(at(0), Event::Opened);
-            life.handle(at(0), event);
+            life.handle(at(0), event.clone());
             assert!(
                 life.handle(at(0), Event::Started)
                     .contains(&Action::StopCmd),
@@ -1164,8 +1326,8 @@ mod tests {
             let mut steps = steps.into_iter();
             'world: loop {
                 for event in std::mem::take(&mut queue) {
-                    match event {
-                        Event::Stop => {
+                    match &event {
+                        Event::Stop(_) => {
                             judge.stops += 1;
                             judge.first_stop.get_or_insert(now);
                             if judge.cause.is_none() { judge.cause = Some(Why::Signal { ready: judge.ready }); }
@@ -1173,10 +1335,10 @@ mod tests {
                         Event::Quit => { judge.quit = true; judge.cause.get_or_insert(Why::Quit); }
                         Event::Ended(_) => { judge.cause.get_or_insert(Why::Own); cmd_runs = false; }
                         Event::Ready => judge.ready = true,
-                        Event::Seen { member, observation } => judge.members[member] = observation,
-                        Event::Tick | Event::Opened | Event::NotOpened(_) | Event::Started | Event::NotStarted(_) => {}
+                        Event::Seen(seen) => seen.iter().for_each(|it| judge.members[it.member] = it.observation),
+                        Event::Tick | Event::Opening | Event::Opened | Event::NotOpened(_) | Event::Started | Event::NotStarted(_) => {}
                     }
-                    let cmd_code = if let Event::Ended(code) = event { Some(code) } else { None };
+                    let cmd_code = if let Event::Ended(code) = &event { Some(*code) } else { None };
                     for action in life.handle(now, event) {
                         prop_assert!(!is_over, "nothing comes after Finish");
                         match action {
@@ -1219,7 +1381,7 @@ mod tests {
                                         Some(Cause::NeedLost(_)) => code == 69,
                                         Some(Cause::NeverCame(_)) => code == 124,
                                         Some(Cause::Done(it)) => code == it.code(),
-                                        Some(Cause::Own | Cause::Quit | Cause::Signal { .. }) | None => false,
+                                        Some(Cause::CmdEnded | Cause::Quit | Cause::Signal { .. }) | None => false,
                                     };
                                     prop_assert!(fine, "(c) {:?} {code}", life.cause());
                                 }
@@ -1238,16 +1400,16 @@ mod tests {
                     prop_assert!(stopped.is_some() || judge.cause.is_some(), "(d) an end was missed");
                 }
                 if let Some(stopped) = stopped {
-                    prop_assert!(life.deadline(now).is_none_or(|at| at <= stopped.plus(spec.grace)), "(b)");
+                    prop_assert!(life.deadline().is_none_or(|at| at <= stopped.plus(spec.grace)), "(b)");
                 }
                 let Some(step) = steps.next() else { break 'world };
                 let count = spec.relations.len();
-                let mut see = |member: usize, observation| if member < count { queue.push(Event::Seen { member, observation }) };
+                let mut see = |member: usize, observation| if member < count { queue.push(Event::Seen(vec![Seen { member, observation }])) };
                 match step {
                     Step::Pass(millis) => {
                         let then = now.plus(Duration::from_millis(millis));
                         // The shell wakes at every deadline on the way.
-                        if let Some(deadline) = life.deadline(now).filter(|deadline| *deadline <= then) {
+                        if let Some(deadline) = life.deadline().filter(|deadline| *deadline <= then) {
                             prop_assert!(deadline > now || matches!(life.cause(), None | Some(_)));
                             now = deadline.max(now);
                         } else {
@@ -1274,7 +1436,7 @@ mod tests {
                             see(member, Observation::Unreadable);
                         }
                     }
-                    Step::Stop => queue.push(Event::Stop),
+                    Step::Stop => queue.push(stop()),
                     Step::Quit => queue.push(Event::Quit),
                     Step::Ready => queue.push(Event::Ready),
                     Step::CmdEnds(code) => queue.push(Event::Ended(code)),
@@ -1284,7 +1446,7 @@ mod tests {
             if !is_over && stopped.is_some() {
                 let mut killed = false;
                 for _ in 0..3 {
-                    now = life.deadline(now).unwrap_or(now).max(now);
+                    now = life.deadline().unwrap_or(now).max(now);
                     killed = killed || life.handle(now, Event::Tick).contains(&Action::Kill);
                 }
                 let ended = life.handle(now, Event::Ended(137));

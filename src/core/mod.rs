@@ -43,6 +43,7 @@ pub mod duration;
 pub mod endpoint;
 pub mod exit;
 pub mod gate;
+pub mod heartbeat;
 pub mod http;
 pub mod life;
 pub mod listening;

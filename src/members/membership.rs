@@ -122,7 +122,7 @@ impl Own {
                         own.sweep();
                     } else {
                         // That is an end, too: with what space there is, it is told. If there is none, the free lock says lost.
-                        let _ = own.exit(Exit::Own.code());
+                        let _ = own.exit(Exit::Internal.code());
                     }
                     return Err(refusal);
                 }

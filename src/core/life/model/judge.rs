@@ -117,11 +117,11 @@ impl World {
     }
 
     /// Notes what the life is about to be told.
-    pub(super) fn note_event(&mut self, who: usize, event: Event, pod: &Pod) {
+    pub(super) fn note_event(&mut self, who: usize, event: &Event, pod: &Pod) {
         let has_ready = pod.roles[who].has_ready;
         let notes = &mut self.of(who).notes;
         match event {
-            Event::Stop => {
+            Event::Stop(_) => {
                 notes.stops = notes.stops.saturating_add(1);
                 notes.why.get_or_insert(Why::Signal {
                     was_ready: notes.was_ready || !has_ready,
@@ -132,14 +132,14 @@ impl World {
                 notes.why.get_or_insert(Why::Quit);
             }
             Event::Ended(code) => {
-                notes.cmd_code = Some(code);
+                notes.cmd_code = Some(*code);
                 notes.why.get_or_insert(Why::Own);
             }
             Event::NotOpened(code) | Event::NotStarted(code) => {
-                notes.why.get_or_insert(Why::Given(code));
+                notes.why.get_or_insert(Why::Given(*code));
             }
             Event::Ready => notes.was_ready = true,
-            Event::Tick | Event::Opened | Event::Started | Event::Seen { .. } => {}
+            Event::Tick | Event::Opening | Event::Opened | Event::Started | Event::Seen(_) => {}
         }
     }
 
@@ -149,13 +149,13 @@ impl World {
         let (Some(machine), None) = (&it.life, &it.notes.why) else {
             return;
         };
-        let why = match machine.0.cause {
+        let why = match machine.0.cause() {
             None => return,
             Some(Cause::Done(_)) => self.codes_of_completion(who, pod).map(Why::Done),
             Some(Cause::NeedLost(relation)) => {
-                let (need, _) = pod.roles[who].relations[relation];
+                let (need, _) = pod.roles[who].relations[*relation];
                 let other = &self.members[need];
-                let is_the_same = id(need, other.lives) == it.notes.needed[relation]
+                let is_the_same = id(need, other.lives) == it.notes.needed[*relation]
                     && other.phase == Phase::Lives;
                 match is_the_same {
                     true => Err(format!(
@@ -166,8 +166,8 @@ impl World {
                 }
             }
             Some(Cause::NeverCame(relation)) => {
-                let (member, _) = pod.roles[who].relations[relation];
-                match self.members[member].notes.last_written() > 0 && !it.changed[relation] {
+                let (member, _) = pod.roles[who].relations[*relation];
+                match self.members[member].notes.last_written() > 0 && !it.changed[*relation] {
                     true => Err(format!(
                         "{} was seen, and is said to have never come",
                         Self::name(pod, member)
@@ -175,7 +175,7 @@ impl World {
                     false => Ok(Why::NeverCame),
                 }
             }
-            Some(Cause::Own | Cause::Quit | Cause::Signal { .. }) => {
+            Some(Cause::CmdEnded | Cause::Quit | Cause::Signal { .. }) => {
                 Err("it ends, and nothing happened".to_owned())
             }
         };

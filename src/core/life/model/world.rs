@@ -4,7 +4,7 @@ use super::judge::Truth;
 use super::member::{Cmd, Hold, KILLED, LIVES, Machine, Member, Phase, Purpose, Written, id};
 use super::{Flaw, Pod};
 use crate::core::completion::Answer;
-use crate::core::life::{Action, Event, Life, Relation, Spec, State};
+use crate::core::life::{Action, Event, Life, Relation, Seen, Spec, State};
 use crate::core::member::{Name, Policy, Stage};
 use crate::core::observation::{End, Observation, Snapshot, observe};
 use crate::core::record::{Record, Times};
@@ -195,7 +195,7 @@ impl World {
         let Some(Machine(life)) = &it.life else {
             return;
         };
-        if life.state == State::Over {
+        if life.state() == State::Over {
             return;
         }
         if !it.has_begun {
@@ -215,7 +215,7 @@ impl World {
                 if is_started {
                     it.begin_look(0..role.relations.len(), Purpose::Stop);
                 } else {
-                    it.events.push_back(Event::Stop);
+                    it.events.push_back(Event::Stop(Vec::new()));
                 }
             });
         }
@@ -240,7 +240,7 @@ impl World {
                 });
             }
         }
-        match life.state {
+        match life.state() {
             State::Gate if role.has_needs() => {
                 for relation in role.needs().filter(|relation| it.gate_changed[*relation]) {
                     let what = "begins to look whether its gate is open";
@@ -276,13 +276,15 @@ impl World {
             | State::Over => {}
         }
         // Also while its stop is held back.
-        let runs = matches!(life.state, State::Running | State::Holding { .. });
+        let runs = matches!(life.state(), State::Running | State::Holding { .. });
         if runs && it.cmd == Cmd::Runs && role.has_ready && !life.is_ready() {
             add("is ready", true, &|world| {
                 world.of(who).events.push_back(Event::Ready)
             });
         }
-        if life.state == State::Running && role.has_absent_timeout && life.absent().next().is_some()
+        if life.state() == State::Running
+            && role.has_absent_timeout
+            && life.absent().next().is_some()
         {
             let never = life.absent().all(|relation| {
                 self.members[role.relations[relation].0].phase == Phase::Over
@@ -293,7 +295,7 @@ impl World {
                 world.handle(who, Time::at(ABSENT), Event::Tick, pod)
             });
         }
-        if matches!(life.state, State::Gate | State::Running) {
+        if matches!(life.state(), State::Gate | State::Running) {
             self.of_linger(who, life, pod, add);
         }
     }
@@ -554,26 +556,16 @@ impl World {
             it.look = Some(look);
             return;
         }
-        let seen = look
-            .seen
-            .iter()
-            .enumerate()
-            .filter_map(|(at, seen)| Some((at, (*seen)?)));
-        let events = seen.clone().map(|(member, observation)| Event::Seen {
-            member,
-            observation,
-        });
+        let one = |(member, seen): (usize, &Option<Observation>)| {
+            seen.map(|observation| Seen {
+                member,
+                observation,
+            })
+        };
+        let seen: Vec<Seen> = look.seen.iter().enumerate().filter_map(one).collect();
         match look.purpose {
-            Purpose::Change => it.events.extend(events),
-            Purpose::Stop => {
-                if let Some(Machine(life)) = &mut it.life {
-                    let life = Rc::make_mut(life);
-                    seen.for_each(|(member, observation)| {
-                        life.note(Time::ZERO, member, observation)
-                    });
-                }
-                it.events.push_back(Event::Stop);
-            }
+            Purpose::Change => it.events.push_back(Event::Seen(seen)),
+            Purpose::Stop => it.events.push_back(Event::Stop(seen)),
             // One need is enough for these pods: with several, each would have to pass once.
             Purpose::Gate => {
                 if let Observation::Alive {
@@ -590,10 +582,8 @@ impl World {
                 }
             }
             Purpose::Start => {
-                if let Some(Machine(life)) = &mut it.life {
-                    Rc::make_mut(life).opening();
-                }
-                it.events.extend(events);
+                it.events.push_back(Event::Opening);
+                it.events.push_back(Event::Seen(seen));
                 it.open(pod);
             }
         }
@@ -613,7 +603,7 @@ impl World {
         if event == Event::Opened && self.members[who].is_signalled {
             self.wrong = Some("its gate opens after a signal to end".to_owned());
         }
-        self.note_event(who, event, pod);
+        self.note_event(who, &event, pod);
         let it = self.of(who);
         let Some(Machine(life)) = &mut it.life else {
             return;
