@@ -1,4 +1,6 @@
-//! The only place that blocks: ppoll(2) over descriptors until one is ready or the time has come.
+//! The only place that blocks: ppoll(2) on descriptors until one is ready or the time has come.
+//!
+//! Each descriptor is registered under a token, and its readiness comes back as that token.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -7,55 +9,147 @@ use std::os::fd::BorrowedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A descriptor, and what is waited for.
-pub(crate) type Interest<'a> = (BorrowedFd<'a>, PollFlags);
-
-/// How long to wait for the kernel to have memory again.
+/// How long to wait until the kernel may have memory again.
 const BREATH: Duration = Duration::from_millis(10);
 
-/// Waits until one of `interests` is ready or `until` has come (`None`: no end); tells for each whether it is ready. A wake-up
-/// without a cause is possible (EINTR, and ENOMEM, which passes): then none is. The same where somebody has lowered the limit on
-/// descriptors below what is waited for (EINVAL, prlimit(1)): each is asked alone then, again and again.
-///
-/// # Errors
-/// Those of ppoll(2); with valid descriptors only EINVAL is left, for a limit of 0.
-pub(crate) fn wait(interests: &[Interest<'_>], until: Option<Instant>) -> Result<Vec<bool>, Errno> {
-    let timeout =
-        until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
-    match poll(interests, timeout) {
-        Err(Errno::EINVAL) => {
-            thread::sleep(BREATH);
-            let alone = |interest| {
-                Ok(poll(
-                    std::slice::from_ref(interest),
-                    Some(TimeSpec::from(Duration::ZERO)),
-                )?
-                .contains(&true))
-            };
-            interests.iter().map(alone).collect()
+/// A descriptor and what it is to be ready for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interest<'a> {
+    fd: BorrowedFd<'a>,
+    flags: PollFlags,
+}
+
+impl<'a> Interest<'a> {
+    pub(crate) const fn readable(fd: BorrowedFd<'a>) -> Self {
+        Self {
+            fd,
+            flags: PollFlags::POLLIN,
         }
-        answer => answer,
+    }
+
+    pub(crate) const fn writable(fd: BorrowedFd<'a>) -> Self {
+        Self {
+            fd,
+            flags: PollFlags::POLLOUT,
+        }
     }
 }
 
-fn poll(interests: &[Interest<'_>], timeout: Option<TimeSpec>) -> Result<Vec<bool>, Errno> {
-    let mut polled: Vec<PollFd<'_>> = interests
-        .iter()
-        .map(|(fd, flags)| PollFd::new(*fd, *flags))
-        .collect();
-    match ppoll(&mut polled, timeout, None) {
-        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
-        Err(Errno::EINTR) => Ok(vec![false; interests.len()]),
+/// One wait for several descriptors. Two descriptors may share a token.
+#[derive(Debug)]
+pub(crate) struct Poller<'a, T> {
+    polled: Vec<PollFd<'a>>,
+    /// The token of each descriptor.
+    tokens: Vec<T>,
+}
+
+impl<'a, T: Copy> Poller<'a, T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            polled: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Registers a descriptor for the next wait.
+    pub(crate) fn add(&mut self, interest: Interest<'a>, token: T) {
+        self.polled.push(PollFd::new(interest.fd, interest.flags));
+        self.tokens.push(token);
+    }
+
+    /// Waits until a descriptor is ready or `until` has come (`None`: no end). Returns the tokens
+    /// of the ready descriptors, in the order in which they were added.
+    ///
+    /// The result can be empty before `until`: after a signal handler ran (EINTR), and while the
+    /// kernel has no memory (ENOMEM), which passes. Where the limit on descriptors was lowered
+    /// below the number that is waited for (EINVAL, prlimit(1)), each descriptor is polled alone,
+    /// again and again.
+    ///
+    /// # Errors
+    /// Those of ppoll(2). With valid descriptors only EINVAL remains, for a limit of 0.
+    pub(crate) fn wait(mut self, until: Option<Instant>) -> Result<Vec<T>, Errno> {
+        let timeout =
+            until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
+        match poll(&mut self.polled, timeout) {
+            Err(Errno::EINVAL) => {
+                thread::sleep(BREATH);
+                for fd in &mut self.polled {
+                    poll(
+                        std::slice::from_mut(fd),
+                        Some(TimeSpec::from(Duration::ZERO)),
+                    )?;
+                }
+            }
+            answer => answer?,
+        }
+        let ready = self.polled.iter().zip(self.tokens);
+        Ok(ready
+            .filter(|(fd, _)| fd.any().unwrap_or(true))
+            .map(|(_, token)| token)
+            .collect())
+    }
+}
+
+/// Polls once. The events of each descriptor are in it afterwards.
+fn poll(polled: &mut [PollFd<'_>], timeout: Option<TimeSpec>) -> Result<(), Errno> {
+    match ppoll(polled, timeout, None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(Errno::ENOMEM) => {
             thread::sleep(BREATH);
-            Ok(vec![false; interests.len()])
+            Ok(())
         }
         Err(error) => Err(error),
     }
 }
 
-/// Is this one descriptor ready within `patience`?
+/// Waits until one descriptor is ready, for at most `patience`.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags, patience: Duration) -> bool {
+    let mut poller = Poller::new();
+    poller.add(Interest { fd, flags }, ());
     let until = Instant::now().checked_add(patience);
-    matches!(wait(&[(fd, flags)], until).as_deref(), Ok([true]))
+    poller.wait(until).is_ok_and(|ready| !ready.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Interest, Poller};
+    use std::io::{self, Write};
+    use std::os::fd::AsFd;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn readiness_comes_back_by_token() {
+        let (silent, _other_end) = io::pipe().expect("a pipe");
+        let (first, mut input) = io::pipe().expect("a pipe");
+        input.write_all(b"x").expect("written");
+        let (_reader, second) = io::pipe().expect("a pipe");
+        for is_reversed in [false, true] {
+            let mut interests = vec![
+                (Interest::readable(silent.as_fd()), "silent"),
+                (Interest::readable(first.as_fd()), "readable"),
+                (Interest::writable(second.as_fd()), "writable"),
+            ];
+            let mut expected = vec!["readable", "writable"];
+            if is_reversed {
+                interests.reverse();
+                expected.reverse();
+            }
+            let mut poller = Poller::new();
+            for (interest, token) in interests {
+                poller.add(interest, token);
+            }
+            assert_eq!(poller.wait(None), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn the_wait_ends_at_its_deadline_with_nothing_ready() {
+        let (silent, _other_end) = io::pipe().expect("a pipe");
+        let mut poller = Poller::new();
+        poller.add(Interest::readable(silent.as_fd()), ());
+        let start = Instant::now();
+        let until = start + Duration::from_millis(30);
+        assert_eq!(poller.wait(Some(until)), Ok(vec![]));
+        assert!(Instant::now() >= until);
+    }
 }

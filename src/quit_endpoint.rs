@@ -4,8 +4,7 @@
 //! Whoever has a loop waits for [`Endpoint::interests`] until [`Endpoint::deadline`], and calls [`Endpoint::proceed`] whenever it wakes up.
 
 use crate::core::endpoint::{self, LONGEST, State};
-use crate::event_loop::Interest;
-use nix::poll::PollFlags;
+use crate::event_loop::{Interest, Poller};
 use nix::sys::socket::{Backlog, listen};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -75,17 +74,19 @@ impl Endpoint {
         })
     }
 
-    /// What can be waited for.
-    pub(crate) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+    /// Registers the listener and the connections, all with one token: [`Endpoint::proceed`]
+    /// serves all of them.
+    pub(crate) fn interests<'a, T: Copy>(&'a self, poller: &mut Poller<'a, T>, token: T) {
         if self.closed_until.is_none() {
-            interests.push((self.listener.as_fd(), PollFlags::POLLIN));
+            poller.add(Interest::readable(self.listener.as_fd()), token);
         }
         for connection in &self.connections {
-            let flags = match connection.doing {
-                Doing::Reads(_) | Doing::Drains => PollFlags::POLLIN,
-                Doing::Writes(_) => PollFlags::POLLOUT,
+            let fd = connection.stream.as_fd();
+            let interest = match connection.doing {
+                Doing::Reads(_) | Doing::Drains => Interest::readable(fd),
+                Doing::Writes(_) => Interest::writable(fd),
             };
-            interests.push((connection.stream.as_fd(), flags));
+            poller.add(interest, token);
         }
     }
 
@@ -242,7 +243,7 @@ fn is_later(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Endpoint, MOST, State};
-    use crate::event_loop;
+    use crate::event_loop::Poller;
     use std::io::{Read, Write};
     use std::net::{Shutdown, SocketAddr, TcpStream};
     use std::time::{Duration, Instant};
@@ -284,10 +285,10 @@ mod tests {
                 if Instant::now() >= end {
                     return (turn, false);
                 }
-                let mut interests = Vec::new();
-                self.0.interests(&mut interests);
+                let mut poller = Poller::new();
+                self.0.interests(&mut poller, ());
                 let until = self.0.deadline().map_or(end, |deadline| deadline.min(end));
-                event_loop::wait(&interests, Some(until)).expect("a wait");
+                poller.wait(Some(until)).expect("a wait");
             }
             unreachable!()
         }

@@ -9,13 +9,12 @@ use crate::core::member::Name;
 use crate::core::observation::{Observation, observe};
 use crate::core::signal;
 use crate::driver::quit::{Limits, News, Quits};
-use crate::event_loop::{self, Interest};
+use crate::event_loop::{Interest, Poller};
 use crate::members::{Request, Volume};
 use crate::message::{Field, LogEvent, Message, Severity};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
 use crate::report::Report;
-use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -119,17 +118,17 @@ pub(super) fn ask(
             let all = quits.are_gone() && members.iter().all(|member| member.is_gone == Some(true));
             return if all { Exit::Passed } else { Exit::NotPassed };
         }
-        let mut interests: Vec<Interest<'_>> = vec![(signals.as_fd(), PollFlags::POLLIN)];
-        quits.interests(&mut interests);
+        // Everything is looked at after each wait, so one token is enough.
+        let mut poller = Poller::new();
+        poller.add(Interest::readable(signals.as_fd()), ());
+        quits.interests(&mut poller, ());
         let is_looking = members.iter().any(|member| member.is_gone.is_none());
         let look = if is_looking {
             Instant::now().checked_add(LOOK)
         } else {
             None
         };
-        if let Err(error) =
-            event_loop::wait(&interests, quits.deadline().into_iter().chain(look).min())
-        {
+        if let Err(error) = poller.wait(quits.deadline().into_iter().chain(look).min()) {
             let text = format!("cannot wait for events: {error}; this is not about the sidecars");
             report.failure(&Message::new(Severity::Error, LogEvent::Failed, text));
             return Exit::Internal;

@@ -16,8 +16,8 @@ use crate::core::member::{Name, Policy, Stage};
 use crate::core::observation::{End, Observation, Snapshot, observe};
 use crate::core::signal;
 use crate::core::time::Time;
-use crate::driver::gate::{Around, Driver, Tells};
-use crate::event_loop::{self, Interest};
+use crate::driver::gate::{self, Around, Driver, Tells};
+use crate::event_loop::{Interest, Poller};
 use crate::members::watch::{CLOSING, Change, FAST, SLOW, Watch};
 use crate::members::{Own, Refusal, Statement, Volume};
 use crate::message::{Field, LogEvent, Message, Severity};
@@ -25,7 +25,6 @@ use crate::process::watchdog::Watchdog;
 use crate::process::{self, Arrived, Children, Signals};
 use crate::quit_endpoint::Endpoint;
 use crate::report::Report;
-use nix::poll::PollFlags;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -179,6 +178,18 @@ pub(super) fn quit_after_usage(typed: &Typed, report: &mut Report, signals: &Sig
         &children,
         Some(Exit::Usage),
     );
+}
+
+/// Whose descriptor is ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Signals,
+    /// The watch on the volume.
+    Volume,
+    AfterGate(gate::Token),
+    ReadyGate(gate::Token),
+    /// The quit endpoint or one of its connections.
+    Endpoint,
 }
 
 /// One life, and what it holds.
@@ -384,37 +395,32 @@ impl<'a> Runner<'a> {
 
     /// Sleeps until something happens, and takes it in.
     fn turn(&mut self) -> Result<(), nix::Error> {
-        let mut interests: Vec<Interest<'_>> = vec![(self.signals.as_fd(), PollFlags::POLLIN)];
-        interests.extend(
-            self.watch
-                .as_ref()
-                .map(|watch| (watch.as_fd(), PollFlags::POLLIN)),
-        );
-        let mut bounds = Vec::new();
-        for driver in [&self.after, &self.ready] {
-            driver
-                .iter()
-                .for_each(|driver| driver.interests(&mut interests));
-            bounds.push(interests.len());
+        let mut poller = Poller::new();
+        poller.add(Interest::readable(self.signals.as_fd()), Token::Signals);
+        if let Some(watch) = &self.watch {
+            poller.add(Interest::readable(watch.as_fd()), Token::Volume);
         }
-        self.endpoint
-            .iter()
-            .for_each(|endpoint| endpoint.interests(&mut interests));
-        let ready = event_loop::wait(&interests, self.wake_at())?;
-        drop(interests);
-        let mut rest = ready.iter().copied();
-        let has_signal = rest.next() == Some(true);
-        let has_change = self.watch.is_some() && rest.next() == Some(true);
-        let first = 1_usize.saturating_add(usize::from(self.watch.is_some()));
-        let of_after = ready
-            .get(first..bounds.first().copied().unwrap_or(first))
-            .unwrap_or_default()
-            .to_vec();
-        let from = bounds.first().copied().unwrap_or(first);
-        let of_ready = ready
-            .get(from..bounds.get(1).copied().unwrap_or(from))
-            .unwrap_or_default()
-            .to_vec();
+        if let Some(driver) = &self.after {
+            driver.interests(&mut poller, Token::AfterGate);
+        }
+        if let Some(driver) = &self.ready {
+            driver.interests(&mut poller, Token::ReadyGate);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.interests(&mut poller, Token::Endpoint);
+        }
+        let ready = poller.wait(self.wake_at())?;
+        let (mut of_after, mut of_ready) = (Vec::new(), Vec::new());
+        for token in &ready {
+            match token {
+                Token::AfterGate(token) => of_after.push(*token),
+                Token::ReadyGate(token) => of_ready.push(*token),
+                // In the order below, whatever the order of arrival.
+                Token::Signals | Token::Volume | Token::Endpoint => {}
+            }
+        }
+        let has_signal = ready.contains(&Token::Signals);
+        let has_change = ready.contains(&Token::Volume);
 
         let mut child_ended = has_signal && self.take_signals();
         if has_change {

@@ -7,7 +7,7 @@ use crate::core::gate::{Action, Event, Gate, Need, Notice, Progress, Spec, Verdi
 use crate::core::schedule::Pace;
 use crate::core::signal;
 use crate::core::time::Time;
-use crate::event_loop::{self, Interest};
+use crate::event_loop::{Interest, Poller};
 use crate::members::Volume;
 use crate::message::{Field, LogEvent, Message, Severity};
 use crate::probe::file::Watcher;
@@ -16,7 +16,6 @@ use crate::probe::{Leaf, Shared, Step, leaf};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals};
 use crate::report::Report;
-use nix::poll::PollFlags;
 use nix::sys::inotify::Inotify;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -72,6 +71,15 @@ pub(crate) struct Around {
     pub(crate) children: Rc<RefCell<Children>>,
     /// Where members meet, if there is such a place.
     pub(crate) volume: Option<Rc<Volume>>,
+}
+
+/// Whose descriptor is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// The inotify instance of the gate.
+    Watcher,
+    /// The attempt of the check with this index.
+    Probe(usize),
 }
 
 struct Entry {
@@ -223,15 +231,15 @@ impl<'a> Driver<'a> {
     fn wait(&mut self, signals: &Signals, report: &mut Report) -> Result<Verdict, nix::Error> {
         let mut verdict = self.handle([Event::Tick], report);
         while verdict.is_none() {
-            let mut interests: Vec<Interest<'_>> = vec![(signals.as_fd(), PollFlags::POLLIN)];
-            self.interests(&mut interests);
-            let ready = event_loop::wait(&interests, self.deadline(report))?;
-            drop(interests);
+            let mut poller = Poller::new();
+            // `None` stands for the signals.
+            poller.add(Interest::readable(signals.as_fd()), None);
+            self.interests(&mut poller, Some);
+            let ready = poller.wait(self.deadline(report))?;
+            let has_signal = ready.contains(&None);
+            let ready: Vec<Token> = ready.into_iter().flatten().collect();
             let mut child_ended = false;
-            while let Some(arrived) = (ready.first() == Some(&true))
-                .then(|| signals.next())
-                .flatten()
-            {
+            while let Some(arrived) = has_signal.then(|| signals.next()).flatten() {
                 match arrived {
                     Arrived::Ending(number) => return Ok(self.stop(number)),
                     Arrived::Child => child_ended = true,
@@ -241,7 +249,7 @@ impl<'a> Driver<'a> {
             if child_ended {
                 self.children.borrow_mut().reap();
             }
-            verdict = self.proceed(ready.get(1..).unwrap_or_default(), child_ended, report);
+            verdict = self.proceed(&ready, child_ended, report);
         }
         verdict.ok_or(nix::Error::EINVAL)
     }
@@ -302,15 +310,22 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// What it waits for.
-    pub(crate) fn interests<'b>(&'b self, interests: &mut Vec<Interest<'b>>) {
-        interests.extend(
-            self.inotify
-                .as_ref()
-                .map(|inotify| (inotify.as_fd(), PollFlags::POLLIN)),
-        );
-        for entry in self.leaves.iter().filter(|entry| entry.runs) {
-            entry.leaf.interests(interests);
+    /// Registers the descriptors that the gate waits for. `token` makes the caller's tokens of
+    /// the gate's.
+    pub(crate) fn interests<'b, T: Copy>(
+        &'b self,
+        poller: &mut Poller<'b, T>,
+        token: impl Fn(Token) -> T,
+    ) {
+        if let Some(inotify) = &self.inotify {
+            poller.add(Interest::readable(inotify.as_fd()), token(Token::Watcher));
+        }
+        for (index, entry) in self.leaves.iter().enumerate() {
+            if entry.runs
+                && let Some(interest) = entry.leaf.interest()
+            {
+                poller.add(interest, token(Token::Probe(index)));
+            }
         }
     }
 
@@ -333,15 +348,14 @@ impl<'a> Driver<'a> {
         gate.into_iter().chain(leaves).chain(redraw).min()
     }
 
-    /// Goes on: `ready` tells for each of [`Driver::interests`] whether it is ready.
+    /// Continues with what is ready, and with what is due.
     pub(crate) fn proceed(
         &mut self,
-        ready: &[bool],
+        ready: &[Token],
         child_ended: bool,
         report: &mut Report,
     ) -> Option<Verdict> {
-        let mut ready = ready.iter().copied();
-        let has_change = self.watcher.is_some() && ready.next() == Some(true);
+        let has_change = ready.contains(&Token::Watcher);
         let mut events = Vec::new();
         if let Some(watcher) = self.watcher.as_ref().filter(|_| has_change) {
             events.extend(
@@ -359,13 +373,7 @@ impl<'a> Driver<'a> {
             .enumerate()
             .filter(|(_, entry)| entry.runs)
         {
-            let count = {
-                let mut interests = Vec::new();
-                entry.leaf.interests(&mut interests);
-                interests.len()
-            };
-            // All of its own are taken, whichever is ready.
-            let is_ready = ready.by_ref().take(count).filter(|it| *it).count() > 0;
+            let is_ready = ready.contains(&Token::Probe(index));
             let due = entry.leaf.wake_at().is_some_and(|at| at <= now)
                 || (child_ended && entry.leaf.waits_for_child());
             if due || is_ready {

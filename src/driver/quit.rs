@@ -7,7 +7,7 @@ use crate::core::duration::show;
 use crate::core::http::{Request, Statuses};
 use crate::core::quit::{Action, Asked, Door, Event, Notice, Quit, Subject, Verdict};
 use crate::core::time::Time;
-use crate::event_loop::Interest;
+use crate::event_loop::Poller;
 use crate::message::LogEvent;
 use crate::probe::http::Ask;
 use crate::probe::tls::Trust;
@@ -110,12 +110,13 @@ impl Quits {
             .all(|one| matches!(one.verdict, Some(Verdict::Gone | Verdict::Already)))
     }
 
-    /// What can be waited for.
-    pub(crate) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        self.targets
-            .iter()
-            .filter_map(One::under_way)
-            .for_each(|leaf| leaf.interests(interests));
+    /// Registers the descriptors that the attempts under way wait for, all with one token:
+    /// [`Quits::proceed`] continues all of them.
+    pub(crate) fn interests<'a, T: Copy>(&'a self, poller: &mut Poller<'a, T>, token: T) {
+        let attempts = self.targets.iter().filter_map(One::under_way);
+        for interest in attempts.filter_map(Leaf::interest) {
+            poller.add(interest, token);
+        }
     }
 
     /// When to call [`Quits::proceed`] at the latest; `None` when it is over.

@@ -6,9 +6,8 @@ use super::resolve::{Resolved, Resolver};
 use super::{Leaf, Step};
 use crate::core::check::Host;
 use crate::core::outcome::{Outcome, Phase, Reason};
-use crate::event_loop::Interest;
+use crate::event_loop::{Interest, Poller};
 use nix::errno::Errno;
-use nix::poll::PollFlags;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect,
     getpeername, getsockname, getsockopt, socket, sockopt,
@@ -110,12 +109,10 @@ impl Dial {
     }
 
     /// What the answer can be waited for with.
-    pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(
-            self.under_way
-                .as_ref()
-                .map(|(socket, _)| (socket.as_fd(), PollFlags::POLLOUT)),
-        );
+    pub(super) fn interest(&self) -> Option<Interest<'_>> {
+        self.under_way
+            .as_ref()
+            .map(|(socket, _)| Interest::writable(socket.as_fd()))
     }
 
     /// When to give the place under way up in favour of the next one.
@@ -233,10 +230,12 @@ pub(super) fn dial_blocking(places: Vec<Place>, until: Instant) -> Result<OwnedF
             Dialled::Failed(reason) => return Err(reason),
             Dialled::Wait => {}
         }
-        let mut interests = Vec::new();
-        dial.interests(&mut interests);
+        let mut poller = Poller::new();
+        if let Some(interest) = dial.interest() {
+            poller.add(interest, ());
+        }
         let wake_at = dial.wake_at().unwrap_or(until).min(until);
-        if crate::event_loop::wait(&interests, Some(wake_at)).is_err() || Instant::now() >= until {
+        if poller.wait(Some(wake_at)).is_err() || Instant::now() >= until {
             return Err(Reason::System(
                 "connected to",
                 "no answer in time".to_owned(),
@@ -283,10 +282,10 @@ impl To {
         }
     }
 
-    pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+    pub(super) fn interest(&self) -> Option<Interest<'_>> {
         match self {
-            Self::Host(resolver) => resolver.interests(interests),
-            Self::Socket(_) => {}
+            Self::Host(resolver) => resolver.interest(),
+            Self::Socket(_) => None,
         }
     }
 }
@@ -348,10 +347,10 @@ impl Leaf for Accepts {
         }
     }
 
-    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+    fn interest(&self) -> Option<Interest<'_>> {
         match &self.dial {
-            Some(dial) => dial.interests(interests),
-            None => self.to.interests(interests),
+            Some(dial) => dial.interest(),
+            None => self.to.interest(),
         }
     }
 

@@ -8,7 +8,6 @@ use crate::event_loop::Interest;
 use crate::process::{Children, End};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::PollFlags;
 use nix::unistd::{self, Pid};
 use std::cell::RefCell;
 use std::io::{self, PipeReader};
@@ -132,13 +131,11 @@ impl Leaf for Exec {
         self.said.clone()
     }
 
-    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(
-            self.under_way
-                .as_ref()
-                .filter(|it| !it.closed)
-                .map(|it| (it.output.as_fd(), PollFlags::POLLIN)),
-        );
+    fn interest(&self) -> Option<Interest<'_>> {
+        self.under_way
+            .as_ref()
+            .filter(|it| !it.closed)
+            .map(|it| Interest::readable(it.output.as_fd()))
     }
 
     fn waits_for_child(&self) -> bool {

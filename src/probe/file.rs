@@ -15,7 +15,6 @@ use crate::core::schedule::Wake;
 use crate::event_loop::Interest;
 use crate::members::watch::{CHANGES, CLOSING, MASK_ADD, tells};
 use nix::errno::Errno;
-use nix::poll::PollFlags;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -150,8 +149,8 @@ impl Leaf for Exists {
         Phase::Path
     }
 
-    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN)));
+    fn interest(&self) -> Option<Interest<'_>> {
+        self.desk.interest()
     }
 
     fn wake(&self) -> Wake {

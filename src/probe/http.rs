@@ -14,7 +14,6 @@ use crate::core::check::{Scheme, Server, Url, percent_decoded};
 use crate::core::http::{self as rules, Answer, Request};
 use crate::core::outcome::{Outcome, Phase, Reason, one_line};
 use crate::event_loop::Interest;
-use nix::poll::PollFlags;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -177,13 +176,11 @@ impl Leaf for Http {
         }
     }
 
-    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
+    fn interest(&self) -> Option<Interest<'_>> {
         match &self.state {
-            State::Resolving => self.to.interests(interests),
-            State::Dialling(dial, _) => dial.interests(interests),
-            State::Exchanging(_) => {
-                interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN)))
-            }
+            State::Resolving => self.to.interest(),
+            State::Dialling(dial, _) => dial.interest(),
+            State::Exchanging(_) => self.desk.interest(),
         }
     }
 

@@ -4,7 +4,6 @@
 use super::{Leaf, Step};
 use crate::core::listening;
 use crate::core::outcome::{Outcome, Phase, Reason};
-use crate::event_loop::Interest;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
@@ -72,6 +71,4 @@ impl Leaf for Listen {
     fn cancel(&mut self) -> Phase {
         Phase::Answer
     }
-
-    fn interests<'a>(&'a self, _interests: &mut Vec<Interest<'a>>) {}
 }

@@ -8,7 +8,6 @@ use crate::core::observation::{End, Observation, observe};
 use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::record::{Record, Unreadable};
 use crate::core::schedule::{NEAR, Wake};
-use crate::event_loop::Interest;
 use crate::members::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -193,8 +192,6 @@ impl Leaf for Member {
     fn said(&self) -> String {
         self.said.clone()
     }
-
-    fn interests<'a>(&'a self, _interests: &mut Vec<Interest<'a>>) {}
 
     fn wake_at(&self) -> Option<Instant> {
         self.again

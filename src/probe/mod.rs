@@ -36,7 +36,7 @@ use std::time::Instant;
 pub(crate) enum Step {
     /// It has ended.
     Done(Outcome),
-    /// It goes on when [`Leaf::interests`] or [`Leaf::wake_at`] say so.
+    /// It goes on when [`Leaf::interest`] or [`Leaf::wake_at`] say so.
     Wait,
 }
 
@@ -59,8 +59,10 @@ pub(crate) trait Leaf {
     /// Gives back what it holds between attempts: it has passed, and there will hardly be another.
     fn rest(&mut self) {}
 
-    /// Which descriptors the attempt under way waits for.
-    fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>);
+    /// The descriptor that the attempt under way waits for, if it waits for one.
+    fn interest(&self) -> Option<Interest<'_>> {
+        None
+    }
 
     /// When the attempt under way wants to go on at the latest.
     fn wake_at(&self) -> Option<Instant> {

@@ -4,7 +4,6 @@
 use super::worker::Desk;
 use crate::core::check::Host;
 use crate::core::outcome::{Outcome, Reason, one_line};
-use nix::poll::PollFlags;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -101,8 +100,8 @@ impl Resolver {
     }
 
     /// What an answer can be waited for with.
-    pub(super) fn interests<'a>(&'a self, interests: &mut Vec<Interest<'a>>) {
-        interests.extend(self.desk.fd().map(|fd| (fd, PollFlags::POLLIN)));
+    pub(super) fn interest(&self) -> Option<Interest<'_>> {
+        self.desk.interest()
     }
 }
 

@@ -3,10 +3,11 @@
 //! A desk keeps its thread for the next letter: an attempt that is answered costs no new one. A thread that does not come back is left
 //! behind with its letter, and ends by itself when it is done.
 
+use crate::event_loop::Interest;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -97,8 +98,10 @@ impl<T: Send + 'static> Desk<T> {
     }
 
     /// What is ready when the letter has come.
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.writer.as_ref().map(|writer| writer.come.as_fd())
+    pub(super) fn interest(&self) -> Option<Interest<'_>> {
+        self.writer
+            .as_ref()
+            .map(|writer| Interest::readable(writer.come.as_fd()))
     }
 }
 
@@ -171,15 +174,16 @@ impl<T: Send + 'static> Writer<T> {
 #[cfg(test)]
 mod tests {
     use super::Desk;
-    use crate::event_loop::is_ready;
-    use nix::poll::PollFlags;
+    use crate::event_loop::Poller;
     use std::sync::mpsc;
     use std::thread;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     fn come(desk: &mut Desk<thread::ThreadId>) -> thread::ThreadId {
-        let fd = desk.fd().expect("a thread");
-        assert!(is_ready(fd, PollFlags::POLLIN, Duration::from_secs(20)));
+        let mut poller = Poller::new();
+        poller.add(desk.interest().expect("a thread"), "came");
+        let until = Instant::now() + Duration::from_secs(20);
+        assert_eq!(poller.wait(Some(until)), Ok(vec!["came"]));
         desk.take().expect("a letter")
     }
 
