@@ -14,20 +14,20 @@ const BREATH: Duration = Duration::from_millis(10);
 
 /// A descriptor and what it is to be ready for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Interest<'a> {
+pub struct Interest<'a> {
     fd: BorrowedFd<'a>,
     flags: PollFlags,
 }
 
 impl<'a> Interest<'a> {
-    pub(crate) const fn readable(fd: BorrowedFd<'a>) -> Self {
+    pub const fn readable(fd: BorrowedFd<'a>) -> Self {
         Self {
             fd,
             flags: PollFlags::POLLIN,
         }
     }
 
-    pub(crate) const fn writable(fd: BorrowedFd<'a>) -> Self {
+    pub const fn writable(fd: BorrowedFd<'a>) -> Self {
         Self {
             fd,
             flags: PollFlags::POLLOUT,
@@ -37,14 +37,14 @@ impl<'a> Interest<'a> {
 
 /// One wait for several descriptors. Two descriptors may share a token.
 #[derive(Debug)]
-pub(crate) struct Poller<'a, T> {
+pub struct Poller<'a, T> {
     polled: Vec<PollFd<'a>>,
     /// The token of each descriptor.
     tokens: Vec<T>,
 }
 
 impl<'a, T: Copy> Poller<'a, T> {
-    pub(crate) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
             polled: Vec::new(),
             tokens: Vec::new(),
@@ -52,7 +52,7 @@ impl<'a, T: Copy> Poller<'a, T> {
     }
 
     /// Registers a descriptor for the next wait.
-    pub(crate) fn add(&mut self, interest: Interest<'a>, token: T) {
+    pub fn add(&mut self, interest: Interest<'a>, token: T) {
         self.polled.push(PollFd::new(interest.fd, interest.flags));
         self.tokens.push(token);
     }
@@ -67,7 +67,7 @@ impl<'a, T: Copy> Poller<'a, T> {
     ///
     /// # Errors
     /// Those of ppoll(2). With valid descriptors only EINVAL remains, for a limit of 0.
-    pub(crate) fn wait(mut self, until: Option<Instant>) -> Result<Vec<T>, Errno> {
+    pub fn wait(mut self, until: Option<Instant>) -> Result<Vec<T>, Errno> {
         let timeout =
             until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
         match poll(&mut self.polled, timeout) {
@@ -103,7 +103,7 @@ fn poll(polled: &mut [PollFd<'_>], timeout: Option<TimeSpec>) -> Result<(), Errn
 }
 
 /// Waits until one descriptor is ready, for at most `patience`.
-pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags, patience: Duration) -> bool {
+pub fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags, patience: Duration) -> bool {
     let mut poller = Poller::new();
     poller.add(Interest { fd, flags }, ());
     let until = Instant::now().checked_add(patience);

@@ -22,7 +22,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// The listening socket with its connections.
 #[derive(Debug)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     listener: TcpListener,
     /// The oldest first.
     connections: Vec<Connection>,
@@ -62,7 +62,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Those of bind(2): the port is taken (EADDRINUSE), or needs a right (EACCES).
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         // std lets 128 wait; this is as many as the kernel allows (net.core.somaxconn, 4096). One that is not let in because of a flood tries again after 1 s and 3 s (tcp_syn_retries of tcp(7)).
         listen(&listener, Backlog::MAXALLOWABLE)?;
@@ -74,9 +74,17 @@ impl Endpoint {
         })
     }
 
+    /// The address that it listens on, with the port that the kernel chose for port 0.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
     /// Registers the listener and the connections, all with one token: [`Endpoint::proceed`]
     /// serves all of them.
-    pub(crate) fn interests<'a, T: Copy>(&'a self, poller: &mut Poller<'a, T>, token: T) {
+    pub fn interests<'a, T: Copy>(&'a self, poller: &mut Poller<'a, T>, token: T) {
         if self.closed_until.is_none() {
             poller.add(Interest::readable(self.listener.as_fd()), token);
         }
@@ -91,7 +99,7 @@ impl Endpoint {
     }
 
     /// When to call [`Endpoint::proceed`] at the latest.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.connections
             .iter()
             .map(|connection| connection.until)
@@ -100,7 +108,7 @@ impl Endpoint {
     }
 
     /// Serves what has come, without waiting. `true`: somebody who may has asked to quit, and has the answer.
-    pub(crate) fn proceed(&mut self, state: State<'_>) -> bool {
+    pub fn proceed(&mut self, state: State<'_>) -> bool {
         let now = Instant::now();
         self.closed_until = self.closed_until.filter(|until| now < *until);
         let mut quits = self.serve(now, state);

@@ -1,6 +1,5 @@
-//! podgate's readers under fire: one libFuzzer program with every target; FUZZ_TARGET says which one. README.md says how to run it.
-//!
-//! podgate is a program and no library, so its modules are included as they are: what is fuzzed is what ships.
+//! Fuzz targets for podgate's library: one libFuzzer program with every target. The variable
+//! FUZZ_TARGET selects one. README.md describes the targets and how to run them.
 
 #![no_main]
 #![allow(
@@ -10,29 +9,6 @@
     clippy::expect_used,
     clippy::indexing_slicing
 )]
-
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the program's commands are not here, and leave some of it unused"
-)]
-#[path = "../../src"]
-mod podgate {
-    pub(crate) mod check;
-    pub(crate) mod cli;
-    pub(crate) mod core;
-    pub(crate) mod event_loop;
-    pub(crate) mod listen;
-    pub(crate) mod process;
-    pub(crate) mod quit;
-    pub(crate) mod report;
-    pub(crate) mod settings;
-    pub(crate) mod volume;
-}
-// They call each other `crate::…`.
-pub(crate) use podgate::{
-    check, cli, core, event_loop, listen, process, quit, report, settings, volume,
-};
 
 mod input;
 mod memory;

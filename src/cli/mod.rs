@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 /// The commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
+pub enum Command {
     /// Block until ready; then exec CMD if given.
     Wait,
     /// One attempt each.
@@ -82,9 +82,9 @@ pub(crate) struct Given {
 
 /// A whole command line with its environment.
 #[derive(Debug)]
-pub(crate) struct Typed {
+pub struct Typed {
     /// Which command.
-    pub(crate) command: Command,
+    pub command: Command,
     /// The checks, or `quit`'s targets, and where they were given.
     pub(crate) checks: Option<Given>,
     /// CMD and its arguments, as they are; empty without `--`.
@@ -97,7 +97,7 @@ pub(crate) struct Typed {
 
 /// A command line that is not to be run.
 #[derive(Debug)]
-pub(crate) enum Stop {
+pub enum Stop {
     /// Something to read was asked for: print it, exit 0.
     Read(String),
     /// Nothing was asked for: where to begin.
@@ -110,7 +110,7 @@ pub(crate) enum Stop {
 ///
 /// # Errors
 /// [`Stop`]: help was asked for, or something is wrong.
-pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
+pub fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
     // What is meant for CMD is nobody else's: it is not even looked at.
     let mut arguments = arguments.into_iter().skip(1);
     let before: Vec<OsString> = arguments.by_ref().take_while(|word| word != "--").collect();
@@ -159,7 +159,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
 }
 
 /// Of a `run` whose command line is wrong: what tells whose end that is, and who is to be asked to quit after it. Nothing else is looked at, and what is not clear tells nothing.
-pub(crate) fn gist(arguments: Vec<OsString>) -> Option<Typed> {
+pub fn gist(arguments: Vec<OsString>) -> Option<Typed> {
     const TELLING: [&str; 7] = [
         "name",
         "dir",

@@ -31,27 +31,27 @@ const GRACE: Duration = Duration::from_secs(30);
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// A life, as it was meant.
-pub(crate) struct Life {
+pub struct Life {
     /// `--name`: `None` without membership.
     pub(crate) name: Option<Name>,
     /// Where members meet.
     pub(crate) place: Place,
     /// `--after` and `--needs`: CMD starts when these pass.
-    pub(crate) after: Vec<Check>,
+    pub after: Vec<Check>,
     /// When, and for how long.
     pub(crate) after_gate: Spec,
     /// What to do when they do not.
     pub(crate) on_timeout: OnTimeout,
     /// `--ready`: `ready` is published when these pass.
-    pub(crate) ready: Vec<Check>,
+    pub ready: Vec<Check>,
     /// When.
     pub(crate) ready_gate: Spec,
     /// What HTTP checks ask.
     pub(crate) ask: Ask,
     /// The other members, in the order in which they were named first; as many as `spec.relations`.
-    pub(crate) members: Vec<Name>,
+    pub members: Vec<Name>,
     /// What they are to this one, and how long all may take.
-    pub(crate) spec: life::Spec,
+    pub spec: life::Spec,
     /// The restart policy that is stated in the record.
     pub(crate) stated: Option<Policy>,
     /// What CMD is sent to stop.
@@ -63,20 +63,20 @@ pub(crate) struct Life {
     /// Codes of CMD that count as 0.
     pub(crate) ok_exits: Vec<u8>,
     /// `--quit` and `--sidecar`: who is asked to quit when CMD has ended.
-    pub(crate) quits: Option<Quitting>,
+    pub quits: Option<Quitting>,
     /// `--listen`: where others may ask CMD to quit.
     pub(crate) listen: Option<SocketAddr>,
     /// `join --wait`: for how long.
     pub(crate) wait: Option<Limit>,
     /// What `PODGATE_DISABLE` takes away, in words.
-    pub(crate) skipped: Vec<String>,
+    pub skipped: Vec<String>,
 }
 
 /// Reads a life.
 ///
 /// # Errors
 /// A bad value, or values that contradict each other.
-pub(crate) fn life(typed: &Typed) -> Result<Life, Stop> {
+pub fn life(typed: &Typed) -> Result<Life, Stop> {
     let is_joined = typed.command == Command::Join;
     let off = disabled()?;
     let place = place(typed)?;
@@ -525,7 +525,7 @@ fn exit_code(text: &str) -> Result<u8, String> {
 }
 
 /// `--name` and `--dir` of a call whose options are wrong: enough to publish that end, too.
-pub(crate) fn identity(typed: &Typed) -> Option<(Name, Place, Option<Policy>)> {
+pub fn identity(typed: &Typed) -> Option<(Name, Place, Option<Policy>)> {
     let name = Name::parse(&word(typed, "name").ok()??.1).ok()?;
     let policy = word(typed, "restart-policy")
         .ok()

@@ -1,7 +1,7 @@
 //! What was meant: typed text (`cli`) becomes values that need no more looking at. Every refusal names the option, the value and a
 //! right example, and exits 2; nothing that was given is ignored.
 
-pub(crate) mod life;
+pub mod life;
 
 use crate::cli::{Command, Given, Source, Stop, Typed};
 use crate::core::check::{self, Check, Scheme, Url};
@@ -35,7 +35,7 @@ const CHECK_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// How lines are printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Logging {
+pub struct Logging {
     /// Text or JSON.
     pub(crate) format: Format,
     /// How much.
@@ -48,7 +48,7 @@ pub(crate) struct Logging {
 
 impl Logging {
     /// What the log is called in messages.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         match &self.to {
             LogTo::Stderr => "stderr".to_owned(),
             LogTo::Container => "container".to_owned(),
@@ -88,7 +88,7 @@ pub(crate) struct Disabled {
 
 /// Where members meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// `--dir`; `None`: nowhere.
     pub(crate) dir: Option<PathBuf>,
     /// `--allow-plain-dir`.
@@ -96,11 +96,11 @@ pub(crate) struct Place {
 }
 
 /// A whole call.
-pub(crate) struct Settings {
+pub struct Settings {
     /// What must be true.
-    pub(crate) checks: Vec<Check>,
+    pub checks: Vec<Check>,
     /// When to ask, and what for.
-    pub(crate) gate: Spec,
+    pub gate: Spec,
     /// What HTTP checks ask.
     pub(crate) ask: Ask,
     /// What to do when the gate does not open.
@@ -110,14 +110,14 @@ pub(crate) struct Settings {
     /// Where members meet.
     pub(crate) place: Place,
     /// What `PODGATE_DISABLE` takes away besides, in words.
-    pub(crate) skipped: Option<String>,
+    pub skipped: Option<String>,
 }
 
 /// Reads how lines are to be printed; first of all, so that the rest can be told.
 ///
 /// # Errors
 /// A bad value.
-pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
+pub fn logging(typed: &Typed) -> Result<Logging, Stop> {
     let format = match word(typed, "log-format")? {
         None => Format::Text,
         Some((_, value)) if value == "text" => Format::Text,
@@ -175,7 +175,7 @@ pub(crate) fn logging(typed: &Typed) -> Result<Logging, Stop> {
 ///
 /// # Errors
 /// A bad value, or values that contradict each other.
-pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
+pub fn read(typed: &Typed) -> Result<Settings, Stop> {
     let off = disabled()?;
     let gates = if off.gates {
         Gates::Disabled
@@ -228,7 +228,7 @@ pub(crate) fn read(typed: &Typed) -> Result<Settings, Stop> {
 
 /// Who is asked to quit, and how long that may take.
 #[derive(Clone)]
-pub(crate) struct Quitting {
+pub struct Quitting {
     /// Those that are asked over HTTP.
     pub(crate) targets: Vec<Asked>,
     /// Those that are asked on the volume.
@@ -245,7 +245,7 @@ pub(crate) struct Quitting {
 
 impl Quitting {
     /// Who is asked, for messages.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let members = self.members.iter().map(|name| format!("member:{name}"));
         self.targets
             .iter()
@@ -259,7 +259,7 @@ impl Quitting {
 ///
 /// # Errors
 /// A bad value, or values that contradict each other.
-pub(crate) fn quitting(typed: &Typed) -> Result<(Quitting, Place), Stop> {
+pub fn quitting(typed: &Typed) -> Result<(Quitting, Place), Stop> {
     let off = disabled()?;
     let Some(given) = &typed.checks else {
         return Err(Stop::Wrong(
@@ -331,7 +331,7 @@ fn on_timeout(text: &str) -> Result<OnTimeout, String> {
 ///
 /// # Errors
 /// A bad value.
-pub(crate) fn place(typed: &Typed) -> Result<Place, Stop> {
+pub fn place(typed: &Typed) -> Result<Place, Stop> {
     let dir = match word(typed, "dir")? {
         None => Some(PathBuf::from(DIR)),
         Some((_, text)) if text == "none" => None,
@@ -588,7 +588,7 @@ fn trust(typed: &Typed, urls: &[&Url], is_used: bool) -> Result<Trust, Stop> {
 ///
 /// # Errors
 /// A bad value.
-pub(crate) fn is_on(typed: &Typed, option: &str) -> Result<bool, Stop> {
+pub fn is_on(typed: &Typed, option: &str) -> Result<bool, Stop> {
     Ok(switch(typed, option)?.is_some())
 }
 
@@ -596,7 +596,7 @@ pub(crate) fn is_on(typed: &Typed, option: &str) -> Result<bool, Stop> {
 ///
 /// # Errors
 /// A bad value.
-pub(crate) fn budget(typed: &Typed) -> Result<Result<(Duration, Duration), Stop>, Stop> {
+pub fn budget(typed: &Typed) -> Result<Result<(Duration, Duration), Stop>, Stop> {
     let grace = value(typed, "grace", duration::positive)?;
     let margin = value(typed, "stop-margin", duration::delay)?;
     Ok(life::budget(grace, margin))

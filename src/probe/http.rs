@@ -36,11 +36,11 @@ const INPUT: usize = 4 * 1024;
 
 /// What is asked, and with what trust.
 #[derive(Clone)]
-pub(crate) struct Ask {
+pub struct Ask {
     /// Method, headers, what passes.
-    pub(crate) request: Arc<Request>,
+    pub request: Arc<Request>,
     /// Whom TLS trusts.
-    pub(crate) trust: Arc<Trust>,
+    pub trust: Arc<Trust>,
 }
 
 impl Ask {
@@ -190,33 +190,6 @@ impl Leaf for Http {
             State::Resolving | State::Exchanging(_) => None,
         }
     }
-}
-
-/// What an attempt makes of these bytes from a server that then closes the connection. For the fuzzer.
-#[cfg(fuzzing)]
-pub(crate) fn judge(bytes: &[u8], ask: Ask, url: Url) -> Outcome {
-    let Ok((ours, mut theirs)) = std::os::unix::net::UnixStream::pair() else {
-        return Outcome::Pass;
-    };
-    // What does not fit into the socket's buffer does not matter.
-    let _ = theirs.set_nonblocking(true);
-    let _ = ours.set_nonblocking(true);
-    let _ = theirs.write(bytes);
-    let _ = theirs.shutdown(std::net::Shutdown::Write);
-    let until = Instant::now()
-        .checked_add(Duration::from_secs(1))
-        .unwrap_or_else(Instant::now);
-    let doing = Arc::new(Doing(AtomicU8::new(Phase::Answer as u8)));
-    let exchange = Exchange {
-        ask,
-        places: Vec::new(),
-        until,
-        began: Instant::now(),
-        doing,
-    };
-    exchange
-        .run(ours.into(), url)
-        .unwrap_or_else(Outcome::NotYet)
 }
 
 /// One attempt from the accepted connection on. Runs in a thread and may block until its time is over.

@@ -6,16 +6,16 @@
 mod dial;
 mod exec;
 pub(crate) mod file;
-pub(crate) mod http;
+pub mod http;
 mod listener;
 mod member;
 mod resolve;
 mod stream;
 #[cfg(feature = "tls")]
-pub(crate) mod tls;
+pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
-pub(crate) mod tls;
+pub mod tls;
 mod worker;
 
 use crate::core::check::{Check, Kind, Server, Url};
@@ -33,7 +33,7 @@ use std::time::Instant;
 
 /// How far an attempt is.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// It has ended.
     Done(Outcome),
     /// It goes on when [`Leaf::interest`] or [`Leaf::wake_at`] say so.
@@ -41,7 +41,7 @@ pub(crate) enum Step {
 }
 
 /// What a check can do: be tried.
-pub(crate) trait Leaf {
+pub trait Leaf {
     /// Begins an attempt that has to end before `until`. No attempt is under way.
     fn start(&mut self, until: Instant) -> Step;
 
@@ -117,7 +117,7 @@ pub(crate) fn leaf(check: &Check, index: usize, shared: &Shared) -> Box<dyn Leaf
 }
 
 /// The leaf that asks this URL.
-pub(crate) fn ask(url: &Url, ask: Ask) -> Box<dyn Leaf> {
+pub fn ask(url: &Url, ask: Ask) -> Box<dyn Leaf> {
     Box::new(http::Http::new(url.clone(), ask))
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Whom to trust, as it was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Roots {
+pub enum Roots {
     /// `--tls-insecure`.
     Anyone,
     /// `--tls-ca` or `SSL_CERT_FILE`, and which of them.
@@ -18,7 +18,7 @@ pub(crate) enum Roots {
 }
 
 /// What a server is called: nobody asks.
-pub(crate) type Name = String;
+pub type Name = String;
 
 /// Takes the value of `--tls-server-name`.
 ///
@@ -30,11 +30,11 @@ pub(crate) fn name(text: &str) -> Result<Name, String> {
 }
 
 /// Nobody can be trusted.
-pub(crate) struct Trust(());
+pub struct Trust(());
 
 impl Trust {
     /// Takes what was said.
-    pub(crate) fn new(_roots: Roots, _server_name: Option<Name>) -> Self {
+    pub fn new(_roots: Roots, _server_name: Option<Name>) -> Self {
         Self(())
     }
 

@@ -33,7 +33,7 @@ const OWN_CA: &str = "CaUsedAsEndEntity";
 
 /// Whom to trust, as it was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Roots {
+pub enum Roots {
     /// Anyone: `--tls-insecure`, the kubelet's behaviour.
     Anyone,
     /// Who is signed by a CA in this file; what named it, for messages.
@@ -43,7 +43,7 @@ pub(crate) enum Roots {
 }
 
 /// Whom TLS trusts, and what the server is called.
-pub(crate) struct Trust {
+pub struct Trust {
     roots: Roots,
     /// `--tls-server-name`.
     server_name: Option<Name>,
@@ -53,7 +53,7 @@ pub(crate) struct Trust {
 
 impl Trust {
     /// Takes what was said, and reads no file yet.
-    pub(crate) const fn new(roots: Roots, server_name: Option<Name>) -> Self {
+    pub const fn new(roots: Roots, server_name: Option<Name>) -> Self {
         Self {
             roots,
             server_name,
@@ -104,7 +104,7 @@ fn no_bundle() -> String {
 }
 
 /// What a server is called.
-pub(crate) type Name = ServerName<'static>;
+pub type Name = ServerName<'static>;
 
 /// Reads the value of `--tls-server-name`.
 ///

@@ -5,9 +5,10 @@
 //! with `@@` and a letter stands for words that have a secret in them, where one may stand ([`planted`]); it is taken as it is otherwise.
 
 use super::SECRET;
-use crate::cli::{self, Command, Stop, Typed};
 use crate::input::{set, unset};
-use crate::{is_planted, settings};
+use crate::is_planted;
+use podgate::cli::{self, Command, Stop, Typed};
+use podgate::config;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -131,10 +132,10 @@ fn planted(
 /// All that is read of a call before anything is done; what of it may be printed.
 pub(crate) fn call(words: Vec<OsString>) -> Result<Vec<String>, Stop> {
     if let Some(typed) = cli::gist(words.clone()) {
-        let _ = settings::life::identity(&typed);
+        let _ = config::life::identity(&typed);
     }
     let typed = cli::parse(words)?;
-    let logging = settings::logging(&typed)?;
+    let logging = config::logging(&typed)?;
     let mut shown = vec![logging.path()];
     // Not read: --tls-ca. This build has no TLS, which would open the file.
     shown.extend(read(&typed)?);
@@ -142,12 +143,12 @@ pub(crate) fn call(words: Vec<OsString>) -> Result<Vec<String>, Stop> {
 }
 
 fn read(typed: &Typed) -> Result<Vec<String>, Stop> {
-    let names = |checks: &[crate::core::check::Check]| {
+    let names = |checks: &[podgate::core::check::Check]| {
         checks.iter().map(|it| it.name.clone()).collect::<Vec<_>>()
     };
     Ok(match typed.command {
         Command::Wait | Command::Check => {
-            let read = settings::read(typed)?;
+            let read = config::read(typed)?;
             assert_eq!(read.gate.floors.len(), read.checks.len());
             names(&read.checks)
                 .into_iter()
@@ -155,10 +156,10 @@ fn read(typed: &Typed) -> Result<Vec<String>, Stop> {
                 .collect()
         }
         Command::Run | Command::Join => {
-            let life = settings::life::life(typed)?;
+            let life = config::life::life(typed)?;
             assert_eq!(life.members.len(), life.spec.relations.len());
             assert!(life.spec.margin < life.spec.grace);
-            let quits = life.quits.iter().flat_map(settings::Quitting::names);
+            let quits = life.quits.iter().flat_map(config::Quitting::names);
             names(&life.after)
                 .into_iter()
                 .chain(names(&life.ready))
@@ -166,16 +167,16 @@ fn read(typed: &Typed) -> Result<Vec<String>, Stop> {
                 .chain(life.skipped.clone())
                 .collect()
         }
-        Command::Quit => settings::quitting(typed)?.0.names(),
+        Command::Quit => config::quitting(typed)?.0.names(),
         Command::Status => {
-            settings::is_on(typed, "json")?;
-            settings::place(typed)?;
+            config::is_on(typed, "json")?;
+            config::place(typed)?;
             Vec::new()
         }
         Command::Doctor => {
-            settings::place(typed)?;
+            config::place(typed)?;
             // What does not add up is doctor's finding, and printed too.
-            match settings::budget(typed)? {
+            match config::budget(typed)? {
                 Ok(_) => Vec::new(),
                 Err(stop) => return Err(stop),
             }

@@ -2,9 +2,9 @@
 //! message has what stands before the `@` of a URL.
 
 use super::SECRET;
-use crate::core::check::{Kind, parse, redacted, redacted_refusal};
-use crate::core::quit::target;
 use crate::is_planted;
+use podgate::core::check::{Kind, parse, redacted, redacted_refusal};
+use podgate::core::quit::target;
 
 pub(crate) fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -28,7 +28,7 @@ pub(crate) fn run(bytes: &[u8]) {
                 );
                 let full = format!("http://{}{}", url.authority(), url.path);
                 assert!(
-                    full.parse::<ureq::http::Uri>().is_ok(),
+                    full.parse::<http::Uri>().is_ok(),
                     "{full:?} cannot be asked"
                 );
                 assert!(

@@ -1,8 +1,8 @@
 //! Durations. The three readers agree; what is refused gets an example that is right; what is printed can be read.
 
-use crate::core::duration::{Limit, delay, limit, positive, show};
 use crate::input::examples;
 use crate::is_planted;
+use podgate::core::duration::{Limit, delay, limit, positive, show};
 use std::time::Duration;
 
 pub(crate) fn run(bytes: &[u8]) {

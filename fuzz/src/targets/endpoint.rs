@@ -1,9 +1,9 @@
 //! What a request to the quit endpoint is answered with. It quits if, and only if, an own reading of RFC 9112 says so; one piece or many
 //! make no difference; nobody from afar quits.
 
-use crate::core::endpoint::{Answer, LONGEST, State, answer};
 use crate::input::{expanded, pieces};
 use crate::is_planted;
+use podgate::core::endpoint::{Answer, LONGEST, State, answer};
 
 pub(crate) fn run(bytes: &[u8]) {
     let bytes = &expanded(bytes)[..];

@@ -4,17 +4,16 @@
 //! An input is: a byte that says what is asked and how the server behaves, and its answers, one a connection, with `\n====\n` between them.
 
 use super::SECRET;
-use crate::check::http::Ask;
-use crate::check::tls::{Roots, Trust};
-use crate::check::{Leaf, Step, ask};
-use crate::core::check::{Kind, Url, parse};
-use crate::core::http::{Header, MOST_HEADERS, MOST_REDIRECTS, Request, Statuses, statuses};
-use crate::core::outcome::{Outcome, Reason};
-use crate::event_loop;
 use crate::input::{expanded, pieces};
 use crate::{is_planted, memory};
-use nix::poll::PollFlags;
 use nix::sys::socket::{setsockopt, sockopt};
+use podgate::core::check::{Kind, Url, parse};
+use podgate::core::http::{Header, MOST_HEADERS, MOST_REDIRECTS, Request, Statuses, statuses};
+use podgate::core::outcome::{Outcome, Reason};
+use podgate::event_loop::{Interest, Poller};
+use podgate::probe::http::Ask;
+use podgate::probe::tls::{Roots, Trust};
+use podgate::probe::{Leaf, Step, ask};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -233,12 +232,15 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
         talks
             .iter_mut()
             .for_each(|talk| talk.proceed(how.is_in_pieces()));
-        let mut interests = vec![(listener.as_fd(), PollFlags::POLLIN)];
+        let mut poller = Poller::new();
+        poller.add(Interest::readable(listener.as_fd()), ());
         for talk in talks.iter().filter(|talk| talk.is_sending) {
-            interests.push((talk.stream.as_fd(), PollFlags::POLLOUT));
+            poller.add(Interest::writable(talk.stream.as_fd()), ());
         }
-        leaf.interests(&mut interests);
-        event_loop::wait(&interests, Some(began + PATIENCE)).expect("a wait");
+        if let Some(interest) = leaf.interest() {
+            poller.add(interest, ());
+        }
+        poller.wait(Some(began + PATIENCE)).expect("a wait");
         step = leaf.proceed();
     };
     let most = memory::most_since(mark).saturating_sub(own);

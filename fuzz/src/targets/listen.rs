@@ -4,12 +4,11 @@
 use super::endpoint::{asked, contains, state};
 use crate::input::{expanded, pieces};
 use crate::is_planted;
-use crate::listen::Endpoint;
-use nix::sys::socket::{SockaddrStorage, getsockname, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
+use podgate::quit_endpoint::Endpoint;
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 thread_local! {
@@ -25,10 +24,7 @@ pub(crate) fn run(bytes: &[u8]) {
 
 fn bound() -> (Endpoint, SocketAddr) {
     let endpoint = Endpoint::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
-    let mut interests = Vec::new();
-    endpoint.interests(&mut interests);
-    let own = getsockname::<SockaddrStorage>(interests[0].0.as_raw_fd()).expect("its address");
-    let port = own.as_sockaddr_in().expect("IPv4").port();
+    let port = endpoint.address().expect("its address").port();
     (endpoint, (Ipv4Addr::LOCALHOST, port).into())
 }
 

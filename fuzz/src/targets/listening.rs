@@ -1,7 +1,7 @@
 //! `/proc/net/tcp` and `tcp6`. A line that is read names a listening socket in the kernel's own form, and accepts what it should.
 
-use crate::core::listening::{Listener, parse};
 use crate::is_planted;
+use podgate::core::listening::{Listener, parse};
 use std::net::IpAddr;
 
 pub(crate) fn run(bytes: &[u8]) {

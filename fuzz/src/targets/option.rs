@@ -3,9 +3,9 @@
 //! An input is: a byte for the option, one for how it is given, and its value.
 
 use super::argv::call;
-use crate::cli::{self, Stop};
 use crate::input::{examples, set, unset};
 use crate::is_planted;
+use podgate::cli::{self, Stop};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::OnceLock;

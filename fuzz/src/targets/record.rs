@@ -1,9 +1,9 @@
 //! Records. Whatever bytes are read as a record mean the same when they are written again; what we write, we read.
 
-use crate::core::member::{Name, Policy, Stage};
-use crate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
 use crate::input::Input;
 use crate::is_planted;
+use podgate::core::member::{Name, Policy, Stage};
+use podgate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
 
 /// The last millisecond of the year 9999, the last that RFC 3339 can say.
 const LAST: u64 = 253_402_300_799_999;

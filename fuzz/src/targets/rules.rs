@@ -3,9 +3,9 @@
 //! An input is: a line that is the URL, a line that is the `Location`, and the rest.
 
 use super::SECRET;
-use crate::core::check::{Kind, Server, parse};
-use crate::core::http::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, statuses};
 use crate::is_planted;
+use podgate::core::check::{Kind, Server, parse};
+use podgate::core::http::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, statuses};
 
 pub(crate) fn run(bytes: &[u8]) {
     // A header is bytes, and what is no UTF-8 comes as replacement characters, as in `check::http`.
@@ -42,7 +42,7 @@ pub(crate) fn run(bytes: &[u8]) {
                     );
                     let full = format!("http://{}{}", next.authority(), next.path);
                     assert!(
-                        full.parse::<ureq::http::Uri>().is_ok(),
+                        full.parse::<http::Uri>().is_ok(),
                         "{full:?} cannot be asked"
                     );
                     if is_relative {
