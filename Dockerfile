@@ -5,7 +5,7 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 -t podgate .
 #
 # Any image with rustup (or the toolchain of rust-toolchain.toml with its musl targets), gcc and libc's headers can be the base of the
-# first stage. CI has no registry to pull from, and gives one that it has made of its own machine (tests/image).
+# first stage. CI has no registry to pull from, and gives one that it has made of its own machine (ci/image).
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 
 # It runs on the machine that builds, and compiles for the other. BuildKit says which machine that is; the classic builder does not, and

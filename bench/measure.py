@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures podgate and its peers side by side, in one run, and prints Markdown.
 
-    tests/bench/measure.py --podgate target/x86_64-unknown-linux-musl/release/podgate --npm DIR > result.md
+    bench/measure.py --podgate target/x86_64-unknown-linux-musl/release/podgate --npm DIR > result.md
 
 Needs Linux and Python 3.11, nothing else. A peer that is not on the machine is listed as "not here". With a C compiler
 two small programs are built from HELPER: "floor", which shows what the kernel alone costs on this machine, and a

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures `podgate run` side by side with tini, dumb-init and catatonit, and how soon a sidecar is told of its main's end.
 
-    tests/bench/coordinate.py --podgate PATH
+    bench/coordinate.py --podgate PATH
 
 Needs gcc, and root for namespaces; peers that are not installed are left out (Debian: tini, dumb-init, catatonit). The clock is
 CLOCK_MONOTONIC, which all processes of a machine share. Nothing here is a test: figures depend on the machine and on what else runs.
