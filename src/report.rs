@@ -1,4 +1,4 @@
-//! The only place that prints (DESIGN 9). Lines on stderr, in the container's log or in a file, as text or JSON; one live line on a
+//! The only place that prints (P9). Lines on stderr, in the container's log or in a file, as text or JSON; one live line on a
 //! terminal; and for podgate's own failures the termination message.
 //!
 //! Printing never holds anything up: what nobody takes is dropped. It never shows a header's value, a URL's user info, or a variable

@@ -1,5 +1,5 @@
 //! Every single system call of a member, over a complete life, fails once or is the place where the process dies, and what was promised
-//! holds all the same (DESIGN 6 and 7). One call a round; the other member of the pod runs unharmed.
+//! holds all the same (P6 and P7). One call a round; the other member of the pod runs unharmed.
 //!
 //! A recording run enumerates the points: per thread and process of podgate, which call, and the how manieth. Each of them is played
 //! with SIGKILL, and with each error that the call can really give (its man page's, less those that only a bug could cause). Of the

@@ -1,4 +1,4 @@
-//! Faults of the shared volume: never a crash, never a hang, never an exit code out of garbage (DESIGN 6.4 to 6.9).
+//! Faults of the shared volume: never a crash, never a hang, never an exit code out of garbage (P6.4 to P6.9).
 //!
 //! Not tried here: a network or FUSE file system (9p, NFS, virtiofs), for which no server is installed. A seccomp filter stands for one
 //! without locks, and of those of which podgate does not know that inotify tells all there is ramfs. Nor a wall clock that is set back: the times in records

@@ -1,4 +1,4 @@
-//! DESIGN 4, row by row, against a scripted server.
+//! P4, row by row, against a scripted server.
 
 use crate::support::server::{ClosedPort, Server, answer, redirect, unix_http};
 use crate::support::{Folder, podgate};

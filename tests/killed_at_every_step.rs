@@ -1,4 +1,4 @@
-//! Somebody is killed with SIGKILL at a random moment, in many small pods, and what was promised holds all the same (DESIGN 6 and 7).
+//! Somebody is killed with SIGKILL at a random moment, in many small pods, and what was promised holds all the same (P6 and P7).
 //!
 //! Seen from outside: each CMD writes down when it began and when it ended or was told to, by itself; podgate is not asked. A CMD's
 //! end is stamped before it happens and a stop after it was sent, so load delays what is seen but accuses nobody.

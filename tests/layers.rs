@@ -1,4 +1,4 @@
-//! Dependencies point one way (DESIGN 10): the `use` lines of `src` against the table.
+//! Dependencies point one way (P10.1): the `use` lines of `src` against the table.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! DESIGN 9: changes and heartbeats, JSON, the container's log, the termination message, the live line, and no secrets.
+//! P9: changes and heartbeats, JSON, the container's log, the termination message, the live line, and no secrets.
 
 use crate::support::server::{ClosedPort, Server};
 use crate::support::{AS_PID_1, Folder, inside, namespaces, output, podgate};

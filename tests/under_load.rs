@@ -1,4 +1,4 @@
-//! Many members, many pods, many signals, many files, many lives: nothing is lost, nothing grows, nobody spins (DESIGN 6 and 7).
+//! Many members, many pods, many signals, many files, many lives: nothing is lost, nothing grows, nobody spins (P6 and P7).
 //!
 //! By default as much as a test run can carry; `PODGATE_LOAD=full` is the whole of it: 200 pods at once, storms of 20,000, and as many
 //! restarts as a day can have. Limits of time are generous, and only there to tell work from hanging; the figures are printed.

@@ -11,7 +11,7 @@ use crate::message::{LogEvent, Message, Severity};
 use crate::report::{Report, quoted};
 use std::io::Write;
 
-/// What is known of a member, in DESIGN's words.
+/// What is known of a member, in the reference's words.
 struct Row {
     name: Name,
     state: &'static str,

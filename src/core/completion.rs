@@ -1,5 +1,5 @@
 //! Is a member that is waited for done, and what does its end mean? Restart policies and incarnations
-//! (DESIGN 6.6 and 7).
+//! (P6.6 and P7.4).
 //!
 //! Absent is not done: a sidecar waits for a main that has not come yet. An end counts by the policy
 //! that the member stated itself, else by the observer's:
@@ -141,7 +141,7 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// The exit code of the member that waited: DESIGN 7, "all `--until` are done".
+    /// The exit code of the member that waited: P7.14, "all `--until` are done".
     pub fn code(&self) -> u8 {
         match self.failures.first() {
             Some(failure) if failure.passes_on => failure.code,

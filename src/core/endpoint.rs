@@ -1,4 +1,4 @@
-//! The quit endpoint's decisions (DESIGN 7, `--listen`): from the bytes of a request so far to an answer, and whether it quits.
+//! The quit endpoint's decisions (P7.8, `--listen`): from the bytes of a request so far to an answer, and whether it quits.
 //!
 //! Only a complete request counts: its head, and as many bytes of body as it announces. HTTP/1 as RFC 9112 has it, no more of it than
 //! this needs, and strict where leniency smuggles: no folded lines, no space before a colon, no two lengths, no transfer codings. Bytes are

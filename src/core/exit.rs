@@ -1,4 +1,4 @@
-//! Every exit code of podgate, in one table (DESIGN 7).
+//! Every exit code of podgate, in one table (P7.14).
 //!
 //! Kubernetes reads exit codes: restart policies, `podFailurePolicy` and container restart rules
 //! (KEP-5307) act on them. So a code never changes its meaning.

@@ -1,4 +1,4 @@
-//! The HTTP rules of DESIGN 4, which are the kubelet's (`pkg/probe/http`): which status passes, which redirect is followed, what a
+//! The HTTP rules of P4, which are the kubelet's (`pkg/probe/http`): which status passes, which redirect is followed, what a
 //! header flag means. They are ours to keep, whatever the HTTP library's defaults are.
 
 use super::check::{Kind, Scheme, Server, Url, parse};

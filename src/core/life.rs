@@ -1,5 +1,5 @@
 //! One member's life: when CMD is started, held, stopped and killed, and which exit code podgate ends
-//! with (DESIGN 7).
+//! with (P7).
 //!
 //! The first cause that begins a stop decides the exit code; later causes do not change it. What only
 //! the driver knows arrives as events: the gate's answer, CMD's end, observations of other members.
@@ -643,7 +643,7 @@ impl Life {
         actions.push(Action::StopCmd);
     }
 
-    /// CMD has ended. This is the only place that knows the table of exit codes (DESIGN 7).
+    /// CMD has ended. This is the only place that knows the table of exit codes (P7.14).
     fn ended(&mut self, cmd: u8, actions: &mut Vec<Action>) {
         let code = match self.cause.get_or_insert(Cause::CmdEnded) {
             Cause::CmdEnded => cmd,

@@ -18,7 +18,7 @@
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | [`check`] | what a check means: the grammar of DESIGN 3 |
+//! | [`check`] | what a check means: the grammar of P3 |
 //! | [`preset`] | which sidecars we know: what is asked of them |
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`schedule`] | when the next attempt is due |

@@ -1,4 +1,4 @@
-//! The sidecars that podgate knows by name (DESIGN 8): ONE table, for the code, its messages, README and the reference.
+//! The sidecars that podgate knows by name (P8.1): ONE table, for the code, its messages, README and the reference.
 //!
 //! Text in, text out: what a preset asks is a URL that `check` reads like any other. A preset is asked by a plain GET as the kubelet
 //! asks, whatever `--http-…` says, because it is a sidecar's own endpoint and not the user's.

@@ -114,7 +114,7 @@ impl fmt::Display for Unreadable {
 }
 
 impl Record {
-    /// What the state is called: DESIGN's words.
+    /// What the state is called: the reference's words.
     pub const fn state(&self) -> &'static str {
         match (self.exit, self.stage) {
             (Some(_), Stage::Waiting | Stage::Running | Stage::Ready) => "exited",

@@ -1,4 +1,4 @@
-//! When the next attempt is due (DESIGN 5).
+//! When the next attempt is due (P5).
 //!
 //! The default is proportional: the pause is 2 % of the time waited so far, between a floor and 250 ms. What it buys: the gate adds
 //! at most 2 % to a start (plus the floor), and the number of attempts grows with the logarithm of the wait: about 360 in 20 s.
@@ -38,7 +38,7 @@ pub enum Wake {
     Asked,
     /// The kernel does; asking is a safety net.
     Watched,
-    /// Nobody, though the kernel should: asked at least every 100 ms (DESIGN 6.5).
+    /// Nobody, though the kernel should: asked at least every 100 ms (P6.5).
     Unwatched,
 }
 

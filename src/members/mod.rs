@@ -1,4 +1,4 @@
-//! The shared volume: where the members of a pod meet (DESIGN 6). Files and locks; what they mean is `core`'s business.
+//! The shared volume: where the members of a pod meet (P6). Files and locks; what they mean is `core`'s business.
 //!
 //! | file | writer | what |
 //! | --- | --- | --- |

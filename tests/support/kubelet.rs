@@ -1,4 +1,4 @@
-//! What the kubelet does with a pod's containers, as far as podgate's promises rest on it (DESIGN 2).
+//! What the kubelet does with a pod's containers, as far as podgate's promises rest on it (docs/kubernetes.md).
 //!
 //! One thread plays it, so that what it does happens in one order. The rules, each with a test of its own in `player_rules` or
 //! `pod_harness`, and its source (`pkg/kubelet/…` of Kubernetes 1.32; "doc" is the page Pod Lifecycle, "KEP" KEP-753):

@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    /// The codes that DESIGN 7, "all `--until` are done", allows; or why they are not done at all. Who is at its gate, or where nobody
+    /// The codes that P7.14, "all `--until` are done", allows; or why they are not done at all. Who is at its gate, or where nobody
     /// waits before a restart, may have looked at a member just before that was started again: then both its ends will do.
     fn codes_of_completion(&self, who: usize, pod: &Pod) -> Result<Vec<u8>, String> {
         let is_loose = self.members[who].cmd == Cmd::None || pod.is_eager;
@@ -304,7 +304,7 @@ impl World {
         }
     }
 
-    /// What it acts on is written down before it acts (DESIGN 6): who is killed in between would act a second time.
+    /// What it acts on is written down before it acts (P6.6): who is killed in between would act a second time.
     pub(super) fn is_written_before(&mut self, who: usize, action: &Action) {
         let acts = matches!(action, Action::StopCmd | Action::Kill | Action::Finish(_));
         if acts
@@ -364,7 +364,7 @@ impl World {
         }
     }
 
-    /// DESIGN 7's table of exit codes.
+    /// P7.14's table of exit codes.
     pub(super) fn is_end_right(&mut self, who: usize, code: u8, pod: &Pod) {
         let it = &self.members[who];
         let role = &pod.roles[who];
