@@ -43,6 +43,12 @@ pub struct Poller<'a, T> {
     tokens: Vec<T>,
 }
 
+impl<T: Copy> Default for Poller<'_, T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<'a, T: Copy> Poller<'a, T> {
     pub const fn new() -> Self {
         Self {
