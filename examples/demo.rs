@@ -1,10 +1,12 @@
-//! The main job of podgate, on this machine: the whole life of a Job's pod. `make demo` runs it.
+//! Shows the whole life of a Job's pod on this machine. `make demo` runs it.
 //!
-//! Scene 1: a sidecar that is slow to be ready and would run for ever, and a job that waits for it, works, and ends; the sidecar ends with
-//! it. Scene 2: the job is killed with SIGKILL, as the OOM killer does it, and can tell nobody; the sidecar ends all the same.
+//! Scene 1: a sidecar becomes ready slowly and would run without end. A job waits for it, works,
+//! and ends; the sidecar ends with the job. Scene 2: the job is killed with SIGKILL, as the OOM
+//! killer does it, so it can run no code at its end. The sidecar ends all the same.
 //!
-//! Real processes: `podgate run` twice, each around this program as the sidecar or the job. They meet in a directory, as containers meet
-//! on a volume. The timeline is drawn from the records that they leave there, and from nothing else.
+//! The processes are real: `podgate run` runs twice, each around this program as the sidecar or the
+//! job. They share a directory, as containers share a volume. The timeline is drawn only from the
+//! records that they leave there.
 
 #![allow(
     clippy::print_stdout,
@@ -14,7 +16,7 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "of a few numbers of its own"
+    reason = "the demo computes with a few small numbers of its own"
 )]
 
 use std::env;
@@ -30,17 +32,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long the sidecar takes to be ready.
+/// The time until the sidecar is ready.
 const SLOW: Duration = Duration::from_millis(1200);
-/// How long the job works.
+/// The time that the job works.
 const WORK: Duration = Duration::from_millis(1500);
-/// How long the sidecar takes to end when it is told to.
+/// The time that the sidecar takes to end after its stop signal.
 const DRAIN: Duration = Duration::from_millis(200);
-/// No scene takes longer.
+/// The time limit of a scene.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Milliseconds.
+/// A day in milliseconds.
 const DAY: u64 = 24 * 60 * 60 * 1000;
-/// The width of the chart.
+/// The width of the chart in letters.
 const WIDTH: u64 = 64;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -64,9 +66,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// A proxy as they are: answers 503 until it is ready and 200 from then on, runs for ever, and takes a moment to end.
+/// Behaves like a proxy: answers 503 until it is ready and 200 afterwards, and runs without end.
 fn sidecar() -> Result<()> {
-    // The demo keeps a port for it; another program that takes it meanwhile is an error.
+    // The demo chose a free port. If another program has taken it meanwhile, the demo fails.
     let listener = TcpListener::bind(env::args().nth(2).ok_or("no address")?)?;
     let ready = Arc::new(AtomicBool::new(false));
     let answers = Arc::clone(&ready);
@@ -81,7 +83,8 @@ fn sidecar() -> Result<()> {
             let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
         }
     });
-    // Without a crate there is no SIGTERM handler here: the shell around it has one, and takes DRAIN to end it.
+    // std has no signal handlers. The shell around this process traps SIGTERM, waits for DRAIN, and
+    // kills this process.
     thread::sleep(SLOW);
     ready.store(true, Ordering::SeqCst);
     loop {
@@ -89,7 +92,7 @@ fn sidecar() -> Result<()> {
     }
 }
 
-/// The demo's own processes do not outlive it.
+/// A process that is killed when the demo ends.
 struct Process(Child);
 
 impl Process {
@@ -115,17 +118,17 @@ impl Drop for Process {
 }
 
 fn podgate_binary(me: &Path) -> Result<PathBuf> {
-    // target/…/release/examples/demo stands below target/…/release/podgate.
+    // This program is target/…/release/examples/demo; podgate is target/…/release/podgate.
     let beside = me
         .parent()
         .and_then(Path::parent)
         .map(|folder| folder.join("podgate"));
     beside
         .filter(|path| path.exists())
-        .ok_or_else(|| "podgate is not built; say make demo".into())
+        .ok_or_else(|| "podgate is not built; run `make demo`".into())
 }
 
-/// A directory that stands for the pod's volume, gone afterwards.
+/// A directory in place of the pod's volume. It is removed at the end.
 struct Volume(PathBuf);
 
 impl Volume {
@@ -135,7 +138,7 @@ impl Volume {
         Ok(Self(path))
     }
 
-    /// A line of a member's record.
+    /// The value of a key in a member's record.
     fn get(&self, member: &str, key: &str) -> Option<String> {
         let text = fs::read_to_string(self.0.join(format!("{member}.record"))).ok()?;
         let value = |line: &str| {
@@ -146,7 +149,7 @@ impl Volume {
         text.lines().find_map(value)
     }
 
-    /// A moment in a member's record: milliseconds of its day.
+    /// A time in a member's record, in milliseconds since midnight.
     fn time(&self, member: &str, key: &str) -> Option<u64> {
         let text = self.get(member, key)?;
         let (_, time) = text.split_once('T')?;
@@ -237,7 +240,7 @@ fn scene(end: End) -> Result<()> {
     let zero = volume
         .time("job", "waiting")
         .ok_or("the job's record has no beginning")?;
-    // Counted from a second before, so that the other one may begin earlier, and over midnight, too.
+    // Counts from a second before the job, because the proxy may begin earlier. Wraps at midnight.
     let since = |time: u64| (time + DAY + 1000 - zero) % DAY;
     let get = |member: &str, key: &str| {
         volume
@@ -331,7 +334,8 @@ fn scene(end: End) -> Result<()> {
         match end {
             End::ByItself => "Both exit 0, so the Job completes.",
             End::Killed =>
-                "The proxy exits with the job's 137, so the pod's restartPolicy decides about both.",
+                "The proxy exits with the job's 137, so the pod's restartPolicy decides \
+                 about both.",
         }
     );
     Ok(())
@@ -345,7 +349,7 @@ fn shown(status: ExitStatus) -> String {
     }
 }
 
-/// Now, as records say it: milliseconds of the day.
+/// The current time in milliseconds since midnight (UTC), as in records.
 fn today() -> Result<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % u128::from(DAY);
     Ok(u64::try_from(now)?)
