@@ -1,5 +1,6 @@
-//! README, docs/ and the examples against the program: every option and variable is told, every command line is accepted, every block
-//! with output is what comes out, every message that troubleshooting names is one, every link leads somewhere.
+//! Compares README, ARCHITECTURE.md, docs/ and the examples with the program and the tree: options,
+//! variables, defaults, exit codes, events, command lines, shown output, messages, links, paths,
+//! and the numbers of promises.
 
 use crate::support::cast::{comes, onlooker, podgate_in, run, server};
 use crate::support::pod::Pod;
@@ -24,7 +25,7 @@ fn text(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
-/// The files of a folder that end so, sorted.
+/// The files below a folder with this ending, sorted.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
@@ -42,7 +43,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// README, ARCHITECTURE and all of docs/.
+/// README.md, ARCHITECTURE.md and all of docs/.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("ARCHITECTURE.md")];
     pages.extend(files("docs", ".md"));
@@ -53,7 +54,7 @@ fn pages() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// The blocks of a page that are in this language.
+/// The code blocks of a page in this language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     page.split(fence.as_str())
@@ -62,7 +63,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-/// The options that a command's help lists, with their dashes.
+/// The long options that a command's help lists, with their dashes.
 fn options(command: &str) -> BTreeSet<String> {
     let help = podgate([command, "--help"]).run();
     let mut found = BTreeSet::new();
@@ -112,7 +113,7 @@ fn every_option_and_its_variable_are_in_the_reference() {
     }
 }
 
-/// What a command's help says of each option, on one line.
+/// The help text of each option of a command, on one line.
 fn help_of_options(command: &str) -> Vec<(String, String)> {
     let help = podgate([command, "--help"]).run();
     let mut found: Vec<(String, String)> = Vec::new();
@@ -147,7 +148,7 @@ fn every_default_of_the_help_is_in_the_reference() {
                 .lines()
                 .find(|line| line.starts_with("| `-") && line.contains(&format!("{option}`")))
                 .unwrap_or_else(|| panic!("{option}"));
-            // Of a sentence its first word that says something: `2%`, `the URL's host`.
+            // Of a sentence take the first significant word: `2%`, `the URL's host`.
             let word = default
                 .split([' ', ';'])
                 .find(|word| !["the", "ready", "is", "$PODGATE_CHECKS,"].contains(word));
@@ -264,7 +265,7 @@ fn words(list: &str) -> Vec<String> {
     words
 }
 
-/// Is this call of podgate one that it takes? Nothing is waited for, nobody is asked.
+/// Asserts that podgate accepts these arguments. `PODGATE_DISABLE` keeps it from waiting or asking.
 fn is_accepted(arguments: &[String], place: &str) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let disabled = |what: &str| {
@@ -273,7 +274,7 @@ fn is_accepted(arguments: &[String], place: &str) {
             .run()
     };
     match arguments[0] {
-        // Validated all the same; the app of the example is not here.
+        // Options are validated although gates are off. 127: the example's app is not installed.
         "wait" => assert!(
             matches!(disabled("gates").status.code(), Some(0 | 127)),
             "{place}: {arguments:?}"
@@ -335,7 +336,7 @@ fn every_podgate_in_the_yaml_is_accepted() {
 
 #[test]
 fn every_command_line_of_the_comparison_is_accepted() {
-    // The right-hand side of "Coming from other tools": whole command lines only.
+    // The right column of "Coming from other tools", if it is a whole command line.
     let mut seen = 0;
     for cell in text("docs/comparison.md")
         .lines()
@@ -343,7 +344,7 @@ fn every_command_line_of_the_comparison_is_accepted() {
     {
         let line = cell.split('`').next().expect("a command line");
         let words = shell_words::split(line).unwrap();
-        // A row of figures has a command's name and no more.
+        // A row of figures has only a command's name.
         if words.len() > 1 {
             is_accepted(&words, "docs/comparison.md");
             seen += 1;
@@ -352,7 +353,8 @@ fn every_command_line_of_the_comparison_is_accepted() {
     assert!(seen >= 8, "{seen} command lines");
 }
 
-/// Commands that show what happens are run as they stand; of the others it is seen that they would be.
+/// `podgate` calls are checked by [`is_accepted`], `make` targets by `make -n`, and shell blocks by
+/// `sh -n`.
 #[test]
 fn every_console_block_is_one_that_runs() {
     let mut seen = 0;
@@ -376,7 +378,7 @@ fn every_console_block_is_one_that_runs() {
             }
         }
         for block in blocks(&page, "sh") {
-            // With places to fill in: they are sound for a shell, and what they make is there.
+            // These blocks have placeholders: check the syntax, and that the make targets exist.
             let is_sound = Command::new("sh")
                 .args(["-n", "-c", &block])
                 .status()
@@ -398,7 +400,7 @@ fn every_console_block_is_one_that_runs() {
     assert!(seen >= 7, "{seen} commands");
 }
 
-/// The block of the reference whose command begins so: what it prints.
+/// The output that the reference shows below this command.
 fn shown(command: &str) -> Vec<String> {
     let block = blocks(&text("docs/reference.md"), "console")
         .into_iter()
@@ -407,7 +409,7 @@ fn shown(command: &str) -> Vec<String> {
     block.lines().skip(1).map(str::to_owned).collect()
 }
 
-/// Without what is another every time: numbers of a time, and the room that they take.
+/// Replaces times and collapses spaces, because both differ in every run.
 fn timeless(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
     let is_time = |word: &str| word.len() == 24 && word.ends_with('Z');
     let words = |line: &str| {
@@ -450,7 +452,7 @@ fn the_quit_that_is_shown_is_what_comes_out() {
         return;
     }
     let folder = Folder::new();
-    // Istio's agent: ready on one port, quit by another, and gone a while later.
+    // Like Istio's agent: one port for readiness, another for the quit; it ends 0.3 s later.
     let agent = folder.file(
         "agent.py",
         "import http.server, os, threading
@@ -465,7 +467,8 @@ http.server.HTTPServer(('127.0.0.1', 15020), H).serve_forever()
     );
     let quit = "quit istio http://localhost:8080/quitquitquit";
     let script = format!(
-        "PATH=$PATH:/sbin:/usr/sbin ip link set lo up && {{ python3 {agent} & }} && {PODGATE} wait -q istio tcp://127.0.0.1:15020 && exec {PODGATE} {quit}"
+        "PATH=$PATH:/sbin:/usr/sbin ip link set lo up && {{ python3 {agent} & }} && \
+         {PODGATE} wait -q istio tcp://127.0.0.1:15020 && exec {PODGATE} {quit}"
     );
     let mut command = Command::new("unshare");
     let done = command
@@ -476,7 +479,7 @@ http.server.HTTPServer(('127.0.0.1', 15020), H).serve_forever()
     let printed = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{printed}");
     let sorted = |lines: Vec<String>| lines.into_iter().collect::<BTreeSet<_>>();
-    // Two are asked at the same time, and which answer is first is luck.
+    // Two targets are asked at the same time, so the order of their lines varies.
     let printed: Vec<&str> = printed
         .lines()
         .filter(|line| !line.contains("still"))
@@ -522,7 +525,7 @@ fn every_message_of_troubleshooting_is_one_of_ours() {
         .into_iter()
         .filter(|path| !is_help(path))
     {
-        // Neither comments nor tests are said to anybody. A string may go on in the next line.
+        // Leave out comments and tests. A string may continue in the next line.
         let code = text(path);
         let code = code
             .split("#[cfg(test)]\nmod ")
@@ -548,7 +551,7 @@ fn every_message_of_troubleshooting_is_one_of_ours() {
     {
         let message = row.split("| ").nth(1).unwrap();
         for span in message.split('`').skip(1).step_by(2) {
-            // What stands for something else is not in the source.
+            // Placeholders such as NAME are not in the source.
             let pieces = span
                 .split(['…', '(', ')', ':', ';', ','])
                 .flat_map(|piece| piece.split("NAME"));
@@ -574,7 +577,7 @@ fn every_message_of_troubleshooting_is_one_of_ours() {
     assert!(seen >= 20, "{seen} messages");
 }
 
-/// As GitHub makes it of a heading.
+/// The anchor that GitHub makes of a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     text.chars()
@@ -792,7 +795,7 @@ fn paths(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_architecture_is_short_and_names_files_that_exist() {
+fn the_architecture_is_short() {
     let architecture = text("ARCHITECTURE.md");
     let lines = architecture.lines().count();
     assert!((150..=300).contains(&lines), "{lines} lines");
@@ -800,14 +803,34 @@ fn the_architecture_is_short_and_names_files_that_exist() {
         let is_narrow = line.starts_with('|') || line.chars().count() <= 100;
         assert!(is_narrow, "more than 100 columns: {line}");
     }
-    let paths = paths(&architecture);
-    assert!(paths.len() >= 40, "{paths:?}");
-    for path in &paths {
-        let exists = root().join(path).exists() || is_planned(Path::new(path));
-        assert!(exists, "{path} does not exist");
+}
+
+#[test]
+fn every_path_that_a_page_names_exists() {
+    let (mut named, mut architecture) = (BTreeSet::new(), 0);
+    for (page, text) in pages() {
+        let paths = paths(&text);
+        for path in &paths {
+            // A page also names files beside it.
+            let beside = page.parent().unwrap().join(path);
+            let exists = root().join(path).exists() || root().join(beside).exists();
+            assert!(
+                exists || is_planned(Path::new(path)),
+                "{}: {path} does not exist",
+                page.display()
+            );
+        }
+        if page.ends_with("ARCHITECTURE.md") {
+            architecture = paths.len();
+        }
+        named.extend(paths);
     }
+    assert!(
+        architecture >= 40,
+        "{architecture} paths in ARCHITECTURE.md"
+    );
     for path in PLANNED {
-        let is_named = paths.contains(*path) || text("README.md").contains(*path);
+        let is_named = named.contains(*path) || text("README.md").contains(*path);
         assert!(is_named, "{path} is planned, but no page names it");
     }
 }
