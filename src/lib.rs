@@ -47,7 +47,15 @@ pub fn main() -> ExitCode {
         exit(Exit::Internal.code().into());
     }));
     match signals {
-        Ok(signals) => command::run(cli::parse(std::env::args_os().collect()), &signals).into(),
+        Ok(signals) => {
+            let exit = command::run(cli::parse(std::env::args_os().collect()), &signals);
+            // A wait ends by the signal that ended it, so that a shell's loop stops. `run` reports
+            // 128 + n by another variant.
+            if let Exit::Signal(number) = exit {
+                process::end_by_signal(number);
+            }
+            exit.into()
+        }
         Err(error) => {
             fail(&format!(
                 "cannot take over the signals: {error}; is the limit of open files reached?"

@@ -387,6 +387,7 @@ fn exec_that_is_cut_off_tells_what_it_said_last() {
 }
 
 /// Runs what comes after where /tmp/podgate-dead is a FUSE file system whose server never answers.
+/// Exits with its code, or with [`BY_SIGTERM`].
 pub const DEAD: &[&str] = &[
     "unshare",
     "--mount",
@@ -400,6 +401,9 @@ pub const DEAD: &[&str] = &[
      assert libc.mount(b'x',at,b'fuse',0,options)==0\n\
      sys.exit(subprocess.run(sys.argv[2:]).returncode)",
 ];
+
+/// The exit code of [`DEAD`] for a command that SIGTERM killed: Python's -15, as a byte.
+const BY_SIGTERM: i32 = 241;
 
 #[test]
 fn a_file_system_that_never_answers_holds_nothing_up() {
@@ -449,7 +453,7 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         running
             .finish()
-            .code(143)
+            .code(BY_SIGTERM)
             .within(Duration::from_secs(10))
             .prints("");
     }
@@ -461,7 +465,7 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     running
         .finish()
-        .code(143)
+        .code(BY_SIGTERM)
         .within(Duration::from_secs(10))
         .says("cannot be opened");
     // A neighbour that can be looked at is not held up.

@@ -205,7 +205,7 @@ fn a_name_server_that_never_answers_costs_the_timeout() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     running
         .finish()
-        .code(143)
+        .killed_by(nix::sys::signal::Signal::SIGTERM)
         .within(Duration::from_secs(10))
         .prints("");
 }

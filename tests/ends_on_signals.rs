@@ -1,12 +1,16 @@
-//! SIGTERM, SIGINT and SIGHUP end a wait at once, as PID 1 too, in every phase, and CMD is not started.
+//! SIGTERM, SIGINT and SIGHUP end a wait at once, in every phase, and CMD is not started. A wait ends
+//! by the signal itself; as PID 1 it ends with 128+n.
 
 use crate::support::server::{ClosedPort, Server, head};
-use crate::support::{AS_PID_1, Folder, Running, eventually, inside, namespaces, podgate};
-use nix::sys::signal::{Signal, kill};
-use std::io::Write;
-use std::process::Command;
+use crate::support::{
+    AS_PID_1, Done, Folder, PODGATE, Running, eventually, inside, namespaces, podgate,
+};
+use nix::sys::signal::{Signal, kill, killpg};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A phase of a wait, and a server that keeps podgate in it.
 fn phases() -> Vec<(&'static str, String, Server)> {
@@ -36,7 +40,12 @@ fn phases() -> Vec<(&'static str, String, Server)> {
 
 const SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
+/// Sends the signal, and podgate ends by it.
 fn ends(running: Running, pid: nix::unistd::Pid, signal: Signal, what: &str) {
+    ends_somehow(running, pid, signal, what).killed_by(signal);
+}
+
+fn ends_somehow(running: Running, pid: nix::unistd::Pid, signal: Signal, what: &str) -> Done {
     let sent = std::time::Instant::now();
     kill(pid, signal).unwrap();
     let done = running.finish();
@@ -45,9 +54,8 @@ fn ends(running: Running, pid: nix::unistd::Pid, signal: Signal, what: &str) {
         "{what}: {:?}\n{done}",
         sent.elapsed()
     );
-    done.code(128 + signal as i32)
-        .prints("")
-        .says("the command was not started");
+    done.prints("").says("the command was not started");
+    done
 }
 
 #[test]
@@ -108,7 +116,8 @@ fn as_pid_1() {
                 .contains("\t1\n"),
             "it is PID 1"
         );
-        ends(running, pid, Signal::SIGTERM, what);
+        // PID 1 cannot die by a signal of its own: unshare reports the code.
+        ends_somehow(running, pid, Signal::SIGTERM, what).code(143);
     }
 }
 
@@ -198,7 +207,12 @@ fn even_where_the_parent_has_them_blocked_or_ignored() {
 fn signals_that_images_name_as_stopsignal_end_it_too() {
     // nginx has QUIT, HAProxy USR1; PID 1 would drop them.
     let closed = ClosedPort::new();
-    for signal in [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2] {
+    for signal in [
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGPWR,
+    ] {
         let running = podgate(["wait", &closed.tcp(), "--", "echo", "no"]).start();
         running.says("refused");
         let pid = running.pid();
@@ -255,7 +269,121 @@ fn check_ends_too() {
     let running = podgate(["check", "--attempt-timeout", "20s", &server.url("/")]).start();
     eventually("an attempt", || (server.connections() > 0).then_some(()));
     running.signal(Signal::SIGTERM);
-    running.finish().code(143).within(Duration::from_secs(10));
+    running
+        .finish()
+        .killed_by(Signal::SIGTERM)
+        .says("stopped by SIGTERM")
+        .within(Duration::from_secs(10));
+}
+
+#[test]
+fn quit_and_a_waiting_join_end_by_the_signal_too() {
+    let silent = Server::raw(|_stream| thread::sleep(Duration::from_secs(20)));
+    for signal in SIGNALS {
+        let before = silent.connections();
+        let running = podgate(["quit", "--attempt-timeout", "20s", &silent.url("/")]).start();
+        eventually("the request", || {
+            (silent.connections() > before).then_some(())
+        });
+        running.signal(signal);
+        let done = running.finish();
+        done.killed_by(signal)
+            .says(&format!("stopped by {}", signal.as_str()));
+    }
+    if !namespaces() {
+        return;
+    }
+    // join leaves a process behind, which dies with PID 1: here that is a Python that calls join,
+    // signals it while it waits, and prints how it ended: -15 is "by SIGTERM".
+    let script = "import subprocess,sys\n\
+        join=subprocess.Popen(sys.argv[1:],stderr=subprocess.PIPE,text=True)\n\
+        for line in join.stderr:\n if 'waiting' in line: break\n\
+        join.send_signal(15)\nprint(join.wait(),join.stderr.read())";
+    let folder = Folder::new();
+    let dir = folder.text("volume");
+    std::fs::create_dir(&dir).unwrap();
+    let starter: Vec<&str> = AS_PID_1
+        .iter()
+        .copied()
+        .chain(["python3", "-c", script])
+        .collect();
+    let join = [
+        "join",
+        "--name",
+        "sidecar",
+        "--dir",
+        &dir,
+        "--allow-plain-dir",
+        "--restart-policy",
+        "never",
+        "--ready",
+        "file:///no/such/file",
+        "--wait",
+        "--timeout",
+        "20s",
+    ];
+    let done = inside(&starter, join).run();
+    assert!(done.stdout.starts_with("-15 "), "{done}");
+    assert!(done.stdout.contains("stopped by SIGTERM"), "{done}");
+}
+
+#[test]
+fn run_reports_a_signal_as_its_code() {
+    // A container's exit code is what restart policies and podFailurePolicy read.
+    let closed = ClosedPort::new();
+    for signal in SIGNALS {
+        let running = podgate(["run", "--after", &closed.tcp(), "--", "echo", "no"]).start();
+        running.says("refused");
+        let pid = running.pid();
+        ends_somehow(running, pid, signal, "run").code(128 + signal as i32);
+    }
+}
+
+#[test]
+fn ctrl_c_stops_a_shell_loop_around_it() {
+    // The shell and podgate share a process group, as on a terminal. Dash and bash go on with a
+    // loop when a command handled SIGINT and exited; they stop when it died by SIGINT.
+    let closed = ClosedPort::new();
+    let folder = Folder::new();
+    let rounds = folder.text("rounds");
+    let script = format!(
+        "while :; do {PODGATE} wait --timeout 20s {}; echo $? >>{rounds}; done",
+        closed.tcp()
+    );
+    for shell in shells() {
+        let _ = std::fs::remove_file(&rounds);
+        let mut command = Command::new(shell);
+        command.args(["-c", &script]).stderr(Stdio::piped());
+        command.process_group(0);
+        let mut looping = command.spawn().unwrap();
+        let group = nix::unistd::Pid::from_raw(i32::try_from(looping.id()).unwrap());
+        let mut stderr = BufReader::new(looping.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.contains("refused"), "{shell}: {line}");
+        killpg(group, Signal::SIGINT).unwrap();
+        let sent = Instant::now();
+        let status = loop {
+            if let Some(status) = looping.try_wait().unwrap() {
+                break status;
+            }
+            if sent.elapsed() > Duration::from_secs(10) {
+                let _ = killpg(group, Signal::SIGKILL);
+                let _ = looping.wait();
+                panic!("{shell}: the loop goes on");
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert_eq!(status.signal(), Some(Signal::SIGINT as i32), "{shell}");
+        // Not one more round.
+        assert!(!std::path::Path::new(&rounds).exists(), "{shell}");
+    }
+}
+
+/// The shells of this machine that wait for a command's status before they act on SIGINT.
+fn shells() -> Vec<&'static str> {
+    let here = |shell: &&str| Command::new(shell).args(["-c", ":"]).status().is_ok();
+    ["bash", "sh"].into_iter().filter(here).collect()
 }
 
 #[test]
@@ -277,8 +405,8 @@ fn a_signal_at_any_moment_ends_it_or_reaches_cmd() {
         running.signal(Signal::SIGTERM);
         let done = running.finish();
         done.within(Duration::from_secs(10));
-        let by_signal = std::os::unix::process::ExitStatusExt::signal(&done.status) == Some(15);
-        assert!(by_signal || done.status.code() == Some(143), "{done}");
+        let by_signal = done.status.signal() == Some(15);
+        assert!(by_signal, "{done}");
     }
 }
 

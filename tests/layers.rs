@@ -50,7 +50,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("members", &["core"]),
     ("message", &["core"]),
     ("report", &["event_loop", "message"]),
-    ("process", &["event_loop"]),
+    ("process", &["core", "event_loop"]),
     ("event_loop", &[]),
     ("core", &[]),
 ];

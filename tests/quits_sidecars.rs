@@ -407,7 +407,7 @@ fn a_signal_ends_it_at_once() {
         running.signal(Signal::SIGTERM);
         running
             .finish()
-            .code(143)
+            .killed_by(Signal::SIGTERM)
             .says("stopped by SIGTERM")
             .within(5 * SECOND);
     }

@@ -179,7 +179,7 @@ fn stay(
         .into_iter()
         .chain(report.fd())
         .collect();
-    process::leave_home(&kept);
+    process::daemonize(&kept);
     drop(kept);
     // Nothing that is sent to all (kill -1) may end the sign of life.
     let failed = |report: &mut Report, what: &str, error: nix::Error| {

@@ -17,8 +17,8 @@ use crate::core::member::Name;
 use crate::core::signal;
 use crate::members::{Own, Refusal, Statement, Volume};
 use crate::message::{LogEvent, Message, Severity};
-use crate::process::Signals;
 use crate::process::watchdog::Watchdog;
+use crate::process::{Signals, Which, end_by_signal};
 use crate::report::{Format, Report};
 use nix::errno::Errno;
 use std::ffi::OsStr;
@@ -157,15 +157,24 @@ fn watchdog(typed: &Typed, signals: &Signals) -> Result<Option<Watchdog>, Stop> 
     if !given && typed.dest.is_none() && std::env::var_os("SSL_CERT_FILE").is_none() {
         return Ok(None);
     }
-    Ok(Some(Watchdog::start(signals, None, CHANCE, |signal| {
-        let number = signal.unwrap_or_default();
-        let text = format!(
-            "stopped by {}: a file that an option names cannot be opened; see whether its server is gone",
-            signal::name(number)
-        );
-        early_report().failure(&Message::new(Severity::Error, LogEvent::Hangs, text));
-        std::process::exit(Exit::Signal(number).code().into());
-    })))
+    let which = signals.which();
+    Ok(Some(Watchdog::start(
+        signals,
+        None,
+        CHANCE,
+        move |signal| {
+            let number = signal.unwrap_or_default();
+            let text = format!(
+                "stopped by {}: a file that an option names cannot be opened; see whether its server is gone",
+                signal::name(number)
+            );
+            early_report().failure(&Message::new(Severity::Error, LogEvent::Hangs, text));
+            if which == Which::Ending {
+                end_by_signal(number);
+            }
+            std::process::exit(Exit::Signal(number).code().into());
+        },
+    )))
 }
 
 /// Opens the report as the options say.

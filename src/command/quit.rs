@@ -13,7 +13,7 @@ use crate::event_loop::{Interest, Poller};
 use crate::members::{Request, Volume};
 use crate::message::{Field, LogEvent, Message, Severity};
 use crate::process::watchdog::Watchdog;
-use crate::process::{Arrived, Children, Signals};
+use crate::process::{Arrived, Children, Signals, end_by_signal};
 use crate::report::Report;
 use std::cell::RefCell;
 use std::os::fd::AsFd;
@@ -293,6 +293,9 @@ fn watchdog(
             report.line(&line)
         } else {
             report.failure(&line)
+        }
+        if let (None, Exit::Signal(number)) = (kept, exit) {
+            end_by_signal(number);
         }
         std::process::exit(exit.code().into());
     })

@@ -62,7 +62,7 @@ pub(super) fn run(
         ));
     }
     let children = Rc::new(RefCell::new(Children::new(signals.original())));
-    children.borrow_mut().be_init();
+    children.borrow_mut().become_subreaper();
     // The lock is held to the last.
     let (code, volume, _own) = match super::take_part(settings, report) {
         Ok((volume, own)) => {

@@ -41,6 +41,8 @@ pub mod check;
 pub mod completion;
 pub mod duration;
 pub mod endpoint;
+pub mod errno;
+pub mod exec_error;
 pub mod exit;
 pub mod gate;
 pub mod heartbeat;

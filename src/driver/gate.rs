@@ -14,7 +14,7 @@ use crate::probe::file::Watcher;
 use crate::probe::http::Ask;
 use crate::probe::{Leaf, Shared, Step, leaf};
 use crate::process::watchdog::Watchdog;
-use crate::process::{Arrived, Children, Signals};
+use crate::process::{self, Arrived, Children, Signals, Which};
 use crate::report::Report;
 use nix::sys::inotify::Inotify;
 use std::borrow::Cow;
@@ -210,7 +210,7 @@ impl<'a> Driver<'a> {
         } else {
             (Exit::TimedOut, PATIENCE)
         };
-        let (mut report, start) = (report.twin(), self.start);
+        let (mut report, start, which) = (report.twin(), self.start, signals.which());
         Some(Watchdog::start(signals, end, chance, move |signal| {
             let (what, exit) = match signal {
                 Some(number) => (
@@ -224,6 +224,10 @@ impl<'a> Driver<'a> {
                 show(start.elapsed())
             );
             report.failure(&Message::new(Severity::Error, LogEvent::Hangs, text));
+            // `run` reports 128 + n.
+            if let (Exit::Signal(number), Which::Ending) = (exit, which) {
+                process::end_by_signal(number);
+            }
             std::process::exit(exit.code().into());
         }))
     }

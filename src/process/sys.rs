@@ -1,4 +1,4 @@
-//! The one place with `unsafe`: what nix has no safe call for.
+//! Every `unsafe` of the crate: the calls that nix has no safe function for.
 
 #![allow(unsafe_code)]
 
@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::{
-    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, signal, sigprocmask,
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, signal,
+    sigprocmask,
 };
 use nix::unistd::{ForkResult, Pid, getppid, tcsetpgrp};
 use std::io;
@@ -15,44 +16,54 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Signal mask and dispositions as podgate found them: CMD and the commands of checks get them back.
+/// Signal mask and dispositions as podgate found them. CMD and the commands of checks get them back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Original {
     pub(super) mask: SigSet,
     pub(super) ignores_child: bool,
 }
 
-/// What becomes of a child when podgate dies.
+/// What happens to a child when podgate dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Death {
-    /// It goes on, as CMD does, which *is* podgate's process.
+    /// It lives on: CMD of `wait`, which *is* podgate's process.
     Survives,
-    /// The kernel kills it, too (PR_SET_PDEATHSIG): the command of a check, and `run`'s CMD. Spawn it from the main thread: the signal is sent when
-    /// the spawning *thread* dies (prctl(2)).
+    /// The kernel kills it as well (PR_SET_PDEATHSIG): the command of a check, and `run`'s CMD. Spawn
+    /// it from the main thread: the signal is sent when the spawning *thread* dies (prctl(2)).
     Dies,
 }
 
-/// Gives SIGCHLD its default action, and tells whether it was ignored: where it is, the kernel reaps children by itself and nobody
-/// learns how they ended (wait(2), NOTES).
+/// Gives SIGCHLD its default action, and returns whether it was ignored. Where it is ignored, the
+/// kernel reaps children by itself and nobody learns how they ended (wait(2), NOTES).
 ///
 /// # Errors
-/// Those of sigaction(2); none is known to happen.
-pub(super) fn mind_children() -> Result<bool, Errno> {
+/// Those of sigaction(2); none is expected.
+pub(super) fn reset_sigchld() -> Result<bool, Errno> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: SIG_DFL runs no code of ours, and nothing else in this process has set a handler for SIGCHLD.
+    // SAFETY: SIG_DFL runs no code of ours, and nothing else in this process has set a handler for
+    // SIGCHLD.
     let before = unsafe { sigaction(Signal::SIGCHLD, &default) }?;
     Ok(matches!(before.handler(), SigHandler::SigIgn))
 }
 
-/// Ignores SIGPIPE, as Rust's runtime does at the start: an exec that failed has given it its default action back, and the next line
-/// that nobody reads would kill us instead of telling why.
+/// Ignores SIGPIPE, as Rust's runtime does at the start. An exec that failed has restored its default
+/// action, and the message that tells why would kill us where nobody reads it.
 pub(super) fn ignore_pipe() {
     // SAFETY: SIG_IGN runs no code of ours.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
 }
 
-/// These signals, by number: nix has no names for the real-time ones, and musl's sigaddset(3) refuses 32 to 34, which are its own
-/// among threads, but 34 is what the rest of the world calls RTMIN.
+/// Ends this process by `signal`, whose default action ends a process. signal-hook does that for
+/// all but a few signals: SIGPWR is not in its table. Returns if the signal could not be raised.
+pub(super) fn die_by(signal: Signal) {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: SIG_DFL runs no code of ours.
+    let _ = unsafe { sigaction(signal, &default) };
+    let _ = raise(signal);
+}
+
+/// A set of these signals, by number. nix has no real-time signals, and musl's sigaddset(3) refuses
+/// 32 to 34, which it uses among threads; but 34 is RTMIN for glibc and the kernel's users.
 pub(super) fn signal_set(numbers: impl IntoIterator<Item = i32>) -> SigSet {
     let one = |number: i32| {
         u32::try_from(number)
@@ -65,23 +76,25 @@ pub(super) fn signal_set(numbers: impl IntoIterator<Item = i32>) -> SigSet {
         .filter_map(one)
         .fold(0, |bits, bit| bits | bit);
     let mut set = *SigSet::empty().as_ref();
-    // SAFETY: the kernel's set is 64 bits, and libc's begins with them; it is larger and aligned as an unsigned long. `set` is our own
-    // and was initialised.
+    // SAFETY: the kernel's set is 64 bits, and libc's begins with them; it is larger and aligned as
+    // an unsigned long. `set` is our own and was initialised.
     unsafe { (&raw mut set).cast::<u64>().write(bits) };
-    // SAFETY: any bits are a set of signals.
+    // SAFETY: any 64 bits are a valid set of signals.
     unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
-/// Sends a signal to a process, or to a group if `to` is negative (kill(2)); by number, as [`signal_set`].
+/// Sends a signal to a process, or to a process group if `to` is negative (kill(2)). By number, for
+/// the same reason as [`signal_set`].
 ///
 /// # Errors
-/// ESRCH: it is gone. EPERM: it has changed its user. EINVAL: no such signal.
+/// ESRCH: the process is gone. EPERM: it has changed its user. EINVAL: there is no such signal.
 pub(super) fn send(to: Pid, signal: i32) -> Result<(), Errno> {
     // SAFETY: kill takes two numbers and touches no memory.
     Errno::result(unsafe { libc::kill(to.as_raw(), signal) }).map(drop)
 }
 
-/// A child that has ended and is left to be waited for: this one, or any. nix's waitid fails for one that a real-time signal killed.
+/// A child that has ended and is not reaped yet: this one, or any. nix's waitid fails for a child
+/// that a real-time signal killed.
 pub(super) fn ended(which: Option<Pid>) -> Option<Pid> {
     let (kind, id) = match which {
         Some(pid) => (libc::P_PID, libc::id_t::try_from(pid.as_raw()).ok()?),
@@ -89,7 +102,7 @@ pub(super) fn ended(which: Option<Pid>) -> Option<Pid> {
     };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     let mut found = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: `found` is ours, and large enough; zeroed, it is a siginfo_t that tells of no child.
+    // SAFETY: `found` is ours and large enough; zeroed, it is a siginfo_t without a child.
     let pid = unsafe {
         if libc::waitid(kind, id, found.as_mut_ptr(), flags) != 0 {
             return None;
@@ -99,7 +112,7 @@ pub(super) fn ended(which: Option<Pid>) -> Option<Pid> {
     (pid != 0).then(|| Pid::from_raw(pid))
 }
 
-/// Reaps a child that has ended.
+/// Reaps this child if it has ended.
 pub(super) fn reap(pid: Pid) -> Option<End> {
     let mut status = 0;
     // SAFETY: `status` is ours.
@@ -114,22 +127,24 @@ pub(super) fn reap(pid: Pid) -> Option<End> {
     })
 }
 
-/// Gives the terminal on stdin to `command`'s own process group when it is executed; the group is made before.
+/// Gives the terminal on stdin to `command`'s own process group when it is executed. The group
+/// exists by then.
 pub(super) fn hand_over_terminal(command: &mut Command) {
     let give = || -> io::Result<()> {
-        // SAFETY: descriptor 0 is a terminal, as the caller has seen, and stays open until the exec.
+        // SAFETY: descriptor 0 is a terminal, as the caller has checked, and stays open until the
+        // exec.
         let stdin = unsafe { BorrowedFd::borrow_raw(0) };
-        // SIGTTOU is blocked here. Without the terminal it runs all the same.
+        // SIGTTOU is blocked here. If this fails, the command runs without the terminal.
         let _ = tcsetpgrp(stdin, Pid::this());
         Ok(())
     };
-    // SAFETY: tcsetpgrp is one ioctl, and getpid one system call: both are async-signal-safe.
+    // SAFETY: tcsetpgrp is one ioctl and getpid one system call: both are async-signal-safe.
     unsafe { command.pre_exec(give) };
 }
 
-/// Makes `command`, when it is executed or spawned, start with the original signal mask and dispositions. SIGPIPE, which Rust's
-/// runtime ignores, is set back to its default by `Command` itself.
-pub(crate) fn as_we_were(command: &mut Command, original: Original, death: Death) {
+/// Makes `command` start with the original signal mask and dispositions. `Command` itself restores
+/// SIGPIPE, which Rust's runtime ignores.
+pub(crate) fn restore_signals(command: &mut Command, original: Original, death: Death) {
     let parent = Pid::this();
     let prepare = move || -> io::Result<()> {
         if death == Death::Dies {
@@ -147,36 +162,36 @@ pub(crate) fn as_we_were(command: &mut Command, original: Original, death: Death
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&original.mask), None)?;
         Ok(())
     };
-    // SAFETY: between fork and exec only async-signal-safe calls may be made (signal-safety(7)). prctl, getppid, sigaction and
-    // sigprocmask are plain system calls; the closure does not allocate, lock or panic.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)).
+    // prctl, getppid, sigaction and sigprocmask are plain system calls; the closure does not
+    // allocate, lock or panic.
     unsafe { command.pre_exec(prepare) };
 }
 
-/// Which of the two a process is after a fork.
+/// Which of the two processes continues after a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fork {
-    /// The one that called.
     Parent,
-    /// The new one.
     Child,
 }
 
-/// Makes a second process of this one (fork(2)).
+/// Duplicates this process (fork(2)).
 ///
 /// # Errors
-/// EAGAIN: a limit on processes. ENOMEM.
+/// EAGAIN: a limit on processes is reached. ENOMEM.
 pub(crate) fn fork() -> Result<Fork, Errno> {
-    // SAFETY: called by `join` alone, before it starts any thread but, at most, the watchdog's, which is up, goes to sleep in ppoll and
-    // holds no lock of Rust's (`Watchdog::leave`); musl's own locks are taken by its fork. So the child may go on as any process does.
+    // SAFETY: only `join` calls this, before it starts any thread except, at most, the watchdog's.
+    // That thread has started, sleeps in ppoll and holds no lock of Rust's (`Watchdog::leave`);
+    // musl's fork takes musl's own locks. So the child may continue as any process does.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { .. } => Ok(Fork::Parent),
         ForkResult::Child => Ok(Fork::Child),
     }
 }
 
-/// Closes all descriptors from 3 on, but these: what a background process was left by who started it.
+/// Closes all descriptors from 3 on except `kept`: those that a background process inherited.
 pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
-    // Where there is no /proc: as many as a process has by default.
+    // Without /proc: as many as a process may have by default.
     let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
         entries
             .flatten()
@@ -185,8 +200,8 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
     });
     for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
         if fd > 2 && !kept.iter().any(|it| it.as_raw_fd() == fd) {
-            // SAFETY: no value of this process owns it: the caller names those that are, and the rest was inherited. EBADF (the listing's
-            // own) is no harm.
+            // SAFETY: no value of this process owns it: the caller names the descriptors in use, and
+            // the rest was inherited. EBADF (for the listing's own descriptor) does no harm.
             unsafe { libc::close(fd) };
         }
     }

@@ -1,5 +1,6 @@
-//! Ends podgate where it cannot end itself: a path on a network or FUSE file system whose server is gone makes connect(2) and execve(2)
-//! hang for ever. A hang of that kind is killable, so ending the process from another thread works.
+//! Ends podgate where its main thread hangs: connect(2) and execve(2) never return for a path on a
+//! network or FUSE file system whose server is gone. Such a hang is killable, so another thread can
+//! end the process.
 
 use super::Signals;
 use crate::event_loop::is_ready;
@@ -12,12 +13,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// It does nothing that needs a deep stack, but print one line.
+/// The thread prints one line at most, and needs no deep stack.
 const STACK: usize = 128 * 1024;
 /// Longer than any wait.
-const FOR_EVER: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+const FOREVER: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
-/// Watches until it is dropped.
+/// A watchdog thread, which watches until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     over: Arc<AtomicBool>,
@@ -25,8 +26,9 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Calls `bite` in a thread of its own if a signal that ends podgate, or `end`, has come, and `chance` later the watchdog is still
-    /// there. It gets the signal's number, if it was a signal. Without a thread or a descriptor to be had, nobody watches.
+    /// Starts a thread that calls `bite` if this watchdog still exists `chance` after a signal that
+    /// ends podgate has arrived, or after `end`. `bite` gets the signal's number, if it was a signal.
+    /// If the system has no thread or descriptor left, nothing is watched.
     pub(crate) fn start(
         signals: &Signals,
         end: Option<Instant>,
@@ -39,16 +41,14 @@ impl Watchdog {
         if let Ok(ending) = signals.ending() {
             let watch = move || {
                 drop(coming);
-                // A wake-up without a cause is possible.
                 loop {
-                    let left = end.map_or(FOR_EVER, |end| {
-                        end.saturating_duration_since(Instant::now())
-                    });
+                    let left =
+                        end.map_or(FOREVER, |end| end.saturating_duration_since(Instant::now()));
                     if left.is_zero() || is_ready(ending.as_fd(), PollFlags::POLLIN, left) {
                         break;
                     }
                 }
-                // The main thread reads the signal meanwhile, if it can.
+                // The main thread reads the signal in the meantime, if it can.
                 thread::sleep(chance);
                 if !is_over.load(Ordering::SeqCst) {
                     bite(
@@ -65,10 +65,11 @@ impl Watchdog {
         Self { over, up }
     }
 
-    /// Ends the watch, and leaves a thread behind that may be forked from. While Rust's runtime starts a thread it holds locks of its own,
-    /// which nobody would open in the new process: the first thread that was started there would hang.
+    /// Ends the watch once the thread has started, so that this process may fork. While Rust's
+    /// runtime starts a thread it holds locks, which would stay locked in the new process: the first
+    /// thread that is started there would hang.
     pub(crate) fn leave(self) {
-        // There is nothing to receive: the other end is dropped when the thread is up, or was never made.
+        // Nothing is ever sent: the other end is dropped when the thread starts, or could not start.
         let _ = self.up.recv();
     }
 }

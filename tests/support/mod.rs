@@ -267,6 +267,14 @@ impl Done {
         self
     }
 
+    /// It ended by this signal, as wait(2) shows it, and not with the code 128+n.
+    #[track_caller]
+    pub fn killed_by(&self, signal: Signal) -> &Self {
+        let ended_by = std::os::unix::process::ExitStatusExt::signal(&self.status);
+        assert_eq!(ended_by, Some(signal as i32), "{self}");
+        self
+    }
+
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "no {text:?} on stderr\n{self}");

@@ -1,0 +1,291 @@
+//! The children of this process: the one place that starts them and the only one that reaps.
+
+use super::is_pid_1;
+use super::sys::{self, Death, Original, restore_signals};
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long killed children may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_millis(500);
+
+/// Which processes get a signal that is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// CMD alone.
+    Child,
+    /// CMD's whole process group: `--signal-group`.
+    Group,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With this exit code.
+    Exited(i32),
+    /// By the signal of this number.
+    Killed(i32),
+}
+
+/// The commands of checks, each the leader of a process group of its own, and `run`'s CMD. The only
+/// place that waits for children: a second one would steal the first one's statuses.
+#[derive(Debug)]
+pub(crate) struct Children {
+    original: Original,
+    living: Vec<Pid>,
+    ended: Vec<(Pid, End)>,
+    /// Those of `living` that were killed. Nobody asks how they ended: by then the number may belong
+    /// to another process.
+    abandoned: Vec<Pid>,
+    /// Process groups that were killed and may not be gone yet.
+    killed: Vec<Pid>,
+    /// The state of this process before the first command was started.
+    before: Option<Before>,
+    /// Does this process reap every orphan, as an init does?
+    is_init: bool,
+    main: Option<Pid>,
+    main_end: Option<End>,
+    /// CMD's process group has the terminal, which is taken back when CMD ends.
+    gave_terminal: bool,
+}
+
+/// The state of this process before its first command.
+#[derive(Debug)]
+struct Before {
+    is_subreaper: bool,
+    /// The process had no children, so that every child it gets belongs to a command. Otherwise it has
+    /// children from before an exec (`daemon & exec podgate …`): the next program reaps them and
+    /// what they leave behind.
+    had_none: bool,
+}
+
+impl Children {
+    pub(crate) const fn new(original: Original) -> Self {
+        Self {
+            original,
+            living: Vec::new(),
+            ended: Vec::new(),
+            abandoned: Vec::new(),
+            killed: Vec::new(),
+            before: None,
+            is_init: false,
+            main: None,
+            main_end: None,
+            gave_terminal: false,
+        }
+    }
+
+    /// Reaps every orphan from now on, as a subreaper where this process is not PID 1 (prctl(2)).
+    pub(crate) fn become_subreaper(&mut self) {
+        self.is_init = true;
+        if !is_pid_1() {
+            // Fails on kernels before 3.4 only.
+            let _ = prctl::set_child_subreaper(true);
+        }
+    }
+
+    /// Starts CMD with the signals, the descriptors and the environment that podgate got, in a process
+    /// group of its own, which gets the terminal if podgate has it. The kernel kills CMD when podgate
+    /// dies, unless CMD changes its user (PR_SET_PDEATHSIG, prctl(2)).
+    ///
+    /// # Errors
+    /// Those of fork(2), execve(2) and pipe(2).
+    pub(crate) fn spawn_main(&mut self, name: &OsString, arguments: &[OsString]) -> io::Result<()> {
+        let mut command = Command::new(name);
+        command.args(arguments).process_group(0);
+        if tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp()) {
+            sys::hand_over_terminal(&mut command);
+            self.gave_terminal = true;
+        }
+        restore_signals(&mut command, self.original, Death::Dies);
+        let child = command.spawn().inspect_err(|_| self.take_terminal_back())?;
+        self.main = Some(Pid::from_raw(
+            i32::try_from(child.id()).map_err(io::Error::other)?,
+        ));
+        Ok(())
+    }
+
+    /// Takes the terminal back from CMD, which has ended. A script that called podgate is in our
+    /// process group and could not read from the terminal any more. A shell with job control takes
+    /// the terminal back by itself.
+    fn take_terminal_back(&mut self) {
+        if std::mem::take(&mut self.gave_terminal) {
+            // SIGTTOU is blocked. If the terminal is gone, nobody reads from it.
+            let _ = tcsetpgrp(io::stdin(), getpgrp());
+        }
+    }
+
+    /// How CMD ended; `None` on later calls.
+    pub(crate) fn take_main_end(&mut self) -> Option<End> {
+        self.main_end.take()
+    }
+
+    /// Sends CMD the signal of this number. Does nothing if CMD has ended.
+    pub(crate) fn signal_main(&self, number: u8, reach: Reach) {
+        if let Some(pid) = self.main {
+            let to = match reach {
+                Reach::Child => pid,
+                Reach::Group => Pid::from_raw(pid.as_raw().saturating_neg()),
+            };
+            // ESRCH: CMD is dead and waits to be reaped. EPERM: CMD has changed its user; then only
+            // the kubelet's SIGKILL ends it.
+            let _ = sys::send(to, i32::from(number));
+        }
+    }
+
+    /// Kills CMD, and waits until it is dead: no end may be published while CMD lives.
+    pub(crate) fn kill_main(&mut self, reach: Reach) {
+        let patience = Instant::now();
+        self.signal_main(Signal::SIGKILL as u8, reach);
+        self.reap();
+        while self.main.is_some() && patience.elapsed() < GONE_WITHIN {
+            std::thread::sleep(Duration::from_millis(1));
+            self.reap();
+        }
+    }
+
+    /// Starts the command of a check in a process group of its own, with an empty stdin.
+    ///
+    /// # Errors
+    /// Those of fork(2), execve(2) and pipe(2).
+    pub(crate) fn spawn(&mut self, command: &mut Command) -> io::Result<Pid> {
+        if self.before.is_none() {
+            let is_subreaper = prctl::get_child_subreaper().unwrap_or(false);
+            let had_none = own_children().is_empty();
+            self.before = Some(Before {
+                is_subreaper,
+                had_none,
+            });
+            // The kernel gives us what a killed command leaves behind, to reap it (prctl(2)). CMD
+            // must not inherit that: see `clear`.
+            if had_none {
+                let _ = prctl::set_child_subreaper(true);
+            }
+        }
+        command.stdin(Stdio::null()).process_group(0);
+        restore_signals(command, self.original, Death::Dies);
+        let child = command.spawn()?;
+        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+        self.living.push(pid);
+        Ok(pid)
+    }
+
+    /// Reaps all that has ended; as PID 1, also what others left behind. What is left of an ended
+    /// command's group is killed before its leader is reaped, because until then no other group can
+    /// get the group's number.
+    pub(crate) fn reap(&mut self) {
+        for pid in self.living.clone() {
+            if sys::ended(Some(pid)) == Some(pid) {
+                self.kill_group(pid);
+                self.record_exit(pid);
+            }
+        }
+        if let Some(pid) = self.main
+            && let Some(end) = sys::reap(pid)
+        {
+            self.main = None;
+            self.main_end = Some(end);
+            self.take_terminal_back();
+        }
+        if is_pid_1() || self.is_init || self.before.as_ref().is_some_and(|before| before.had_none)
+        {
+            while let Some(pid) = sys::ended(None) {
+                // A known child that has ended just now: the next SIGCHLD reports it again.
+                if self.living.contains(&pid) || self.main == Some(pid) || sys::reap(pid).is_none()
+                {
+                    break;
+                }
+            }
+        }
+        self.killed.retain(|group| killpg(*group, None).is_ok());
+    }
+
+    /// Reaps a command that has ended, and keeps how it ended.
+    fn record_exit(&mut self, pid: Pid) {
+        // Nobody else waits for it, so it is still to be reaped.
+        let end = sys::reap(pid).unwrap_or(End::Killed(0));
+        self.living.retain(|it| *it != pid);
+        match self.abandoned.iter().position(|it| *it == pid) {
+            Some(index) => drop(self.abandoned.swap_remove(index)),
+            None => self.ended.push((pid, end)),
+        }
+    }
+
+    /// How this command ended; `None` while it runs and on later calls.
+    pub(crate) fn take_end(&mut self, pid: Pid) -> Option<End> {
+        let index = self.ended.iter().position(|(it, _)| *it == pid)?;
+        Some(self.ended.swap_remove(index).1)
+    }
+
+    /// Kills this command and its process group. It is reaped when it is dead.
+    pub(crate) fn kill(&mut self, pid: Pid) {
+        self.ended.retain(|(it, _)| *it != pid);
+        if self.living.contains(&pid) {
+            self.kill_group(pid);
+            self.abandoned.push(pid);
+            self.reap();
+        }
+    }
+
+    /// Kills and reaps all that is left, and stops being a subreaper.
+    pub(crate) fn clear(&mut self) {
+        self.living
+            .clone()
+            .into_iter()
+            .for_each(|pid| self.kill_group(pid));
+        let patience = Instant::now();
+        self.reap();
+        while (self.kill_strays() || !self.living.is_empty() || !self.killed.is_empty())
+            && patience.elapsed() < GONE_WITHIN
+        {
+            std::thread::sleep(Duration::from_millis(1));
+            self.reap();
+        }
+        self.ended.clear();
+        if let Some(before) = self.before.take() {
+            let _ = prctl::set_child_subreaper(before.is_subreaper);
+        }
+    }
+
+    /// Kills what commands put into sessions of their own (setsid(2)) and left behind: CMD would find
+    /// it among its children. An init cannot tell it from the orphans of others, and leaves it.
+    /// `false`: there was none.
+    fn kill_strays(&self) -> bool {
+        if is_pid_1() || self.is_init || self.before.as_ref().is_none_or(|before| !before.had_none)
+        {
+            return false;
+        }
+        let strays: Vec<Pid> = own_children()
+            .into_iter()
+            .filter(|pid| !self.living.contains(pid))
+            .collect();
+        for pid in &strays {
+            // ESRCH: it has ended in the meantime.
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        !strays.is_empty()
+    }
+
+    fn kill_group(&mut self, leader: Pid) {
+        // ESRCH: all of the group is gone. No other error is possible for a group of our own.
+        if killpg(leader, Signal::SIGKILL).is_ok() && !self.killed.contains(&leader) {
+            self.killed.push(leader);
+        }
+    }
+}
+
+/// The children of this process (proc(5)); empty where the kernel does not list them.
+fn own_children() -> Vec<Pid> {
+    let me = Pid::this();
+    let text = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .map(Pid::from_raw)
+        .collect()
+}
