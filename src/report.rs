@@ -5,6 +5,7 @@
 //! that is not an option: callers pass names that are redacted already (`core::check`).
 
 use crate::event_loop::is_ready;
+use crate::message::json::Object;
 use crate::message::{Field, LogEvent, Message, Severity};
 use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
@@ -284,38 +285,16 @@ fn json(line: &Message, now: SystemTime) -> String {
         Severity::Error => "error",
     };
     let time = humantime::format_rfc3339_millis(now);
-    let mut object = format!(
-        "{{\"time\":\"{time}\",\"level\":\"{level}\",\"event\":\"{}\",\"msg\":{}",
-        line.event.name(),
-        quoted(&line.text)
-    );
-    for (name, field) in &line.fields {
-        let value = match field {
-            Field::Text(text) => quoted(text),
-            Field::Number(number) => number.to_string(),
-        };
-        object.push_str(&format!(",\"{name}\":{value}"));
-    }
-    object.push('}');
-    object
-}
-
-/// A JSON string (RFC 8259, 7).
-pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len().saturating_add(2));
-    quoted.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            letter if letter < ' ' || letter == '\u{7f}' => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(letter)))
-            }
-            letter => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
+    let object = Object::new()
+        .text("time", &time.to_string())
+        .text("level", level)
+        .text("event", line.event.name())
+        .text("msg", &line.text);
+    let with = |object: Object, (name, field): &(&'static str, Field)| match field {
+        Field::Text(text) => object.text(name, text),
+        Field::Number(number) => object.number(name, *number),
+    };
+    line.fields.iter().fold(object, with).finish()
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ fn a_cmd_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
     podgate(["wait", "file:///", "--", "podgate-has-no-such-command"])
         .run()
         .code(127)
-        .says("no such command");
+        .says("command not found");
     podgate(["wait", "file:///", "--", &folder.text("none")])
         .run()
         .code(127);
@@ -181,7 +181,7 @@ fn a_cmd_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
     podgate(["wait", "file:///", "--", &plain])
         .run()
         .code(126)
-        .says("cannot be executed");
+        .says("it may not be executed");
     podgate(["wait", "file:///", "--", "/"]).run().code(126);
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).unwrap();
     podgate(["wait", "file:///", "--", &plain])

@@ -513,11 +513,15 @@ fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
             2,
             "PODGATE_GRACE",
         ),
-        (podgate(&["--", "/etc/passwd"]), 126, "cannot be executed"),
+        (
+            podgate(&["--", "/etc/passwd"]),
+            126,
+            "it may not be executed",
+        ),
         (
             podgate(&["--", "no-such-program"]),
             127,
-            "there is no such command",
+            "command not found",
         ),
         (
             podgate(&[

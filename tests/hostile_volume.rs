@@ -53,10 +53,10 @@ fn what_is_no_volume_is_refused() {
     let Some(pod) = Pod::new() else { return };
     let missing = pod.start(&run("main", &[], "true").no_volume());
     missing.code(125);
-    missing.says("it is not there; mount one emptyDir");
+    missing.says("it does not exist; mount one emptyDir");
     let plain = pod.start(&run("main", &[], "true").plain_directory());
     plain.code(125);
-    plain.says("it is no volume but a directory of this container's own root file system");
+    plain.says("it is not a volume but a directory of this container's own root file system");
     pod.start(&run("main", &["--allow-plain-dir"], "exit 3").plain_directory())
         .code(3);
     // A directory of the same device as /, mounted there: a volume, by its mount id.
@@ -70,7 +70,7 @@ fn what_is_no_volume_is_refused() {
     assert!(folder.join("main.record").exists());
     let file = pod.start(&run("main", &["--dir", "/etc/passwd"], "true"));
     file.code(125);
-    file.says("it is no directory");
+    file.says("it is not a directory");
 }
 
 #[test]
@@ -488,13 +488,13 @@ fn without_inotify_podgate_looks_by_itself() {
     // A user namespace that is given no instance of inotify.
     let none = "echo 0 >/proc/sys/user/max_inotify_instances";
     let text = ends_by_polling(&["--user", "--map-root-user"], dir, none);
-    assert!(text.contains("inotify: cannot be had"), "{text}");
+    assert!(text.contains("inotify: not available"), "{text}");
     let folder = Folder::new();
     let dir = folder.path().to_str().unwrap();
     // A file system of which podgate does not know that inotify tells all.
     let text = ends_by_polling(&["--mount"], dir, &format!("mount -n -t ramfs ram {dir}"));
     assert!(
-        text.contains("inotify: the volume's file system does not tell of all changes"),
+        text.contains("inotify: the volume's file system does not report all changes"),
         "{text}"
     );
 }
@@ -607,8 +607,8 @@ fn a_file_system_without_locks_is_refused() {
     ];
     // ENOLCK (37) of NFS without a lock daemon, EOPNOTSUPP (95); and 0: a file system that says yes and keeps no lock.
     for (error, what) in [
-        ("37", "cannot be locked"),
-        ("95", "cannot be locked"),
+        ("37", "cannot lock"),
+        ("95", "cannot lock"),
         ("0", "keeps no locks"),
     ] {
         let done = inside(&[&helper, error], call).run();
@@ -629,5 +629,5 @@ fn a_plain_directory_that_may_not_be_read_is_refused_all_the_same() {
     );
     let life = pod.start(&Container::sh("m", &script).plain_directory());
     life.code(125);
-    assert!(life.stderr().contains("it is no volume"), "{life}");
+    assert!(life.stderr().contains("it is not a volume"), "{life}");
 }

@@ -429,11 +429,11 @@ fn what_it_needs_is_said_before_anything_is_done() {
     let bare = pod.start(&onlooker("bare").no_volume());
     join(&bare, "main", "--restart-policy never")
         .code(125)
-        .says("it is not there; mount one emptyDir");
+        .says("it does not exist; mount one emptyDir");
     let plain = pod.start(&onlooker("plain").plain_directory());
     join(&plain, "main", "--restart-policy never")
         .code(125)
-        .says("it is no volume but a directory");
+        .says("it is not a volume but a directory");
     let reads = pod.start(&onlooker("reads").read_only_volume());
     join(&reads, "main", "--restart-policy never")
         .code(125)

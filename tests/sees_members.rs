@@ -187,7 +187,7 @@ fn names_that_were_seen_are_listed_where_one_is_absent() {
             .says("other.record\" is from another host, \"other-pod\"");
         podgate_in(&o, &format!("{call} gone:broken"))
             .code(0)
-            .says("broken.record\" is no record");
+            .says("broken.record\" is not a record");
     }
 }
 
@@ -307,7 +307,7 @@ fn status_tells_who_is_here() {
                     waits waiting 1 None True True True\n\
                     works running 1 None True True True\n";
     assert_eq!(read_json(&done.code(0).stdout), expected, "{done}");
-    done.says("broken.record\" is no record")
+    done.says("broken.record\" is not a record")
         .says("other.record\" is another pod's");
 
     let table = podgate_in(&o, "status");
@@ -376,10 +376,10 @@ fn status_without_a_volume() {
     let Some(pod) = Pod::new() else { return };
     podgate_in(&pod.start(&onlooker("a").no_volume()), "status")
         .code(125)
-        .says("it is not there; mount one emptyDir");
+        .says("it does not exist; mount one emptyDir");
     podgate_in(&pod.start(&onlooker("b").plain_directory()), "status")
         .code(125)
-        .says("it is no volume but a directory");
+        .says("it is not a volume but a directory");
     podgate_in(
         &pod.start(&onlooker("b").plain_directory()),
         "status --allow-plain-dir",
@@ -428,7 +428,7 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
     assert!(
         as_pid_1
             .stdout()
-            .contains("ok    PID 1: this process is it"),
+            .contains("ok    PID 1: it is this process"),
         "{as_pid_1}"
     );
     // It leaves nothing behind, and is no member.
@@ -449,7 +449,7 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
         &onlooker("a").plain_directory(),
         "--allow-plain-dir",
         0,
-        &["note  volume: ", "as --allow-plain-dir says"],
+        &["note  volume: ", "which --allow-plain-dir allows"],
     );
 }
 
@@ -465,7 +465,7 @@ fn doctor_finds_each_thing_that_is_wrong() {
         &a().no_volume(),
         "",
         1,
-        &["WRONG volume: \"/run/podgate\": it is not there; mount one emptyDir"],
+        &["WRONG volume: \"/run/podgate\": it does not exist; mount one emptyDir"],
     );
     doctor(
         &pod,
@@ -488,7 +488,13 @@ fn doctor_finds_each_thing_that_is_wrong() {
             "reading is enough",
         ],
     );
-    doctor(&pod, &a(), "--dir /etc/passwd", 1, &["it is no directory"]);
+    doctor(
+        &pod,
+        &a(),
+        "--dir /etc/passwd",
+        1,
+        &["it is not a directory"],
+    );
     doctor(
         &pod,
         &a(),
@@ -628,7 +634,7 @@ fn quit_says_what_did_not_go() {
         "quit member:deaf",
     )
     .code(125)
-    .says("it is not there");
+    .says("it does not exist");
     podgate_in(&o, "quit member:No")
         .code(2)
         .says("is no member's name");
@@ -729,11 +735,11 @@ fn run_refuses_at_start_what_is_no_volume() {
     for (container, says) in [
         (
             run("main", "", "echo started").no_volume(),
-            "it is not there; mount one emptyDir",
+            "it does not exist; mount one emptyDir",
         ),
         (
             run("main", "", "echo started").plain_directory(),
-            "it is no volume but a directory",
+            "it is not a volume but a directory",
         ),
         (
             run("main", "", "echo started").read_only_volume(),

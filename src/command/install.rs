@@ -1,19 +1,20 @@
 //! `podgate install`: copies this binary, for init containers of images without cp.
 
+use crate::core::errno::Errno;
 use crate::core::exit::Exit;
-use crate::message::{LogEvent, Message, Severity};
+use crate::message;
+use crate::message::install::InstallError;
 use crate::report::Report;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// This very binary, whatever it is called and wherever it was started from (proc(5)).
+/// This binary, whatever it is called and wherever it was started from (proc(5)).
 const MYSELF: &str = "/proc/self/exe";
-/// The mode of the copy: whoever runs it is often another user.
+/// The mode of the copy: the user that runs it is often another one.
 const MODE: u32 = 0o755;
 
-/// Runs the command.
 pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
     let dest = if dest.is_dir() {
         dest.join("podgate")
@@ -22,52 +23,21 @@ pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
     };
     match install(&dest) {
         Ok(()) => {
-            report.line(&Message::new(
-                Severity::Info,
-                LogEvent::Installed,
-                format!("installed {dest:?}"),
-            ));
+            report.line(&message::install::installed(&dest));
             Exit::Passed
         }
-        Err(Failed::ToRead(error)) => {
-            let text = format!(
-                "cannot read this binary, {MYSELF}: {error}; see that /proc is mounted here"
-            );
-            report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
-            Exit::Internal
-        }
-        Err(Failed::ToWrite(error))
-            if error.kind() == io::ErrorKind::NotFound
-                || error.kind() == io::ErrorKind::NotADirectory =>
-        {
-            let text = format!(
-                "cannot install {dest:?}: its directory is not there; name a volume that is mounted here"
-            );
-            report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
-            Exit::Internal
-        }
-        Err(Failed::ToWrite(error)) => {
-            let text = format!(
-                "cannot install {dest:?}: {error}; see that its directory is a volume that this user can write"
-            );
-            report.failure(&Message::new(Severity::Error, LogEvent::Install, text));
+        Err(error) => {
+            report.failure(&message::install::failed(Path::new(MYSELF), &dest, error));
             Exit::Internal
         }
     }
 }
 
-enum Failed {
-    ToRead(io::Error),
-    ToWrite(io::Error),
-}
-
-/// Copies to a name of its own and renames (rename(2)): who starts DEST starts the old binary or the new one, never half, and an old
-/// one that runs is no obstacle (ETXTBSY).
-fn install(dest: &Path) -> Result<(), Failed> {
-    let mut myself = File::open(MYSELF).map_err(Failed::ToRead)?;
-    let name = dest
-        .file_name()
-        .ok_or_else(|| Failed::ToWrite(io::Error::other("it names no file")))?;
+/// Copies to a temporary name and renames (rename(2)): a container that starts DEST gets the old
+/// binary or the new one, never half of it. An old one that runs is no obstacle (ETXTBSY).
+fn install(dest: &Path) -> Result<(), InstallError> {
+    let mut myself = File::open(MYSELF).map_err(|error| InstallError::Read(Errno::of(&error)))?;
+    let name = dest.file_name().ok_or(InstallError::NoFileName)?;
     let folder = dest
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -83,7 +53,7 @@ fn install(dest: &Path) -> Result<(), Failed> {
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written.map_err(Failed::ToWrite)
+    written.map_err(|error| InstallError::Write(Errno::of(&error)))
 }
 
 fn write(from: &mut File, path: &Path) -> io::Result<()> {

@@ -3,7 +3,6 @@
 
 use super::run::{Body, Runner};
 use super::wait::go_on;
-use super::{Failed, open_volume, take_name};
 use crate::config::Logging;
 use crate::config::life::Life as Settings;
 use crate::core::check::{Check, Fact, Kind};
@@ -13,8 +12,10 @@ use crate::core::member::{Name, Stage};
 use crate::core::schedule::{NEAR, Pace};
 use crate::core::signal;
 use crate::driver::gate::{Around, Driver, Tells};
+use crate::driver::membership::{open_volume, take_name};
 use crate::event_loop::is_ready;
-use crate::members::{Own, Volume, container};
+use crate::members::{Membership, Statement, Volume, container};
+use crate::message::volume::membership_error;
 use crate::message::{LogEvent, Message, Severity};
 use crate::process::sys::{Fork, fork};
 use crate::process::{self, Children, Signals, Which};
@@ -35,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DYING: Duration = Duration::from_millis(500);
 /// How often that is looked at.
 const AGAIN: Duration = Duration::from_millis(10);
+
+/// Why this container cannot join.
+struct Failed(String);
 
 /// Runs the command.
 pub(super) fn run(
@@ -91,13 +95,21 @@ fn join(
                 .to_owned(),
         ));
     }
-    let volume = open_volume(&settings.place)?;
+    let place = &settings.place;
+    let volume = open_volume(place.dir.as_deref(), place.plain)
+        .map_err(|error| Failed(membership_error(&error)))?;
     if is_joined_already(&volume, name) {
         let text = format!("{name} has joined already, in an earlier run of this hook");
         report.line(&Message::new(Severity::Info, LogEvent::Joined, text));
         return Ok(volume);
     }
-    let mut own = take_name(&volume, name, settings, report)?;
+    let statement = Statement {
+        name: name.clone(),
+        policy: settings.stated,
+        is_joined: settings.spec.is_joined,
+    };
+    let mut own =
+        take_name(&volume, statement, report).map_err(|error| Failed(membership_error(&error)))?;
     // Registered before the hook returns: its container runs, and others may see it.
     let stage = if settings.ready.is_empty() {
         Stage::Ready
@@ -163,7 +175,7 @@ fn stay(
     settings: &Settings,
     logging: &Logging,
     volume: &Rc<Volume>,
-    own: Own,
+    own: Membership,
     report: &mut Report,
     hooks: &Signals,
 ) -> ! {

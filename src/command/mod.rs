@@ -10,21 +10,15 @@ mod status;
 mod wait;
 
 use crate::cli::{self, Command, Stop, Typed};
-use crate::config::life::Life;
-use crate::config::{self, Gates, Place};
+use crate::config::{self, Gates};
 use crate::core::exit::Exit;
-use crate::core::member::Name;
 use crate::core::signal;
-use crate::members::{Own, Refusal, Statement, Volume};
-use crate::message::{LogEvent, Message, Severity};
+use crate::driver::membership::open_volume;
+use crate::message::{self, LogEvent, Message, Severity};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Signals, Which, end_by_signal};
 use crate::report::{Format, Report};
-use nix::errno::Errno;
-use std::ffi::OsStr;
-use std::io::{self, Write};
-use std::path::Path;
-use std::rc::Rc;
+use std::io::Write;
 use std::time::Duration;
 
 /// A report for what happens before the options are read, or outside of what they say.
@@ -69,10 +63,12 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                     .iter()
                     .any(|check| check.kind.member().is_some())
                     && !is_skipped;
-                let volume = match looks.then(|| open_volume(&settings.place)).transpose() {
+                let place = &settings.place;
+                let opened = looks.then(|| open_volume(place.dir.as_deref(), place.plain));
+                let volume = match opened.transpose() {
                     Ok(volume) => volume,
-                    Err(Failed(text)) => {
-                        report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
+                    Err(error) => {
+                        report.failure(&message::volume::failed(LogEvent::Volume, &error));
                         return Ok(Exit::Internal);
                     }
                 };
@@ -110,7 +106,13 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
                 }
                 Ok(status::run(&place, is_json, report))
             }
-            Command::Doctor => Ok(doctor::run(&config::place(typed)?, config::budget(typed)?)),
+            Command::Doctor => {
+                let budget = config::budget(typed)?;
+                let budget = budget.map_err(|stop| match stop {
+                    Stop::Wrong(text) | Stop::Read(text) | Stop::Begin(text) => text,
+                });
+                Ok(doctor::run(&config::place(typed)?, budget))
+            }
             Command::Quit => {
                 let (settings, place) = config::quitting(typed)?;
                 drop(watchdog);
@@ -196,111 +198,4 @@ fn open(typed: &Typed, report: &mut Report) -> Result<(), Stop> {
     }
     *report = opened;
     Ok(())
-}
-
-/// Why a command cannot go on, for people: exit code 125.
-struct Failed(String);
-
-/// Opens the volume to look at.
-fn open_volume(place: &Place) -> Result<Rc<Volume>, Failed> {
-    let Some(dir) = &place.dir else {
-        return Err(Failed(
-            "there are no members: --dir is none; say --dir /run/podgate".to_owned(),
-        ));
-    };
-    Volume::open(dir, place.plain)
-        .map(Rc::new)
-        .map_err(|cause| Failed(format!("cannot use --dir {dir:?}: {cause}")))
-}
-
-/// Takes a name on the volume.
-fn take_name(
-    volume: &Rc<Volume>,
-    name: &Name,
-    life: &Life,
-    report: &mut Report,
-) -> Result<Own, Failed> {
-    let statement = Statement {
-        name: name.clone(),
-        policy: life.stated,
-        is_joined: life.spec.is_joined,
-    };
-    warn_of_replaceable(volume, report);
-    Own::take(volume, statement).map_err(|refusal| {
-        Failed(match refusal {
-            Refusal::Volume(cause) => format!("cannot take part as {name}: {cause}"),
-            Refusal::Taken(Some(record)) if record.host != volume.host() => format!(
-                "cannot take part as {name}: the {name} of another pod lives on this volume (host {:?}, and this is {:?}); give every pod a volume \
-                 of its own",
-                record.host,
-                volume.host()
-            ),
-            Refusal::Taken(record) => {
-                let who = record.map_or_else(String::new, |record| {
-                    let since = record.times.waiting.map(|since| format!(", since {since}")).unwrap_or_default();
-                    format!(" (uid {}{since})", record.uid)
-                });
-                format!(
-                    "cannot take part as {name}: another container of this pod is {name} and lives{who}; give each container its own --name"
-                )
-            }
-        })
-    })
-}
-
-/// Opens the volume, and takes the name, where a life has to do with members.
-fn take_part(
-    life: &Life,
-    report: &mut Report,
-) -> Result<(Option<Rc<Volume>>, Option<Own>), Failed> {
-    if !life.uses_volume() {
-        return Ok((None, None));
-    }
-    let volume = open_volume(&life.place)?;
-    let own = match &life.name {
-        Some(name) => Some(take_name(&volume, name, life, report)?),
-        None => None,
-    };
-    Ok((Some(volume), own))
-}
-
-/// Warns where a neighbour can replace the very binary that runs here.
-fn warn_of_replaceable(volume: &Volume, report: &mut Report) {
-    if let Some(why) = doctor::replaceable(Some(volume.path())) {
-        report.line(&Message::new(Severity::Warning, LogEvent::Replaceable, why));
-    }
-}
-
-/// What a CMD that cannot be started means.
-fn exec_failure(name: &OsStr, error: &io::Error) -> (Exit, Message) {
-    let shown = name.to_string_lossy();
-    let (exit, cause) = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT) if shown.contains('/') && Path::new(name).exists() => (
-            Exit::NotExecutable,
-            "it is there, but the interpreter of its #! line, or its dynamic loader, is not in this image".to_owned(),
-        ),
-        Some(Errno::ENOENT | Errno::ENOTDIR) => (
-            Exit::NotFound,
-            "there is no such command; give its full path, and see that it is in this image".to_owned(),
-        ),
-        Some(Errno::EACCES) => (
-            Exit::NotExecutable,
-            "it cannot be executed; see its mode, and that its volume is not mounted noexec".to_owned(),
-        ),
-        Some(Errno::ENOEXEC) => (
-            Exit::NotExecutable,
-            "it is no program for this machine; see its architecture, and that a script begins with #!".to_owned(),
-        ),
-        // Not about CMD: no process, no descriptor or no memory is to be had.
-        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => (Exit::Internal, error.to_string()),
-        Some(_) | None => (Exit::NotExecutable, error.to_string()),
-    };
-    (
-        exit,
-        Message::new(
-            Severity::Error,
-            LogEvent::Exec,
-            format!("cannot run {shown:?}: {cause}"),
-        ),
-    )
 }

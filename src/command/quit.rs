@@ -1,6 +1,5 @@
 //! `podgate quit`: asks sidecars to stop, and sees that they did. Exit 0 when all are gone, 1 when one is not.
 
-use super::{Failed, open_volume};
 use crate::config::{Place, Quitting};
 use crate::core::check::Server;
 use crate::core::duration::show;
@@ -8,10 +7,11 @@ use crate::core::exit::Exit;
 use crate::core::member::Name;
 use crate::core::observation::{Observation, observe};
 use crate::core::signal;
+use crate::driver::membership::open_volume;
 use crate::driver::quit::{Limits, News, Quits};
 use crate::event_loop::{Interest, Poller};
 use crate::members::{Request, Volume};
-use crate::message::{Field, LogEvent, Message, Severity};
+use crate::message::{self, Field, LogEvent, Message, Severity};
 use crate::process::watchdog::Watchdog;
 use crate::process::{Arrived, Children, Signals, end_by_signal};
 use crate::report::Report;
@@ -49,12 +49,12 @@ pub(super) fn run(
         report.line(&Message::new(Severity::Info, LogEvent::Disabled, text));
     }
     let volume = match (!settings.members.is_empty())
-        .then(|| open_volume(place))
+        .then(|| open_volume(place.dir.as_deref(), place.plain))
         .transpose()
     {
         Ok(volume) => volume,
-        Err(Failed(text)) => {
-            report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
+        Err(error) => {
+            report.failure(&message::volume::failed(LogEvent::Volume, &error));
             return Exit::Internal;
         }
     };

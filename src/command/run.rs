@@ -2,7 +2,6 @@
 //!
 //! The decisions are `core::life`'s. Here they meet the world: signals and children, the volume, the two gates, the quit endpoint.
 
-use super::{Failed, exec_failure};
 use crate::cli::Typed;
 use crate::config::OnTimeout;
 use crate::config::life::{Life as Settings, identity, quits_after_usage};
@@ -16,11 +15,14 @@ use crate::core::member::{Name, Policy, Stage};
 use crate::core::observation::{End, Observation, Snapshot, observe};
 use crate::core::signal;
 use crate::core::time::Time;
+use crate::core::volume_error::MembershipError;
 use crate::driver::gate::{self, Around, Driver, Tells};
+use crate::driver::{membership, status};
 use crate::event_loop::{Interest, Poller};
 use crate::members::watch::{CLOSING, Change, FAST, SLOW, Watch};
-use crate::members::{Own, Refusal, Statement, Volume};
-use crate::message::{Field, LogEvent, Message, Severity};
+use crate::members::{Membership, Refusal, Statement, Volume};
+use crate::message::{self, Field, LogEvent, Message, Severity};
+use crate::process::exec::exec_error;
 use crate::process::watchdog::Watchdog;
 use crate::process::{self, Arrived, Children, Signals};
 use crate::quit_endpoint::Endpoint;
@@ -64,7 +66,7 @@ pub(super) fn run(
     let children = Rc::new(RefCell::new(Children::new(signals.original())));
     children.borrow_mut().become_subreaper();
     // The lock is held to the last.
-    let (code, volume, _own) = match super::take_part(settings, report) {
+    let (code, volume, _own) = match take_part(settings, report) {
         Ok((volume, own)) => {
             let around = Around {
                 children: Rc::clone(&children),
@@ -73,8 +75,8 @@ pub(super) fn run(
             let (code, own) = live(settings, cmd, &around, own, report, signals);
             (code, around.volume, own)
         }
-        Err(Failed(text)) => {
-            report.failure(&Message::new(Severity::Error, LogEvent::Volume, text));
+        Err(error) => {
+            report.failure(&message::volume::failed(LogEvent::Volume, &error));
             (Exit::Internal.code(), None, None)
         }
     };
@@ -94,14 +96,29 @@ pub(super) fn run(
     Exit::Main(code)
 }
 
+/// Opens the volume and takes the name, as the settings say.
+fn take_part(
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<(Option<Rc<Volume>>, Option<Membership>), MembershipError> {
+    let place = &settings.place;
+    let statement = settings.name.as_ref().map(|name| Statement {
+        name: name.clone(),
+        policy: settings.stated,
+        is_joined: settings.spec.is_joined,
+    });
+    let (uses, dir) = (settings.uses_volume(), place.dir.as_deref());
+    membership::take_part(uses, dir, place.plain, statement, report)
+}
+
 fn live(
     settings: &Settings,
     cmd: &[OsString],
     around: &Around,
-    own: Option<Own>,
+    own: Option<Membership>,
     report: &mut Report,
     signals: &Signals,
-) -> (u8, Option<Own>) {
+) -> (u8, Option<Membership>) {
     let endpoint = settings
         .listen
         .map(|address| (address, Endpoint::bind(address)));
@@ -135,10 +152,10 @@ pub(super) fn publish_usage(typed: &Typed, report: &mut Report) {
     let Some((name, place, policy)) = identity(typed) else {
         return;
     };
-    let Ok(volume) = super::open_volume(&place) else {
+    let Ok(volume) = membership::open_volume(place.dir.as_deref(), place.plain) else {
         return;
     };
-    let published = Own::take(
+    let published = Membership::take(
         &volume,
         Statement {
             name,
@@ -150,7 +167,7 @@ pub(super) fn publish_usage(typed: &Typed, report: &mut Report) {
     let cause = match published {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
-        Err(Refusal::Volume(cause)) => cause,
+        Err(Refusal::Volume(error)) => message::volume::volume_error(&error),
         Err(Refusal::Taken(_)) => "another container with this --name lives".to_owned(),
     };
     let text = format!(
@@ -167,7 +184,7 @@ pub(super) fn quit_after_usage(typed: &Typed, report: &mut Report, signals: &Sig
     let volume = if quits.members.is_empty() {
         None
     } else {
-        super::open_volume(&place).ok()
+        membership::open_volume(place.dir.as_deref(), place.plain).ok()
     };
     let children = RefCell::new(Children::new(signals.original()));
     let _ = super::quit::ask(
@@ -198,7 +215,7 @@ pub(super) struct Runner<'a> {
     life: Life,
     body: Body<'a>,
     around: &'a Around,
-    own: Option<Own>,
+    own: Option<Membership>,
     watch: Option<Watch>,
     after: Option<Driver<'a>>,
     watchdog: Option<Watchdog>,
@@ -229,7 +246,7 @@ impl<'a> Runner<'a> {
     pub(super) fn new(
         settings: &'a Settings,
         around: &'a Around,
-        own: Option<Own>,
+        own: Option<Membership>,
         body: Body<'a>,
         report: &'a mut Report,
         signals: &'a Signals,
@@ -287,7 +304,7 @@ impl<'a> Runner<'a> {
             self.begin();
         }
         // Who saw the record before this one watched has told nobody.
-        if self.end.is_none() && self.own.as_ref().is_some_and(Own::is_asked) {
+        if self.end.is_none() && self.own.as_ref().is_some_and(Membership::is_asked_to_quit) {
             self.event(Event::Quit);
         }
         loop {
@@ -458,7 +475,7 @@ impl<'a> Runner<'a> {
         let volume = self.around.volume.as_deref();
         let is_ready = self.is_started && self.life.is_ready();
         let status = || match volume {
-            Some(volume) => super::status::json(volume),
+            Some(volume) => status::json(volume),
             None => {
                 let state = match (self.is_started, is_ready) {
                     (false, _) => "waiting",
@@ -612,8 +629,10 @@ impl<'a> Runner<'a> {
             self.again = Instant::now().checked_add(AGAIN).map(|at| (at, AGAIN));
         }
         self.look(has_changed);
-        let is_asked = |own: &Own| (anything || has_changed(&own.record().name)) && own.is_asked();
-        if self.own.as_ref().is_some_and(is_asked) {
+        let is_asked_to_quit = |own: &Membership| {
+            (anything || has_changed(&own.record().name)) && own.is_asked_to_quit()
+        };
+        if self.own.as_ref().is_some_and(is_asked_to_quit) {
             self.event(Event::Quit);
         }
     }
@@ -632,7 +651,7 @@ impl<'a> Runner<'a> {
         }
         if self.poll.is_some_and(|at| at <= now) {
             self.look(|_| true);
-            if self.own.as_ref().is_some_and(Own::is_asked) {
+            if self.own.as_ref().is_some_and(Membership::is_asked_to_quit) {
                 self.event(Event::Quit);
             }
             self.plan_poll();
@@ -853,9 +872,9 @@ impl<'a> Runner<'a> {
                 .borrow_mut()
                 .spawn_main(name, arguments);
             if let Err(error) = spawned {
-                let (exit, line) = exec_failure(name, &error);
-                self.report.failure(&line);
-                return Event::NotStarted(exit.code());
+                let error = exec_error(name, &error);
+                self.report.failure(&message::exec::cannot_run(name, error));
+                return Event::NotStarted(error.exit().code());
             }
         }
         self.is_started = true;

@@ -1,6 +1,5 @@
 //! `podgate wait`: blocks until the gate opens; then becomes CMD, if one is given.
 
-use super::exec_failure;
 use crate::config::{Gates, OnTimeout, Settings};
 use crate::core::check::Check;
 use crate::core::duration::show;
@@ -10,7 +9,8 @@ use crate::core::schedule::Pace;
 use crate::core::signal;
 use crate::driver::gate::{Around, Driver, Tells};
 use crate::members::Volume;
-use crate::message::{LogEvent, Message, Severity};
+use crate::message::{self, LogEvent, Message, Severity};
+use crate::process::exec::exec_error;
 use crate::process::{Arrived, Children, Signals, become_command};
 use crate::report::Report;
 use std::cell::RefCell;
@@ -145,9 +145,9 @@ pub(super) fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) ->
         return Exit::Signal(number);
     }
     let error = become_command(name, arguments, signals.original());
-    let (exit, line) = exec_failure(name, &error);
-    report.failure(&line);
-    exit
+    let error = exec_error(name, &error);
+    report.failure(&message::exec::cannot_run(name, error));
+    error.exit()
 }
 
 fn ending(signals: &Signals) -> Option<u8> {

@@ -31,19 +31,7 @@ impl ExecError {
             | Self::WrongFormat
             | Self::Busy
             | Self::Other(_) => Exit::NotExecutable,
-            Self::NoResources(_) => Exit::Own,
-        }
-    }
-
-    /// May a later attempt succeed without a change of the image?
-    pub const fn is_temporary(self) -> bool {
-        match self {
-            Self::Busy | Self::NoResources(_) => true,
-            Self::NotFound
-            | Self::NoInterpreter
-            | Self::NotPermitted
-            | Self::WrongFormat
-            | Self::Other(_) => false,
+            Self::NoResources(_) => Exit::Internal,
         }
     }
 }

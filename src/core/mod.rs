@@ -58,3 +58,4 @@ pub mod record;
 pub mod schedule;
 pub mod signal;
 pub mod time;
+pub mod volume_error;

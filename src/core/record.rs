@@ -1,6 +1,7 @@
 //! A member's record: bytes <-> [`Record`]. Lines of `key: value`, so that `cat` tells a person the state, and any podgate can read
 //! what another version wrote: unknown keys are ignored, and the first line says the version. What it must not know: files.
 
+use super::errno::Errno;
 use super::member::{Name, Policy, Stage};
 use std::fmt::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
@@ -91,10 +92,10 @@ pub struct Record {
 pub enum Unreadable {
     /// It was written by a podgate with a newer format, of this version.
     Newer(u32),
-    /// It is no record; what is wrong with it.
+    /// It is not a record: what is wrong with it.
     Garbage(&'static str),
-    /// It could not be read: the system's words.
-    System(&'static str),
+    /// It could not be read.
+    System(Errno),
 }
 
 impl fmt::Display for Unreadable {
@@ -106,9 +107,9 @@ impl fmt::Display for Unreadable {
             ),
             Self::Garbage(what) => write!(
                 f,
-                "is no record: {what}; something else writes to the volume"
+                "is not a record: {what}; something else writes to the volume"
             ),
-            Self::System(cause) => write!(f, "cannot be read: {}", cause.to_lowercase()),
+            Self::System(errno) => write!(f, "cannot be read: {}", errno.words()),
         }
     }
 }

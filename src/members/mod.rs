@@ -1,54 +1,66 @@
-//! The shared volume: where the members of a pod meet (P6). Files and locks; what they mean is `core`'s business.
+//! The shared volume: where the members of a pod meet (P6). Files and locks; `core` decides
+//! what they mean.
 //!
-//! | file | writer | what |
+//! | file | writer | content |
 //! | --- | --- | --- |
-//! | `NAME.lock` | NAME | holds an exclusive OFD lock from before it says anything until it is dead: on all of it until its record is its own, then on the first byte. Never removed |
+//! | `NAME.lock` | NAME | the lock, held from before the member writes anything until it is dead: on the whole file until its record is its own, then on the first byte. Never removed |
 //! | `NAME.record` | NAME | its state, replaced by rename(2) |
 //! | `NAME.acted` | NAME | the failures that it has acted on; survives its restarts |
-//! | `NAME.next.ID.N` | NAME | space kept for the records to come |
-//! | `NAME.quit.ID.ASKER` | who asks | a request to incarnation ID of NAME; being there is all that it says |
+//! | `NAME.next.ID.N` | NAME | space reserved for the records to come |
+//! | `NAME.quit.ID.ASKER` | the asker | a request to incarnation ID of NAME; the file is empty |
 //!
-//! No name holds a dot, so no two members' files meet. Observers need nothing but to read: `F_OFD_GETLK` tells of a lock without
-//! touching it, on a descriptor that is open for reading only (fcntl(2)).
+//! A name contains no dot, so files of two members never collide. Observers only need to read:
+//! `F_OFD_GETLK` tests a lock without touching it, on a descriptor that is open for reading only
+//! (fcntl(2)).
 
-mod membership;
+mod lock;
+mod mount;
+mod publish;
+mod record;
 pub(crate) mod watch;
 
-pub(crate) use membership::{Own, Refusal, Statement};
+pub(crate) use mount::{container, is_plain, mount_id};
+pub(crate) use publish::{Membership, Statement};
 
+use crate::core::errno::Errno as Number;
 use crate::core::member::Name;
 use crate::core::observation::Snapshot;
 #[cfg(test)]
 use crate::core::observation::{Observation, observe};
-use crate::core::record::{LONGEST, Record, Unreadable};
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::libc;
-use nix::sys::stat::Mode;
+use crate::core::record::{Record, Unreadable};
+use crate::core::volume_error::{DirError, Operation, VolumeError};
+use lock::{Hold, hold};
+use nix::unistd::geteuid;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// The mode of what others read, whatever the umask.
+/// The mode of files that others read, whatever the umask.
 const MODE: u32 = 0o644;
 
 /// May `--dir` be a directory on the container's own root file system?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plain {
-    /// No: then every container has another one.
+    /// No: every container would have another one.
     Refused,
     /// Yes: `--allow-plain-dir`, for a laptop.
     Allowed,
 }
 
-/// How often a member is looked at that changes meanwhile.
+/// Why a member cannot take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A living member has the name; its record, if it can be read.
+    Taken(Option<Box<Record>>),
+    Volume(VolumeError),
+}
+
+/// How often one look at a member is repeated while its record changes.
 const LOOKS: usize = 8;
 
-/// A volume, to look at.
+/// A volume, open for looking.
 #[derive(Debug)]
 pub(crate) struct Volume {
     path: PathBuf,
@@ -56,33 +68,26 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Opens it for looking. Nothing is written.
+    /// Opens a volume for looking. Writes nothing.
     ///
     /// # Errors
-    /// It is not there, no directory, or no volume: the cause, and what to do.
-    pub(crate) fn open(path: &Path, plain: Plain) -> Result<Self, String> {
-        let folder = fs::metadata(path).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                return "it is not there; mount one emptyDir at this path in every container that takes part"
-                    .to_owned();
-            }
-            format!("{error}; see the volume's mount")
+    /// `path` is not a directory that members can meet on.
+    pub(crate) fn open(path: &Path, plain: Plain) -> Result<Self, DirError> {
+        let folder = fs::metadata(path).map_err(|error| match Number::of(&error) {
+            Number::ENOENT => DirError::Missing,
+            errno => DirError::System(errno),
         })?;
         if !folder.is_dir() {
-            return Err(
-                "it is no directory; mount one emptyDir at this path in every container that takes part".to_owned()
-            );
+            return Err(DirError::NotADirectory);
         }
         if plain == Plain::Refused && is_plain(path) == Some(true) {
-            return Err("it is no volume but a directory of this container's own root file system, which no other container sees; mount one \
-                 emptyDir there in every container that takes part, or say --allow-plain-dir if all run in one file system"
-                .to_owned());
+            return Err(DirError::OnRootFileSystem);
         }
         let host = nix::unistd::gethostname()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        // A record is lines of text.
+        // In a record the host name is one word on a line.
         let host = host
             .split(|letter: char| letter.is_whitespace() || letter.is_control())
             .collect::<Vec<_>>()
@@ -97,7 +102,6 @@ impl Volume {
         })
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -116,8 +120,8 @@ impl Volume {
         self.file(name, "record")
     }
 
-    /// Looks at a member. `None`: one cannot look just now (no descriptor, no memory, an error of the disk). That is no news of it, least of
-    /// all of its death.
+    /// Looks at a member. `None`: that is not possible now (no descriptor, no memory, a disk error),
+    /// which says nothing about the member, and must not count as its death.
     pub(crate) fn look(&self, name: &Name) -> Option<Snapshot> {
         let lock = self.file(name, "lock");
         let mut record = self.record(name);
@@ -131,11 +135,12 @@ impl Volume {
                 }
             };
             cause = None;
-            // Who publishes its end and dies between the two looks is not lost: a lock goes with a record that was the same before and
-            // after it.
+            // A member that publishes its end and dies between the two reads is not lost. So a lock
+            // counts only with a record that was the same before and after it.
             let after = self.record(name);
             if after == record {
-                // Who takes the whole file has not written its record yet: what is there is its earlier incarnation's.
+                // A member that holds the whole file has not written its record yet: the record is
+                // that of its earlier incarnation.
                 let record = if hold == Hold::Whole { None } else { record };
                 return Some(Snapshot {
                     record,
@@ -144,14 +149,14 @@ impl Volume {
             }
             record = after;
         }
-        // It changes faster than one can look: somebody lives.
+        // The record changes faster than it can be read, so the member is alive.
         cause.is_none().then_some(Snapshot {
             record,
             is_held: true,
         })
     }
 
-    /// What `look` means here.
+    /// What a look at a member means here.
     #[cfg(test)]
     pub(crate) fn observe(&self, name: &Name) -> Option<Observation> {
         self.look(name).map(|found| observe(&found, &self.host))
@@ -181,32 +186,21 @@ impl Volume {
     }
 
     fn record(&self, name: &Name) -> Option<Result<Record, Unreadable>> {
-        let bytes = match read(&self.record_path(name)) {
-            Ok(bytes) => bytes,
-            Err(Unreadable::System(cause)) if cause == Errno::ENOENT.desc() => return None,
-            Err(error) => return Some(Err(error)),
-        };
-        let record = Record::decode(&bytes);
-        Some(match record {
-            Ok(record) if record.name != *name => {
-                Err(Unreadable::Garbage("it is another member's"))
-            }
-            Ok(_) | Err(_) => record,
-        })
+        record::read_record(&self.record_path(name), name)
     }
 
-    /// Asks an incarnation of a member to end.
+    /// Requests an incarnation of a member to end.
     ///
     /// # Errors
     /// The request cannot be written.
     pub(crate) fn ask(&self, name: &Name, id: u64) -> io::Result<Request> {
         let path = self.file(name, &format!("quit.{id:016x}.{:016x}", random()));
-        create(&path)?;
+        record::create(&path)?;
         Ok(Request(path))
     }
 }
 
-/// A request, taken back when it is dropped.
+/// A request, which is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Request(PathBuf);
 
@@ -216,139 +210,28 @@ impl Drop for Request {
     }
 }
 
-/// Makes a new file that others can read.
-fn create(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::PermissionsExt;
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(MODE)
-        .custom_flags(flags.bits())
-        .open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(MODE))?;
-    Ok(file)
-}
-
-/// Opens a file that a neighbour may have put there: no link is followed, and nothing blocks.
-/// `None`: it is no regular file.
-fn open_read(path: &Path) -> Result<Option<File>, Errno> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let errno = |error: io::Error| {
-        error
-            .raw_os_error()
-            .map_or(Errno::UnknownErrno, Errno::from_raw)
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(path)
-        .map_err(errno)?;
-    let is_file = file.metadata().map_err(errno)?.is_file();
-    Ok(is_file.then_some(file))
-}
-
-/// Reads a small file.
-fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
-    let opened = open_read(path).map_err(|errno| match errno == Errno::ELOOP {
-        true => Unreadable::Garbage("it is a symbolic link"),
-        false => Unreadable::System(errno.desc()),
-    });
-    let file = opened?.ok_or(Unreadable::Garbage("it is no regular file"))?;
-    let mut bytes = Vec::new();
-    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(most)
-        .read_to_end(&mut bytes)
-        .map_err(|_| Unreadable::System("input/output error"))?;
-    if bytes.len() > LONGEST {
-        Err(Unreadable::Garbage("it is far too long"))
-    } else {
-        Ok(bytes)
+fn system_error(operation: Operation, path: &Path, errno: Number) -> VolumeError {
+    VolumeError::System {
+        operation,
+        path: path.to_owned(),
+        errno,
+        uid: own_uid(),
     }
 }
 
-/// A lock on a whole file.
-fn lock(kind: i32) -> libc::flock {
-    let kind = i16::try_from(kind).unwrap_or_default();
-    let set = i16::try_from(libc::SEEK_SET).unwrap_or_default();
-    libc::flock {
-        l_type: kind,
-        l_whence: set,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    }
+fn own_uid() -> u32 {
+    geteuid().as_raw()
 }
 
-/// How much of a lock's file is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    /// Nothing: nobody lives.
-    Free,
-    /// All of it: by one that has not written its record yet.
-    Whole,
-    /// The first byte: by one whose record is its own.
-    First,
-}
-
-/// Does somebody hold it exclusively? Only who may write the file can, so a neighbour who may only read cannot seem alive.
-///
-/// # Errors
-/// One cannot look. What is not there or is no regular file is no member's lock, and free.
-fn hold(path: &Path) -> Result<Hold, Errno> {
-    let file = match open_read(path) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Ok(Hold::Free),
-        // A device or a socket in its place, a link, a folder in the place of the volume.
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENXIO | Errno::ELOOP) => return Ok(Hold::Free),
-        Err(errno) => return Err(errno),
-    };
-    let mut asked = lock(libc::F_RDLCK);
-    let free = i16::try_from(libc::F_UNLCK).unwrap_or_default();
-    match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)) {
-        Ok(_) if asked.l_type == free => Ok(Hold::Free),
-        // A length of 0 is: to the end, however long the file becomes.
-        Ok(_) if asked.l_len == 0 => Ok(Hold::Whole),
-        Ok(_) => Ok(Hold::First),
-        // A file system that keeps no locks: nobody holds one there.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(Hold::Free),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// A number that nobody else has: std seeds its hashers from getrandom(2).
+/// A number that no other incarnation has: std seeds its hashers from getrandom(2).
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Is `path` on the same mount as `/`? `None` where the kernel does not tell. By mount id (proc(5), fdinfo), because a volume may be a
-/// directory of the same device.
-pub(crate) fn is_plain(path: &Path) -> Option<bool> {
-    let root = Path::new("/");
-    match (mount_id(path), mount_id(root)) {
-        (Some(own), Some(root)) => Some(own == root),
-        // Without /proc. A volume has another device than the container's own root file system, which is an overlay.
-        (_, _) => Some(fs::metadata(path).ok()?.dev() == fs::metadata(root).ok()?.dev()),
-    }
-}
-
-/// Which mount a path is on.
-pub(crate) fn mount_id(path: &Path) -> Option<u64> {
-    // Not by std: it takes O_PATH away, which musl counts as a part of O_ACCMODE, and then a right to read is needed.
-    let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
-    line.trim().parse().ok()
-}
-
-/// This container: the inode of its mount namespace; 0 where the kernel does not tell.
-pub(crate) fn container() -> u64 {
-    fs::metadata("/proc/self/ns/mnt").map_or(0, |found| found.ino())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Own, Plain, Statement, Volume, lock};
+    use super::lock::{Hold, hold, whole_file};
+    use super::{Membership, Plain, Statement, Volume};
     use crate::core::member::{Name, Stage};
     use crate::core::observation::{End, Observation};
     use nix::fcntl::{FcntlArg, fcntl};
@@ -384,8 +267,8 @@ mod tests {
         Name::parse("main").expect("a name")
     }
 
-    fn take(volume: &Rc<Volume>) -> Own {
-        Own::take(
+    fn take(volume: &Rc<Volume>) -> Membership {
+        Membership::take(
             volume,
             Statement {
                 name: name(),
@@ -397,14 +280,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failures_that_were_acted_on_are_remembered_across_restarts_and_no_more() {
+    fn the_last_64_failures_that_were_acted_on_survive_restarts() {
         let folder = Folder::new("acted");
         let volume = folder.volume();
         for restart in 0..100 {
-            let mut own = take(&volume);
-            own.remember(&[2 * restart, 2 * restart + 1])
+            let mut member = take(&volume);
+            member
+                .remember(&[2 * restart, 2 * restart + 1])
                 .expect("a memory");
-            own.exit(3).expect("an end");
+            member.exit(3).expect("an end");
         }
         assert_eq!(take(&volume).acted(), (136..200).collect::<Vec<u64>>());
         let length = fs::metadata(folder.0.join("main.acted"))
@@ -414,12 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_seen_as_it_goes() {
+    fn each_state_of_a_member_is_seen() {
         let folder = Folder::new("life");
         let volume = folder.volume();
         assert_eq!(volume.observe(&name()), Some(Observation::Absent));
-        let mut own = take(&volume);
-        let id = own.record().id;
+        let mut member = take(&volume);
+        let id = member.record().id;
         let alive = |stage| {
             Some(Observation::Alive {
                 id: Some(id),
@@ -427,9 +311,9 @@ mod tests {
             })
         };
         assert_eq!(volume.observe(&name()), alive(Stage::Waiting));
-        own.publish(Stage::Ready).expect("a record");
+        member.publish(Stage::Ready).expect("a record");
         assert_eq!(volume.observe(&name()), alive(Stage::Ready));
-        own.exit(3).expect("a record");
+        member.exit(3).expect("a record");
         assert_eq!(
             volume.observe(&name()),
             Some(Observation::Ended {
@@ -438,7 +322,7 @@ mod tests {
                 policy: None
             })
         );
-        drop(own);
+        drop(member);
         let again = take(&volume);
         assert_eq!(again.record().incarnation, 2);
         drop(again);
@@ -460,18 +344,18 @@ mod tests {
         assert_eq!(
             fs::read_dir(&folder.0).expect("the volume").count(),
             6,
-            "lock, record, and four kept by who was lost"
+            "lock, record, and four spare files of the lost member"
         );
         take(&volume).exit(0).expect("a record");
         assert_eq!(
             fs::read_dir(&folder.0).expect("the volume").count(),
             2,
-            "swept by the next one"
+            "the next incarnation removes them"
         );
     }
 
     #[test]
-    fn who_has_the_lock_and_no_record_of_its_own_is_not_what_the_old_record_says() {
+    fn a_member_that_holds_the_lock_before_its_own_record_is_not_in_the_state_of_the_old_one() {
         let folder = Folder::new("whole");
         let volume = folder.volume();
         take(&volume).publish(Stage::Ready).expect("a record");
@@ -480,7 +364,8 @@ mod tests {
             .write(true)
             .open(folder.0.join("main.lock"))
             .expect("the lock");
-        fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK))).expect("held as at a start");
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK)))
+            .expect("held as at a start");
         assert_eq!(
             volume.observe(&name()),
             Some(Observation::Alive {
@@ -491,42 +376,33 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_look_sees_no_death() {
+    fn an_observer_that_cannot_look_sees_no_death() {
         let folder = Folder::new("look");
         let volume = folder.volume();
-        let own = take(&volume);
+        let member = take(&volume);
         assert!(volume.look(&name()).is_some_and(|found| found.is_held));
-        // A name that is too long stands for all that keeps one from looking (EMFILE, ENOMEM, EIO): it is not ENOENT.
+        // ENAMETOOLONG stands for all that keeps an observer from looking (EMFILE, ENOMEM, EIO).
         assert_eq!(
-            super::hold(&folder.0.join("x".repeat(300))),
+            hold(&folder.0.join("x".repeat(300))),
             Err(nix::errno::Errno::ENAMETOOLONG)
         );
-        assert_eq!(
-            super::hold(&folder.0.join("nobody.lock")),
-            Ok(super::Hold::Free)
-        );
-        assert_eq!(
-            super::hold(&folder.0.join("main.lock")),
-            Ok(super::Hold::First)
-        );
-        drop(own);
-        assert_eq!(
-            super::hold(&folder.0.join("main.lock")),
-            Ok(super::Hold::Free)
-        );
+        assert_eq!(hold(&folder.0.join("nobody.lock")), Ok(Hold::Free));
+        assert_eq!(hold(&folder.0.join("main.lock")), Ok(Hold::First));
+        drop(member);
+        assert_eq!(hold(&folder.0.join("main.lock")), Ok(Hold::Free));
     }
 
     #[test]
-    fn who_publishes_its_end_and_dies_is_never_taken_for_lost() {
+    fn a_member_that_publishes_its_end_and_dies_is_never_seen_as_lost() {
         let folder = Folder::new("dies");
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
                 let volume = folder.volume();
                 for _ in 0..300 {
-                    let mut own = take(&volume);
-                    own.publish(Stage::Ready).expect("a record");
-                    own.exit(0).expect("a record");
+                    let mut member = take(&volume);
+                    member.publish(Stage::Ready).expect("a record");
+                    member.exit(0).expect("a record");
                 }
                 is_over.store(true, Ordering::SeqCst);
             });

@@ -3,6 +3,14 @@
 //! A function here takes values and returns a [`Message`]; nothing is printed, and nothing is
 //! looked up. `report` prints messages, and is the only place that does.
 
+pub mod doctor;
+pub mod exec;
+pub mod install;
+pub mod json;
+pub mod member;
+pub mod status;
+pub mod volume;
+
 /// How bad a message is: the `level` of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

@@ -3,8 +3,10 @@
 
 use super::{Leaf, Step};
 use crate::core::check::redacted;
+use crate::core::exec_error::ExecError;
 use crate::core::outcome::{Outcome, Phase, Reason, one_line};
 use crate::event_loop::Interest;
+use crate::process::exec::exec_error;
 use crate::process::{Children, End};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -12,7 +14,6 @@ use nix::unistd::{self, Pid};
 use std::cell::RefCell;
 use std::io::{self, PipeReader};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Instant;
@@ -78,26 +79,10 @@ impl Leaf for Exec {
                 self.under_way = Some(under_way);
                 self.proceed()
             }
-            Err(error) => Step::Done(match error.raw_os_error().map(Errno::from_raw) {
-                // "Text file busy": somebody is writing it, so it comes.
-                Some(
-                    Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ETXTBSY,
-                ) => Outcome::NotYet(Reason::System("started", error.to_string())),
-                Some(Errno::ENOENT)
-                    if self.name().contains('/') && Path::new(self.name()).exists() =>
-                {
-                    let cause = "its interpreter or dynamic loader is not in this image".to_owned();
-                    Outcome::Never(Reason::NotExecutable(self.name().to_owned(), cause))
-                }
-                Some(Errno::ENOENT | Errno::ENOTDIR) => {
-                    Outcome::Never(Reason::NoCommand(self.name().to_owned()))
-                }
-                Some(error) => Outcome::Never(Reason::NotExecutable(
-                    self.name().to_owned(),
-                    error.desc().to_lowercase(),
-                )),
-                None => Outcome::NotYet(Reason::System("started", error.to_string())),
-            }),
+            Err(error) => Step::Done(not_started(
+                self.name(),
+                exec_error(self.name().as_ref(), &error),
+            )),
         }
     }
 
@@ -140,6 +125,24 @@ impl Leaf for Exec {
 
     fn waits_for_child(&self) -> bool {
         self.under_way.is_some()
+    }
+}
+
+/// What an attempt says whose command was not started. A command that is missing now is missing for
+/// the whole life of the container.
+fn not_started(name: &str, error: ExecError) -> Outcome {
+    let never = |cause: String| Outcome::Never(Reason::NotExecutable(name.to_owned(), cause));
+    let not_yet = |cause: String| Outcome::NotYet(Reason::System("started", cause));
+    match error {
+        ExecError::NotFound => Outcome::Never(Reason::NoCommand(name.to_owned())),
+        ExecError::NoInterpreter => {
+            never("its interpreter or dynamic loader is not in this image".to_owned())
+        }
+        ExecError::NotPermitted => never("permission denied".to_owned()),
+        ExecError::WrongFormat => never("it is not a program for this machine".to_owned()),
+        ExecError::Busy => not_yet("another process is writing the file".to_owned()),
+        ExecError::NoResources(errno) => not_yet(errno.to_string()),
+        ExecError::Other(errno) => never(errno.words()),
     }
 }
 

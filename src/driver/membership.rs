@@ -1,0 +1,103 @@
+//! Takes part in the pod: opens the shared volume and takes a name on it.
+
+use crate::core::member::Name;
+use crate::core::volume_error::MembershipError;
+use crate::members::{Membership, Plain, Refusal, Statement, Volume, is_plain, mount_id};
+use crate::message::{self, LogEvent, Message, Severity};
+use crate::report::Report;
+use nix::unistd::{AccessFlags, access};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// This binary, whatever it is called (proc(5)).
+const MYSELF: &str = "/proc/self/exe";
+
+/// Opens the volume for looking.
+///
+/// # Errors
+/// There is none (`--dir none`), or `dir` cannot be used as one.
+pub(crate) fn open_volume(dir: Option<&Path>, plain: Plain) -> Result<Rc<Volume>, MembershipError> {
+    let dir = dir.ok_or(MembershipError::NoDir)?;
+    Volume::open(dir, plain)
+        .map(Rc::new)
+        .map_err(|error| MembershipError::Dir {
+            dir: dir.to_owned(),
+            error,
+        })
+}
+
+/// Opens the volume where `uses_volume`, and takes a name on it where there is a `statement`.
+///
+/// # Errors
+/// Those of [`open_volume`] and [`take_name`].
+pub(crate) fn take_part(
+    uses_volume: bool,
+    dir: Option<&Path>,
+    plain: Plain,
+    statement: Option<Statement>,
+    report: &mut Report,
+) -> Result<(Option<Rc<Volume>>, Option<Membership>), MembershipError> {
+    if !uses_volume {
+        return Ok((None, None));
+    }
+    let volume = open_volume(dir, plain)?;
+    let member = match statement {
+        Some(statement) => Some(take_name(&volume, statement, report)?),
+        None => None,
+    };
+    Ok((Some(volume), member))
+}
+
+/// Takes a name on the volume, and warns if a neighbour can replace this binary.
+///
+/// # Errors
+/// A living member has the name, or the volume cannot be used.
+pub(crate) fn take_name(
+    volume: &Rc<Volume>,
+    statement: Statement,
+    report: &mut Report,
+) -> Result<Membership, MembershipError> {
+    if let Some(warning) = replaceable(Some(volume.path())) {
+        let line = Message::new(Severity::Warning, LogEvent::Replaceable, warning);
+        report.line(&line);
+    }
+    let name = statement.name.clone();
+    Membership::take(volume, statement).map_err(|refusal| refused(volume, name, refusal))
+}
+
+fn refused(volume: &Volume, name: Name, refusal: Refusal) -> MembershipError {
+    match refusal {
+        Refusal::Volume(error) => MembershipError::Volume { name, error },
+        Refusal::Taken(holder) => MembershipError::Taken {
+            name,
+            host: volume.host().to_owned(),
+            holder,
+        },
+    }
+}
+
+/// The path of this binary; `None` without /proc.
+pub(crate) fn own_path() -> Option<PathBuf> {
+    fs::read_link(MYSELF).ok()
+}
+
+/// The warning if a neighbour can replace this binary. That is so on a volume which is mounted
+/// writable here: what this container may write, another one may write as well. The root file
+/// system belongs to this container alone.
+pub(crate) fn replaceable(members_dir: Option<&Path>) -> Option<String> {
+    let path = own_path().unwrap_or_else(|| PathBuf::from(MYSELF));
+    let folder = path.parent()?;
+    let mount = mount_id(&path)?;
+    if members_dir.and_then(mount_id) == Some(mount) && is_plain(folder) == Some(false) {
+        return Some(message::volume::replaceable(&path, true));
+    }
+    // A file that is a mount itself (subPath) cannot be replaced through its folder.
+    let place = if mount_id(folder) == Some(mount) {
+        folder
+    } else {
+        path.as_path()
+    };
+    let is_writable = is_plain(place) == Some(false) && access(place, AccessFlags::W_OK).is_ok();
+    is_writable.then(|| message::volume::replaceable(&path, false))
+}

@@ -1,0 +1,296 @@
+//! What a member publishes: its record, and its memory of failures. It reserves space for the
+//! records to come, so that a full disk loses nothing.
+
+use super::record::{create, read};
+use super::{Refusal, Volume, lock, own_uid, random, system_error};
+use crate::core::errno::Errno;
+use crate::core::exit::Exit;
+use crate::core::member::{Name, Policy, Stage};
+use crate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
+use crate::core::volume_error::Operation;
+use nix::fcntl::OFlag;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How many files may follow the first record: running, ready, exited; and one memory of failures.
+const SPARES: usize = 4;
+/// How many failures are remembered, the latest ones. Older incarnations never come back.
+const REMEMBERED: usize = 64;
+
+/// What a member states about itself when it starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) name: Name,
+    /// Its restart policy, if it is known.
+    pub(crate) policy: Option<Policy>,
+    /// Does the member belong to `join`, which cannot know how PID 1 ends?
+    pub(crate) is_joined: bool,
+}
+
+/// This process's membership: the lock of a name, and the files that belong to it.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    volume: Rc<Volume>,
+    /// The lock file: held until the process is dead, and never written to.
+    lock: File,
+    record: Record,
+    spares: Vec<PathBuf>,
+    acted: Vec<u64>,
+}
+
+impl Membership {
+    /// Takes a name: its lock, then the record of a new incarnation, then space for later records.
+    ///
+    /// # Errors
+    /// A living member has the name, or the volume cannot be used. No other member's file was
+    /// changed then.
+    pub(crate) fn take(volume: &Rc<Volume>, statement: Statement) -> Result<Self, Refusal> {
+        let Statement {
+            name,
+            policy,
+            is_joined,
+        } = statement;
+        let lock = lock::take(volume, &name)?;
+        lock::check_owner(&volume.record_path(&name)).map_err(Refusal::Volume)?;
+        let before = volume
+            .record(&name)
+            .and_then(Result::ok)
+            .filter(|record| record.host == volume.host);
+        let acted = match &before {
+            // The memory of another pod's member does not count.
+            None => Vec::new(),
+            Some(_) => read(&volume.file(&name, "acted"))
+                .map(|bytes| decode_acted(&bytes))
+                .unwrap_or_default(),
+        };
+        let record = Record {
+            incarnation: before
+                .map_or(0, |record| record.incarnation)
+                .saturating_add(1),
+            id: random(),
+            host: volume.host.clone(),
+            container: super::container(),
+            uid: own_uid(),
+            policy,
+            is_joined,
+            stage: Stage::Waiting,
+            exit: None,
+            times: Times {
+                waiting: Some(now()),
+                ..Times::default()
+            },
+            name,
+        };
+        let mut member = Self {
+            volume: Rc::clone(volume),
+            lock,
+            record,
+            spares: Vec::new(),
+            acted,
+        };
+        member.sweep();
+        member
+            .write("record", &member.record.encode())
+            .map_err(|error| member.refusal(Operation::Write, &error))?;
+        lock::narrow(&member.lock).map_err(|error| member.refusal(Operation::Narrow, &error))?;
+        for _ in 0..SPARES {
+            let kept = member
+                .keep()
+                .map_err(|error| member.refusal(Operation::Reserve, &error));
+            match kept {
+                Ok(path) => member.spares.push(path),
+                Err(refusal) => {
+                    if member.record.is_joined {
+                        // Its container goes on without it.
+                        member.sweep();
+                    } else {
+                        // The container ends here, so publish that in the space that is left. If
+                        // there is none, the free lock tells that the member is lost.
+                        let _ = member.exit(Exit::Internal.code());
+                    }
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(member)
+    }
+
+    /// A failed write of the record, as a refusal.
+    fn refusal(&self, operation: Operation, error: &io::Error) -> Refusal {
+        let path = self.volume.record_path(&self.record.name);
+        Refusal::Volume(system_error(operation, &path, Errno::of(error)))
+    }
+
+    pub(crate) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The failures that earlier incarnations have acted on.
+    pub(crate) fn acted(&self) -> &[u64] {
+        &self.acted
+    }
+
+    /// Publishes the stage that the member has reached.
+    ///
+    /// # Errors
+    /// The record cannot be written. The lock still tells that the member lives.
+    pub(crate) fn publish(&mut self, stage: Stage) -> io::Result<()> {
+        // The hook of `join` has published it before the background process does.
+        if self.record.stage == stage && stage != Stage::Waiting {
+            return Ok(());
+        }
+        self.record.stage = stage;
+        let times = &mut self.record.times;
+        match stage {
+            Stage::Waiting => {}
+            Stage::Running => times.running = Some(now()),
+            Stage::Ready => {
+                times.ready = Some(now());
+                times.running = times.running.or(times.ready);
+            }
+        }
+        self.write("record", &self.record.encode())
+    }
+
+    /// Notes that the stop began, for the last record.
+    pub(crate) fn stopping(&mut self) {
+        self.record.times.stopping.get_or_insert_with(now);
+    }
+
+    /// Publishes the end.
+    ///
+    /// # Errors
+    /// The record cannot be written. The free lock still tells that the member is dead.
+    pub(crate) fn exit(&mut self, code: u8) -> io::Result<()> {
+        self.record.exit = Some(code);
+        self.record.times.exited = Some(now());
+        let written = self.write("record", &self.record.encode());
+        self.sweep();
+        written
+    }
+
+    /// Remembers that this member acts on these failures.
+    ///
+    /// # Errors
+    /// The memory cannot be written.
+    pub(crate) fn remember(&mut self, ids: &[u64]) -> io::Result<()> {
+        let new = ids
+            .iter()
+            .filter(|id| !self.acted.contains(id))
+            .copied()
+            .collect::<Vec<_>>();
+        self.acted.extend(new);
+        let from = self.acted.len().saturating_sub(REMEMBERED);
+        self.acted.drain(..from);
+        self.write("acted", &encode_acted(&self.acted))
+    }
+
+    /// Has a request to end been made to this incarnation?
+    pub(crate) fn is_asked_to_quit(&self) -> bool {
+        let prefix = format!("{}.quit.{:016x}.", self.record.name, self.record.id);
+        let Ok(entries) = fs::read_dir(&self.volume.path) else {
+            return false;
+        };
+        // Only a regular file is a request.
+        let is_one = |entry: &fs::DirEntry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(&prefix))
+                && entry.file_type().is_ok_and(|kind| kind.is_file())
+        };
+        entries.flatten().any(|entry| is_one(&entry))
+    }
+
+    /// The lock file, whose descriptor a background process keeps.
+    pub(crate) const fn lock(&self) -> &File {
+        &self.lock
+    }
+
+    /// Replaces one of the member's files, in reserved space if there is some left: a full disk loses
+    /// nothing.
+    fn write(&mut self, kind: &str, text: &str) -> io::Result<()> {
+        let target = self.volume.file(&self.record.name, kind);
+        let kept = self.spares.pop().and_then(|path| {
+            let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+            let file = OpenOptions::new()
+                .write(true)
+                .custom_flags(flags.bits())
+                .open(&path)
+                .ok()?;
+            fill(&file, text)
+                .and_then(|()| fs::rename(&path, &target))
+                .ok()
+        });
+        if kept.is_some() {
+            return Ok(());
+        }
+        let path = self.next();
+        let file = create(&path)?;
+        let written = fill(&file, text).and_then(|()| fs::rename(&path, &target));
+        if written.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        written
+    }
+
+    /// Creates a file with space for a record.
+    fn keep(&self) -> io::Result<PathBuf> {
+        let path = self.next();
+        let mut file = create(&path)?;
+        // Written and not fallocated: not every file system can, and written space is certain.
+        match file.write_all(&[b' '; LONGEST]) {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                let _ = fs::remove_file(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn next(&self) -> PathBuf {
+        self.volume.file(
+            &self.record.name,
+            &format!("next.{:016x}.{:016x}", self.record.id, random()),
+        )
+    }
+
+    /// Removes the reserved files of this member and of its earlier incarnations, and requests to
+    /// those, which are dead.
+    fn sweep(&mut self) {
+        self.spares.clear();
+        let Ok(entries) = fs::read_dir(&self.volume.path) else {
+            return;
+        };
+        let (next, quit) = (
+            format!("{}.next.", self.record.name),
+            format!("{}.quit.", self.record.name),
+        );
+        let current = format!("{quit}{:016x}.", self.record.id);
+        for file in entries.flatten().map(|entry| entry.file_name()) {
+            let is_old = file.to_str().is_some_and(|file| {
+                file.starts_with(&next) || (file.starts_with(&quit) && !file.starts_with(&current))
+            });
+            if is_old {
+                let _ = fs::remove_file(self.volume.path.join(file));
+            }
+        }
+    }
+}
+
+fn fill(mut file: &File, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
+}
+
+/// The wall clock: for people only, no decision rests on it.
+fn now() -> Stamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Stamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

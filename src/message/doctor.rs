@@ -1,0 +1,309 @@
+//! The findings of `podgate doctor`: one line each, and each tells what to do.
+
+use super::volume::dir_error;
+use crate::core::duration::show;
+use crate::core::errno::Errno;
+use crate::core::volume_error::DirError;
+use std::path::Path;
+use std::time::Duration;
+
+/// How a finding is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Fine,
+    /// Not wrong by itself.
+    Note,
+    Wrong,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub verdict: Verdict,
+    pub text: String,
+}
+
+/// What inotify does on the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inotify {
+    Works,
+    /// It did not report a change that was made.
+    Silent,
+    /// The file system does not report all changes.
+    Incomplete,
+    Unavailable(Errno),
+}
+
+/// What PID 1 of this container is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Init {
+    ThisProcess,
+    /// It belongs to another container.
+    Shared,
+    /// The path of its program, if it can be read.
+    Program(Option<String>),
+}
+
+/// Whether a neighbour can replace this binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Binary<'a> {
+    /// It can: the warning.
+    Replaceable(String),
+    Safe(&'a Path),
+    /// /proc is not mounted.
+    Unknown,
+}
+
+/// The lines that `doctor` prints.
+pub fn lines(findings: &[Finding]) -> String {
+    let line = |finding: &Finding| {
+        let word = match finding.verdict {
+            Verdict::Fine => "ok   ",
+            Verdict::Note => "note ",
+            Verdict::Wrong => "WRONG",
+        };
+        format!("{word} {}\n", finding.text)
+    };
+    findings.iter().map(line).collect()
+}
+
+fn fine(text: impl Into<String>) -> Finding {
+    finding(Verdict::Fine, text)
+}
+
+fn note(text: impl Into<String>) -> Finding {
+    finding(Verdict::Note, text)
+}
+
+fn wrong(text: impl Into<String>) -> Finding {
+    finding(Verdict::Wrong, text)
+}
+
+fn finding(verdict: Verdict, text: impl Into<String>) -> Finding {
+    Finding {
+        verdict,
+        text: text.into(),
+    }
+}
+
+pub fn no_dir() -> Finding {
+    note("--dir is none: there are no members, and nothing that needs them")
+}
+
+pub fn unusable_dir(dir: &Path, error: DirError) -> Finding {
+    wrong(format!("volume: {dir:?}: {}", dir_error(error)))
+}
+
+/// Whether `dir` is on the container's own root file system; `None` where /proc does not tell.
+pub fn mount(dir: &Path, is_plain: Option<bool>, is_plain_allowed: bool) -> Finding {
+    match (is_plain, is_plain_allowed) {
+        (Some(false), _) => fine(format!("volume: {dir:?} is a mount of its own")),
+        (Some(true), false) => {
+            let cause = dir_error(DirError::OnRootFileSystem);
+            wrong(format!("volume: {dir:?}: {cause}"))
+        }
+        (Some(true), true) => note(format!(
+            "volume: {dir:?} is a plain directory, which --allow-plain-dir allows"
+        )),
+        (None, _) => note(format!(
+            "volume: without /proc it is not known whether {dir:?} is a mount; check the pod's \
+             volumeMounts"
+        )),
+    }
+}
+
+/// Whether this user can take part; the error is a cause with its remedy.
+pub fn trial(uid: u32, outcome: Result<(), &str>) -> Finding {
+    match outcome {
+        Ok(()) => fine(format!(
+            "volume: uid {uid} can write there; locks, renaming and space for records work"
+        )),
+        Err(cause) => wrong(format!(
+            "volume: uid {uid} cannot take part there: {cause} (to look at members, reading is \
+             enough)"
+        )),
+    }
+}
+
+pub const TRIAL_IS_TAKEN: &str = "another doctor is running; try again";
+
+pub fn inotify(inotify: Inotify) -> Finding {
+    match inotify {
+        Inotify::Works => fine("inotify: the kernel reports changes on the volume"),
+        Inotify::Silent => {
+            wrong("inotify: the kernel did not report a change on the volume; use an emptyDir")
+        }
+        Inotify::Incomplete => note(
+            "inotify: the volume's file system does not report all changes, so podgate looks every \
+             100 ms; use an emptyDir",
+        ),
+        Inotify::Unavailable(errno) => note(format!(
+            "inotify: not available ({}), so podgate looks every 100 ms; raise \
+             fs.inotify.max_user_instances on the node",
+            errno.words()
+        )),
+    }
+}
+
+pub fn init(init: &Init) -> Finding {
+    match init {
+        Init::ThisProcess => fine("PID 1: it is this process"),
+        Init::Shared => note(
+            "PID 1 is not this container's own (shareProcessNamespace): join --until does not work \
+             here, and the runtime instead of PID 1's end kills a command of run",
+        ),
+        Init::Program(path) => {
+            let program = path.as_deref().unwrap_or("another program");
+            note(format!(
+                "PID 1 is {program}: run must be PID 1, the container's entrypoint; for a hook or a \
+                 probe this is right"
+            ))
+        }
+    }
+}
+
+/// Whether the PID namespace is shared; `None` where /proc does not tell.
+pub fn pid_namespace(is_shared: Option<bool>) -> Option<Finding> {
+    match is_shared {
+        Some(false) => Some(fine("PID namespace: this container has its own")),
+        // The finding about PID 1 tells it.
+        Some(true) => None,
+        None => Some(note(
+            "PID namespace: not known without /proc/1/mountinfo; check shareProcessNamespace in the \
+             pod",
+        )),
+    }
+}
+
+pub fn container_log(path: &str, uid: u32, is_writable: bool) -> Finding {
+    if is_writable {
+        fine("container log: a hook can write to it with --log-to container")
+    } else {
+        note(format!(
+            "container log: uid {uid} cannot write {path}, so --log-to container logs to stderr; \
+             run the hook as the user that PID 1 was started as (runAsUser)"
+        ))
+    }
+}
+
+pub fn termination_message(path: &str, is_writable: bool) -> Finding {
+    if is_writable {
+        fine("termination message: it can be written")
+    } else {
+        note(format!(
+            "termination message: {path} does not exist or cannot be written, so only the log will \
+             tell why podgate failed; set --termination-log to the pod's terminationMessagePath"
+        ))
+    }
+}
+
+/// The grace period and its margin, or why they do not fit.
+pub fn grace_budget(budget: Result<(Duration, Duration), &str>) -> Finding {
+    match budget {
+        Ok((grace, margin)) => fine(format!(
+            "grace budget: of {} after SIGTERM, {} are for holding it back and {} for the \
+             command's own stop; --grace must be the pod's terminationGracePeriodSeconds, which a \
+             container cannot see, less the time of its preStop hook",
+            show(grace),
+            show(grace.saturating_sub(margin)),
+            show(margin)
+        )),
+        Err(cause) => wrong(format!("grace budget: {cause}")),
+    }
+}
+
+pub fn binary(binary: &Binary<'_>) -> Finding {
+    match binary {
+        Binary::Replaceable(warning) => wrong(format!("binary: {warning}")),
+        Binary::Safe(path) => fine(format!(
+            "binary: {} cannot be replaced from here",
+            path.display()
+        )),
+        Binary::Unknown => note(
+            "binary: its path is not known without /proc/self/exe; check that a neighbour cannot \
+             replace it",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Binary, Finding, Init, Inotify, Verdict, binary, container_log, grace_budget, init,
+        inotify, lines, mount, pid_namespace, termination_message, trial,
+    };
+    use crate::core::errno::Errno;
+    use std::path::Path;
+    use std::time::Duration;
+
+    #[test]
+    fn each_finding_is_one_line_that_begins_with_its_verdict() {
+        let findings = [
+            pid_namespace(Some(false)).expect("a finding"),
+            inotify(Inotify::Unavailable(Errno::EMFILE)),
+            grace_budget(Err("too short")),
+        ];
+        let text = lines(&findings);
+        let verdicts: Vec<&str> = text.lines().map(|line| &line[..6]).collect();
+        assert_eq!(verdicts, ["ok    ", "note  ", "WRONG "]);
+        assert!(text.ends_with("WRONG grace budget: too short\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_and_what_is_only_a_note() {
+        let dir = Path::new("/run/podgate");
+        let verdicts = |findings: &[Finding]| {
+            findings
+                .iter()
+                .map(|finding| finding.verdict)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            verdicts(&[
+                mount(dir, Some(false), false),
+                trial(7, Ok(())),
+                inotify(Inotify::Works),
+                init(&Init::ThisProcess),
+                container_log("/proc/1/fd/2", 7, true),
+                termination_message("/dev/termination-log", true),
+                grace_budget(Ok((Duration::from_secs(30), Duration::from_secs(5)))),
+                binary(&Binary::Safe(dir)),
+            ]),
+            [Verdict::Fine; 8]
+        );
+        assert_eq!(
+            verdicts(&[
+                mount(dir, Some(true), true),
+                mount(dir, None, false),
+                inotify(Inotify::Incomplete),
+                init(&Init::Shared),
+                init(&Init::Program(None)),
+                container_log("/proc/1/fd/2", 7, false),
+                termination_message("/dev/termination-log", false),
+                binary(&Binary::Unknown),
+            ]),
+            [Verdict::Note; 8]
+        );
+        assert_eq!(
+            verdicts(&[
+                mount(dir, Some(true), false),
+                trial(7, Err("it is full")),
+                inotify(Inotify::Silent),
+                binary(&Binary::Replaceable("it can".to_owned())),
+            ]),
+            [Verdict::Wrong; 4]
+        );
+    }
+
+    #[test]
+    fn the_grace_budget_is_told_in_its_parts() {
+        let budget = grace_budget(Ok((Duration::from_secs(30), Duration::from_secs(5))));
+        assert!(
+            budget.text.starts_with(
+                "grace budget: of 30s after SIGTERM, 25s are for holding it back and 5s for the \
+                 command's own stop; "
+            ),
+            "{}",
+            budget.text
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! A command that cannot be started.
+
+use super::{LogEvent, Message, Severity};
+use crate::core::exec_error::ExecError;
+use std::ffi::OsStr;
+
+/// Why a command cannot be started, and the remedy: for CMD of `run` and `wait`.
+pub fn cause(error: ExecError) -> String {
+    match error {
+        ExecError::NotFound => {
+            "command not found; give its full path, and check that it is in this image".to_owned()
+        }
+        ExecError::NoInterpreter => {
+            "the file exists, but the interpreter of its #! line or its dynamic loader does not; \
+             add that to this image"
+                .to_owned()
+        }
+        ExecError::NotPermitted => {
+            "it may not be executed; check its mode, and that its volume is not mounted noexec"
+                .to_owned()
+        }
+        ExecError::WrongFormat => {
+            "it is not a program for this machine; check its architecture, and that a script \
+             begins with #!"
+                .to_owned()
+        }
+        ExecError::Busy => "it is still being written; start it when it is complete".to_owned(),
+        ExecError::NoResources(errno) | ExecError::Other(errno) => errno.to_string(),
+    }
+}
+
+/// CMD cannot be started.
+pub fn cannot_run(name: &OsStr, error: ExecError) -> Message {
+    let name = name.to_string_lossy();
+    Message::new(
+        Severity::Error,
+        LogEvent::Exec,
+        format!("cannot run {name:?}: {}", cause(error)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cannot_run;
+    use crate::core::errno::Errno;
+    use crate::core::exec_error::ExecError;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn a_command_that_cannot_be_started_is_told_with_cause_and_remedy() {
+        for (error, text) in [
+            (
+                ExecError::NotFound,
+                "cannot run \"/app\": command not found; give its full path, and check that it is \
+                 in this image",
+            ),
+            (
+                ExecError::NoInterpreter,
+                "cannot run \"/app\": the file exists, but the interpreter of its #! line or its \
+                 dynamic loader does not; add that to this image",
+            ),
+            (
+                ExecError::NotPermitted,
+                "cannot run \"/app\": it may not be executed; check its mode, and that its volume \
+                 is not mounted noexec",
+            ),
+            (
+                ExecError::WrongFormat,
+                "cannot run \"/app\": it is not a program for this machine; check its \
+                 architecture, and that a script begins with #!",
+            ),
+            (
+                ExecError::Busy,
+                "cannot run \"/app\": it is still being written; start it when it is complete",
+            ),
+            (
+                ExecError::Other(Errno(7)),
+                "cannot run \"/app\": Argument list too long (os error 7)",
+            ),
+        ] {
+            assert_eq!(cannot_run(OsStr::new("/app"), error).text, text);
+        }
+    }
+}

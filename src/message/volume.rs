@@ -1,0 +1,347 @@
+//! The shared volume: why it cannot be used, and what to do about it.
+
+use super::{LogEvent, Message, Severity};
+use crate::core::errno::Errno;
+use crate::core::member::Name;
+use crate::core::record::{Record, Unreadable};
+use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, VolumeError};
+use std::path::Path;
+
+const MOUNT_ONE: &str = "mount one emptyDir at this path in every container that takes part";
+const USE_EMPTY_DIR: &str = "use an emptyDir, on disk or with medium: Memory";
+
+/// Why `--dir` cannot be used, and the remedy.
+pub fn dir_error(error: DirError) -> String {
+    match error {
+        DirError::Missing => format!("it does not exist; {MOUNT_ONE}"),
+        DirError::NotADirectory => format!("it is not a directory; {MOUNT_ONE}"),
+        DirError::OnRootFileSystem => format!(
+            "it is not a volume but a directory of this container's own root file system, which no \
+             other container sees; {MOUNT_ONE}, or set --allow-plain-dir if all run in one file \
+             system"
+        ),
+        DirError::System(errno) => format!("{errno}; check the volume's mount"),
+    }
+}
+
+/// What failed for a member's file, why, and the remedy.
+pub fn volume_error(error: &VolumeError) -> String {
+    match error {
+        VolumeError::System {
+            operation,
+            path,
+            errno,
+            uid,
+        } => {
+            let what = match operation {
+                Operation::Create => format!("cannot create {path:?} as uid {uid}"),
+                Operation::Open => format!("cannot open {path:?} as uid {uid}"),
+                Operation::Inspect => format!("cannot read the kind of {path:?}"),
+                Operation::Lock => format!("cannot lock {path:?}"),
+                Operation::Narrow => format!("cannot narrow the lock of {path:?}"),
+                Operation::Write => format!("cannot write {path:?}"),
+                Operation::Reserve => {
+                    format!("cannot reserve space for the last record of {path:?}")
+                }
+            };
+            format!("{what}: {errno}; {}", remedy(*operation, *errno))
+        }
+        VolumeError::NotAFile { path, found } => {
+            let found = match found {
+                Intruder::Symlink => "a symbolic link",
+                Intruder::Directory => "a directory",
+                Intruder::Special => "not a regular file",
+            };
+            format!("{path:?} is {found}; remove it: something else writes to the volume")
+        }
+        VolumeError::OwnedByOther { path, owner, uid } => format!(
+            "{path:?} belongs to uid {owner}, and this is uid {uid}; give each container its own \
+             --name, or keep runAsUser as it was"
+        ),
+        VolumeError::KeepsNoLocks { path } => {
+            format!("{path:?} is on a file system that keeps no locks; {USE_EMPTY_DIR}")
+        }
+    }
+}
+
+fn remedy(operation: Operation, errno: Errno) -> &'static str {
+    match (errno, operation) {
+        (Errno::ENOSPC | Errno::EDQUOT, _) => {
+            "the volume is full: free some space, or raise its sizeLimit"
+        }
+        (Errno::EROFS, _) => "mount the volume without readOnly in this container",
+        (Errno::EMFILE | Errno::ENFILE, _) => "raise the limit of open files (ulimit -n)",
+        (_, Operation::Lock) => USE_EMPTY_DIR,
+        (Errno::EACCES | Errno::EPERM, _) => {
+            "check that this user may write to the volume (fsGroup, or an emptyDir)"
+        }
+        (Errno::EISDIR | Errno::ENOTEMPTY, _) => {
+            "remove that directory: something else writes to the volume"
+        }
+        (
+            _,
+            Operation::Create
+            | Operation::Open
+            | Operation::Inspect
+            | Operation::Narrow
+            | Operation::Write
+            | Operation::Reserve,
+        ) => "check the volume's file system",
+    }
+}
+
+/// Why a container cannot take part, or cannot look at members.
+pub fn membership_error(error: &MembershipError) -> String {
+    match error {
+        MembershipError::NoDir => {
+            "there are no members: --dir is none; set --dir /run/podgate".to_owned()
+        }
+        MembershipError::Dir { dir, error } => {
+            format!("cannot use --dir {dir:?}: {}", dir_error(*error))
+        }
+        MembershipError::Volume { name, error } => {
+            format!("cannot take part as {name}: {}", volume_error(error))
+        }
+        MembershipError::Taken { name, host, holder } => match holder {
+            Some(record) if record.host != *host => format!(
+                "cannot take part as {name}: the {name} of another pod lives on this volume (host \
+                 {:?}, and this is {host:?}); give every pod a volume of its own",
+                record.host
+            ),
+            holder => {
+                let who = holder.as_ref().map_or_else(String::new, |record| {
+                    let since = record.times.waiting;
+                    let since = since.map_or_else(String::new, |since| format!(", since {since}"));
+                    format!(" (uid {}{since})", record.uid)
+                });
+                format!(
+                    "cannot take part as {name}: another container of this pod is {name} and \
+                     lives{who}; give each container its own --name"
+                )
+            }
+        },
+    }
+}
+
+/// The line that ends a command which cannot use the volume.
+pub fn failed(event: LogEvent, error: &MembershipError) -> Message {
+    Message::new(Severity::Error, event, membership_error(error))
+}
+
+/// A neighbour can replace this binary.
+pub fn replaceable(binary: &Path, is_on_members_volume: bool) -> String {
+    if is_on_members_volume {
+        format!(
+            "{binary:?} lies on the volume where members meet, so that every member can replace \
+             it; install it on a second volume, mounted readOnly here"
+        )
+    } else {
+        format!(
+            "{binary:?} lies on a volume that is mounted writable here, so that it can be \
+             replaced; mount it readOnly: true in every container but the one that installs it"
+        )
+    }
+}
+
+/// Why a record does not count: it cannot be read, or it is another pod's. `None`: it counts.
+pub fn unusable_record(
+    path: &Path,
+    record: &Result<Record, Unreadable>,
+    host: &str,
+) -> Option<String> {
+    match record {
+        Err(error) => Some(format!("{path:?} {error}")),
+        Ok(record) if record.host != host => Some(format!(
+            "{path:?} is another pod's (host {:?}, and this is {host:?}), and does not count; give \
+             every pod a volume of its own",
+            record.host
+        )),
+        Ok(_) => None,
+    }
+}
+
+/// The members of a volume cannot be listed.
+pub fn cannot_list(dir: &Path, errno: Errno) -> Message {
+    Message::new(
+        Severity::Error,
+        LogEvent::Volume,
+        format!("cannot list {dir:?}: {errno}; check that this user may read it"),
+    )
+}
+
+/// The kernel does not tell the state of a member now: no descriptor, no memory, a disk error.
+pub fn cannot_observe(path: &Path, name: &Name) -> String {
+    format!("{path:?} cannot be read now: the state of {name} is not known")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dir_error, membership_error, replaceable, unusable_record, volume_error};
+    use crate::core::errno::Errno;
+    use crate::core::member::{Name, Stage};
+    use crate::core::record::tests::record;
+    use crate::core::record::{Record, Unreadable};
+    use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, VolumeError};
+    use std::path::{Path, PathBuf};
+
+    fn path() -> PathBuf {
+        PathBuf::from("/run/podgate/main.lock")
+    }
+
+    #[test]
+    fn a_dir_that_is_not_a_volume_is_refused_with_the_remedy() {
+        for (error, text) in [
+            (
+                DirError::Missing,
+                "it does not exist; mount one emptyDir at this path in every container that takes \
+                 part",
+            ),
+            (
+                DirError::NotADirectory,
+                "it is not a directory; mount one emptyDir at this path in every container that \
+                 takes part",
+            ),
+            (
+                DirError::OnRootFileSystem,
+                "it is not a volume but a directory of this container's own root file system, \
+                 which no other container sees; mount one emptyDir at this path in every container \
+                 that takes part, or set --allow-plain-dir if all run in one file system",
+            ),
+            (
+                DirError::System(Errno::EACCES),
+                "Permission denied (os error 13); check the volume's mount",
+            ),
+        ] {
+            assert_eq!(dir_error(error), text);
+        }
+    }
+
+    #[test]
+    fn a_system_error_names_operation_path_errno_and_remedy() {
+        for (operation, errno, text) in [
+            (
+                Operation::Create,
+                Errno::EACCES,
+                "cannot create \"/run/podgate/main.lock\" as uid 7: Permission denied (os error \
+                 13); check that this user may write to the volume (fsGroup, or an emptyDir)",
+            ),
+            (
+                Operation::Create,
+                Errno::EROFS,
+                "cannot create \"/run/podgate/main.lock\" as uid 7: Read-only file system (os \
+                 error 30); mount the volume without readOnly in this container",
+            ),
+            (
+                Operation::Lock,
+                Errno(37),
+                "cannot lock \"/run/podgate/main.lock\": No locks available (os error 37); use an \
+                 emptyDir, on disk or with medium: Memory",
+            ),
+            (
+                Operation::Reserve,
+                Errno::ENOSPC,
+                "cannot reserve space for the last record of \"/run/podgate/main.lock\": No space \
+                 left on device (os error 28); the volume is full: free some space, or raise its \
+                 sizeLimit",
+            ),
+            (
+                Operation::Write,
+                Errno::EIO,
+                "cannot write \"/run/podgate/main.lock\": I/O error (os error 5); check the \
+                 volume's file system",
+            ),
+        ] {
+            let error = VolumeError::System {
+                operation,
+                path: path(),
+                errno,
+                uid: 7,
+            };
+            assert_eq!(volume_error(&error), text);
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_file_is_named() {
+        for (error, text) in [
+            (
+                VolumeError::NotAFile {
+                    path: path(),
+                    found: Intruder::Symlink,
+                },
+                "\"/run/podgate/main.lock\" is a symbolic link; remove it: something else writes \
+                 to the volume",
+            ),
+            (
+                VolumeError::OwnedByOther {
+                    path: path(),
+                    owner: 1000,
+                    uid: 2000,
+                },
+                "\"/run/podgate/main.lock\" belongs to uid 1000, and this is uid 2000; give each \
+                 container its own --name, or keep runAsUser as it was",
+            ),
+            (
+                VolumeError::KeepsNoLocks { path: path() },
+                "\"/run/podgate/main.lock\" is on a file system that keeps no locks; use an \
+                 emptyDir, on disk or with medium: Memory",
+            ),
+        ] {
+            assert_eq!(volume_error(&error), text);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_tells_by_whom() {
+        let name = Name::parse("main").expect("a name");
+        let taken = |holder: Option<Record>| {
+            membership_error(&MembershipError::Taken {
+                name: name.clone(),
+                host: "pod".to_owned(),
+                holder: holder.map(Box::new),
+            })
+        };
+        assert_eq!(
+            taken(None),
+            "cannot take part as main: another container of this pod is main and lives; give each \
+             container its own --name"
+        );
+        let holder = record(Stage::Running, None);
+        assert_eq!(
+            taken(Some(holder.clone())),
+            "cannot take part as main: another container of this pod is main and lives (uid 65532, \
+             since 2023-11-14T22:13:20.123Z); give each container its own --name"
+        );
+        let host = "elsewhere".to_owned();
+        assert_eq!(
+            taken(Some(Record { host, ..holder })),
+            "cannot take part as main: the main of another pod lives on this volume (host \
+             \"elsewhere\", and this is \"pod\"); give every pod a volume of its own"
+        );
+    }
+
+    #[test]
+    fn a_record_that_does_not_count_says_why() {
+        let path = Path::new("/v/main.record");
+        let good = record(Stage::Running, None);
+        assert_eq!(unusable_record(path, &Ok(good.clone()), "pod"), None);
+        assert_eq!(
+            unusable_record(path, &Ok(good), "here").as_deref(),
+            Some(
+                "\"/v/main.record\" is another pod's (host \"pod\", and this is \"here\"), and \
+                 does not count; give every pod a volume of its own"
+            )
+        );
+        assert_eq!(
+            unusable_record(path, &Err(Unreadable::System(Errno::EACCES)), "pod").as_deref(),
+            Some("\"/v/main.record\" cannot be read: permission denied")
+        );
+    }
+
+    #[test]
+    fn a_binary_that_can_be_replaced_is_told_with_the_remedy() {
+        let binary = Path::new("/bin/podgate");
+        assert!(replaceable(binary, true).contains("install it on a second volume"));
+        assert!(replaceable(binary, false).contains("mount it readOnly: true"));
+    }
+}
