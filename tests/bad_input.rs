@@ -620,7 +620,7 @@ const CASES: &[Case] = &[
     (
         &["run", "--map-signal", "TERM=FOO", "--", "true"],
         &[],
-        &["\"FOO\"", "no signal"],
+        &["\"FOO\"", "is not a signal"],
     ),
     (
         &["run", "--ok-exit", "256", "--", "true"],

@@ -1,27 +1,37 @@
-//! Signals by name and number (signal(7)), and which one CMD gets for one that arrives.
+//! Signals by name and number (signal(7)), and which signal CMD gets for each that arrives.
 
-/// The last one.
+use signal_hook::low_level::signal_name;
+
+/// The last signal.
 const LAST: u8 = 64;
-/// The first real-time signal, as glibc, runtimes and `kill -l` count: it keeps the kernel's 32 and 33 for itself.
+/// The first real-time signal, as glibc, runtimes and `kill -l` count: glibc keeps 32 and 33 for
+/// itself.
 const RTMIN: u8 = 34;
 pub const KILL: u8 = 9;
 pub const TERM: u8 = 15;
 pub const CHLD: u8 = 17;
 pub const STOP: u8 = 19;
 
-/// The names of 1 to 31, on every architecture that we build for (not on MIPS, Alpha and SPARC).
-const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
-    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-];
+/// The last signal that has a name of its own; the real-time signals follow.
+const LAST_NAMED: u8 = 31;
+
+/// Two signals of Linux that signal-hook does not name.
+const UNNAMED: [(u8, &str); 2] = [(16, "SIGSTKFLT"), (30, "SIGPWR")];
+
+/// The name of a signal that is not a real-time signal.
+fn standard_name(number: u8) -> Option<&'static str> {
+    signal_name(number.into()).or_else(|| {
+        let unnamed = UNNAMED.iter().find(|(it, _)| *it == number);
+        unnamed.map(|(_, name)| *name)
+    })
+}
 
 /// Reads a signal: `TERM`, `SIGTERM`, `15`, `RTMIN+3`.
 ///
 /// # Errors
-/// It is none, with a right example.
+/// `text` is not a signal. The error is the end of a sentence that begins with `text`.
 pub fn parse(text: &str) -> Result<u8, String> {
-    const EXAMPLE: &str = "is no signal; say TERM, QUIT or RTMIN+3";
+    const EXAMPLE: &str = "is not a signal; use TERM, QUIT or RTMIN+3";
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let digits = |text: &str| {
@@ -43,10 +53,9 @@ pub fn parse(text: &str) -> Result<u8, String> {
             .filter(|number| *number >= RTMIN),
     };
     let named = || {
-        NAMES
-            .iter()
-            .position(|it| *it == name)
-            .and_then(|at| u8::try_from(at.saturating_add(1)).ok())
+        (1..=LAST_NAMED).find(|number| {
+            standard_name(*number).and_then(|it| it.strip_prefix("SIG")) == Some(name)
+        })
     };
     let number = digits(&upper).filter(|number| (1..=LAST).contains(number));
     number
@@ -56,50 +65,50 @@ pub fn parse(text: &str) -> Result<u8, String> {
         .ok_or_else(|| EXAMPLE.to_owned())
 }
 
-/// One that CMD may be sent and that may arrive: not those that nobody can catch, nor the one that tells of children.
+/// Reads a signal that podgate can receive and forward: not KILL and STOP, which no process can
+/// catch, and not CHLD, which is about podgate's own children.
 ///
 /// # Errors
-/// It is none of those.
+/// Those of [`parse`], or the signal cannot be forwarded.
 pub fn deliverable(text: &str) -> Result<u8, String> {
     match parse(text)? {
         KILL | STOP => {
-            Err("cannot be caught, so it cannot be passed on; say TERM or QUIT".to_owned())
+            Err("cannot be caught, so it cannot be forwarded; use TERM or QUIT".to_owned())
         }
-        CHLD => Err(
-            "tells podgate of its own children and is not passed on; say TERM or QUIT".to_owned(),
-        ),
+        CHLD => {
+            Err("is about podgate's own children and is not forwarded; use TERM or QUIT".to_owned())
+        }
         number => Ok(number),
     }
 }
 
-/// The name of a signal.
+/// The name of a signal, as `kill -l` prints it, with `SIG`.
 pub fn name(number: u8) -> String {
-    let at = usize::from(number).checked_sub(1);
-    match at.and_then(|at| NAMES.get(at)) {
-        Some(name) => format!("SIG{name}"),
+    match standard_name(number) {
+        Some(name) => name.to_owned(),
         None if number >= RTMIN => format!("SIGRTMIN+{}", number.saturating_sub(RTMIN)),
         None => format!("signal {number}"),
     }
 }
 
-/// What becomes of one signal that arrives.
+/// What CMD gets when one signal arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {
-    /// This one arrives.
+    /// The signal that arrives.
     pub from: u8,
-    /// CMD gets this one; `None`: nothing.
+    /// The signal that CMD gets; `None`: nothing.
     pub to: Option<u8>,
 }
 
 /// Reads `TERM=QUIT` or `HUP=none`.
 ///
 /// # Errors
-/// What is wrong, with a right example.
+/// `text` is not a mapping. The error is the end of a sentence that begins with `text`.
 pub fn mapping(text: &str) -> Result<Mapping, String> {
     let Some((from, to)) = text.split_once('=') else {
-        return Err("maps nothing; say TERM=QUIT, or HUP=none to drop one".to_owned());
+        return Err("is not a mapping; use TERM=QUIT, or HUP=none to drop a signal".to_owned());
     };
-    // Who is to be killed at once may say so.
+    // CMD can be sent every signal, KILL too.
     let to = if to == "none" {
         None
     } else {
@@ -111,7 +120,7 @@ pub fn mapping(text: &str) -> Result<Mapping, String> {
     })
 }
 
-/// What CMD gets when `number` arrives.
+/// The signal that CMD gets when `number` arrives; the last mapping counts.
 pub fn mapped(mappings: &[Mapping], number: u8) -> Option<u8> {
     mappings
         .iter()
@@ -133,6 +142,9 @@ mod tests {
             ("QUIT", 3),
             ("WINCH", 28),
             ("SYS", 31),
+            ("IO", 29),
+            ("SIGSTKFLT", 16),
+            ("PWR", 30),
             ("RTMIN", 34),
             ("SIGRTMIN+3", 37),
             ("RTMAX", 64),
@@ -142,8 +154,19 @@ mod tests {
             assert_eq!(parse(text), Ok(number), "{text}");
         }
         for bad in [
-            "", "0", "65", "256", "SIG", "TREM", "RTMIN+31", "RTMIN-1", "RTMAX-40", "+15", "-15",
+            "",
+            "0",
+            "65",
+            "256",
+            "SIG",
+            "TREM",
+            "RTMIN+31",
+            "RTMIN-1",
+            "RTMAX-40",
+            "+15",
+            "-15",
             "RTMIN+",
+            "SIGSIGTERM",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
