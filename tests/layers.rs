@@ -39,6 +39,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "core",
             "probe",
             "event_loop",
+            "quit_endpoint",
             "process",
             "report",
             "members",

@@ -1,7 +1,6 @@
 //! `podgate join`: a member in a container whose entrypoint is not ours, from its postStart hook. It leaves a small process behind that
 //! holds the lock, and that dies with the container, because PID 1's death kills the whole PID namespace (pid_namespaces(7)).
 
-use super::run::{Body, Runner};
 use super::wait::go_on;
 use crate::config::Logging;
 use crate::config::life::Life as Settings;
@@ -12,6 +11,7 @@ use crate::core::member::{Name, Stage};
 use crate::core::schedule::{NEAR, Pace};
 use crate::core::signal;
 use crate::driver::gate::{Around, Driver, Tells};
+use crate::driver::life::{Body, Runner};
 use crate::driver::membership::{open_volume, take_name};
 use crate::event_loop::is_ready;
 use crate::members::{Membership, Statement, Volume, container};
@@ -207,8 +207,9 @@ fn stay(
                 children: Rc::new(RefCell::new(Children::new(hooks.original()))),
                 volume: Some(Rc::clone(volume)),
             };
+            let settings = super::life::settings(settings);
             let mut runner =
-                Runner::new(settings, &around, Some(own), Body::Init, report, &signals);
+                Runner::new(&settings, &around, Some(own), Body::Init, report, &signals);
             match runner.live() {
                 Ok(_) => Exit::Passed,
                 Err(error) => failed(report, "wait for events", error),

@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod install;
 mod join;
+mod life;
 mod quit;
 mod run;
 mod status;

@@ -1,6 +1,7 @@
 //! Where the machines of `core` meet the world: each driver turns what happens into events, and does what its machine decided.
 
 pub(crate) mod gate;
+pub(crate) mod life;
 pub(crate) mod membership;
 pub(crate) mod quit;
 pub(crate) mod status;
