@@ -8,6 +8,8 @@ CARGO := cargo
 export RUST_TEST_THREADS ?= 4
 # All that is built is looked for here.
 unexport CARGO_TARGET_DIR
+# A test that cannot run here is a failure; with plain `cargo test` it is skipped.
+export PODGATE_TESTS := all
 
 # Signals do what they do by default: a shell ignores SIGINT and SIGQUIT for what it starts in the background, nohup SIGHUP, and the
 # programs of the tests would inherit that.

@@ -10,7 +10,7 @@
 
 use crate::support::tracer::{Fault, Point, Trace, Traced};
 use crate::support::{
-    Folder, LIMIT, PODGATE, Program, eventually, namespaces, without_own_variables,
+    Folder, LIMIT, PODGATE, Program, eventually, musl, namespaces, without_own_variables,
 };
 use nix::errno::Errno;
 use nix::libc;
@@ -1074,7 +1074,7 @@ fn sample(mut rounds: Vec<Round>, share: u64) -> Vec<Round> {
 }
 
 fn every_call_of(victim: Victim) {
-    if !namespaces() {
+    if !musl() || !namespaces() {
         return;
     }
     let all = rounds(victim);
@@ -1120,6 +1120,10 @@ fn every_call_of(victim: Victim) {
 /// A negative control: what strikes is what was meant, and podgate feels it.
 #[test]
 fn a_fault_that_strikes_is_felt_and_one_that_does_not_is_not() {
+    // musl forks by fork(2), glibc by clone(2).
+    if !musl() {
+        return;
+    }
     let strike = |number, nth, fault| {
         let folder = Folder::new();
         let words = [PODGATE, "run", "--", "true"].map(str::to_owned);

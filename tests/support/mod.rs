@@ -8,6 +8,8 @@ pub mod kubelet;
 pub mod player;
 pub mod pod;
 pub mod server;
+pub mod skips;
+pub mod source;
 #[cfg(target_arch = "x86_64")]
 pub mod tracer;
 
@@ -15,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -436,21 +438,35 @@ pub fn output(command: &mut Command) -> String {
     text
 }
 
-/// May the test go on? Under CI everything has to be there: then what is missing fails the test.
+/// May the test go on? Where `what` is missing, the test has to return without a failure.
+///
+/// # Panics
+/// `what` is missing, and no test may be skipped: CI is set, or `make` runs the tests.
 #[track_caller]
 pub fn needs(what: &str, is_there: bool) -> bool {
     if is_there {
         return true;
     }
+    let skips_none = std::env::var_os("CI").is_some()
+        || std::env::var_os("PODGATE_TESTS").is_some_and(|it| it == "all");
     assert!(
-        std::env::var_os("CI").is_none(),
-        "{what} is not there, and under CI nothing is skipped; see ci/setup"
+        !skips_none,
+        "needs {what}, and no test may be skipped here (CI or PODGATE_TESTS=all is set); \
+         ci/setup installs what the tests need"
     );
-    // Not by eprintln, which a test that passes swallows.
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: {what} is not there; run ci/setup"
-    );
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    // libtest captures `eprintln!`. One write for each line, so that tests that run at the same
+    // time do not mix theirs.
+    let _ = std::io::stderr().write_all(format!("SKIPPED {test}: needs {what}\n").as_bytes());
+    fs::create_dir_all(skips::folder()).unwrap();
+    let mut record = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(skips::record())
+        .unwrap();
+    record
+        .write_all(format!("{test}\t{what}\n").as_bytes())
+        .unwrap();
     false
 }
 
@@ -475,6 +491,16 @@ pub fn namespaces() -> bool {
     needs(
         "the right to make namespaces (root, and unshare from util-linux)",
         status.is_ok_and(|status| status.success()),
+    )
+}
+
+/// Is podgate built for musl, as it is released: a static program, with musl's messages, resolver
+/// and exec?
+#[track_caller]
+pub fn musl() -> bool {
+    needs(
+        "podgate built for musl (cargo test --target ARCH-unknown-linux-musl)",
+        cfg!(target_env = "musl"),
     )
 }
 
