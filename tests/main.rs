@@ -47,6 +47,7 @@ mod real_nginx;
 mod real_postgres;
 mod real_sidecars;
 mod sees_members;
+mod source_style;
 mod tells_what_happens;
 mod under_load;
 mod wraps_a_command;

@@ -1,0 +1,133 @@
+//! How the sources look, where rustfmt does not see to it.
+
+use crate::support::source::files;
+use std::fs;
+use std::path::Path;
+
+/// No line is longer, in characters. rustfmt keeps code to it, but neither comments nor strings.
+const WIDTH: usize = 100;
+
+/// What is read: folders of the repository with all Rust files in them, and files.
+const FOLDERS: &[&str] = &["src", "tests", "fuzz/src", "examples"];
+const FILES: &[&str] = &["build.rs"];
+
+/// Files, and folders with all their files, that still have longer lines. To be emptied.
+const NOT_YET: &[&str] = &[
+    "build.rs",
+    "fuzz/src/",
+    "src/",
+    "tests/support/",
+    "examples/demo.rs",
+    "tests/bad_input.rs",
+    "tests/becomes_cmd.rs",
+    "tests/checks_that_are_not_http.rs",
+    "tests/confined.rs",
+    "tests/docs_are_true.rs",
+    "tests/ends_on_signals.rs",
+    "tests/ends_with_the_others.rs",
+    "tests/examples_are_played.rs",
+    "tests/examples_are_valid.rs",
+    "tests/fails_at_every_system_call.rs",
+    "tests/gate_over_many_checks.rs",
+    "tests/hostile_servers.rs",
+    "tests/hostile_volume.rs",
+    "tests/joins_from_a_hook.rs",
+    "tests/killed_at_every_step.rs",
+    "tests/outlives_the_others.rs",
+    "tests/player_rules.rs",
+    "tests/pod_harness.rs",
+    "tests/quit_endpoint.rs",
+    "tests/quits_after_the_end.rs",
+    "tests/quits_sidecars.rs",
+    "tests/real_envoy.rs",
+    "tests/real_nginx.rs",
+    "tests/real_postgres.rs",
+    "tests/real_sidecars.rs",
+    "tests/sees_members.rs",
+    "tests/tells_what_happens.rs",
+    "tests/under_load.rs",
+    "tests/wraps_a_command.rs",
+];
+
+fn is_listed(path: &str) -> bool {
+    NOT_YET
+        .iter()
+        .any(|it| *it == path || it.ends_with('/') && path.starts_with(it))
+}
+
+/// The lines that are too long: their numbers and lengths.
+///
+/// Comments may hold what cannot be wrapped: rows of tables (`// | a | b |`), lines with a URL that
+/// takes them beyond the limit, and console output, which stands between lines of three backticks.
+fn too_long(text: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut is_output = false;
+    for (index, line) in text.lines().enumerate() {
+        let comment = line
+            .trim_start()
+            .strip_prefix("//")
+            .map(|rest| rest.trim_start_matches(['/', '!']).trim());
+        if comment.is_some_and(|it| it.starts_with("```")) {
+            is_output = !is_output;
+        }
+        is_output &= comment.is_some();
+        let is_excepted = comment.is_some_and(|comment| {
+            let has_url = comment.split_whitespace().any(|word| {
+                let url = word.contains("https://") || word.contains("http://");
+                url && comment.ends_with(word)
+            });
+            is_output || comment.starts_with('|') || has_url
+        });
+        let length = line.chars().count();
+        if length > WIDTH && !is_excepted {
+            found.push((index + 1, length));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_line_is_longer_than_100_columns() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<String> = FILES.iter().map(|file| (*file).to_owned()).collect();
+    for folder in FOLDERS {
+        paths.extend(files(folder).iter().map(|file| format!("{folder}/{file}")));
+    }
+    assert!(paths.len() > 80, "{}", paths.len());
+    let mut wrong = String::new();
+    for path in paths.iter().filter(|path| !is_listed(path)) {
+        for (line, length) in too_long(&fs::read_to_string(root.join(path)).unwrap()) {
+            wrong.push_str(&format!("    {path}:{line}: {length} columns\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "longer than {WIDTH} columns:\n{wrong}");
+}
+
+/// The negative control.
+#[test]
+fn a_line_that_is_too_long_is_seen() {
+    let long = "ä".repeat(WIDTH);
+    let url = format!("https://example.com/{long}");
+    for text in [
+        format!("//! {long}"),
+        format!("let text = \"{long}\";"),
+        format!("    {url}"),
+        format!("/// {url} is the page that explains it"),
+        format!("/// ```\n/// ```\n/// {long}"),
+        format!("/// ```\nlet text = \"{long}\";"),
+    ] {
+        let line = text.lines().count();
+        assert_eq!(
+            too_long(&text),
+            [(line, text.lines().last().unwrap().chars().count())]
+        );
+    }
+    for text in [
+        long.clone(),
+        format!("/// | {long} |"),
+        format!("    // See {url}"),
+        format!("//! ```console\n//! $ {long}\n//! ```"),
+    ] {
+        assert_eq!(too_long(&text), [], "{text}");
+    }
+}
