@@ -1,4 +1,5 @@
-//! Takes from the release binary what it does not need: about 0.3 MB of unwind tables and relocations.
+//! Removes from the release binary what it does not need: about 0.3 MB of unwind tables and
+//! relocations.
 
 #![allow(
     clippy::print_stdout,
@@ -16,28 +17,32 @@ fn main() -> io::Result<()> {
     if var("CARGO_CFG_TARGET_ENV") != "musl" || var("PROFILE") != "release" {
         return Ok(());
     }
-    // A release aborts on panic and never unwinds (`panic = "abort"`), so nothing reads these tables. rustc could leave them out of our
-    // own crates (-C force-unwind-tables=no), but not by profile, and not out of std.
+    // A release aborts on a panic and never unwinds (`panic = "abort"`), so nothing reads these
+    // tables. rustc could omit them from podgate's own crates (-C force-unwind-tables=no), but a
+    // profile cannot set that option, and std has tables of its own.
     let script = PathBuf::from(var("OUT_DIR")).join("no-unwind-tables.ld");
-    // The C runtime's own files name theirs by address, so theirs stay: a few bytes.
-    let text = "SECTIONS { /DISCARD/ : { *(EXCLUDE_FILE(*crtbegin*.o *crtend*.o) .eh_frame) *(.gcc_except_table*) } } INSERT AFTER .text;\n";
+    // The C runtime's files refer to their tables by address, so those stay: a few bytes.
+    let text = "SECTIONS { /DISCARD/ : { \
+        *(EXCLUDE_FILE(*crtbegin*.o *crtend*.o) .eh_frame) *(.gcc_except_table*) \
+        } } INSERT AFTER .text;\n";
     fs::write(&script, text)?;
     println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", script.display());
     println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
-    // A static-pie relocates itself at every start. Packed (RELR, in musl since 1.2.4), its relocations are 2 KB instead of 70. For
-    // aarch64, rustc makes no static-pie but a binary at fixed addresses, which has none.
+    // A static-pie relocates itself at every start. Packed relocations (RELR, in musl since 1.2.4)
+    // take 2 KB instead of 70. For aarch64 rustc makes a binary at fixed addresses instead of a
+    // static-pie; it has no relocations.
     if var("CARGO_CFG_TARGET_ARCH") == "x86_64" {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
-    // Without tables there is nothing to unwind, but std's default panic hook, which is never ours, still names the unwinder: 60 KB that
-    // nothing can call. Who called it all the same would abort, as a panic does here.
+    // Without tables nothing can be unwound. std's default panic hook still refers to the unwinder:
+    // 60 KB that podgate, which has its own hook, never calls. A call would abort, as a panic does.
     for name in UNWINDER {
         println!("cargo:rustc-link-arg-bins=-Wl,--defsym=_Unwind_{name}=abort");
     }
     Ok(())
 }
 
-/// What std calls of libunwind.
+/// The functions of libunwind that std calls.
 const UNWINDER: [&str; 12] = [
     "Backtrace",
     "DeleteException",

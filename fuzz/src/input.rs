@@ -1,8 +1,8 @@
-//! Taking an input apart, and what inputs do to the environment.
+//! Takes inputs apart, and sets variables for them.
 
 use std::ffi::OsStr;
 
-/// Values from the front of an input. Where it ends, all is zero.
+/// Values from the front of an input. Zero where the input ends.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Input<'a> {
@@ -25,7 +25,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// An input in which short stands for long: a byte 1 for 1000 letters, 2 for 50. So limits of KiB are near for small inputs.
+/// An input in which one byte stands for many: 1 for 1000 letters, 2 for 50. So small inputs reach
+/// limits of several KiB.
 pub(crate) fn expanded(bytes: &[u8]) -> Vec<u8> {
     let mut long = Vec::with_capacity(bytes.len());
     for byte in bytes {
@@ -38,7 +39,8 @@ pub(crate) fn expanded(bytes: &[u8]) -> Vec<u8> {
     long
 }
 
-/// Pieces of a text, of sizes that follow from its bytes: the same input always makes the same pieces.
+/// Cuts a text into pieces. Their sizes follow from its bytes, so the same input always gives the
+/// same pieces.
 pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
     let mut seed = bytes.iter().fold(0x9e37_79b9_u64, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
@@ -56,7 +58,7 @@ pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
     pieces
 }
 
-/// The examples of a message: what stands after its last `say `, one by one.
+/// The examples of a message: what follows its last `say `, one by one.
 pub(crate) fn examples(message: &str) -> Vec<String> {
     let Some((_, said)) = message.rsplit_once("say ") else {
         return Vec::new();
@@ -84,6 +86,6 @@ pub(crate) fn set(name: &OsStr, value: &OsStr) {
 }
 
 pub(crate) fn unset(name: &OsStr) {
-    // SAFETY: as above; at the start there is one thread in every target.
+    // SAFETY: as above; at the start every target has one thread.
     unsafe { std::env::remove_var(name) }
 }

@@ -16,7 +16,6 @@ mod targets;
 
 use std::sync::OnceLock;
 
-/// What is done with each input.
 type Target = fn(&[u8]);
 
 const TARGETS: [(&str, Target); 10] = [
@@ -35,7 +34,7 @@ const TARGETS: [(&str, Target); 10] = [
 fn target() -> Target {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     let found = TARGETS.iter().find(|(it, _)| *it == name);
-    // What the caller's environment says to podgate is no part of an input.
+    // The environment of the caller is not part of an input.
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PODGATE_"))
     {
@@ -52,7 +51,8 @@ fn target() -> Target {
         .1
 }
 
-/// Is a bug to be planted (FUZZ_PLANT=1)? Each target then tampers with one answer of podgate's, as a bug would, and has to be caught.
+/// Is a bug planted (FUZZ_PLANT=1)? Then each target changes one of podgate's results, as a bug
+/// would, and its own check has to notice that.
 pub(crate) fn is_planted() -> bool {
     static PLANTED: OnceLock<bool> = OnceLock::new();
     *PLANTED.get_or_init(|| std::env::var_os("FUZZ_PLANT").is_some())

@@ -1,4 +1,5 @@
-//! How much memory Rust code holds, and has held: so that a target can say that an answer is not taken in without end.
+//! How much memory Rust code holds and has held. A target uses it to check that an answer is not
+//! buffered without a limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -8,12 +9,12 @@ struct Counting;
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: System does the work; counting changes nothing of it.
+// SAFETY: System does the work; counting does not change it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
         MOST.fetch_max(held, Relaxed);
-        // SAFETY: the caller's promise is System's condition.
+        // SAFETY: the caller promises what System requires.
         unsafe { System.alloc(layout) }
     }
 
@@ -27,14 +28,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Begins to measure: what is held now.
+/// Starts a measurement: what is held now.
 pub(crate) fn mark() -> usize {
     let held = HELD.load(Relaxed);
     MOST.store(held, Relaxed);
     held
 }
 
-/// The most that was held at a time since [`mark`], above what was held then.
+/// The most that was held at one time since [`mark`], above what was held then.
 pub(crate) fn most_since(mark: usize) -> usize {
     MOST.load(Relaxed).saturating_sub(mark)
 }

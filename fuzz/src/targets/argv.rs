@@ -1,8 +1,10 @@
-//! The command line and the variables. Whatever is typed, it is valid or an error that says which option is wrong, on one line; and it
-//! never shows a header's value or a URL's user info.
+//! The command line and the variables. Every call is either valid or refused with an error on one
+//! line that names the wrong option. No error shows the value of a header or the user info of a
+//! URL.
 //!
-//! An input is words with a NUL between them. One that begins with `$` is a variable: `$TIMEOUT=5s` sets PODGATE_TIMEOUT. One that begins
-//! with `@@` and a letter stands for words that have a secret in them, where one may stand ([`planted`]); it is taken as it is otherwise.
+//! An input is words, separated by NUL. A word that begins with `$` is a variable: `$TIMEOUT=5s`
+//! sets PODGATE_TIMEOUT. A word that begins with `@@` and a letter stands for words with a secret
+//! in a place where users put secrets ([`planted`]). Every other word is used as it is.
 
 use super::SECRET;
 use crate::input::{set, unset};
@@ -84,7 +86,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it == part)
 }
 
-/// Words and variables that have a secret where people have theirs.
+/// Words and variables with a secret in a place where users put secrets.
 fn planted(
     kind: u8,
     rest: &[u8],
@@ -98,7 +100,7 @@ fn planted(
     match kind {
         b'H' => words.extend(["-H".into(), header]),
         b'h' => words.push(joined(&[b"--http-header=X-Token: ", secret, rest])),
-        // No colon, or before one that is no name's.
+        // No colon, or a colon that does not follow a header's name.
         b'b' => words.extend(["-H".into(), joined(&[rest, b" ", secret])]),
         b'v' => variables.push(("PODGATE_HTTP_HEADER".into(), header)),
         // Without quotes.
@@ -110,9 +112,10 @@ fn planted(
             SECRET.into(),
         ]),
         b'u' => words.push(url),
-        // A password that should have been encoded.
+        // A password that should have been percent-encoded.
         b's' => words.push(joined(&[b"https://user:/", rest, secret, b"@host/"])),
-        // A slip in the scheme, or none at all. What an exec: check says is shown as it is (the reference says so).
+        // A wrong scheme, or none. The text of an exec: check is shown as it is (see the
+        // reference).
         b'n' if !rest.starts_with(b"exec:") => {
             words.push(joined(&[rest, b"user:", secret, b"@host:80"]))
         }
@@ -121,7 +124,7 @@ fn planted(
         b'r' => variables.push(("PODGATE_READY".into(), url)),
         b't' => words.extend(["--quit".into(), url]),
         b'i' => words.extend(["--sidecar".into(), url]),
-        // The value that should stand before it was forgotten.
+        // The option's own value was forgotten.
         b'T' => words.extend(["--timeout".into(), url]),
         b'N' => words.extend(["--until".into(), url]),
         b'd' => words.extend(["--dir".into(), url]),
@@ -129,7 +132,8 @@ fn planted(
     }
 }
 
-/// All that is read of a call before anything is done; what of it may be printed.
+/// Reads all of a call, as podgate does before it starts anything. Returns the texts that podgate
+/// may print.
 pub(crate) fn call(words: Vec<OsString>) -> Result<Vec<String>, Stop> {
     if let Some(typed) = cli::gist(words.clone()) {
         let _ = config::life::identity(&typed);
@@ -137,7 +141,7 @@ pub(crate) fn call(words: Vec<OsString>) -> Result<Vec<String>, Stop> {
     let typed = cli::parse(words)?;
     let logging = config::logging(&typed)?;
     let mut shown = vec![logging.path()];
-    // Not read: --tls-ca. This build has no TLS, which would open the file.
+    // --tls-ca is not read: this build has no TLS, which would open the file.
     shown.extend(read(&typed)?);
     Ok(shown)
 }
@@ -175,7 +179,7 @@ fn read(typed: &Typed) -> Result<Vec<String>, Stop> {
         }
         Command::Doctor => {
             config::place(typed)?;
-            // What does not add up is doctor's finding, and printed too.
+            // A wrong budget is a finding of doctor, which prints it too.
             match config::budget(typed)? {
                 Ok(_) => Vec::new(),
                 Err(stop) => return Err(stop),

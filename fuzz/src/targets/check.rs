@@ -1,5 +1,5 @@
-//! The check grammar. What is accepted prints to a text that means the same; what is refused gets an example that is right; and no
-//! message has what stands before the `@` of a URL.
+//! The check grammar. An accepted check prints as a text that means the same. A refused one gets an
+//! example that is valid. No message shows the user info of a URL.
 
 use super::SECRET;
 use crate::is_planted;
@@ -55,7 +55,7 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-/// The examples that are made of what was typed can be typed.
+/// Examples that are made of the input are valid.
 fn are_right(cause: &str, typed: &str) {
     let said = match cause
         .strip_prefix("has no kind; say ")
@@ -77,7 +77,7 @@ fn hides(planted: &str) {
             .url()
             .and_then(|url| url.user_info.as_ref())
             .is_some_and(|user_info| user_info.contains(SECRET)),
-        // Words of a command are shown, but for its URLs.
+        // The words of a command are shown, except for URLs in them.
         Err(_) => !planted.starts_with("exec:"),
     };
     if !is_user_info {

@@ -1,4 +1,5 @@
-//! Durations. The three readers agree; what is refused gets an example that is right; what is printed can be read.
+//! Durations. The three readers agree, a refused text gets a valid example, and a printed duration
+//! can be read.
 
 use crate::input::examples;
 use crate::is_planted;
@@ -41,7 +42,7 @@ fn right(cause: &str, typed: &str, is_read: impl Fn(&str) -> bool) {
     }
 }
 
-/// A log line may round down to what it shows, and no further.
+/// A log line rounds down to the precision that it shows, and not further.
 fn shown(duration: Duration) {
     let text = show(duration);
     let unit = match duration {

@@ -1,5 +1,6 @@
-//! What a request to the quit endpoint is answered with. It quits if, and only if, an own reading of RFC 9112 says so; one piece or many
-//! make no difference; nobody from afar quits.
+//! The answers of the quit endpoint. A request stops the container if and only if a second reading
+//! of RFC 9112 agrees. It makes no difference whether the request arrives in one piece or in many.
+//! A client on another host never stops the container.
 
 use crate::input::{expanded, pieces};
 use crate::is_planted;
@@ -25,7 +26,7 @@ pub(crate) fn run(bytes: &[u8]) {
         is_whole(it, bytes);
     }
     for most in [1, 7, 100, 3000] {
-        // Each piece reads all from the start again, as the endpoint does.
+        // Each piece is read together with all earlier ones, as the endpoint does.
         if bytes.len() > most * 100 {
             continue;
         }
@@ -38,7 +39,7 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-/// For the planted bugs.
+/// For planted bugs.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it == part)
 }
@@ -54,7 +55,8 @@ pub(crate) fn state() -> State<'static> {
     }
 }
 
-/// An answer says how long its body is, and keeps to it; one that quits is a 200.
+/// The body of an answer has the length that its head names. The answer to a valid quit request is
+/// a 200.
 fn is_whole(answer: &Answer, request: &[u8]) {
     let text = std::str::from_utf8(&answer.bytes).expect("text");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
@@ -70,7 +72,8 @@ fn is_whole(answer: &Answer, request: &[u8]) {
     );
 }
 
-/// A complete `POST /quitquitquit` at the beginning, with a head that RFC 9112 allows. Written anew, from the RFC and the endpoint's table.
+/// A complete `POST /quitquitquit` at the beginning, with a head that RFC 9112 allows. Written
+/// independently of podgate, from the RFC and the endpoint's documentation.
 pub(crate) fn is_request_to_quit(bytes: &[u8]) -> bool {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();

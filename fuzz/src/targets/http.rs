@@ -1,7 +1,8 @@
-//! A hostile HTTP server. The real client (`check::ask`, with its thread, its dialling and its redirects) asks over a unix socket; the input
-//! is what the server says.
+//! A hostile HTTP server. The real client (`probe::ask`, with its thread, its connections and its
+//! redirects) sends a request over a unix socket; the input is the server's answer.
 //!
-//! An input is: a byte that says what is asked and how the server behaves, and its answers, one a connection, with `\n====\n` between them.
+//! An input is a byte that selects the request and the server's behaviour, and the answers, one for
+//! each connection, with `\n====\n` between them.
 
 use super::SECRET;
 use crate::input::{expanded, pieces};
@@ -23,21 +24,22 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// More than an attempt ever needs here: nothing is slow but the machine.
+/// More than an attempt ever needs here: only the machine can be slow.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The most memory that one attempt may take: the headers' buffer while it grows, the headers, the body and the request.
+/// The most memory that one attempt may use: the headers' buffer while it grows, the headers, the
+/// body and the request.
 const MOST_MEMORY: usize = 400 * 1024;
-/// The most that one answer without chunks may be read of, with what the socket holds.
+/// The most that may be read of one answer without chunks, with what the socket buffers.
 const MOST_READ: usize = MOST_HEADERS + 64 * 1024;
 const BETWEEN: &[u8] = b"\n====\n";
 const NEEDLE: &str = "needle";
 
-/// What the first byte says.
+/// The meaning of the first byte.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct How(u8);
 
 impl How {
-    /// After its last answer the server sends on for ever.
+    /// After its last answer the server keeps on sending.
     const fn is_endless(self) -> bool {
         self.0 & 1 != 0
     }
@@ -57,7 +59,7 @@ impl How {
     const fn wants_some(self) -> bool {
         self.0 & 32 != 0
     }
-    /// What the client asks; the rest is the server's business.
+    /// The part that selects the client's request; the rest is about the server.
     const fn asked(self) -> Self {
         Self(self.0 & 0b0011_1100)
     }
@@ -88,7 +90,7 @@ impl How {
 struct Server {
     listener: UnixListener,
     url: Url,
-    /// As a gate keeps them: one a check, asked again and again.
+    /// One probe for each check, used again and again, as in a gate.
     leaves: HashMap<How, Box<dyn Leaf>>,
 }
 
@@ -128,7 +130,7 @@ impl Server {
     }
 }
 
-/// One connection, seen from the server.
+/// One connection, from the server's side.
 struct Talk {
     stream: UnixStream,
     left: Vec<u8>,
@@ -141,7 +143,7 @@ struct Talk {
 impl Talk {
     fn new(stream: UnixStream, answer: &[u8], is_endless: bool) -> Self {
         stream.set_nonblocking(true).expect("no waiting");
-        // So that what is sent is hardly more than what was read.
+        // A small buffer, so that hardly more is sent than was read.
         setsockopt(&stream, sockopt::SndBuf, &4096).expect("a small buffer");
         Self {
             stream,
@@ -153,7 +155,7 @@ impl Talk {
         }
     }
 
-    /// Reads what is asked, and sends what can be sent.
+    /// Reads the request, and sends as much as possible.
     fn proceed(&mut self, is_in_pieces: bool) {
         let mut buffer = [0; 8192];
         while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
@@ -179,7 +181,7 @@ impl Talk {
                     self.sent += count;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // The client has gone.
+                // The client has closed the connection.
                 Err(_) => self.is_sending = false,
             }
         }
@@ -244,7 +246,8 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
         step = leaf.proceed();
     };
     let most = memory::most_since(mark).saturating_sub(own);
-    // One that it gave up at once: a redirect to https, which this build has not.
+    // A connection that the client gave up at once: a redirect to https, which this build does not
+    // support.
     while let Ok((stream, _)) = listener.accept() {
         talks.push(Talk::new(stream, b"", false));
     }
@@ -306,17 +309,17 @@ fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
     all
 }
 
-/// Without regard to case.
+/// Ignores case.
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes
         .windows(part.len())
         .any(|it| it.eq_ignore_ascii_case(part))
 }
 
-/// The status of the first answer that is no interim one: what a reader of RFC 9112 sees there at most.
+/// The status of the first final answer, as a reader of RFC 9112 sees it.
 fn status(mut bytes: &[u8]) -> Option<u16> {
     loop {
-        // Empty lines before an answer are put up with.
+        // Empty lines before an answer are allowed.
         while let [b'\r' | b'\n', rest @ ..] = bytes {
             bytes = rest;
         }
@@ -341,9 +344,9 @@ fn status(mut bytes: &[u8]) -> Option<u16> {
     }
 }
 
-/// What a server can say makes the client ask for something else, but not say more than one request.
+/// A server can make the client send another request, but never more than one on a connection.
 fn is_one_request(asked: &[u8]) {
-    // The client may have gone before all was read here.
+    // The client may have closed the connection before everything was read here.
     if asked.is_empty() {
         return;
     }

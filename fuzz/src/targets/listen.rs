@@ -1,5 +1,6 @@
-//! The quit endpoint on its socket: however a request is cut into pieces, and whoever else is connected, who sent it gets the bytes that
-//! `core::endpoint` answers with, and it quits if that says so.
+//! The quit endpoint on its socket. However a request is cut into pieces, and whoever else is
+//! connected, the client gets the bytes that `core::endpoint` answers with, and the container stops
+//! if and only if that answer says so.
 
 use super::endpoint::{asked, contains, state};
 use crate::input::{expanded, pieces};
@@ -28,7 +29,7 @@ fn bound() -> (Endpoint, SocketAddr) {
     (endpoint, (Ipv4Addr::LOCALHOST, port).into())
 }
 
-/// The first byte says how large the pieces are, and whether there is a silent neighbour.
+/// The first byte selects the size of the pieces, and whether there is another, silent client.
 fn exchange(endpoint: &mut Endpoint, address: SocketAddr, bytes: &[u8]) {
     let Some((how, request)) = bytes.split_first() else {
         return;
@@ -47,7 +48,7 @@ fn exchange(endpoint: &mut Endpoint, address: SocketAddr, bytes: &[u8]) {
     let sizes = [1, 9, 100, 3000][usize::from(how >> 1 & 3)].max(request.len() / 40);
     let mut sent = 0;
     for piece in pieces(request, sizes) {
-        // Once the answer is there, the endpoint throws away what still comes, and ends.
+        // After its answer the endpoint discards what still arrives, and closes.
         if client.write_all(piece).is_err() {
             break;
         }
@@ -76,7 +77,7 @@ fn exchange(endpoint: &mut Endpoint, address: SocketAddr, bytes: &[u8]) {
         String::from_utf8_lossy(request)
     );
     drop((client, neighbour));
-    // They are gone, and the endpoint sees it at once.
+    // The clients are gone, and the endpoint notices it at once.
     let end = Instant::now() + Duration::from_secs(5);
     while endpoint.deadline().is_some() && Instant::now() < end {
         assert!(!endpoint.proceed(state()));
@@ -84,7 +85,7 @@ fn exchange(endpoint: &mut Endpoint, address: SocketAddr, bytes: &[u8]) {
     assert_eq!(endpoint.deadline(), None, "a connection stays");
 }
 
-/// One that ends with a reset, so that no port stays behind.
+/// A client whose connection ends with a reset, so that its port is free again at once.
 fn connected(address: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(address).expect("a connection");
     client.set_nonblocking(true).expect("no waiting");
@@ -97,7 +98,7 @@ fn connected(address: SocketAddr) -> TcpStream {
     client
 }
 
-/// Reads to the end, with the endpoint at work.
+/// Reads to the end while the endpoint runs.
 fn answered(endpoint: &mut Endpoint, client: &mut TcpStream, quits: &mut u32) -> Vec<u8> {
     let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
     let end = Instant::now() + Duration::from_secs(5);

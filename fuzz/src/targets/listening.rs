@@ -1,11 +1,12 @@
-//! `/proc/net/tcp` and `tcp6`. A line that is read names a listening socket in the kernel's own form, and accepts what it should.
+//! `/proc/net/tcp` and `tcp6`. An accepted line describes a listening socket in the kernel's form,
+//! and the socket accepts what it should.
 
 use crate::is_planted;
 use podgate::core::listening::{Listener, parse};
 use std::net::IpAddr;
 
 pub(crate) fn run(bytes: &[u8]) {
-    // As `check::listen` reads it: line by line, and no further than to the first that is no text.
+    // As `probe::listener` reads the file: line by line, up to the first line that is not text.
     for line in bytes
         .split_inclusive(|byte| *byte == b'\n')
         .map_while(|line| std::str::from_utf8(line).ok())
@@ -32,7 +33,7 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-/// The same by another way: proc(5)'s columns, byte by byte.
+/// The same result in another way: the columns of proc(5), byte by byte.
 fn listener(line: &str) -> Option<(IpAddr, u16)> {
     let columns: Vec<&str> = line
         .split([' ', '\t', '\n', '\r', '\x0c'])

@@ -1,4 +1,4 @@
-//! One module a target: `run` takes an input and panics where podgate breaks a promise.
+//! One module for each target. Its `run` takes an input, and panics where podgate breaks a promise.
 
 pub(crate) mod argv;
 pub(crate) mod check;
@@ -11,5 +11,5 @@ pub(crate) mod option;
 pub(crate) mod record;
 pub(crate) mod rules;
 
-/// What must never be printed. Nothing else has this text in it.
+/// A text that must never be printed, and that appears nowhere else.
 pub(crate) const SECRET: &str = "zQ7kXw3V";

@@ -1,6 +1,7 @@
-//! One option at a time, in a call that is right without it. Its value is valid, or the error names the option, and its example is right.
+//! One option at a time, in a call that is valid without it. The option's value is valid, or the
+//! error names the option and gives a valid example.
 //!
-//! An input is: a byte for the option, one for how it is given, and its value.
+//! An input is a byte for the option, a byte for the way to give it, and its value.
 
 use super::argv::call;
 use crate::input::{examples, set, unset};
@@ -10,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::OnceLock;
 
-/// Calls that are right.
+/// Valid calls.
 const CALLS: [&[&str]; 6] = [
     &["wait", "http://localhost:1/"],
     &["check", "http://user@localhost:1/", "ready:other"],
@@ -37,13 +38,13 @@ const CALLS: [&[&str]; 6] = [
     &["doctor"],
 ];
 
-/// A flag of one of the calls.
+/// An option of one of the calls.
 struct Flag {
     call: usize,
     name: String,
 }
 
-/// Every flag of every call, from the program's own help.
+/// Every option of every call, from podgate's help.
 fn flags() -> &'static [Flag] {
     static FLAGS: OnceLock<Vec<Flag>> = OnceLock::new();
     FLAGS.get_or_init(|| {
@@ -111,7 +112,7 @@ pub(crate) fn run(bytes: &[u8]) {
         read = Err(Stop::Wrong("is no good; say 3".to_owned()));
     }
     let Err(Stop::Wrong(text)) = read else { return };
-    // True of this build alone, whatever the option.
+    // Only in this build, and for any option.
     if text.contains("built without TLS") {
         return;
     }
@@ -120,11 +121,11 @@ pub(crate) fn run(bytes: &[u8]) {
         text.contains(&named) || text.contains(&variable),
         "{text:?} does not name {named}"
     );
-    // That example is for the one half of FROM=TO that is wrong.
+    // That example is only for the wrong half of FROM=TO.
     if text.contains("is no signal") {
         return;
     }
-    // What is typed could be taken for an example below, or for the end of one.
+    // Parts of the value could be taken for an example, or for the end of one.
     if value.iter().any(|byte| b" ,;".contains(byte)) {
         return;
     }
@@ -151,7 +152,7 @@ pub(crate) fn run(bytes: &[u8]) {
         if is_prose {
             continue;
         }
-        // What else it needs is another matter.
+        // Another option may be missing; that does not matter here.
         if let Err(Stop::Wrong(again)) = say(word.as_bytes()) {
             let is_about_it = again.contains(&format!("{word:?}"))
                 && !again.replacen(&named, "", 1).contains("--");

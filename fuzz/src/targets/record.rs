@@ -1,11 +1,12 @@
-//! Records. Whatever bytes are read as a record mean the same when they are written again; what we write, we read.
+//! Records. Bytes that are read as a record mean the same when they are written again. A record
+//! that is written can be read.
 
 use crate::input::Input;
 use crate::is_planted;
 use podgate::core::member::{Name, Policy, Stage};
 use podgate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
 
-/// The last millisecond of the year 9999, the last that RFC 3339 can say.
+/// The last millisecond of the year 9999, the last that RFC 3339 can express.
 const LAST: u64 = 253_402_300_799_999;
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -34,7 +35,7 @@ fn comes_back(record: &Record) {
     let _ = record.since().map(|since| since.to_string());
 }
 
-/// A record that podgate could have: from the input's bytes, one after the other.
+/// A record that podgate could have, made of the input's bytes in order.
 fn made(input: &mut Input<'_>) -> Option<Record> {
     let length = usize::from(input.byte() % 64);
     let name = std::str::from_utf8(input.taken(length))
@@ -43,7 +44,7 @@ fn made(input: &mut Input<'_>) -> Option<Record> {
     let choice = input.byte();
     let mut stamp = || (input.byte() % 2 == 1).then(|| input.number());
     let times = [stamp(), stamp(), stamp(), stamp(), stamp()].map(|it| it.map(Stamp));
-    // Whatever the clock says can be printed.
+    // Any time can be printed, even one that no clock has.
     times
         .iter()
         .flatten()

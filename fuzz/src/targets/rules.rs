@@ -1,6 +1,7 @@
-//! The HTTP rules that are pure text: where a redirect leads, which header is one, which statuses pass.
+//! The HTTP rules that are pure text: where a redirect leads, what is a header, which statuses
+//! pass.
 //!
-//! An input is: a line that is the URL, a line that is the `Location`, and the rest.
+//! An input is a line with the URL, a line with the `Location`, and the rest.
 
 use super::SECRET;
 use crate::is_planted;
@@ -8,7 +9,7 @@ use podgate::core::check::{Kind, Server, parse};
 use podgate::core::http::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, statuses};
 
 pub(crate) fn run(bytes: &[u8]) {
-    // A header is bytes, and what is no UTF-8 comes as replacement characters, as in `check::http`.
+    // A header is bytes. What is not UTF-8 becomes replacement characters, as in `probe::http`.
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.splitn(3, '\n');
     let (at, location, rest) = (
@@ -76,7 +77,7 @@ pub(crate) fn run(bytes: &[u8]) {
                     it.name.contains(SECRET) || !format!("{it:?}").contains(SECRET),
                     "{it:?}"
                 ),
-                // A name may be shown where it is one.
+                // The name of a header may be shown.
                 Err(cause) => assert!(
                     !cause.contains(SECRET)
                         || text.split_once(':').is_some_and(|it| it.0.contains(SECRET)),
