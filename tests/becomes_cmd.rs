@@ -1,6 +1,6 @@
 //! `-- CMD` is exec(2): what CMD sees is what podgate saw.
 
-use crate::support::{Folder, inside, musl, output, podgate};
+use crate::support::{Folder, inside, musl, output, podgate, python3};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -68,7 +68,7 @@ fn arguments_and_environment_are_untouched() {
 #[test]
 fn signal_mask_and_dispositions_are_the_original_ones() {
     // glibc keeps two signals for itself: their dispositions are not the original ones.
-    if !musl() {
+    if !musl() || !python3() {
         return;
     }
     // With nothing special, with signals ignored, and with signals blocked, as a parent may hand them down.
@@ -148,6 +148,9 @@ fn no_descriptor_is_left_open() {
 
 #[test]
 fn cmd_is_no_subreaper() {
+    if !python3() {
+        return;
+    }
     let show = "import ctypes\nvalue=ctypes.c_int(-1)\nctypes.CDLL(None).prctl(37,ctypes.byref(value),0,0,0)\nprint(value.value)";
     podgate(["wait", "exec:true", "--", "python3", "-c", show])
         .run()

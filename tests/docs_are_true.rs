@@ -4,7 +4,7 @@
 
 use crate::support::cast::{comes, onlooker, podgate_in, run, server};
 use crate::support::pod::Pod;
-use crate::support::{Folder, PODGATE, needs, output, podgate, program};
+use crate::support::{Folder, PODGATE, needs, output, podgate, program, python3};
 use podgate::message::LogEvent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -859,6 +859,9 @@ fn the_readme_is_short() {
 
 #[test]
 fn the_picture_is_drawn_from_what_the_demo_prints() {
+    if !python3() {
+        return;
+    }
     let draw = |shown: &str| {
         let mut child = Command::new("python3")
             .arg(root().join("docs/picture"))

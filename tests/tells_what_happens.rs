@@ -1,7 +1,7 @@
 //! P9: changes and heartbeats, JSON, the container's log, the termination message, the live line, and no secrets.
 
 use crate::support::server::{ClosedPort, Server};
-use crate::support::{AS_PID_1, Folder, inside, namespaces, output, podgate};
+use crate::support::{AS_PID_1, Folder, inside, namespaces, output, podgate, python3};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -74,6 +74,9 @@ fn quiet_says_failures_only_and_verbose_says_the_plan() {
 
 #[test]
 fn json_is_one_object_a_line() {
+    if !python3() {
+        return;
+    }
     let closed = ClosedPort::new();
     let check = format!(
         "exec:sh -c 'printf \"q\\\"\\\\t\\033[1m\\377 {}\"; exit 1'",
@@ -263,7 +266,7 @@ fn the_usual_termination_log_is_written_where_the_kubelet_has_made_it() {
 fn one_live_line_on_a_terminal() {
     // script(1) gives it a terminal.
     if !crate::support::needs(
-        "script(1)",
+        "script (bsdutils)",
         crate::support::program("script", &[]).is_some(),
     ) {
         return;
@@ -296,6 +299,9 @@ fn one_live_line_on_a_terminal() {
 
 #[test]
 fn a_reader_who_does_not_read_holds_nothing_up() {
+    if !python3() {
+        return;
+    }
     let closed = ClosedPort::new();
     let full = ["python3", "-c", NEARLY_FULL, "0"];
     inside(&full, ["wait", "-t", "1s", &closed.tcp()])
@@ -314,6 +320,9 @@ const NEARLY_FULL: &str = "import fcntl,os,subprocess,sys\n\
 
 #[test]
 fn a_long_line_and_many_lines_hold_nothing_up_either() {
+    if !python3() {
+        return;
+    }
     let closed = ClosedPort::new();
     let page = ["python3", "-c", NEARLY_FULL, "4096"];
     let long = format!("http://127.0.0.1:{}/{}", closed.port(), "a".repeat(6000));
@@ -339,6 +348,9 @@ fn a_long_line_and_many_lines_hold_nothing_up_either() {
 
 #[test]
 fn a_log_that_is_gone_hides_no_exit_code_and_no_termination_message() {
+    if !python3() {
+        return;
+    }
     let folder = Folder::new();
     let path = folder.text("termination");
     let closing = "import os,subprocess,sys\nr,w=os.pipe()\nos.close(r)\nsys.exit(subprocess.run(sys.argv[1:],stderr=w).returncode)";
@@ -378,7 +390,7 @@ fn a_probe_that_is_typed_wrongly_ends_no_container_either() {
 #[test]
 fn the_live_line_is_not_drawn_at_every_attempt() {
     if !crate::support::needs(
-        "script(1)",
+        "script (bsdutils)",
         crate::support::program("script", &[]).is_some(),
     ) {
         return;

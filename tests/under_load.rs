@@ -4,8 +4,7 @@
 //! restarts as a day can have. Limits of time are generous, and only there to tell work from hanging; the figures are printed.
 
 use crate::support::{
-    Folder, LIMIT, PODGATE, Program, Running, eventually, eventually_or, needs, output, podgate,
-    program,
+    Folder, LIMIT, PODGATE, Program, Running, eventually, eventually_or, output, podgate, python3,
 };
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -365,7 +364,7 @@ except ProcessLookupError:
 
 #[test]
 fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
-    if !needs("python3", program("python3", &[]).is_some()) {
+    if !python3() {
         return;
     }
     // No more at a time than the kernel queues: what is beyond that it forgets by itself (RLIMIT_SIGPENDING).

@@ -1,4 +1,4 @@
-//! Who plays in the tests of the coordinator: containers that podgate runs, and what they do.
+//! The containers that the tests of `run` and `join` use, and what their programs do.
 
 use super::kubelet::{RestartPolicy, Rules};
 use super::pod::{Container, IMAGE, Life, Pod, VOLUME};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub const NEVER: RestartPolicy = RestartPolicy::Never;
 
-/// Looks after a pod, with a short back-off.
+/// Starts a pod with a short back-off.
 pub fn rules(policy: RestartPolicy) -> Rules {
     Rules {
         back_off: Duration::from_millis(50),
@@ -15,7 +15,8 @@ pub fn rules(policy: RestartPolicy) -> Rules {
     }
 }
 
-/// A container whose entrypoint is `podgate run --name NAME OPTIONS -- sh -c SCRIPT`. No option has a space in it.
+/// A container whose entrypoint is `podgate run --name NAME OPTIONS -- sh -c SCRIPT`. Options must
+/// not contain spaces.
 pub fn run(name: &str, options: &str, script: &str) -> Container {
     let words = ["run", "--name", name]
         .into_iter()
@@ -23,29 +24,31 @@ pub fn run(name: &str, options: &str, script: &str) -> Container {
     Container::podgate(name, words.chain(["--", "sh", "-c", script]))
 }
 
-/// A server: says `up`, goes on until SIGTERM, says `told`, and ends with this code.
+/// A server: prints `up`, runs until SIGTERM, prints `told`, and exits with this code.
 pub fn server(code: i32) -> String {
     format!("trap 'echo told; exit {code}' TERM; echo up; sleep 100 & wait")
 }
 
-/// The same, which takes its time to end, and then says `ended`.
+/// The same with a slow shutdown, after which it prints `ended`.
 pub fn slow_server(code: i32, seconds: f32) -> String {
     format!(
-        "trap 'echo told; sleep {seconds}; echo ended; exit {code}' TERM; echo up; sleep 100 & wait; wait"
+        "trap 'echo told; sleep {seconds}; echo ended; exit {code}' TERM; \
+         echo up; sleep 100 & wait; wait"
     )
 }
 
-/// A server that does not heed SIGTERM.
+/// A server that ignores SIGTERM.
 pub fn deaf_server() -> String {
     "trap 'echo told' TERM; echo up; while :; do sleep 100 & wait; done".to_owned()
 }
 
-/// A job: works until the test lets it end ([`let_end`]), with this code.
+/// A job that works until the test lets it end ([`let_end`]), and exits with this code.
 pub fn job(name: &str, code: i32) -> String {
     format!("echo up; until test -e {VOLUME}/go-{name}; do sleep 0.02; done; exit {code}")
 }
 
-/// A job that ends with one of these codes in each of its lives, and for ever with the last.
+/// A job that exits with one of these codes in each of its lives, and with the last one in all
+/// later lives.
 pub fn job_in_lives(name: &str, codes: &[i32]) -> String {
     let cases: String = codes
         .iter()
@@ -54,7 +57,8 @@ pub fn job_in_lives(name: &str, codes: &[i32]) -> String {
         .collect();
     let last = codes.last().unwrap();
     format!(
-        "echo life >>{VOLUME}/lives-{name}; case $(wc -l <{VOLUME}/lives-{name}) in {cases} *) exit {last};; esac"
+        "echo life >>{VOLUME}/lives-{name}; \
+         case $(wc -l <{VOLUME}/lives-{name}) in {cases} *) exit {last};; esac"
     )
 }
 
@@ -62,7 +66,7 @@ pub fn let_end(pod: &Pod, name: &str) {
     fs::write(pod.volume().join(format!("go-{name}")), "").unwrap();
 }
 
-/// A member's record, as it is on the volume; empty if it is not there.
+/// A member's record on the volume; empty if there is none.
 pub fn record(pod: &Pod, name: &str) -> String {
     fs::read_to_string(pod.volume().join(format!("{name}.record"))).unwrap_or_default()
 }
@@ -77,7 +81,8 @@ pub fn line(pod: &Pod, name: &str, key: &str) -> Option<String> {
     })
 }
 
-/// Had this member ended when the command of that one was told to stop? By their own clocks, for a log is read when the reader can.
+/// Had this member ended when the other member's command was told to stop? By their own clocks: the
+/// test may read their logs late.
 #[track_caller]
 pub fn goes_before(pod: &Pod, first: &str, then: &str) {
     let moments = (
@@ -90,7 +95,7 @@ pub fn goes_before(pod: &Pod, first: &str, then: &str) {
     );
 }
 
-/// Waits for a member to come into this state.
+/// Waits until a member is in this state.
 #[track_caller]
 pub fn comes(pod: &Pod, name: &str, state: &str) {
     let is_there = || (line(pod, name, "state").as_deref() == Some(state)).then_some(());

@@ -1,26 +1,29 @@
-//! What the kubelet does with a pod's containers, as far as podgate's promises rest on it (docs/kubernetes.md).
+//! What the kubelet does with a pod's containers, as far as podgate's promises depend on it
+//! (docs/kubernetes.md).
 //!
-//! One thread plays it, so that what it does happens in one order. The rules, each with a test of its own in `player_rules` or
-//! `pod_harness`, and its source (`pkg/kubelet/…` of Kubernetes 1.32; "doc" is the page Pod Lifecycle, "KEP" KEP-753):
+//! One thread plays it, so that everything happens in one order. Each rule below has a test in
+//! `player_rules` or `pod_harness`. The sources are `pkg/kubelet/…` of Kubernetes 1.32; "doc" is
+//! the page Pod Lifecycle, "KEP" is KEP-753.
 //!
 //! | rule | source |
 //! | --- | --- |
-//! | init containers run one after the other, each to an end with 0, before any main container starts | doc; `computeInitContainerActions` in `kuberuntime/kuberuntime_container.go` |
-//! | one that fails is started anew, under Never the pod has failed and its native sidecars are stopped | the same |
-//! | what comes after a native sidecar (`restartPolicy: Always`) starts when its `postStart` and its `startupProbe` have passed | KEP; the same |
-//! | a native sidecar that ends is started anew whatever the pod's policy is, and what was started after it goes on | KEP; the same |
-//! | main containers start in the order of the list; a `postStart` holds back all that comes after it, a deletion too | `SyncPod` in `kuberuntime/kuberuntime_manager.go` |
-//! | a `postStart` that fails stops its container; a main container after it starts all the same, one after a native sidecar does not | `startContainer`, `SyncPod` |
+//! | init containers run one after the other, each until it exits with 0, before any main container starts | doc; `computeInitContainerActions` in `kuberuntime/kuberuntime_container.go` |
+//! | an init container that fails is restarted; under Never the pod fails and its native sidecars are stopped | the same |
+//! | the container after a native sidecar (`restartPolicy: Always`) starts when the sidecar's `postStart` and `startupProbe` have passed | KEP; the same |
+//! | a native sidecar that ends is restarted whatever the pod's policy is, and containers that were started after it go on | KEP; the same |
+//! | main containers start in the order of the list; a `postStart` delays all containers after it, and a deletion too | `SyncPod` in `kuberuntime/kuberuntime_manager.go` |
+//! | a `postStart` that fails stops its container; a main container after it starts nevertheless, one after a native sidecar does not | `startContainer`, `SyncPod` |
 //! | a `startupProbe` that fails `failureThreshold` times stops its container; on a main container it delays nothing | `prober/worker.go` |
-//! | a main container is started anew as the pod's policy says, after a back-off that doubles up to a limit | doc |
-//! | all main containers over: the native sidecars are stopped, and the pod is over | `computePodActions` (nothing to keep: `KillPod`) |
-//! | deletion: `preStop` of all at once, then the stop signal to all main containers at once | `killContainer` |
-//! | a native sidecar gets the stop signal when all main containers and all native sidecars after it have ended, or at the end of the grace | `kuberuntime_termination_order.go` |
-//! | SIGKILL at the end of the grace, and not less than 2 s after a `preStop` or a wait for others that used it up | `killContainer`, `minimumGracePeriodInSeconds` |
-//! | phase: Pending until all main containers have come, Succeeded if all of them ended with 0, else Failed; a native sidecar's end does not count | `getPhase` in `kubelet_pods.go` |
+//! | a main container is restarted by the pod's policy, after a back-off that doubles up to a limit | doc |
+//! | when all main containers have ended, the native sidecars are stopped, and the pod ends | `computePodActions` (nothing to keep: `KillPod`) |
+//! | deletion: the `preStop` hooks of all containers at once, then the stop signal to all main containers at once | `killContainer` |
+//! | a native sidecar gets the stop signal when all main containers and all native sidecars after it have ended, or at the end of the grace period | `kuberuntime_termination_order.go` |
+//! | SIGKILL at the end of the grace period, but at least 2 s after a `preStop` or a wait for others that used it up | `killContainer`, `minimumGracePeriodInSeconds` |
+//! | phase: Pending until all main containers were started, Succeeded if all of them exited with 0, otherwise Failed; native sidecars do not count | `getPhase` in `kubelet_pods.go` |
 //!
-//! What is played otherwise: the back-off is short, and the first restart has one, too (the kubelet's first one comes as soon as it has
-//! seen the end, up to a second later). Not played: liveness and readiness probes.
+//! Two things differ. The back-off is short, and the first restart has one too (the kubelet
+//! restarts as soon as it has seen the end, up to a second later). Liveness and readiness probes
+//! are not played.
 
 use super::pod::{Container, End, Exec, Life, Pod, Sandbox, StartupProbe, pause};
 use super::{Done, LIMIT, eventually_or};
@@ -38,14 +41,15 @@ pub enum RestartPolicy {
     Always,
 }
 
-/// How a pod is looked after.
+/// The restart policy, and the times of a pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub policy: RestartPolicy,
-    /// From an end to the next start, for the first time; doubled each time.
+    /// The time from an end to the next start, doubled for each restart.
     pub back_off: Duration,
     pub longest_back_off: Duration,
-    /// What a container gets when its `postStart` has failed: a pod's `terminationGracePeriodSeconds`.
+    /// The grace period of a container whose `postStart` has failed: the pod's
+    /// `terminationGracePeriodSeconds`.
     pub grace: Duration,
 }
 
@@ -61,7 +65,7 @@ impl From<RestartPolicy> for Rules {
     }
 }
 
-/// As `kubectl get pod` has it.
+/// As `kubectl get pod` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Pending,
@@ -76,10 +80,10 @@ pub enum Hook {
     PreStop,
 }
 
-/// In which list a container is, and how it is looked after.
+/// The list that a container is in, and how it is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// `initContainers`: runs to its end.
+    /// `initContainers`: runs until it ends.
     Init,
     /// `initContainers` with `restartPolicy: Always`: a native sidecar.
     Sidecar,
@@ -87,10 +91,11 @@ pub enum Role {
     Main,
 }
 
-/// The kubelet always leaves a container this long after its `preStop`, or what the grace was if that is less.
+/// The kubelet leaves a container at least this much time after its `preStop`, or the grace period
+/// if that is shorter.
 const SMALLEST_WINDOW: Duration = Duration::from_secs(2);
 
-/// A pod that is being played. When dropped, all of it is killed.
+/// A pod that is being played. When dropped, all its containers are killed.
 pub struct Play {
     kubelet: Arc<Kubelet>,
     tell: Sender<Event>,
@@ -101,20 +106,21 @@ struct Kubelet {
     rules: Rules,
     sandbox: Arc<Sandbox>,
     slots: Mutex<Vec<Slot>>,
-    /// The test is over: nothing more is started.
+    /// The test is over: nothing is started any more.
     closing: AtomicBool,
-    /// All have ended, for good.
+    /// All containers have ended and are not restarted.
     finished: AtomicBool,
     failure: Mutex<Option<String>>,
 }
 
-/// A container of the list, and what became of it.
+/// A container of the list, and its state.
 struct Slot {
     role: Role,
     container: Container,
     lives: Vec<Arc<Life>>,
     hooks: Vec<(Hook, Arc<Done>)>,
-    /// When the next one of the list was let start, once and for all: an init container's end, a native sidecar's readiness.
+    /// The time from which the next container of the list may start: the end of an init container,
+    /// or the readiness of a native sidecar. It never changes again.
     passed: Option<Instant>,
     plan: Plan,
 }
@@ -136,7 +142,7 @@ enum Event {
 }
 
 impl Pod {
-    /// Starts these containers and looks after them, in the background.
+    /// Starts these containers and restarts them, in the background.
     pub fn play(
         &self,
         rules: impl Into<Rules>,
@@ -150,7 +156,7 @@ impl Pod {
         )
     }
 
-    /// The same with init containers, in front.
+    /// The same with init containers before them.
     pub fn play_all(
         &self,
         rules: impl Into<Rules>,
@@ -197,12 +203,13 @@ impl Kubelet {
                 Next::Start(_, when) => when.saturating_duration_since(Instant::now()),
                 Next::Wait => LIMIT,
                 Next::Finished => {
-                    // What still runs are native sidecars.
+                    // Only native sidecars still run.
                     self.stop_all(self.rules.grace);
                     return self.finished.store(true, Ordering::SeqCst);
                 }
             };
-            // What has happened goes before what is due: a deletion between two starts keeps the second from happening.
+            // Events come before starts that are due: a deletion between two starts prevents the
+            // second one.
             match (events.recv_timeout(wait), next) {
                 (Ok(Event::Ended(index)), _) => self.ended(index),
                 (Ok(Event::Probed(index, _, true)), _) => self.pass(index, Instant::now()),
@@ -220,7 +227,7 @@ impl Kubelet {
         }
     }
 
-    /// The next start: those that never ran first, then the earliest.
+    /// The next start: first the containers that never ran, then the earliest restart.
     fn next(&self) -> Next {
         let slots = self.slots();
         let is_over = |slot: &Slot| matches!(slot.plan, Plan::Over);
@@ -235,7 +242,8 @@ impl Kubelet {
         {
             return Next::Finished;
         }
-        // The first that holds the others back; all after it have to wait, unless they have run before.
+        // The first container that holds others back. All after it wait, unless they have run
+        // before.
         let holds = slots
             .iter()
             .position(|slot| slot.role != Role::Main && slot.passed.is_none());
@@ -265,7 +273,7 @@ impl Kubelet {
         }) {
             Ok(life) => Arc::new(life),
             Err(error) => {
-                // The fault is the test's, or that the test is over.
+                // The test has made a mistake, or is over.
                 *self.failure.lock().unwrap() = Some(error);
                 return self.closing.store(true, Ordering::SeqCst);
             }
@@ -274,13 +282,13 @@ impl Kubelet {
         slots[index].plan = Plan::Wait;
         slots[index].lives.push(Arc::clone(&life));
         drop(slots);
-        // Whoever closes kills the lives that it sees: this one it may not have seen.
+        // `close` kills the lives that it sees. It may have missed this one.
         if self.is_closing() {
             return life.kill();
         }
         if let Some(hook) = &container.post_start {
             let mut exec = life.start_exec(hook);
-            // The kubelet sets no limit; the container's end is one.
+            // The kubelet sets no limit. The end of the container is one.
             let done = loop {
                 if let Some(done) = exec.done() {
                     break done;
@@ -335,8 +343,8 @@ impl Kubelet {
         };
     }
 
-    /// Stops all that run, native sidecars in their turn and all others at once: in one breath where no hook comes first, and load does
-    /// not matter.
+    /// Stops all running containers: native sidecars in their order, all others at once. Without
+    /// hooks they all get the signal in one loop, so load makes no difference.
     fn stop_all(&self, grace: Duration) {
         let alive = |(index, slot): (usize, &Slot)| {
             let life = slot.lives.last().filter(|life| life.is_running())?;
@@ -350,7 +358,8 @@ impl Kubelet {
                 life.signal(container.stop_signal);
             }
         }
-        // Those whose end a native sidecar waits for: all main containers, and the native sidecars after it.
+        // The containers whose end a native sidecar waits for: all main containers, and the native
+        // sidecars after it.
         let before = |index, role| {
             let goes_first = |other: usize, its: Role| match (role, its) {
                 (Role::Sidecar, Role::Main) => true,
@@ -375,7 +384,8 @@ impl Kubelet {
         });
     }
 
-    /// Stops a container: its `preStop`, the end of those before it, the stop signal, and at the end of the grace SIGKILL.
+    /// Stops a container: its `preStop`, the end of those before it, the stop signal, and SIGKILL
+    /// at the end of the grace period.
     fn stop(&self, index: usize, life: &Life, grace: Duration, before: &[Arc<Life>]) {
         let (begin, container) = (Instant::now(), self.slots()[index].container.clone());
         let mut window = grace;
@@ -413,7 +423,8 @@ impl Kubelet {
     }
 }
 
-/// Waits for the end of a container that was told to, and kills it if it does not come.
+/// Waits for the end of a container that got its stop signal, and kills it at the end of the grace
+/// period.
 fn end_within(life: &Life, window: Duration) {
     if life.ended_within(window).is_none() {
         life.kill();
@@ -421,7 +432,7 @@ fn end_within(life: &Life, window: Duration) {
     }
 }
 
-/// Asks a `startupProbe` until it passes, or has failed for good. `None`: the container has ended.
+/// Runs a `startupProbe` until it passes or has failed for good. `None`: the container has ended.
 fn ask(life: &Life, probe: &StartupProbe) -> Option<bool> {
     let mut due = Instant::now() + probe.initial_delay;
     let mut failures = 0;
@@ -432,7 +443,8 @@ fn ask(life: &Life, probe: &StartupProbe) -> Option<bool> {
         }
         life.is_running().then_some(())?;
         let begin = Instant::now();
-        // A tick that comes while an attempt runs is kept (Go's `time.Ticker`): the next attempt then starts at once.
+        // A tick that arrives during an attempt is kept (Go's `time.Ticker`), so the next attempt
+        // starts at once.
         due = begin + probe.period;
         let mut exec = life.start_exec(&probe.command);
         let passed = loop {
@@ -471,7 +483,7 @@ impl Play {
         })
     }
 
-    /// A container's life number `number`, from 0; waits for it.
+    /// Life number `number` of a container, from 0; waits for it.
     #[track_caller]
     pub fn nth_life(&self, name: &str, number: usize) -> Arc<Life> {
         self.wait(&format!("life {number} of {name:?}"), || {
@@ -485,7 +497,7 @@ impl Play {
         self.slot(name, |slot| slot.lives.clone())
     }
 
-    /// How its lives ended, so far.
+    /// How its lives have ended so far.
     #[track_caller]
     pub fn ends(&self, name: &str) -> Vec<End> {
         self.lives(name)
@@ -494,7 +506,7 @@ impl Play {
             .collect()
     }
 
-    /// The codes of its ends.
+    /// The exit codes of its lives.
     #[track_caller]
     pub fn codes(&self, name: &str) -> Vec<i32> {
         self.ends(name).iter().map(|end| end.code).collect()
@@ -517,7 +529,7 @@ impl Play {
         })
     }
 
-    /// Waits for the end of its next `postStart`, or the one it has had.
+    /// Waits for the end of its next `postStart`, or returns the one that has ended.
     #[track_caller]
     pub fn post_start(&self, name: &str) -> Arc<Done> {
         self.wait(&format!("the postStart of {name:?}"), || {
@@ -525,7 +537,8 @@ impl Play {
         })
     }
 
-    /// When its `startupProbe` and hook had let the next one start, or the end of an init container.
+    /// The time at which its `startupProbe` and hook let the next container start, or the end of an
+    /// init container.
     #[track_caller]
     pub fn passed(&self, name: &str) -> Option<Instant> {
         self.slot(name, |slot| slot.passed)
@@ -556,13 +569,14 @@ impl Play {
         }
     }
 
-    /// Deletes the pod, as `kubectl delete --wait=false`: `preStop` and stop signal to all at once, and what is left at the end of
-    /// the grace is killed. A `postStart` that still runs is waited for first.
+    /// Deletes the pod, as `kubectl delete --wait=false`: `preStop` and the stop signal to all
+    /// containers at once; what still runs at the end of the grace period is killed. A running
+    /// `postStart` is waited for first.
     pub fn delete(&self, grace: Duration) {
         let _ = self.tell.send(Event::Delete(grace));
     }
 
-    /// Waits until all have ended for good.
+    /// Waits until all containers have ended for good.
     #[track_caller]
     pub fn finish(&self) -> Phase {
         self.wait("the end of the pod", || {

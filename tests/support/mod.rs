@@ -1,7 +1,9 @@
-//! What the black-box tests share: podgate as a process, servers that do what they are told, and patience with an end.
+//! What the black-box tests share: podgate as a process, servers that do what a test tells them,
+//! and waiting with a time limit.
 //!
-//! Whatever is started is ended by its handle's drop. What the machine cannot do fails loudly under CI and is skipped with a printed
-//! reason elsewhere: see [`needs`].
+//! Everything that is started ends when its handle is dropped. Where the machine cannot run a test,
+//! the test calls [`needs`]: under CI and `make` it fails, elsewhere it is skipped with a printed
+//! reason.
 
 pub mod cast;
 pub mod kubelet;
@@ -26,33 +28,33 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The binary under test: the one that cargo has built for the tests, or another, told when the tests are compiled. ci/emulated
-/// tells one for another architecture.
+/// The binary under test: the one that cargo has built for the tests, or another that is named when
+/// the tests are compiled. ci/emulated names one for another architecture.
 pub const PODGATE: &str = match option_env!("PODGATE_UNDER_TEST") {
     Some(path) => path,
     None => env!("CARGO_BIN_EXE_podgate"),
 };
 
-/// What `/proc/PID/exe` says of a podgate: the binary itself, or what emulates it.
+/// The target of `/proc/PID/exe` of a podgate: the binary itself, or its emulator.
 const EXE: &str = match option_env!("PODGATE_EMULATOR") {
     Some(path) => path,
     None => PODGATE,
 };
 
-/// No test waits longer for anything; what is emulated takes several times as long.
+/// No test waits longer for anything. An emulated program takes several times as long.
 pub const LIMIT: Duration = Duration::from_secs(if option_env!("PODGATE_EMULATOR").is_some() {
     120
 } else {
     30
 });
 
-/// A call of podgate, to be made.
+/// A call of podgate that has not started yet.
 pub struct Podgate {
     command: Command,
     words: Vec<String>,
 }
 
-/// `podgate` with these arguments, and none of the variables of whoever runs the tests.
+/// `podgate` with these arguments, without the PODGATE_ variables of the test's own environment.
 pub fn podgate<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Podgate {
     inside(&[], arguments)
 }
@@ -78,7 +80,7 @@ pub fn inside<S: AsRef<OsStr>>(
     Podgate { command, words }
 }
 
-/// Takes away what would change what podgate does, and is whoever's runs the tests.
+/// Removes variables of the test's own environment that would change what podgate does.
 pub fn without_own_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PODGATE_") || name == "SSL_CERT_FILE" {
@@ -93,7 +95,6 @@ impl Podgate {
         self
     }
 
-    /// Starts it.
     pub fn start(mut self) -> Running {
         let started = Instant::now();
         let mut child = self
@@ -111,13 +112,13 @@ impl Podgate {
         }
     }
 
-    /// Runs it to its end.
+    /// Runs it until it ends.
     pub fn run(self) -> Done {
         self.start().finish()
     }
 }
 
-/// A stream that is read as it comes.
+/// A stream that a thread reads as it arrives.
 struct Stream {
     text: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -142,7 +143,7 @@ impl Stream {
         String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
     }
 
-    /// All of it, if it ends soon: a process that was left behind may hold it open.
+    /// All of the stream, if it ends soon: a process that was left behind may keep it open.
     fn all(&mut self) -> String {
         let Some(reader) = self.reader.take() else {
             return String::new();
@@ -155,7 +156,7 @@ impl Stream {
     }
 }
 
-/// A podgate that runs. Killed when dropped.
+/// A running podgate. Killed when dropped.
 pub struct Running {
     child: Child,
     words: Vec<String>,
@@ -165,12 +166,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// The pid of what was started; that of podgate if nothing stands between.
+    /// The pid of the started program: podgate's, unless a starter stands before it.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    /// The pid of the first descendant that is podgate, where something stands between.
+    /// The pid of the first descendant that is podgate, where a starter stands before it.
     pub fn podgate_pid(&self) -> Pid {
         eventually("podgate to be started", || {
             let mut pid = self.pid();
@@ -198,7 +199,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits until it has said this on stderr.
+    /// Waits until this text is on stderr.
     pub fn says(&self, text: &str) {
         let said = || self.stderr().contains(text).then_some(());
         eventually_or(&format!("{text:?} on stderr"), said, || {
@@ -236,7 +237,6 @@ impl Drop for Running {
     }
 }
 
-/// How a podgate ended.
 pub struct Done {
     pub words: Vec<String>,
     pub status: ExitStatus,
@@ -298,7 +298,7 @@ impl Done {
         self
     }
 
-    /// It was done long before it would have been by accident.
+    /// It ended well before this limit, so not because of a timeout.
     #[track_caller]
     pub fn within(&self, limit: Duration) -> &Self {
         assert!(self.took < limit, "not within {limit:?}\n{self}");
@@ -316,7 +316,7 @@ impl Done {
     }
 }
 
-/// Waits until something is there.
+/// Waits until `look` finds something.
 #[track_caller]
 pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     eventually_or(what, look, String::new)
@@ -340,7 +340,7 @@ pub fn eventually_or<T>(
     }
 }
 
-/// A directory of its own for a test, gone with it.
+/// A temporary directory for a test, removed when dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -360,7 +360,7 @@ impl Folder {
         &self.0
     }
 
-    /// The path of something in it.
+    /// The path of an entry.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -370,13 +370,13 @@ impl Folder {
         self.join(name).to_str().unwrap().to_owned()
     }
 
-    /// A file in it.
+    /// Creates a file.
     pub fn file(&self, name: &str, content: &str) -> String {
         fs::write(self.join(name), content).unwrap();
         self.text(name)
     }
 
-    /// A shell script in it.
+    /// Creates a shell script.
     pub fn script(&self, name: &str, content: &str) -> String {
         use std::os::unix::fs::PermissionsExt;
         let path = self.file(name, &format!("#!/bin/sh\n{content}\n"));
@@ -391,7 +391,7 @@ impl Drop for Folder {
     }
 }
 
-/// A process that a test needs; killed, with its group, when dropped.
+/// A process that a test needs. Killed with its process group when dropped.
 pub struct Program(Child);
 
 impl Program {
@@ -422,7 +422,7 @@ impl Drop for Program {
     }
 }
 
-/// Runs a command and gives its output; fails if it fails.
+/// Runs a command that has to succeed, and returns its output.
 #[track_caller]
 pub fn output(command: &mut Command) -> String {
     let output = command
@@ -482,14 +482,20 @@ pub fn program(name: &str, also_in: &[&str]) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Can this user make namespaces?
+/// Is Python installed?
+#[track_caller]
+pub fn python3() -> bool {
+    needs("python3", program("python3", &[]).is_some())
+}
+
+/// May this user make namespaces?
 pub fn namespaces() -> bool {
     let status = Command::new("unshare")
         .args(["--pid", "--fork", "--mount", "--net", "true"])
         .stderr(Stdio::null())
         .status();
     needs(
-        "the right to make namespaces (root, and unshare from util-linux)",
+        "the right to make namespaces (root, and unshare of util-linux)",
         status.is_ok_and(|status| status.success()),
     )
 }

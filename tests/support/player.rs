@@ -1,14 +1,17 @@
-//! Reads a Kubernetes manifest and plays its pod: by the kubelet's rules ([`super::kubelet`]), in a network of its own, with local programs
-//! in the images' place.
+//! Reads a Kubernetes manifest and plays its pod: by the kubelet's rules ([`super::kubelet`]), in
+//! its own network, with local programs in place of the images.
 //!
-//! A Job, a CronJob, a Deployment is played through its template: one pod of it. A field that the player does not know is an error, for
-//! it might have been what the example is about; those that it passes over are in [`WITHOUT_EFFECT`], each with its reason.
+//! A Job, CronJob or Deployment is played as one pod of its template. A field that the player does
+//! not know is an error, because the example might depend on it. Fields that it ignores are in
+//! [`WITHOUT_EFFECT`], each with the reason.
 //!
-//! What a played container sees: a root file system of its own with its image's files ([`Image`]) and the volumes that the manifest mounts,
-//! and besides `/test`, a directory that it shares with the test: there the programs note what happens (`note WORD…`, [`Played::happened`])
-//! and wait for what the test allows ([`Played::allow`]).
+//! A played container sees its own root file system with the files of its image ([`Image`]) and the
+//! volumes that the manifest mounts. It also sees `/test`, a directory that it shares with the
+//! test. There the programs note events (`note WORD…`, [`Played::happened`]) and wait for the
+//! test's permission ([`Played::allow`]).
 //!
-//! Times are the manifest's. Those that are too long for a test are replaced by [`Manifest::shortened`], in the text and visibly.
+//! Times are the manifest's. [`Manifest::shortened`] replaces those that are too long for a test,
+//! visibly and in the text.
 
 use super::kubelet::{Play, RestartPolicy, Role, Rules};
 use super::pod::{Access, Container, PROGRAMS, Pod, StartupProbe};
@@ -23,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime};
 use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// What a manifest may say without any effect here: the object, its field, and why.
+/// What a manifest may contain without any effect here: the object, its field, and the reason.
 const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("object", "apiVersion", "the schema is checked elsewhere"),
     ("object", "metadata", "names and labels are for others"),
@@ -88,17 +91,17 @@ const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
 
 type Read<T> = Result<T, String>;
 
-/// What takes an image's place: files with local programs.
+/// Stands for an image: files with local programs.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     entrypoint: Vec<String>,
     user: Option<(u32, u32)>,
-    /// Path, and the text of a script.
+    /// The path, and the text of a script.
     files: Vec<(String, String)>,
 }
 
 impl Image {
-    /// An image whose entrypoint is a program of this name or path: this shell script.
+    /// An image whose entrypoint is a program with this name or path: this shell script.
     pub fn new(program: &str, script: &str) -> Self {
         let entrypoint = vec![program.to_owned()];
         Self {
@@ -108,14 +111,14 @@ impl Image {
         .with(program, script)
     }
 
-    /// Another program in it. A path is a path, a name is found by `PATH`.
+    /// Adds another program. A name without a path is found by `PATH`.
     pub fn with(mut self, program: &str, script: &str) -> Self {
         self.files
             .push((at(program), format!("#!/bin/sh\n{script}\n")));
         self
     }
 
-    /// The image's own user, as its `USER` has it.
+    /// The user of the image, as in `USER`.
     pub fn user(mut self, user: u32, group: u32) -> Self {
         self.user = Some((user, group));
         self
@@ -130,13 +133,13 @@ fn at(program: &str) -> String {
     }
 }
 
-/// A program that behaves as `tests/support/fake_sidecar.py` says, with these arguments.
+/// A program that behaves as `tests/support/fake_sidecar.py` describes, with these arguments.
 pub fn fake(arguments: &str) -> String {
     format!("exec fake {arguments}")
 }
 
-/// A program that does its work until the test allows `end-NAME`, and then ends with this code. On SIGTERM it notes that it was told, does
-/// what is left (`seconds`) and ends with 0.
+/// A program that works until the test allows `end-NAME`, and then exits with this code. On SIGTERM
+/// it notes that it was told, works for `seconds` more, and exits with 0.
 pub fn app(name: &str, code: i32, seconds: f32) -> String {
     format!(
         "trap 'note {name} told; sleep {seconds}; note {name} ended; exit 0' TERM\n\
@@ -147,7 +150,8 @@ pub fn app(name: &str, code: i32, seconds: f32) -> String {
     )
 }
 
-/// A program that ends with one of these codes in each life of its container, and with the last one from then on.
+/// A program that exits with one of these codes in each life of its container, and with the last
+/// one in all later lives.
 pub fn app_in_lives(name: &str, codes: &[i32]) -> String {
     let last = codes.last().unwrap();
     let codes: Vec<String> = codes.iter().map(i32::to_string).collect();
@@ -162,11 +166,11 @@ pub fn app_in_lives(name: &str, codes: &[i32]) -> String {
     )
 }
 
-/// The image that `podgate:0.1.0` is: see the Dockerfile.
+/// The image `podgate:0.1.0`: see the Dockerfile.
 const PODGATE_IMAGE: &str = "podgate:0.1.0";
 const PODGATE_USER: (u32, u32) = (65532, 65532);
 
-/// A manifest's text.
+/// The text of a manifest.
 pub struct Manifest {
     name: String,
     text: String,
@@ -193,14 +197,14 @@ impl Manifest {
         }
     }
 
-    /// The same with a container that a mesh's webhook adds: the last of the list, so that nothing but podgate orders the start. The init
-    /// container and the hooks that it may add besides are not played.
+    /// The same with a container that a mesh's webhook adds. It is the last of the list, so only
+    /// podgate can order the start. The webhook's init container and hooks are not played.
     pub fn injected(mut self, name: &str, image: &str) -> Self {
         self.injected.push((name.to_owned(), image.to_owned()));
         self
     }
 
-    /// The same with each of these texts replaced, wherever it stands.
+    /// The same with each of these texts replaced everywhere.
     #[track_caller]
     pub fn shortened(mut self, replacements: &[(&str, &str)]) -> Self {
         for (long, short) in replacements {
@@ -210,10 +214,10 @@ impl Manifest {
         self
     }
 
-    /// What the player understands of it.
+    /// What the player understands of the manifest.
     ///
     /// # Errors
-    /// A field or a value that it does not play, by its path.
+    /// A field or a value that the player does not support, by its path.
     pub fn read(&self) -> Read<Spec> {
         let documents = YamlLoader::load_from_str(&self.text)
             .map_err(|error| format!("{}: {error}", self.name))?;
@@ -241,11 +245,11 @@ impl Manifest {
         }
     }
 
-    /// Plays its pod. `None` where this machine cannot.
+    /// Plays the pod. `None` where this machine cannot.
     #[track_caller]
     pub fn play(&self, images: &[(&str, Image)]) -> Option<Played> {
         let spec = self.read().unwrap_or_else(|error| panic!("{error}"));
-        // As much as some copies of an unoptimized podgate need.
+        // Enough for several copies of an unoptimized podgate.
         let pod = Pod::with_network("size=512m")?;
         needs(
             "python3 in /usr/bin",
@@ -256,7 +260,7 @@ impl Manifest {
     }
 }
 
-/// A pod's spec, as far as it is played.
+/// The part of a pod's spec that is played.
 #[derive(Debug)]
 pub struct Spec {
     policy: RestartPolicy,
@@ -268,7 +272,7 @@ pub struct Spec {
 #[derive(Debug)]
 enum Volume {
     EmptyDir,
-    /// An image's files, read-only.
+    /// The files of an image, read-only.
     Image(String),
 }
 
@@ -288,7 +292,7 @@ struct Part {
     security: Security,
 }
 
-/// A `securityContext`, the pod's or a container's.
+/// A `securityContext` of the pod or of a container.
 #[derive(Clone, Copy, Debug, Default)]
 struct Security {
     user: Option<u32>,
@@ -299,7 +303,7 @@ struct Security {
     no_new_privileges: bool,
 }
 
-/// A mapping that is read field by field, and then has to have been read altogether.
+/// A mapping that is read field by field. At the end every field must have been read.
 struct Fields<'a> {
     kind: &'static str,
     hash: &'a Hash,
@@ -402,7 +406,7 @@ impl<'a> Fields<'a> {
             .as_vec()
             .and_then(|words| words.iter().map(word).collect());
         let words = words.ok_or_else(|| self.is_not(name, yaml, "a list of texts"))?;
-        // `$(NAME)` is expanded by the kubelet.
+        // The kubelet expands `$(NAME)`.
         match words.iter().find(|word| word.contains("$(")) {
             Some(word) => Err(format!(
                 "{}.{name}: {word:?} is expanded, which is not played",
@@ -412,7 +416,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What must have this value, for no other one is played.
+    /// A field that must have this value, because no other one is supported.
     fn only(&mut self, name: &'static str, value: &str) -> Read<bool> {
         match self.text(name)? {
             None => Ok(false),
@@ -603,7 +607,7 @@ fn container(role: Role, yaml: &Yaml, of_the_pod: Security) -> Read<(Role, Part)
     Ok((role, part))
 }
 
-/// The command of a handler: only `exec` is played.
+/// The command of a handler: only `exec` is supported.
 fn exec(yaml: &Yaml) -> Read<Vec<String>> {
     let mut handler = Fields::of("handler", yaml)?;
     let mut exec = Fields::of("exec", handler.get("exec").unwrap_or(&Yaml::Null))?;
@@ -664,7 +668,7 @@ fn security(yaml: Option<&Yaml>, outer: Security) -> Read<Security> {
 }
 
 impl Spec {
-    /// What is mounted where: the container, its image, the path, and how.
+    /// The mounts: the container, its image, the path, and the access.
     pub fn mounts(&self) -> Vec<(&str, &str, &str, Access)> {
         let mut mounts = Vec::new();
         for (_, part) in &self.containers {
@@ -739,7 +743,7 @@ impl Spec {
         } else {
             found().unwrap_or_else(|| panic!("no image {:?}", part.image))
         };
-        // `command` replaces the image's entrypoint, and with it its arguments.
+        // `command` replaces the image's entrypoint, and its arguments too.
         let command = part.command.clone().unwrap_or(image.entrypoint);
         let words = [command, part.arguments.clone().unwrap_or_default()].concat();
 
@@ -762,7 +766,7 @@ impl Spec {
             container = container.mount(&source, path, Access::ReadOnly);
         }
         for (volume, path, access) in &part.mounts {
-            // An image volume is read-only, whatever the mount says.
+            // An image volume is read-only, even if the mount does not ask for it.
             let access = if matches!(self.volumes[volume], Volume::Image(_)) {
                 Access::ReadOnly
             } else {
@@ -778,7 +782,8 @@ impl Spec {
             .user
             .or(image.user.map(|(user, _)| user))
             .unwrap_or(0);
-        // The runtime takes the user's group from the image's /etc/passwd, which has no entry for it: then 0.
+        // The runtime looks up the user's group in /etc/passwd of the image. Without an entry it is
+        // 0.
         let group = security
             .group
             .or(image
@@ -786,7 +791,8 @@ impl Spec {
                 .map(|(_, group)| group)
                 .filter(|_| security.user.is_none()))
             .unwrap_or(0);
-        // The kubelet does not start such a container: `verifyRunAsNonRoot` in `kuberuntime/security_context.go`.
+        // The kubelet does not start such a container: `verifyRunAsNonRoot` in
+        // `kuberuntime/security_context.go`.
         assert!(
             !security.non_root || user != 0,
             "{}: runAsNonRoot, and the image runs as root",
@@ -865,7 +871,7 @@ impl Files {
 
 /// A manifest's pod that is being played.
 pub struct Played {
-    // It goes before the pod.
+    // Dropped before the pod.
     play: Play,
     grace: Duration,
     begin: Instant,
@@ -881,7 +887,7 @@ impl Deref for Played {
     }
 }
 
-/// Something that a program noted.
+/// An event that a program noted.
 #[derive(Clone, Debug)]
 pub struct Happening {
     /// By the machine's clock.
@@ -890,7 +896,8 @@ pub struct Happening {
 }
 
 impl Happening {
-    /// By the clock that ends are told by; a container's end may be seen later than it came.
+    /// By the clock of the containers' ends ([`std::time::Instant`]). An end may be noticed later
+    /// than it happened.
     pub fn when(&self) -> Instant {
         let ago = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH + self.at)
@@ -900,22 +907,22 @@ impl Happening {
 }
 
 impl Played {
-    /// Lets programs that wait for `/test/NAME` go on.
+    /// Lets programs go on that wait for `/test/NAME`.
     pub fn allow(&self, name: &str) {
         fs::write(self.test.join(name), "").unwrap();
     }
 
-    /// Deletes the pod, with its own grace.
+    /// Deletes the pod, with its own grace period.
     pub fn delete_it(&self) {
         self.play.delete(self.grace);
     }
 
-    /// When it was begun to be played.
+    /// The time when the pod was started.
     pub fn begin(&self) -> Instant {
         self.begin
     }
 
-    /// All that the programs noted so far, in the order in which it happened.
+    /// All events that the programs noted so far, in order.
     pub fn happenings(&self) -> Vec<Happening> {
         let text = fs::read_to_string(self.test.join("events")).unwrap();
         let happening = |line: &str| {
@@ -928,13 +935,13 @@ impl Played {
         text.lines().map(happening).collect()
     }
 
-    /// Waits for this to happen.
+    /// Waits for this event.
     #[track_caller]
     pub fn comes(&self, what: &str) -> Happening {
         self.comes_again(what, 1)
     }
 
-    /// Waits for this to happen for the so-many-th time.
+    /// Waits until this event has happened `times` times.
     #[track_caller]
     pub fn comes_again(&self, what: &str, times: usize) -> Happening {
         let look = || {
@@ -948,7 +955,7 @@ impl Played {
         })
     }
 
-    /// How often this has happened.
+    /// How often this event has happened.
     pub fn count(&self, what: &str) -> usize {
         self.happenings()
             .iter()
@@ -956,7 +963,7 @@ impl Played {
             .count()
     }
 
-    /// All of this happened, in this order; other things may have happened between.
+    /// All of these events happened, in this order. Other events may have happened in between.
     #[track_caller]
     pub fn happened(&self, all: &[&str]) -> &Self {
         let happenings = self.happenings();
@@ -976,7 +983,7 @@ impl Played {
         self
     }
 
-    /// The pod has ended in this phase, and its containers in all their lives with these codes.
+    /// The pod has ended in this phase, and its containers with these codes in all their lives.
     #[track_caller]
     pub fn ends_as(&self, phase: super::kubelet::Phase, codes: &[(&str, &[i32])]) -> &Self {
         assert_eq!(self.finish(), phase, "{self}");

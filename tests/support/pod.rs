@@ -1,19 +1,23 @@
-//! A pod without Kubernetes: containers, each PID 1 of namespaces of its own, that share a network and a volume.
+//! A pod without Kubernetes: containers that share a network and a volume. Each container is PID 1
+//! of its own namespaces.
 //!
 //! ```text
-//! test process ── pipe ──▶ sandbox: a PID and a mount namespace, in which the volume (a tmpfs) is mounted
+//! test process ── pipe ──▶ sandbox: PID and mount namespace, where the volume (a tmpfs) is mounted
 //!                             ├─ container: PID and mount namespace; PID 1 is the program itself
 //!                             └─ container …
 //! ```
 //!
-//! The sandbox ends when the pipe does, and the kernel then ends all that is in it: no process and no mount outlives the pod, nor the
-//! test process, however that dies. Nothing is ever mounted in the namespace of the test.
+//! The sandbox ends when the pipe is closed, and the kernel then ends everything in it. So no
+//! process and no mount outlives the pod, or the test process, however that ends. Nothing is
+//! mounted in the namespace of the test.
 //!
-//! What a container sees: the files of this machine (there is no image), its own `/proc`, an empty `/run` of its own with the volume
-//! at [`VOLUME`] and podgate at [`IMAGE`], and no variables but `PATH` and those it was given. Where a manifest is played
-//! ([`super::player`]), it has a root file system of its own instead, with its image's files, and the volumes that the manifest mounts.
+//! A container sees the files of this machine (there is no image), its own `/proc`, and its own
+//! empty `/run` with the volume at [`VOLUME`] and podgate at [`IMAGE`]. Its only variables are
+//! `PATH` and those that it was given. Where a manifest is played ([`super::player`]), the
+//! container has its own root file system instead, with the files of its image and the volumes that
+//! the manifest mounts.
 //!
-//! The restart policy, hooks and deletion are the kubelet's: see [`super::kubelet`].
+//! Restart policy, hooks and deletion are the kubelet's part: see [`super::kubelet`].
 
 use super::{Done, Folder, LIMIT, PODGATE, eventually, needs, program};
 use nix::sys::signal::{Signal, kill};
@@ -30,24 +34,24 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Where a container sees the pod's volume, unless it says otherwise.
+/// Where a container sees the pod's volume by default.
 pub const VOLUME: &str = "/run/podgate";
 
-/// Where every container sees podgate, whatever its user, and read-only.
+/// Where every container sees podgate, read-only, whatever its user.
 pub const IMAGE: &str = "/run/image/podgate";
 
-/// What a container's PID 1 is called until it is the program; [`Life`] is not given out before.
+/// The name of a container's PID 1 until it is the program. A [`Life`] exists only after that.
 const STARTER: &str = "podstart-";
 
-/// What the starter says if it fails.
+/// The text that the starter prints when it fails.
 const NOT_SET_UP: &str = "podstart: the container cannot be set up";
 
-/// Where a container with a root of its own finds its image's programs by name.
+/// Where a container with its own root file system finds the programs of its image by name.
 pub const PROGRAMS: &str = "/image/bin";
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Words of a command.
+/// The words of a command.
 pub fn words(words: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
     words
         .into_iter()
@@ -55,10 +59,10 @@ pub fn words(words: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
         .collect()
 }
 
-/// The programs that make a container, by path: a container's own `PATH` must not choose them.
+/// The programs that make a container, by path: the container's own `PATH` must not select them.
 struct Tools {
     mkdir: String,
-    /// With an option of its own: words for a shell.
+    /// With an option: words for a shell.
     mount: String,
     nsenter: String,
     pivot_root: String,
@@ -69,14 +73,14 @@ struct Tools {
     unshare: String,
 }
 
-/// The tools, if they are there and may be used.
+/// The programs, if they are installed and this user may use them.
 fn tools() -> Option<&'static Tools> {
     static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
     let find = || {
         let path = |name: &str| Some(program(name, &["/bin"])?.to_str()?.to_owned());
         let tools = Tools {
             mkdir: path("mkdir")?,
-            // Without -n it leaves a directory in /run.
+            // Without -n, mount leaves a directory in /run.
             mount: path("mount")? + " -n",
             nsenter: path("nsenter")?,
             pivot_root: path("pivot_root")?,
@@ -95,7 +99,7 @@ fn tools() -> Option<&'static Tools> {
     TOOLS.get_or_init(find).as_ref()
 }
 
-/// A volume, and what containers need around it. All that runs in it ends with it.
+/// A volume, and the namespaces around its containers. Everything in it ends when it is dropped.
 pub struct Pod {
     sandbox: Arc<Sandbox>,
 }
@@ -104,24 +108,26 @@ pub struct Pod {
 pub(super) struct Sandbox {
     tools: &'static Tools,
     folder: Folder,
-    /// PID 1 of the sandbox, as this machine sees it.
+    /// PID 1 of the sandbox, as this machine numbers it.
     pid: Pid,
-    /// The `unshare` that waits for it; its standard input is what the sandbox lives by.
+    /// The `unshare` that waits for it. The sandbox ends when its standard input is closed.
     child: Mutex<Child>,
     closed: AtomicBool,
     network: Network,
 }
 
-/// Whose ports a pod has.
+/// The network of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Network {
     OfTheMachine,
-    /// Its own, with a loopback interface and nothing else: no port is taken, and nothing can be reached.
+    /// Its own, with only a loopback interface: no port is in use, and nothing outside can be
+    /// reached.
     Own,
 }
 
 impl Pod {
-    /// A pod with a volume of 4 MiB that everyone may write. `None` where this machine cannot do it: the test is skipped, or under CI failed.
+    /// A pod with a volume of 4 MiB that everyone may write. `None` where this machine cannot make
+    /// containers: the test is skipped, or fails under CI.
     pub fn new() -> Option<Self> {
         Self::with_volume("size=4m")
     }
@@ -131,7 +137,7 @@ impl Pod {
         Self::with(options, Network::OfTheMachine)
     }
 
-    /// The same with a network namespace of its own: fixed ports of two pods do not clash.
+    /// The same with its own network namespace, so that fixed ports of two pods do not conflict.
     pub fn with_network(options: &str) -> Option<Self> {
         Self::with(options, Network::Own)
     }
@@ -139,7 +145,7 @@ impl Pod {
     fn with(options: &str, network: Network) -> Option<Self> {
         let tools = tools();
         needs(
-            "the right to make containers (root, and unshare, nsenter, setpriv, mount of util-linux)",
+            "the right to make containers (root, and the programs of util-linux)",
             tools.is_some(),
         )
         .then(|| Self::make(tools.unwrap(), options, network))
@@ -150,7 +156,7 @@ impl Pod {
         let volume = folder.text("volume");
         fs::create_dir(&volume).unwrap();
         symlink(&tools.sh, folder.join(&format!("{STARTER}sh"))).unwrap();
-        // Where the test is killed, nobody else removes the folder.
+        // When the test is killed, nothing else removes the folder.
         let (net, up) = match network {
             Network::OfTheMachine => (None, String::new()),
             Network::Own => (
@@ -162,7 +168,9 @@ impl Pod {
             ),
         };
         let script = format!(
-            "{up}{} -t tmpfs -o mode=0777,{options} podgate-volume {volume} && echo ready && read x; {} -l {volume} && rm -r {}",
+            "{up}{} -t tmpfs -o mode=0777,{options} podgate-volume {volume} && \
+             echo ready && read x; \
+             {} -l {volume} && rm -r {}",
             tools.mount,
             tools.umount,
             folder.path().display()
@@ -173,7 +181,7 @@ impl Pod {
             .args(["--", &tools.sh, "-c", &script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // unshare says something about an end by SIGKILL.
+            // unshare prints a message when its child is killed.
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -197,7 +205,7 @@ impl Pod {
         }
     }
 
-    /// The volume, as the test sees it: to look into, and to plant files. Gone with the pod.
+    /// The volume as the test sees it, to read and to plant files. Removed with the pod.
     pub fn volume(&self) -> PathBuf {
         PathBuf::from(format!(
             "/proc/{}/root{}",
@@ -206,7 +214,8 @@ impl Pod {
         ))
     }
 
-    /// Changes the volume for all at once: `size=8k`, `ro`. The kernel refuses `ro` while a file in it is open for writing.
+    /// Changes the volume for all containers: `size=8k`, `ro`. The kernel refuses `ro` while a file
+    /// on it is open for writing.
     pub fn remount(&self, options: &str) {
         let (sandbox, tools) = (&self.sandbox, self.sandbox.tools);
         let options = format!("remount,{options}");
@@ -217,7 +226,7 @@ impl Pod {
         ]));
     }
 
-    /// Starts a container, once: no kubelet looks after it. When this returns, its PID 1 is its program.
+    /// Starts a container once, without a kubelet. When this returns, its PID 1 is its program.
     #[track_caller]
     pub fn start(&self, container: &Container) -> Life {
         Life::start(&self.sandbox, container, || {}).unwrap_or_else(|error| panic!("{error}"))
@@ -232,28 +241,30 @@ impl Drop for Pod {
     fn drop(&mut self) {
         self.sandbox.closed.store(true, Ordering::SeqCst);
         let _ = kill(self.sandbox.pid, Signal::SIGKILL);
-        // It comes back when the last process of the sandbox is gone: the kernel makes its PID 1 wait for them.
+        // It returns when the last process of the sandbox is gone: the kernel makes PID 1 wait for
+        // them.
         let _ = self.sandbox.child.lock().unwrap().wait();
     }
 }
 
 impl Sandbox {
-    /// Where the volume is mounted in the sandbox. A container moves its copy of that mount to where it wants it.
+    /// Where the volume is mounted in the sandbox. A container moves its copy of the mount to the
+    /// final path.
     fn staging(&self) -> String {
         self.folder.text("volume")
     }
 
-    /// A folder on this machine that goes with the pod.
+    /// A folder on this machine that is removed with the pod.
     pub(super) fn folder(&self) -> &Folder {
         &self.folder
     }
 
-    /// Where a volume of this name lies. The one tmpfs holds them all.
+    /// The path of the volume with this name. One tmpfs holds all volumes.
     fn shared(&self, volume: &str) -> String {
         format!("{}/{volume}", self.staging())
     }
 
-    /// Enters the pod's network with `nsenter`, where it has its own.
+    /// Enters the pod's network with `nsenter`, if it has its own.
     fn net(&self) -> Option<&'static str> {
         match self.network {
             Network::OfTheMachine => None,
@@ -265,7 +276,7 @@ impl Sandbox {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// A file that is already deleted: what a process prints, complete as soon as the process is gone.
+    /// A deleted file for the output of a process. It is complete as soon as the process is gone.
     fn nameless_file(&self) -> io::Result<File> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let path = self
@@ -287,14 +298,14 @@ pub enum Access {
     ReadOnly,
 }
 
-/// What a container has of the pod's volume.
+/// How a container mounts the pod's volume.
 #[derive(Clone, Debug)]
 enum Volume {
     Mounted(String, Access),
     Absent,
-    /// A directory at [`VOLUME`] that lies on the container's own root file system.
+    /// A directory at [`VOLUME`] on the container's own root file system.
     PlainDirectory,
-    /// Those of [`Mount::Shared`], in a root file system of the container's own.
+    /// The mounts of [`Mount::Shared`], in the container's own root file system.
     OfTheManifest,
 }
 
@@ -316,7 +327,7 @@ enum Mount {
     },
 }
 
-/// A container as a pod's spec has it. To be started, any number of times, by [`Pod::start`] or a kubelet.
+/// A container as in a pod's spec. [`Pod::start`] or a kubelet can start it any number of times.
 #[derive(Clone, Debug)]
 pub struct Container {
     pub(super) name: String,
@@ -347,7 +358,7 @@ pub struct StartupProbe {
 }
 
 impl Container {
-    /// A container with this program as its PID 1. The program is found as `PATH` says.
+    /// A container with this program as its PID 1. The program is found by `PATH`.
     pub fn new(name: &str, command: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -368,7 +379,8 @@ impl Container {
         }
     }
 
-    /// A container with a root file system of its own: this machine's programs and libraries, read-only, and its image's files.
+    /// A container with its own root file system: this machine's programs and libraries, read-only,
+    /// and the files of its image.
     pub fn with_own_root(name: &str, command: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let plain = Self {
             volume: Volume::OfTheManifest,
@@ -387,13 +399,13 @@ impl Container {
         Self::new(name, [words([IMAGE]), words(arguments)].concat())
     }
 
-    /// `runAsUser` and `runAsGroup`, without other groups. Root is the default.
+    /// `runAsUser` and `runAsGroup`, without other groups. The default is root.
     pub fn user(mut self, user: u32, group: u32) -> Self {
         self.user = Some((user, group));
         self
     }
 
-    /// No capability at all, and no new privileges.
+    /// No capabilities, and no new privileges.
     pub fn hardened(mut self) -> Self {
         self.hardened = true;
         self
@@ -420,13 +432,13 @@ impl Container {
         self
     }
 
-    /// A host name of its own, as only a container of another pod has.
+    /// Its own host name, as a container of another pod has.
     pub fn host_name(mut self, name: &str) -> Self {
         self.host_name = Some(name.to_owned());
         self
     }
 
-    /// The volume at another path: one that exists, or any below `/run`.
+    /// Mounts the volume at another path: one that exists, or any path below `/run`.
     pub fn volume_at(mut self, path: &str, access: Access) -> Self {
         self.volume = Volume::Mounted(path.to_owned(), access);
         self
@@ -436,20 +448,22 @@ impl Container {
         self.volume_at(VOLUME, Access::ReadOnly)
     }
 
-    /// No volume, and nothing where it would be.
+    /// No volume, and nothing at its path.
     pub fn no_volume(mut self) -> Self {
         self.volume = Volume::Absent;
         self
     }
 
-    /// No volume, but a directory at its place that everyone may write: what an image author gets who forgets the mount.
-    /// It lies on the same mount as `/`, for the container gets a root file system of its own.
+    /// No volume, but a directory at its path that everyone may write: the result when an author
+    /// forgets the mount. It is on the same mount as `/`, because the container gets its own root
+    /// file system.
     pub fn plain_directory(mut self) -> Self {
         self.volume = Volume::PlainDirectory;
         self
     }
 
-    /// A directory or a file of this machine at another path: one that exists, or any below `/run`.
+    /// Mounts a directory or a file of this machine at another path: one that exists, or any path
+    /// below `/run`.
     pub fn mount(mut self, source: &Path, at: &str, access: Access) -> Self {
         self.mounts.push(Mount::Bind {
             source: source.to_owned(),
@@ -459,7 +473,7 @@ impl Container {
         self
     }
 
-    /// A volume of the pod at any path, for a container with a root of its own.
+    /// Mounts a volume of the pod at any path, for a container with its own root file system.
     pub fn shared(mut self, volume: &str, at: &str, access: Access) -> Self {
         self.mounts.push(Mount::Shared {
             volume: volume.to_owned(),
@@ -474,19 +488,20 @@ impl Container {
         self
     }
 
-    /// An empty directory of its own at this path, which everyone may write: an emptyDir at `/tmp`. It hides what the test has there.
+    /// An empty directory at this path that everyone may write, as an emptyDir at `/tmp`. It hides
+    /// what the test has there.
     pub fn empty_dir(mut self, at: &str) -> Self {
         self.mounts.push(Mount::Empty { at: at.to_owned() });
         self
     }
 
-    /// Runs in the container once its PID 1 runs; a kubelet's matter, as the next two are.
+    /// Runs in the container once its PID 1 runs. Only a kubelet uses this and the next two.
     pub fn post_start(mut self, command: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.post_start = Some(words(command));
         self
     }
 
-    /// Runs in the container before it is told to stop.
+    /// Runs in the container before it gets the stop signal.
     pub fn pre_stop(mut self, command: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.pre_stop = Some(words(command));
         self
@@ -498,7 +513,8 @@ impl Container {
         self
     }
 
-    /// What makes the container, from inside its namespaces, for `sh -c … sh PROGRAM…`; the last step becomes the program.
+    /// The script that makes the container from inside its namespaces, for `sh -c … sh PROGRAM…`.
+    /// Its last step becomes the program.
     fn set_up(&self, sandbox: &Sandbox) -> String {
         let Tools {
             mkdir,
@@ -518,7 +534,7 @@ impl Container {
         }
         let run = if matches!(self.volume, Volume::PlainDirectory) {
             lines.push(own_root(sandbox.tools));
-            // There, /run is a directory as any other.
+            // There, /run is a directory like any other.
             String::new()
         } else {
             format!("{mount} -t tmpfs -o mode=0755 run /run\n")
@@ -581,13 +597,14 @@ impl Container {
         if self.read_only_root {
             lines.push(format!("{mount} -o remount,bind,ro /"));
         }
-        // The harness says go when it knows the pid.
+        // The test lets it continue when it knows the pid.
         lines.push("read -r go\ntrap - EXIT".to_owned());
         lines.push(format!("{} </dev/null", self.become_program(sandbox.tools)));
         lines.join("\n")
     }
 
-    /// A root file system with what the image and the manifest put there. Of this machine it has the programs and libraries, read-only.
+    /// A root file system with the files of the image and the manifest, and this machine's programs
+    /// and libraries, read-only.
     fn image_root(&self, sandbox: &Sandbox) -> String {
         let Tools {
             mkdir,
@@ -638,7 +655,9 @@ done"
                 "bind"
             };
             lines.push(format!(
-                "{mkdir} -p {folder}\nif [ -d {source} ]; then {mkdir} -p {at}; else : >{at}; fi\n{mount} -o {options} {source} {at}"
+                "{mkdir} -p {folder}\n\
+                 if [ -d {source} ]; then {mkdir} -p {at}; else : >{at}; fi\n\
+                 {mount} -o {options} {source} {at}"
             ));
         }
         lines.push(format!(
@@ -647,7 +666,7 @@ done"
         lines.join("\n")
     }
 
-    /// The last step, of the container itself and of each exec in it.
+    /// The last step, for the container itself and for each exec in it.
     fn become_program(&self, tools: &Tools) -> String {
         let mut exec = "exec".to_owned();
         if self.user.is_some() || self.hardened {
@@ -671,7 +690,8 @@ done"
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 
-    /// A runtime gives a container's streams to its user, so that `/proc/1/fd/2` can be opened.
+    /// A runtime makes the container's user the owner of its streams, so that `/proc/1/fd/2` can be
+    /// opened.
     fn owns(&self, stream: impl std::os::fd::AsFd) -> io::Result<()> {
         self.user.map_or(Ok(()), |(user, group)| {
             fchown(stream, Some(user), Some(group))
@@ -679,7 +699,8 @@ done"
     }
 }
 
-/// A root file system of the container's own: a tmpfs with this machine's directories in it, but `/run`.
+/// The container's own root file system: a tmpfs with this machine's directories in it, except
+/// `/run`.
 fn own_root(tools: &Tools) -> String {
     let Tools {
         mkdir,
@@ -707,7 +728,7 @@ cd /run
     )
 }
 
-/// The only child of what was started, if it has one yet.
+/// The only child of the started process, if it has one yet.
 fn only_child(parent: &Child) -> Option<Pid> {
     child_of(Pid::from_raw(i32::try_from(parent.id()).unwrap()))
 }
@@ -719,7 +740,7 @@ fn child_of(parent: Pid) -> Option<Pid> {
     ))
 }
 
-/// How a container ended, and when.
+/// The end of a container, and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     /// As a runtime reports it: 0 to 255, and 128+n for signal n.
@@ -727,7 +748,8 @@ pub struct End {
     pub at: Instant,
 }
 
-/// One life of a container: from the start of its PID 1 to the death of its last process. Killed when dropped.
+/// One life of a container, from the start of its PID 1 to the end of its last process. Killed when
+/// dropped.
 pub struct Life {
     container: Container,
     sandbox: Arc<Sandbox>,
@@ -740,7 +762,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// Starts a container. `at_end` is called, from another thread, once its end is known.
+    /// Starts a container. Another thread calls `at_end` once its end is known.
     pub(super) fn start(
         sandbox: &Arc<Sandbox>,
         container: &Container,
@@ -771,8 +793,8 @@ impl Life {
         if container.host_name.is_some() {
             command.arg("--uts");
         }
-        // unshare could fork by itself, but does not give an end by SIGKILL on (util-linux 2.38). A shell does, and its first child
-        // is PID 1; the shell's own stderr would get "Killed".
+        // unshare could fork itself, but does not pass on an end by SIGKILL (util-linux 2.38). A
+        // shell does; its first child is PID 1. The shell would print "Killed" on its own stderr.
         let wait = "exec 3>&2 2>/dev/null; (exec \"$0\" -c \"$@\" 2>&3 3>&-); exit $?";
         command
             .args(["--", &sh, "-c", wait, &sh, &container.set_up(sandbox), "sh"])
@@ -788,12 +810,14 @@ impl Life {
             .stdout(stdout_writer)
             .stderr(stderr_writer)
             .spawn()?;
-        // It holds the ends that are written to: without it, the readers see the end of the streams.
+        // The child has the writing ends. Once they are closed here, the readers see the end of the
+        // streams.
         drop(command);
         let (stdout, stdout_reader) = Log::read(stdout);
         let (stderr, stderr_reader) = Log::read(stderr);
 
-        // The child is nsenter, its child becomes unshare and then a shell, whose child becomes the program.
+        // The child is nsenter. Its child becomes unshare and then a shell, whose child becomes the
+        // program.
         let found = loop {
             let found = only_child(&child).and_then(child_of);
             if let Some(found) = found.and_then(|pid| Some((pid, Namespace::of(pid)?))) {
@@ -809,7 +833,7 @@ impl Life {
             child.wait()?;
             return Ok(Err(format!("no process came to be: {}", stderr.text())));
         };
-        // If it is dead already, that is seen below.
+        // If it has already ended, the code below sees that.
         let _ = child.stdin.take().unwrap().write_all(b"go\n");
         while fs::read_to_string(format!("/proc/{pid}/comm"))
             .is_ok_and(|name| name.starts_with(STARTER) || name.trim_end() == "setpriv")
@@ -826,7 +850,7 @@ impl Life {
         thread::spawn(move || {
             let code = code(child.wait().unwrap());
             let at = Instant::now();
-            // Nobody is left to write: once the end is known, the text is complete.
+            // No writer is left: once the end is known, the text is complete.
             let _ = (stdout_reader.join(), stderr_reader.join());
             *told.0.lock().unwrap() = Some(End { code, at });
             told.1.notify_all();
@@ -862,7 +886,7 @@ impl Life {
         self.end().is_none()
     }
 
-    /// Its end, if it has come. From then on [`Life::stdout`] and [`Life::stderr`] are complete.
+    /// Its end, if it has ended. From then on [`Life::stdout`] and [`Life::stderr`] are complete.
     pub fn end(&self) -> Option<End> {
         *self.end.0.lock().unwrap()
     }
@@ -882,7 +906,7 @@ impl Life {
             .unwrap_or_else(|| panic!("it did not end within {LIMIT:?}\n{self}"))
     }
 
-    /// Waits for its end, which must be with this code.
+    /// Waits for its end, which must have this code.
     #[track_caller]
     pub fn code(&self, code: i32) -> End {
         let end = self.finish();
@@ -890,15 +914,16 @@ impl Life {
         end
     }
 
-    /// Sends a signal to PID 1 from outside, as a runtime does: the kernel drops what PID 1 does not handle, but SIGKILL and SIGSTOP.
-    /// Nothing is sent to one that is over.
+    /// Sends a signal to PID 1 from outside, as a runtime does: the kernel drops signals that PID 1
+    /// does not handle, except SIGKILL and SIGSTOP. Does nothing after the end.
     pub fn signal(&self, signal: Signal) {
         if self.is_running() && self.namespace.holds(self.pid) {
             let _ = kill(self.pid, signal);
         }
     }
 
-    /// SIGKILL to PID 1, and the kernel ends the rest of the container: as the OOM killer does on cgroup v2.
+    /// Sends SIGKILL to PID 1, and the kernel ends the rest of the container, as the OOM killer
+    /// does on cgroup v2.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }
@@ -911,7 +936,7 @@ impl Life {
         self.stderr.text()
     }
 
-    /// Waits until it has said this on stderr; and when that came.
+    /// Waits until this text is on stderr, and returns the time at which it was complete.
     #[track_caller]
     pub fn says(&self, text: &str) -> Instant {
         super::eventually_or(
@@ -931,12 +956,13 @@ impl Life {
         )
     }
 
-    /// All its processes, PID 1 among them: also those that an exec left there.
+    /// All its processes with PID 1, including those that an exec left there.
     pub fn processes(&self) -> Vec<Process> {
         self.namespace.processes()
     }
 
-    /// Waits for a process of this name (the kernel's `comm`: the file's name, 15 letters) that is not PID 1.
+    /// Waits for a process with this name (the kernel's `comm`: the first 15 letters of the file's
+    /// name) that is not PID 1.
     #[track_caller]
     pub fn process(&self, name: &str) -> Process {
         let find = || {
@@ -949,12 +975,13 @@ impl Life {
         })
     }
 
-    /// What tells the container's processes from others, also when the container is over.
+    /// Tells the container's processes from others, even after the container's end.
     pub fn namespace(&self) -> Namespace {
         Namespace(self.namespace.0.try_clone().unwrap())
     }
 
-    /// Runs a command in the container to its end, as the container's user, with its variables.
+    /// Runs a command in the container until it ends, as the container's user and with its
+    /// variables.
     #[track_caller]
     pub fn exec(&self, command: impl IntoIterator<Item = impl AsRef<str>>) -> Done {
         self.start_exec(command).finish()
@@ -1036,7 +1063,7 @@ impl Drop for Life {
     }
 }
 
-/// A command that runs in a container. If it is dropped it goes on, until the container ends.
+/// A command that runs in a container. After a drop it goes on until the container ends.
 pub struct Exec {
     child: Child,
     words: Vec<String>,
@@ -1046,13 +1073,13 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// Waits for its end; not for that of what it leaves behind.
+    /// Waits for its end, but not for processes that it leaves behind.
     #[track_caller]
     pub fn finish(mut self) -> Done {
         eventually(&format!("the end of {:?}", self.words), || self.done())
     }
 
-    /// How it ended, if it did.
+    /// How it ended, if it has ended.
     pub fn done(&mut self) -> Option<Done> {
         let status = self.child.try_wait().unwrap()?;
         let took = self.started.elapsed();
@@ -1067,7 +1094,7 @@ impl Exec {
 }
 
 impl Exec {
-    /// Kills the command: the kubelet does that when a probe's time is over.
+    /// Kills the command, as the kubelet does when a probe takes too long.
     pub(super) fn kill(&self) {
         // This is nsenter, whose child is the command.
         if let Some(pid) = only_child(&self.child) {
@@ -1084,38 +1111,38 @@ impl Drop for Exec {
     }
 }
 
-/// All of a file, without moving the offset that others share.
+/// The whole file, without moving the offset that other processes share.
 fn content(file: &File) -> String {
     let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
     let count = file.read_at(&mut bytes, 0).unwrap();
     String::from_utf8_lossy(&bytes[..count]).into_owned()
 }
 
-/// As a runtime reports an end.
+/// An end as a runtime reports it.
 fn code(status: ExitStatus) -> i32 {
     status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap())
 }
 
-/// Between two looks at something that takes less than a millisecond.
+/// The pause between two attempts to observe something that takes less than a millisecond.
 pub(super) fn pause() {
     thread::sleep(Duration::from_micros(200));
 }
 
-/// A container's PID namespace. Its number is not given to another one while this lives.
+/// A container's PID namespace. The kernel does not reuse its number while this value lives.
 pub struct Namespace(File);
 
 /// A process of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// As this machine numbers it: to be signalled.
+    /// As this machine numbers it, to send signals to it.
     pub pid: Pid,
     /// As the container numbers it.
     pub inside: i32,
     /// The kernel's `comm`.
     pub name: String,
-    /// `R`, `S`, …; `Z` for one that nobody has reaped.
+    /// `R`, `S`, …; `Z` for a process that was not reaped.
     pub state: char,
 }
 
@@ -1159,13 +1186,13 @@ impl Namespace {
     }
 }
 
-/// A stream that is read as it comes.
+/// A stream that a thread reads as it arrives.
 struct Log(Arc<Mutex<Arrived>>);
 
 #[derive(Default)]
 struct Arrived {
     bytes: Vec<u8>,
-    /// How many bytes there were, and since when.
+    /// Numbers of bytes, and the times at which they had arrived.
     marks: Vec<(usize, Instant)>,
 }
 
@@ -1189,7 +1216,7 @@ impl Log {
         String::from_utf8_lossy(&self.0.lock().unwrap().bytes).into_owned()
     }
 
-    /// When the first occurrence of this text was complete.
+    /// The time at which the first occurrence of this text was complete.
     fn arrival(&self, text: &str) -> Option<Instant> {
         let arrived = self.0.lock().unwrap();
         let start = arrived

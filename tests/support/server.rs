@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A server on a port of its own. Ends when dropped.
+/// A server on its own port. Ends when dropped.
 pub struct Server {
     pub address: SocketAddr,
     seen: Arc<Seen>,
@@ -23,7 +23,7 @@ struct Seen {
 }
 
 impl Server {
-    /// Hands each connection to `serve`, in a thread of its own.
+    /// Hands each connection to `serve`, each in its own thread.
     pub fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
     }
@@ -45,7 +45,8 @@ impl Server {
         Self { address, seen }
     }
 
-    /// Answers each request with the bytes that `answer` makes of its head, and closes.
+    /// Answers each request with the bytes that `answer` makes of its head, and closes the
+    /// connection.
     pub fn http(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let slot: Arc<Mutex<Option<Arc<Seen>>>> = Arc::default();
         let ours = Arc::clone(&slot);
@@ -68,7 +69,7 @@ impl Server {
         Self::http(move |_| answer(status, &[], "hello"))
     }
 
-    /// Answers with the status that is set; 503 until then.
+    /// Answers with the status that the handle sets; with 503 before that.
     pub fn switched() -> (Self, Switch) {
         let status = Arc::new(AtomicU16::new(503));
         let ours = Arc::clone(&status);
@@ -82,7 +83,7 @@ impl Server {
         self.address.port()
     }
 
-    /// `http://127.0.0.1:PORT` and this path.
+    /// `http://127.0.0.1:PORT` followed by this path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -104,7 +105,7 @@ impl Drop for Server {
     }
 }
 
-/// Changes what a server answers.
+/// Sets the status that a server answers with.
 pub struct Switch(Arc<AtomicU16>);
 
 impl Switch {
@@ -127,7 +128,7 @@ pub fn unix_http(path: &Path, status: u16) -> Arc<Mutex<Vec<String>>> {
     requests
 }
 
-/// Reads up to the empty line; nothing if the client goes away before.
+/// Reads up to the empty line; nothing if the client closes the connection before that.
 pub fn head(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -140,7 +141,7 @@ pub fn head(stream: &mut impl Read) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// An answer with a length.
+/// An answer with a Content-Length.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!(
         "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n",
@@ -157,7 +158,8 @@ pub fn redirect(status: u16, location: &str) -> Vec<u8> {
     answer(status, &[("Location", location)], "")
 }
 
-/// A port on which nobody listens, and which nobody is given while the value lives: bound, but not listening.
+/// A port that is bound but not listening: connections are refused, and no other program gets the
+/// port while the value lives.
 pub struct ClosedPort(nix::sys::socket::SockaddrIn, std::os::fd::OwnedFd);
 
 impl ClosedPort {
@@ -188,7 +190,7 @@ impl ClosedPort {
         format!("tcp://127.0.0.1:{}", self.port())
     }
 
-    /// Begins to listen, and answers requests with 200.
+    /// Starts to listen, and answers requests with 200.
     pub fn open(self) -> Server {
         nix::sys::socket::listen(&self.1, nix::sys::socket::Backlog::new(64).unwrap()).unwrap();
         Server::on(TcpListener::from(self.1), |mut stream| {
@@ -199,8 +201,8 @@ impl ClosedPort {
     }
 }
 
-/// A port on which nobody listens, below those that the kernel gives to clients and to `bind` with port 0: nobody is given it by
-/// accident before its server listens on it.
+/// A port on which nothing listens, below the range that the kernel uses for clients and for `bind`
+/// with port 0. So no other program gets it by accident before its server listens on it.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 10_000;

@@ -1,9 +1,11 @@
-//! Follows a podgate from system call to system call (ptrace(2)), and makes one of them fail or the process die there.
+//! Follows podgate from system call to system call (ptrace(2)), and makes one call fail, or kills
+//! the process there.
 //!
-//! Counted are the calls of podgate itself: of its threads, and of what it forks until that executes something else, from where on
-//! nobody follows it. What stands before podgate (a shell, `unshare`) is only followed until it becomes podgate.
+//! Only podgate's own calls count: those of its threads, and those of its children until they
+//! execute another program, which is not followed. A program that starts podgate (a shell,
+//! `unshare`) is followed only until it becomes podgate.
 //!
-//! For x86_64: how a call is replaced is a matter of its registers.
+//! For x86_64 only: a call is replaced through its registers.
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
@@ -20,16 +22,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Which process or thread of podgate: `podgate` itself, `thread 1`, `child 1`, … in the order in which they came to be.
+/// A process or thread of podgate: `podgate` itself, `thread 1`, `child 1`, …, numbered in the
+/// order of their creation.
 pub type Who = String;
 
-/// How long a call is held up at most.
+/// The longest time that a call is delayed.
 const STALL: Duration = Duration::from_millis(100);
 
-/// In place of an exit code: it has become another program.
+/// Instead of an exit code: the process has become another program.
 pub const EXECUTED: i32 = -1;
 
-/// One system call of a life: the `nth` (from 1) with this number that `who` makes.
+/// One system call of a run: the `nth` call (from 1) with this number that `who` makes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     pub who: Who,
@@ -37,29 +40,31 @@ pub struct Point {
     pub nth: usize,
 }
 
-/// What happens there.
+/// What happens at that call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not made, and fails. close(2) is made all the same: Linux closes the descriptor whatever it answers.
+    /// The call is not made and fails. close(2) is made nevertheless: Linux closes the descriptor
+    /// whatever it returns.
     Error(Errno),
-    /// SIGKILL, and it is not made.
+    /// SIGKILL; the call is not made.
     Death,
-    /// It is held up, so many instructions later, until podgate has forked, but for [`STALL`] at most: what a scheduler may do at any time.
+    /// The thread is delayed this many instructions later, until podgate has forked, but for
+    /// [`STALL`] at most. A scheduler may do this at any time.
     Stall(u32),
 }
 
-/// What was seen of a life.
+/// What was observed of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// The calls, in order.
     pub calls: Vec<Point>,
-    /// Was the fault's point reached?
+    /// Was the point of the fault reached?
     pub struck: bool,
-    /// How the threads and processes of podgate ended, as a shell has it: 128+n for signal n.
+    /// How the threads and processes of podgate ended, as a shell reports it: 128+n for signal n.
     pub ends: Vec<(Who, i32)>,
 }
 
-/// A podgate that is followed.
+/// A podgate that is traced.
 pub struct Traced {
     end: Receiver<i32>,
     code: Option<i32>,
@@ -70,7 +75,7 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// Starts `words`, which are podgate, or become it or start it, and strikes there.
+    /// Starts `words`, which are podgate, or become or start it, and applies the fault there.
     pub fn start(
         words: &[String],
         image: &Path,
@@ -87,11 +92,12 @@ impl Traced {
             Arc::clone(&tasks),
             Arc::clone(&ends),
         );
-        // Who traces is a thread (ptrace(2)); this one has no other children, so it may wait for any.
+        // A tracer is a thread (ptrace(2)). This one has no other children, so it may wait for any
+        // child.
         let follower = thread::spawn(move || {
             let mut command = Command::new("sh");
             super::without_own_variables(&mut command);
-            // It is waited for by its pid, with all the others.
+            // Its pid is waited for together with all others.
             #[allow(clippy::zombie_processes)]
             let mut child = command
                 .args(["-c", "read -r go && exec \"$@\" </dev/null", "sh"])
@@ -143,18 +149,18 @@ impl Traced {
         }
     }
 
-    /// The pid of what was started.
+    /// The pid of the started program.
     pub fn pid(&self) -> Pid {
         self.root
     }
 
-    /// The exit code of what was started, once it has ended: 128+n for signal n.
+    /// The exit code of the started program, once it has ended: 128+n for signal n.
     pub fn ended(&mut self) -> Option<i32> {
         self.code = self.code.or_else(|| self.end.try_recv().ok());
         self.code
     }
 
-    /// Has this process or thread of podgate ended, but by executing something else?
+    /// Has this process or thread of podgate ended, other than by executing another program?
     pub fn died(&self, who: &str) -> bool {
         self.ends
             .lock()
@@ -163,7 +169,8 @@ impl Traced {
             .any(|(it, code)| it == who && *code != EXECUTED)
     }
 
-    /// What was seen. Waits for the end of all that is followed: what lives on is killed.
+    /// Returns what was observed. Waits until everything that is traced has ended, and kills what
+    /// goes on running.
     pub fn finish(mut self) -> Trace {
         self.kill_all();
         self.follower.take().unwrap().join().unwrap()
@@ -185,13 +192,13 @@ impl Drop for Traced {
     }
 }
 
-/// One thread that is followed.
+/// One traced thread.
 struct Task {
-    /// `None`: it is not podgate (yet).
+    /// `None`: it is not podgate, or not yet.
     who: Option<Who>,
-    /// Between the entry into a call and its end.
+    /// Between the entry into a call and the exit from it.
     is_inside: bool,
-    /// What the call answers instead.
+    /// The result that replaces the call's own.
     answer: Option<Errno>,
 }
 
@@ -205,7 +212,8 @@ impl Task {
     }
 }
 
-/// Lets it execute one instruction. `false`: it has not come back from it, because it sleeps in a call.
+/// Lets it execute one instruction. `false`: the instruction is not over, because the thread sleeps
+/// in a call.
 fn stepped(pid: Pid) -> bool {
     let patience = Instant::now();
     let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
@@ -223,7 +231,7 @@ struct Follower {
     root: Pid,
     tell_end: Option<Box<dyn FnOnce(i32) + Send>>,
     tasks: BTreeMap<Pid, Task>,
-    /// Those that stopped before their parent told of them.
+    /// Threads that stopped before their parent's event arrived.
     parked: Vec<Pid>,
     stalled: Option<(Pid, Instant)>,
     counts: BTreeMap<(Who, i64), usize>,
@@ -246,13 +254,13 @@ impl Follower {
             }
             match waitpid(None, Some(flags)) {
                 Err(Errno::EINTR) => {}
-                // Nobody is left.
+                // No thread is left.
                 Err(_) => return,
                 Ok(WaitStatus::Exited(pid, code)) => self.ended(pid, code),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => self.ended(pid, 128 + signal as i32),
                 Ok(WaitStatus::PtraceSyscall(pid)) => self.call(pid),
                 Ok(WaitStatus::PtraceEvent(pid, _, event)) => self.event(pid, event),
-                // Of a step: podgate makes none itself.
+                // From a single step: podgate raises no SIGTRAP itself.
                 Ok(WaitStatus::Stopped(pid, Signal::SIGTRAP)) => self.resume(pid, None),
                 Ok(WaitStatus::Stopped(pid, signal)) => self.resume(pid, Some(signal)),
                 Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_micros(200)),
@@ -273,7 +281,7 @@ impl Follower {
         }
     }
 
-    /// Lets it go on. ESRCH: it was killed meanwhile, which is told next.
+    /// Resumes it. ESRCH: it was killed in the meantime, which the next event reports.
     fn resume(&mut self, pid: Pid, signal: Option<Signal>) {
         let is_podgate = self.tasks.get(&pid).is_some_and(|task| task.who.is_some());
         let _ = if is_podgate {
@@ -303,7 +311,7 @@ impl Follower {
                 }
             }
             EXEC => self.executed(pid),
-            // The first stop of a new one, or a group's stop.
+            // The first stop of a new thread, or a group stop.
             _ if self.tasks.contains_key(&pid) => self.resume(pid, None),
             _ => self.parked.push(pid),
         }
@@ -339,7 +347,7 @@ impl Follower {
             fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path == self.image);
         let task = self.tasks.entry(pid).or_insert_with(Task::outside);
         if is_podgate {
-            // What comes next is the end of execve(2), which is not podgate's.
+            // The next stop is the exit from execve(2), which is no longer podgate's.
             task.is_inside = true;
             task.answer = None;
             let count = self.born.entry("podgate").or_default();
@@ -350,7 +358,7 @@ impl Follower {
                 format!("podgate {count}")
             });
         } else if let Some(who) = task.who.take() {
-            // A CMD: its own calls are nobody's business.
+            // A CMD: its calls do not count.
             self.ends.lock().unwrap().push((who, EXECUTED));
             if pid != self.root {
                 self.tasks.remove(&pid);
@@ -404,7 +412,8 @@ impl Follower {
                     if (0..*steps).all(|_| stepped(pid)) {
                         self.stalled = Some((pid, Instant::now()));
                     } else {
-                        // It sleeps in a call: nothing to hold up. What comes is the trap of the last step.
+                        // It sleeps in a call, so there is nothing to delay. The next event is the
+                        // trap of the last step.
                         self.trace.calls.push(point);
                         return;
                     }
@@ -414,7 +423,7 @@ impl Follower {
                     let of_folder = |fd| {
                         fs::metadata(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|it| it.is_dir())
                     };
-                    // No file system has anything to say when a directory is closed.
+                    // Closing a directory has no result that a file system could report.
                     task.answer = Some(*errno).filter(|_| !(is_close && of_folder(registers.rdi)));
                     if !is_close {
                         registers.orig_rax = u64::MAX;
