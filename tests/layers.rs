@@ -43,10 +43,9 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("core/life/model/", "core/life/model.rs"),
     ("core/life/model/judge.rs", "core/life/model/member.rs"),
     ("core/life/model/judge.rs", "core/life/model/world.rs"),
-    ("core/member.rs", "core/record.rs"),
-    ("members/membership.rs", "members/mod.rs"),
+    ("members/", "members/mod.rs"),
     ("probe/", "probe/mod.rs"),
-    ("process/sys.rs", "process/mod.rs"),
+    ("process/", "process/mod.rs"),
 ];
 
 /// Is this arrow in a list of known ones?
