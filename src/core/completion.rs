@@ -1,8 +1,8 @@
-//! Is a member that is waited for done, and what does its end mean? Restart policies and incarnations
-//! (P6.6 and P7.4).
+//! Is a member that is waited for done, and what does its end mean? Restart policies and
+//! incarnations (DESIGN 6.6 and 7).
 //!
-//! Absent is not done: a sidecar waits for a main that has not come yet. An end counts by the policy
-//! that the member stated itself, else by the observer's:
+//! Absent is not done: a sidecar waits for a main that has not come yet. An end counts by the
+//! policy that the member stated itself, else by the observer's:
 //!
 //! | policy | exit 0 | any other end | an end without a code (`join`) |
 //! | --- | --- | --- | --- |
@@ -17,8 +17,8 @@ use super::observation::{End, Observation};
 use super::time::Time;
 use std::time::Duration;
 
-/// What one observer knows of one member: the latest observation, and what it remembers from earlier
-/// ones.
+/// What one observer knows of one member: the latest observation, and what it remembers from
+/// earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Watched {
     observation: Observation,
@@ -62,8 +62,8 @@ impl Watched {
         }
     }
 
-    /// Takes a new observation. A member that was alive, and now is absent or unreadable, is dead: its
-    /// lock is free.
+    /// Takes a new observation. A member that was alive, and now is absent or unreadable, is dead:
+    /// its lock is free.
     pub fn see(&mut self, now: Time, observation: Observation) {
         let lost = |id| Observation::Ended {
             id,
@@ -152,9 +152,9 @@ impl Completion {
 
 /// Are all done, in a way that has not been acted on? `acted` are the failures that were.
 ///
-/// Only failures are remembered. A success is final, and a member that was killed while it stopped must
-/// still complete after its restart. If all are done and every failure among them was acted on already,
-/// the failed members are waited for: they are being restarted.
+/// Only failures are remembered. A success is final, and a member that was killed while it stopped
+/// must still complete after its restart. If all are done and every failure among them was acted on
+/// already, the failed members are waited for: they are being restarted.
 pub fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64]) -> Option<Completion> {
     let mut failures = Vec::new();
     let mut is_any = false;

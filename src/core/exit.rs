@@ -10,8 +10,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: passed.
     Passed,
-    /// 1: a check did not pass (`check`), reached `--failure-threshold` or can never pass; a sidecar
-    /// did not quit (`quit`).
+    /// 1: a check did not pass (`check`), reached `--failure-threshold` or can never pass; a
+    /// sidecar did not quit (`quit`).
     NotPassed,
     /// 2: the command line or a variable is wrong; nothing was done.
     Usage,
@@ -27,12 +27,13 @@ pub enum Exit {
     NotExecutable,
     /// 127: CMD was not found.
     NotFound,
-    /// 137: killed, 128 + SIGKILL. Container runtimes report a killed container with it, so it stands
-    /// for a member that left no exit code.
+    /// 137: killed, 128 + SIGKILL. Container runtimes report a killed container with it, so it
+    /// stands for a member that left no exit code.
     Killed,
     /// 143: stopped before the command was ready, 128 + SIGTERM.
     Terminated,
-    /// 128+n: ended by signal n, as a shell reports it. PID 1 cannot die of a signal, so it is a code.
+    /// 128+n: ended by signal n, as a shell reports it. PID 1 cannot die of a signal, so it is a
+    /// code.
     Signal(u8),
     /// The code of a member's life: CMD's own code, or the one that `core::life` decided on.
     Main(u8),

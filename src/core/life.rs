@@ -1,11 +1,12 @@
-//! One member's life: when CMD is started, held, stopped and killed, and which exit code podgate ends
-//! with (P7).
+//! One member's life: when CMD is started, held, stopped and killed, and which exit code podgate
+//! ends with (DESIGN 7).
 //!
-//! The first cause that begins a stop decides the exit code; later causes do not change it. What only
-//! the driver knows arrives as events: the gate's answer, CMD's end, observations of other members.
+//! The first cause that begins a stop decides the exit code; later causes do not change it. What
+//! only the driver knows arrives as events: the gate's answer, CMD's end, observations of other
+//! members.
 //!
-//! States × events (`—`: nothing is done; observations are remembered in every state but Over, and a
-//! change of a member is a **Notice**):
+//! States × events (`—`: nothing is done; observations are remembered in every state but Over, and
+//! a change of a member is a **Notice**):
 //!
 //! | state | Opened | NotOpened(c) | Started | NotStarted(c) | Ready | Ended(c) | Stop | Quit | Seen, Tick |
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -19,8 +20,8 @@
 //! `Opening` is not in the table: it only marks what was seen before it as older than what the gate
 //! proves.
 //!
-//! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and it
-//! dies with the container.
+//! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and
+//! it dies with the container.
 
 use super::completion::{self, Answer, Completion, Watched};
 use super::exit::Exit;
@@ -59,8 +60,8 @@ pub struct Spec {
     pub absent_timeout: Option<Duration>,
     /// Whether there are `--ready` checks.
     pub has_ready: bool,
-    /// Whether CMD is a server that others end, so that a quit is a success (`--until`, `--outlive` or
-    /// `--listen`).
+    /// Whether CMD is a server that others end, so that a quit is a success (`--until`, `--outlive`
+    /// or `--listen`).
     pub serves: bool,
     /// Whether the gate opens only after every need was ready.
     pub gate_proves_needs: bool,
@@ -97,12 +98,13 @@ pub enum Event {
     Ready,
     /// CMD ended by itself or by a signal; its exit code, 128+n for signal n.
     Ended(u8),
-    /// SIGTERM or the stop signal arrived. Carries a look that was made after it, which tells who lives
-    /// now: a member that ended at the same time is not a cause any more.
+    /// SIGTERM or the stop signal arrived. Carries a look that was made after it, which tells who
+    /// lives now: a member that ended at the same time is not a cause any more.
     Stop(Vec<Seen>),
     /// A member or a request to the quit endpoint asked CMD to end.
     Quit,
-    /// The observations of one look, in the order in which they were made. Each is acted on in turn.
+    /// The observations of one look, in the order in which they were made. Each is acted on in
+    /// turn.
     Seen(Vec<Seen>),
 }
 
@@ -128,8 +130,8 @@ pub enum Action {
 /// What is reported.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Notice {
-    /// A member is not what it was. The observation is what is known now, with what was known before
-    /// taken into account ([`Watched::see`]).
+    /// A member is not what it was. The observation is what is known now, with what was known
+    /// before taken into account ([`Watched::see`]).
     Member {
         /// Its index in [`Spec::relations`].
         member: usize,
@@ -141,7 +143,8 @@ pub enum Notice {
     Holding,
     /// The hold ends because of a second stop signal or a quit.
     Hurried,
-    /// The hold ends because the grace period does, and a member that is to be outlived still lives.
+    /// The hold ends because the grace period does, and a member that is to be outlived still
+    /// lives.
     OutOfGrace,
     /// CMD did not end within the grace period after its stop signal.
     IgnoredStopSignal,
@@ -203,8 +206,8 @@ pub struct Life {
     signalled: Option<Time>,
     /// For each need, the incarnation that was seen alive.
     needed: Vec<Option<u64>>,
-    /// For each member, whether it was seen since the gate opened. What was seen before is older than
-    /// what the gate proves.
+    /// For each member, whether it was seen since the gate opened. What was seen before is older
+    /// than what the gate proves.
     is_news: Vec<bool>,
     heartbeat: Heartbeat,
     /// When the latest event happened.
@@ -272,7 +275,8 @@ impl Life {
     }
 
     /// All that events change and decisions rest on: without the settings, and without what only
-    /// decides when something is reported or looked at again. To compare lives of the same settings.
+    /// decides when something is reported or looked at again. To compare lives of the same
+    /// settings.
     pub fn changing(&self) -> impl Hash + Eq {
         (
             self.state,
@@ -534,7 +538,8 @@ impl Life {
         }
     }
 
-    /// While CMD runs: is there a cause to stop it, in what is known of the members and in the time?
+    /// While CMD runs: is there a cause to stop it, in what is known of the members and in the
+    /// time?
     fn look(&mut self, now: Time, actions: &mut Vec<Action>) {
         if let Some(need) = self.lost_need() {
             self.begin(Cause::NeedLost(need), actions);
@@ -554,8 +559,8 @@ impl Life {
         }
     }
 
-    /// A need whose living incarnation is not the one that it was. A need that restarted between two
-    /// looks was lost, too.
+    /// A need whose living incarnation is not the one that it was. A need that restarted between
+    /// two looks was lost, too.
     fn lost_need(&mut self) -> Option<usize> {
         let proves = self.spec.gate_proves_needs;
         let watched = self.members.iter().zip(&self.is_news).zip(&mut self.needed);
@@ -663,9 +668,6 @@ impl Life {
         actions.push(Action::Finish(code));
     }
 }
-
-#[cfg(test)]
-mod model;
 
 #[cfg(test)]
 mod tests {
@@ -1095,7 +1097,8 @@ mod tests {
         assert_eq!(life.deadline(), None, "and sleeps when all have come");
     }
 
-    /// The table of the doc comment, cell by cell: what is done, by the first letters of the actions, without what is only told.
+    /// The table of the doc comment, cell by cell: what is done, by the first letters of the
+    /// actions, without what is only told.
     #[test]
     fn every_state_has_its_answer_to_every_event() {
         let events = [
@@ -1393,7 +1396,8 @@ mod tests {
                 if is_over {
                     break 'world;
                 }
-                // Nothing is missed: as soon as all are done, the end has begun (unless only old failures are left).
+                // Nothing is missed: as soon as all are done, the end has begun (unless only old
+                // failures are left).
                 let all_gone = spec.relations.iter().zip(&judge.members).filter(|(it, _)| it.until)
                     .all(|(_, member)| matches!(member, Observation::Ended { end: End::Code(0), .. }));
                 if all_gone && spec.relations.iter().any(|it| it.until) && spec.policy != Policy::Always {

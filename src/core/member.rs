@@ -5,8 +5,8 @@ use std::fmt;
 /// The longest name: a DNS label, as container names are (RFC 1123).
 const LONGEST_NAME: usize = 63;
 
-/// The name of a member: `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes. It holds no dot and no slash, so it can be part of a file
-/// name, and none that it is part of leads out of the volume.
+/// The name of a member: `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes. It holds no dot and no
+/// slash, so it can be part of a file name, and none that it is part of leads out of the volume.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
 

@@ -49,7 +49,8 @@ impl Observation {
     }
 }
 
-/// What is on the volume under a name: the record, if there is one, and whether somebody holds the lock.
+/// What is on the volume under a name: the record, if there is one, and whether somebody holds the
+/// lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The record, or why it cannot be read.
@@ -60,8 +61,9 @@ pub struct Snapshot {
 
 /// What `found` means to an observer on `host`.
 ///
-/// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a record is a member between its first
-/// two steps. A record that says exited counts, whether or not its writer has left already: CMD has ended.
+/// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a
+/// record is a member between its first two steps. A record that says exited counts, whether or not
+/// its writer has left already: CMD has ended.
 pub fn observe(found: &Snapshot, host: &str) -> Observation {
     let unknown = Observation::Alive {
         id: None,

@@ -1,20 +1,21 @@
-//! What must be so in every world, said from outside: by what the containers are at, not by what podgate has seen of it.
+//! What must hold in every world, seen from outside: from the state of the containers, not from
+//! what podgate has observed.
 
 use super::Pod;
 use super::member::{Cmd, Hold, KILLED, Member, Phase, id};
 use super::world::World;
-use crate::core::life::{Action, Cause, Event};
-use crate::core::member::{Policy, Stage};
-use crate::core::observation::{End, Observation};
+use podgate::core::life::{Action, Cause, Event};
+use podgate::core::member::{Policy, Stage};
+use podgate::core::observation::{End, Observation};
 
-/// What is true of a member at one moment, as far as it can be known from the volume.
+/// The true state of a member at one moment, as far as the volume can show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Truth {
     Absent,
-    /// It has its lock, and has not said yet who it is.
+    /// It has its lock, and has not published its id yet.
     Starts,
     Lives(u64),
-    /// With this code, if it has published one.
+    /// This incarnation ended, with this code if it published one.
     Ended(u64, Option<u8>),
 }
 
@@ -23,7 +24,7 @@ impl Truth {
         let ended = |life: u8| Self::Ended(id(who, life), it.notes.codes[usize::from(life)]);
         match it.phase {
             Phase::WritesRecord | Phase::NarrowsLock => Self::Starts,
-            Phase::Tells | Phase::Lives => Self::Lives(id(who, it.lives)),
+            Phase::Announces | Phase::Lives => Self::Lives(id(who, it.lives)),
             Phase::Exits(_) => ended(it.lives),
             Phase::Down | Phase::Over | Phase::TakesLock | Phase::Dies(_) => {
                 match it.notes.last_written() {
@@ -34,7 +35,7 @@ impl Truth {
         }
     }
 
-    fn is_told_by(self, observation: Observation) -> bool {
+    fn agrees_with(self, observation: Observation) -> bool {
         match (self, observation) {
             (Self::Absent, Observation::Absent)
             | (Self::Starts, Observation::Alive { id: None, .. }) => true,
@@ -60,17 +61,17 @@ impl Truth {
     }
 }
 
-/// Why a member ends, as it is known outside: the first cause decides.
+/// Why a member ends, seen from outside. The first cause decides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Why {
-    Own,
+    CmdEnded,
     Signal {
         was_ready: bool,
     },
     Quit,
-    /// It never started CMD, and this is the code.
+    /// It never started CMD; the code.
     Given(u8),
-    /// All are done: one of these codes.
+    /// All members of `--until` are done: one of these codes.
     Done(Vec<u8>),
     NeedLost,
     NeverCame,
@@ -81,7 +82,7 @@ impl World {
         pod.roles[who].name
     }
 
-    /// A look shows what was so at one moment of it, though others went on meanwhile.
+    /// A look shows the true state at one moment during the look, although others go on meanwhile.
     pub(super) fn is_sighting_right(
         &mut self,
         member: usize,
@@ -109,14 +110,14 @@ impl World {
             | Observation::Alive { .. }
             | Observation::Unreadable => {}
         }
-        if pod.judges_looks && self.wrong.is_none() && !truth.is_told_by(observation) {
+        if pod.judges_looks && self.wrong.is_none() && !truth.agrees_with(observation) {
             self.wrong = Some(format!(
-                "{name} is {truth:?}, and it is seen as {observation:?}"
+                "{name} is {truth:?}, and is observed as {observation:?}"
             ));
         }
     }
 
-    /// Notes what the life is about to be told.
+    /// Notes an event that the life is about to handle.
     pub(super) fn note_event(&mut self, who: usize, event: &Event, pod: &Pod) {
         let has_ready = pod.roles[who].has_ready;
         let notes = &mut self.of(who).notes;
@@ -133,7 +134,7 @@ impl World {
             }
             Event::Ended(code) => {
                 notes.cmd_code = Some(*code);
-                notes.why.get_or_insert(Why::Own);
+                notes.why.get_or_insert(Why::CmdEnded);
             }
             Event::NotOpened(code) | Event::NotStarted(code) => {
                 notes.why.get_or_insert(Why::Given(*code));
@@ -143,7 +144,7 @@ impl World {
         }
     }
 
-    /// What has it decided by itself, and was that right?
+    /// Judges what the life has decided by itself.
     pub(super) fn note_decision(&mut self, who: usize, pod: &Pod) {
         let it = &self.members[who];
         let (Some(machine), None) = (&it.life, &it.notes.why) else {
@@ -169,14 +170,14 @@ impl World {
                 let (member, _) = pod.roles[who].relations[*relation];
                 match self.members[member].notes.last_written() > 0 && !it.changed[*relation] {
                     true => Err(format!(
-                        "{} was seen, and is said to have never come",
+                        "{} was seen, and is given up as absent",
                         Self::name(pod, member)
                     )),
                     false => Ok(Why::NeverCame),
                 }
             }
             Some(Cause::CmdEnded | Cause::Quit | Cause::Signal { .. }) => {
-                Err("it ends, and nothing happened".to_owned())
+                Err("it ends without a cause".to_owned())
             }
         };
         match why {
@@ -185,25 +186,28 @@ impl World {
         }
     }
 
-    /// Which of its lives may be taken for the last one, by who has no CMD yet or has one?
+    /// The life that an observer may take for the last one. `is_loose`: the observer has no CMD
+    /// yet, or restarts are eager.
     fn last_end(it: &Member, is_loose: bool) -> Option<u8> {
         let is_published = it.notes.codes[usize::from(it.lives)].is_some();
         let has_ended = !it.is_alive() || matches!(it.phase, Phase::Exits(_)) || is_published;
         match it.lives {
             0 => None,
             lives if has_ended => Some(lives),
-            // It was just started again: who starts at the same moment may look before it says so. No CMD is stopped for that.
+            // It was just started again. An observer that starts at the same moment may look before
+            // that is published; no CMD is stopped for it.
             lives if lives > 1 && is_loose => Some(lives - 1),
             _ => None,
         }
     }
 
-    /// The codes that P7.14, "all `--until` are done", allows; or why they are not done at all. Who is at its gate, or where nobody
-    /// waits before a restart, may have looked at a member just before that was started again: then both its ends will do.
+    /// The codes that DESIGN 7, "all `--until` are done", allows, or why the members are not done
+    /// at all. An observer at its gate, or with eager restarts, may have looked at a member just
+    /// before that was started again: then either of its ends is right.
     fn codes_of_completion(&self, who: usize, pod: &Pod) -> Result<Vec<u8>, String> {
         let is_loose = self.members[who].cmd == Cmd::None || pod.is_eager;
         let mut codes = vec![0];
-        // From the last to the first, because the first failure decides.
+        // In reverse, because the first failure decides.
         for (member, _) in pod.roles[who]
             .relations
             .iter()
@@ -218,7 +222,7 @@ impl World {
             let Some(last) = Self::last_end(other, is_loose) else {
                 return Err(format!("done, and {name} has not ended"));
             };
-            // Nobody knows of a life that was over before it had written its first record; that it was lost, at most.
+            // A life that ended before its first record is unknown, or known as lost at most.
             let is_unknown = !other.notes.has_written(last);
             let own = pod.roles[who].policy;
             let policy = if role.policy == Policy::Auto {
@@ -230,9 +234,9 @@ impl World {
                 return Err(format!("done, and {name} is always restarted"));
             }
             let published = |life: u8| other.notes.codes[usize::from(life)];
-            // Who has joined cannot tell: its policy says that it has not failed for good.
+            // A joined member has no code. Its policy says that it has not failed for good.
             let code = |life| published(life).unwrap_or(if role.is_joined { 0 } else { KILLED });
-            // A success is final, though who was killed after it had told it is started again.
+            // A success is final, although a member that is killed after it is started again.
             let has_succeeded = (1..=last).any(|life| published(life) == Some(0));
             let is_waited_for = if is_unknown {
                 own == Policy::OnFailure
@@ -257,7 +261,7 @@ impl World {
             } else {
                 Vec::new()
             };
-            // Nor which policy it would have stated.
+            // The policy that it would have stated is unknown, too.
             let lost = if is_unknown {
                 after(KILLED, own)
             } else {
@@ -276,7 +280,7 @@ impl World {
         Ok(codes)
     }
 
-    /// CMD is about to be started.
+    /// CMD is about to be started: no signal arrived, and its needs are ready.
     pub(super) fn is_start_right(&mut self, who: usize, pod: &Pod) {
         let it = &self.members[who];
         if it.notes.stops > 0 {
@@ -304,7 +308,8 @@ impl World {
         }
     }
 
-    /// What it acts on is written down before it acts (P6.6): who is killed in between would act a second time.
+    /// A failure is written down before it is acted on (DESIGN 6). Otherwise a member that is
+    /// killed in between would act a second time.
     pub(super) fn is_written_before(&mut self, who: usize, action: &Action) {
         let acts = matches!(action, Action::StopCmd | Action::Kill | Action::Finish(_));
         if acts
@@ -317,7 +322,7 @@ impl World {
         }
     }
 
-    /// It is about to act on these failures: is one of them new to it?
+    /// It is about to act on these failures: at least one must be new to it.
     pub(super) fn is_new_to(&mut self, who: usize, ids: &[u64]) {
         if ids
             .iter()
@@ -331,7 +336,7 @@ impl World {
         acted.dedup();
     }
 
-    /// CMD is told to stop: does nobody live for whom it has to stay?
+    /// CMD is sent its stop signal: no member that it has to outlive may live.
     pub(super) fn is_stop_right(&mut self, who: usize, pod: &Pod) {
         let it = &self.members[who];
         let is_excused = match &it.notes.why {
@@ -339,15 +344,16 @@ impl World {
             Some(Why::Signal { .. }) => {
                 it.notes.stops > 1 || it.notes.was_asked || it.notes.is_out_of_grace
             }
-            // Of several, one may have come; it is given up for who has not.
+            // One of several members may have come. CMD is stopped for the one that has not.
             Some(Why::NeverCame) => true,
-            Some(Why::Own | Why::Done(_) | Why::Given(_)) | None => false,
+            Some(Why::CmdEnded | Why::Done(_) | Why::Given(_)) | None => false,
         };
         if is_excused {
             return;
         }
-        // Between the look and this, others may start where the kubelet does not wait, where one is told alone (absent counts as gone),
-        // and where CMD runs before its container has joined.
+        // Between the look and this step others may start: with eager restarts, after a signal to
+        // one container alone (absent counts as gone), and where CMD runs before its container has
+        // joined.
         let is_loose =
             pod.is_eager || pod.probes > 0 || pod.roles.iter().any(|role| role.is_joined);
         for (relation, (member, its)) in pod.roles[who].relations.iter().enumerate() {
@@ -364,7 +370,7 @@ impl World {
         }
     }
 
-    /// P7.14's table of exit codes.
+    /// The exit code must be that of the table (DESIGN 7).
     pub(super) fn is_end_right(&mut self, who: usize, code: u8, pod: &Pod) {
         let it = &self.members[who];
         let role = &pod.roles[who];
@@ -374,8 +380,8 @@ impl World {
         }
         let cmd = it.notes.cmd_code;
         let expected = match (&it.notes.why, cmd) {
-            (None, _) | (Some(Why::Own), None) => Vec::new(),
-            (Some(Why::Own), Some(cmd)) => vec![cmd],
+            (None, _) | (Some(Why::CmdEnded), None) => Vec::new(),
+            (Some(Why::CmdEnded), Some(cmd)) => vec![cmd],
             (Some(Why::Signal { was_ready: false }), Some(0))
             | (Some(Why::Signal { .. }), None) => vec![143],
             (Some(Why::Signal { .. }), Some(cmd)) => vec![cmd],
@@ -390,7 +396,7 @@ impl World {
         if !expected.contains(&code) {
             let why = &it.notes.why;
             self.wrong = Some(format!(
-                "exit code {code}, and it should be one of {expected:?}: {why:?}"
+                "exit code {code}, expected one of {expected:?}: {why:?}"
             ));
         }
     }

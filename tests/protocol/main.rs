@@ -1,30 +1,49 @@
-//! The whole protocol, tried in every order of its steps: members that start, look, act, end, are killed and restarted, on one volume.
+//! The whole protocol, in every order of its steps: members that start, look, act, end, are killed
+//! and are restarted, on one volume.
 //!
-//! What decides is what ships: [`Life`](super::Life), [`sight`](crate::core::member::sight), and what they rest on. What is modelled is
-//! the shell around it ([`world`]), in steps that nothing can divide: to take the lock, to write a record, to narrow the lock, each of the
-//! three reads of a look, each action of a life, to let go of the lock and to be dead. The gate before CMD looks for itself, as it does in
-//! `command::run`. What a member decides follows at once from what it has learnt. Between any two steps of one container all others may
-//! take theirs; a container may be killed, and its CMD, a member be asked to quit or told to stop, a file not be written, and the pod be
-//! deleted. What must be so is said by [`judge`], from what the containers are at; [`search`] tries all.
+//! The decisions are those of the shipped code: [`Life`](podgate::core::life::Life),
+//! [`observe`](podgate::core::observation::observe) and what they use. The model is the driver
+//! around it ([`world`]), as a sequence of atomic steps: take the lock, write a record, narrow the
+//! lock, each of the three reads of a look, each action of a life, release the lock, be dead. The
+//! gate before CMD makes its own observations, as in podgate. A decision follows at once from what
+//! a member has learnt. Between any two steps of one container all others may take theirs. A
+//! container or its CMD may be killed, a member may be asked to quit or be sent the stop signal, a
+//! file may not be written, and the pod may be deleted. [`judge`] states what must hold, from the
+//! state of the containers; [`search`] tries every order.
 //!
-//! **Time** is abstract. All happens at one moment; what takes time is a step of its own:
-//! - The end of a hold, and of a wait at a gate or for who is absent, may come at any time. The grace period of a CMD that does not
-//!   heed its signal comes to its end.
+//! **Time** is abstract. Everything happens at one moment, and what takes time is a step of its
+//! own:
+//! - A hold, a wait at a gate and a wait for an absent member may end at any time. The grace period
+//!   of a CMD that ignores its stop signal does end.
 //! - `--linger` is longer than the longest back-off: it is over when the member does not come back.
-//! - What has changed is looked at in the end (inotify, or the slow poll), however late.
-//! - The kubelet takes longer for a restart than anybody for a turn (milliseconds), so nobody is restarted between a look and what
-//!   follows from it. But for [`Pod::is_eager`]: there restarts come at any time, as on a node so busy that a turn takes longer.
+//! - A change is looked at eventually (inotify, or the slow poll), however late.
+//! - A restart by the kubelet takes longer than a turn of podgate (milliseconds). So no member is
+//!   restarted between a look and what follows from it. With [`Pod::is_eager`] restarts may happen
+//!   at any time, as on a node so busy that a turn takes longer.
 //!
-//! **In the end**: a step that is only possible (a kill, a deletion) need not happen; all others do. They lead to a world in which
-//! nothing is left to be done, whatever their order: no world is come to twice, which is seen to, and nobody lives more than twice: who
-//! would have to live a third time has reached its Job's `backoffLimit`, and the pod is deleted. In the end, no sidecar may be left over.
+//! **In the end**: a step that is only possible (a kill, a deletion) need not happen; all others
+//! do. In every order they lead to a world in which nothing is left to do: the search proves that
+//! no world is reached twice, and no container lives more than twice. A container that would have
+//! to live a third time has reached its Job's `backoffLimit`, and the pod is deleted. In the end,
+//! no sidecar may be left over.
 //!
-//! **Not here**: a record that cannot be read or written, a look that cannot be made, `--quit`, signals that are passed on, more than one
-//! need, and a joined process that dies without its container. Tests with real processes see to those.
+//! **Not modelled**: a record that cannot be read or written, a look that cannot be made, `--quit`,
+//! forwarded signals, more than one need, and a joined process that dies without its container.
+//! Tests with real processes cover those.
 
+// A test reports what is wrong by panicking.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm,
+    clippy::arithmetic_side_effects
+)]
 #![allow(
     clippy::print_stdout,
-    reason = "the tests tell how much they have tried"
+    reason = "the tests print how much they have tried"
 )]
 
 mod judge;
@@ -32,32 +51,32 @@ mod member;
 mod search;
 mod world;
 
-use super::Relation;
-use crate::core::member::Policy::{self, Always, Auto, Never, OnFailure};
+use podgate::core::life::Relation;
+use podgate::core::member::Policy::{self, Always, Auto, Never, OnFailure};
 use search::search;
 
-/// What a container is for.
+/// A container's settings, and what it may do.
 #[derive(Clone, Debug)]
 struct Role {
     name: &'static str,
-    /// What others are to it: their places in the pod.
+    /// Its relations to others, by their indices in the pod.
     relations: Vec<(usize, Relation)>,
-    /// What `--restart-policy` says, and whether its record says so.
+    /// The value of `--restart-policy`. The record states it unless it is `auto`.
     policy: Policy,
-    /// With which codes CMD may end by itself. None: only when it is told to.
+    /// The codes with which CMD may end by itself. Empty: it ends only on its stop signal.
     ends: &'static [u8],
-    /// With which code it ends when it is told to, if it heeds that.
-    told: u8,
-    heeds: bool,
+    /// The code with which CMD ends on its stop signal, if it obeys that.
+    stop_code: u8,
+    obeys: bool,
     has_ready: bool,
     has_absent_timeout: bool,
-    /// May CMD be none that can be executed?
+    /// Whether the start of CMD may fail.
     may_not_start: bool,
-    /// Is it `join`'s: CMD is PID 1, and podgate beside it?
+    /// Whether it is a `join`: CMD is PID 1, and podgate runs beside it.
     is_joined: bool,
 }
 
-/// A pod, and what may happen to it.
+/// A pod, and what may happen to it. Numbers say how often.
 #[derive(Clone, Debug)]
 struct Pod {
     name: &'static str,
@@ -66,46 +85,47 @@ struct Pod {
     restarts: Policy,
     kills: u8,
     may_be_deleted: bool,
-    /// May one container alone be told to stop, as by a liveness probe?
+    /// Stop signals to one container alone, as from a liveness probe.
     probes: u8,
-    /// How often may a member be asked to quit, and how often can a memory of failures not be written?
+    /// Requests to quit.
     quits: u8,
+    /// Failures to write down which failures are acted on.
     forgets: u8,
-    /// May the kubelet restart a container while others have not seen yet that it has ended?
+    /// Whether the kubelet may restart a container before others have seen that it ended.
     is_eager: bool,
-    /// May a record change so often that a look gives up?
+    /// Whether a record may change so often that a look gives up.
     is_hasty: bool,
-    /// Is each look judged, too, or only what comes of it?
+    /// Whether each look is judged, or only its consequences.
     judges_looks: bool,
     flaw: Flaw,
 }
 
-/// What is made wrong on purpose, to see that it is found.
+/// A mistake made on purpose, to prove that the search finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     None,
     /// A look does not read the record a second time.
-    LooksOnce,
-    /// The lock of who starts is at once that of one whose record is its own.
+    ReadsOnce,
+    /// A starting member takes the narrow lock at once, which says that the record is its own.
     NarrowLock,
-    /// What was acted on is not written down.
+    /// It does not write down which failures it acted on.
     Forgets,
-    /// What was acted on is written down after it was acted on.
+    /// It writes down which failures it acts on after it has acted.
     ActsFirst,
-    /// Absent is done.
+    /// An absent member is done.
     AbsentIsDone,
-    /// Nobody looks again when something has changed.
-    Deaf,
+    /// It never looks again when something has changed.
+    IgnoresChanges,
     /// A stop is not held back.
-    HoldsNothing,
-    /// What the gate saw is not what the life knows when CMD starts (so it once was).
+    NeverHolds,
+    /// What the gate saw is not known to the life when CMD starts. (A bug once.)
     GateLooksAlone,
-    /// A signal that came before CMD is not taken.
-    StartsAllTheSame,
-    /// The exit code is CMD's, whatever the life has decided.
+    /// A signal that arrived before CMD was started is not taken.
+    IgnoresEarlySignal,
+    /// The exit code is always CMD's.
     ExitsAsCmd,
-    /// Who has looked looks again.
-    NeverContent,
+    /// It looks again after every look.
+    LooksForever,
 }
 
 const UNTIL: Relation = Relation {
@@ -130,8 +150,8 @@ fn main_with(policy: Policy) -> Role {
         relations: Vec::new(),
         policy,
         ends: &[0, 3],
-        told: 143,
-        heeds: true,
+        stop_code: 143,
+        obeys: true,
         has_ready: false,
         has_absent_timeout: false,
         may_not_start: false,
@@ -144,7 +164,7 @@ fn server(name: &'static str, relations: &[(usize, Relation)], policy: Policy) -
         name,
         relations: relations.to_vec(),
         ends: &[],
-        told: 0,
+        stop_code: 0,
         ..main_with(policy)
     }
 }
@@ -166,7 +186,8 @@ fn pod(name: &'static str, restarts: Policy, roles: Vec<Role>) -> Pod {
     }
 }
 
-/// A main, and a sidecar that ends with it. The policies: the pod's own, the main's, the sidecar's.
+/// A main, and a sidecar that ends with it. The policies are the pod's own, the main's and the
+/// sidecar's.
 fn pair(restarts: Policy, main: Policy, sidecar: Policy) -> Pod {
     let name = "a main and its sidecar";
     pod(
@@ -176,7 +197,7 @@ fn pair(restarts: Policy, main: Policy, sidecar: Policy) -> Pod {
     )
 }
 
-/// The same, and the main cannot do without it.
+/// The same, and the main needs the sidecar.
 fn needing(restarts: Policy, policy: Policy) -> Pod {
     let main = Role {
         relations: vec![(1, NEED)],
@@ -193,7 +214,7 @@ fn needing(restarts: Policy, policy: Policy) -> Pod {
     )
 }
 
-/// A log shipper until a proxy until the main.
+/// A log shipper that ends with a proxy that ends with the main.
 fn chain(restarts: Policy, policy: Policy) -> Pod {
     let roles = vec![
         main_with(policy),
@@ -203,7 +224,7 @@ fn chain(restarts: Policy, policy: Policy) -> Pod {
     pod("a chain of two sidecars", restarts, roles)
 }
 
-/// Two mains and the sidecar of both.
+/// Two mains, and a sidecar that ends with both.
 fn two_mains(restarts: Policy, policy: Policy) -> Pod {
     let other = Role {
         name: "other",
@@ -217,7 +238,7 @@ fn two_mains(restarts: Policy, policy: Policy) -> Pod {
     pod("two mains and their sidecar", restarts, roles)
 }
 
-/// A proxy that cannot do without a database, until the main; the database until the proxy.
+/// A proxy that needs a database and ends with the main; the database ends with the proxy.
 fn in_between(restarts: Policy, policy: Policy) -> Pod {
     let proxy = server("proxy", &[(0, UNTIL), (2, NEED)], policy);
     let roles = vec![
@@ -228,7 +249,7 @@ fn in_between(restarts: Policy, policy: Policy) -> Pod {
     pod("a sidecar that needs another", restarts, roles)
 }
 
-/// Servers, one of which outlives the other.
+/// Two servers, one of which outlives the other.
 fn servers(restarts: Policy) -> Pod {
     let roles = vec![
         server("server", &[], Policy::Auto),
@@ -237,7 +258,7 @@ fn servers(restarts: Policy) -> Pod {
     pod("a server and its proxy", restarts, roles)
 }
 
-/// A server that cannot do without its proxy, which outlives it.
+/// A server that needs its proxy, which outlives it.
 fn essential(restarts: Policy) -> Pod {
     let server = Role {
         relations: vec![(1, NEED)],
@@ -256,7 +277,7 @@ fn essential(restarts: Policy) -> Pod {
     )
 }
 
-/// An unmodified main and an unmodified sidecar, with `join` in both.
+/// A main and a sidecar whose images are not changed, with `join` in both.
 fn joined(restarts: Policy, policy: Policy) -> Pod {
     let pod = pair(restarts, policy, policy);
     let roles = pod
@@ -274,18 +295,18 @@ fn joined(restarts: Policy, policy: Policy) -> Pod {
     }
 }
 
-/// Nothing is wrong, whatever the order; and the search was one.
+/// Asserts that nothing is wrong in any order, and that the search visited many worlds.
 fn holds(pod: &Pod, at_least: usize) {
     let found = search(pod);
     let policies: Vec<&str> = pod.roles.iter().map(|role| role.policy.word()).collect();
     let may = [
         (pod.kills, "killed"),
         (u8::from(pod.may_be_deleted), "deleted"),
-        (pod.probes, "told alone"),
+        (pod.probes, "stopped alone"),
         (pod.quits, "asked to quit"),
-        (pod.forgets, "forgetful"),
+        (pod.forgets, "failures to write"),
         (u8::from(pod.is_eager), "restarted at once"),
-        (u8::from(pod.is_hasty), "hasty"),
+        (u8::from(pod.is_hasty), "records change quickly"),
     ];
     let may: Vec<String> = may
         .iter()
@@ -377,7 +398,7 @@ fn a_main_and_its_sidecar_in_every_order() {
 }
 
 #[test]
-fn whoever_is_asked_forgets_or_does_not_heed_in_every_order() {
+fn a_pair_with_one_fault_in_every_order() {
     holds(
         &Pod {
             quits: 1,
@@ -411,7 +432,7 @@ fn whoever_is_asked_forgets_or_does_not_heed_in_every_order() {
     let mut pod = pair(Never, Auto, Auto);
     pod.roles[0].may_not_start = true;
     pod.roles[1].has_absent_timeout = true;
-    pod.roles[1].heeds = false;
+    pod.roles[1].obeys = false;
     holds(
         &Pod {
             kills: 1,
@@ -538,7 +559,7 @@ fn three_members_in_every_order() {
 }
 
 #[test]
-#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+#[ignore = "larger: `cargo test --test protocol -- --ignored --nocapture of_more`"]
 fn pairs_in_every_order_of_more() {
     for (restarts, main, sidecar) in [
         (Never, Auto, Auto),
@@ -565,7 +586,7 @@ fn pairs_in_every_order_of_more() {
 }
 
 #[test]
-#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+#[ignore = "larger: `cargo test --test protocol -- --ignored --nocapture of_more`"]
 fn pairs_with_several_faults_in_every_order_of_more() {
     for (restarts, policy) in [
         (Never, Auto),
@@ -611,7 +632,7 @@ fn pairs_with_several_faults_in_every_order_of_more() {
 }
 
 #[test]
-#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+#[ignore = "larger: `cargo test --test protocol -- --ignored --nocapture of_more`"]
 fn servers_and_joined_members_in_every_order_of_more() {
     holds(
         &Pod {
@@ -660,7 +681,7 @@ fn servers_and_joined_members_in_every_order_of_more() {
 }
 
 #[test]
-#[ignore = "larger: `cargo test --bin podgate -- --ignored --nocapture of_more`"]
+#[ignore = "larger: `cargo test --test protocol -- --ignored --nocapture of_more`"]
 fn three_members_in_every_order_of_more() {
     for make in [chain, two_mains, in_between] {
         holds(
@@ -693,19 +714,19 @@ fn every_flaw_is_found() {
     };
     for (flaw, pod, what) in [
         (
-            Flaw::LooksOnce,
+            Flaw::ReadsOnce,
             restarted(),
-            "main is Lives(17), and it is seen as",
+            "main is Lives(17), and is observed as",
         ),
         (
-            Flaw::LooksOnce,
+            Flaw::ReadsOnce,
             unjudged(restarted()),
             "main, which has published its end, is taken for lost",
         ),
         (
             Flaw::NarrowLock,
             restarted(),
-            "main is Starts, and it is seen as",
+            "main is Starts, and is observed as",
         ),
         (
             Flaw::NarrowLock,
@@ -727,7 +748,7 @@ fn every_flaw_is_found() {
             "done, and main has not ended",
         ),
         (
-            Flaw::Deaf,
+            Flaw::IgnoresChanges,
             Pod {
                 kills: 1,
                 ..pair(Never, Auto, Auto)
@@ -735,7 +756,7 @@ fn every_flaw_is_found() {
             "sidecar never ends",
         ),
         (
-            Flaw::HoldsNothing,
+            Flaw::NeverHolds,
             Pod {
                 may_be_deleted: true,
                 ..servers(Always)
@@ -748,7 +769,7 @@ fn every_flaw_is_found() {
             "sidecar is taken for lost, and lives",
         ),
         (
-            Flaw::StartsAllTheSame,
+            Flaw::IgnoresEarlySignal,
             Pod {
                 may_be_deleted: true,
                 ..restarted()
@@ -758,12 +779,12 @@ fn every_flaw_is_found() {
         (
             Flaw::ExitsAsCmd,
             restarted(),
-            "exit code 0, and it should be one of [137]",
+            "exit code 0, expected one of [137]",
         ),
         (
-            Flaw::NeverContent,
+            Flaw::LooksForever,
             restarted(),
-            "from here it may go on for ever",
+            "from here it may never come to an end",
         ),
     ] {
         let found = search(&Pod { flaw, ..pod });

@@ -1,31 +1,33 @@
-//! A member of a model: what its files say, and what its container is at.
+//! A member of the model: the content of its files, and the state of its container.
 
 use super::judge::{Truth, Why};
 use super::{Flaw, Pod, Role};
-use crate::core::life::{Action, Event, Life};
-use crate::core::member::{Policy, Stage};
-use crate::core::observation::Observation;
+use podgate::core::life::{Action, Event, Life};
+use podgate::core::member::{Policy, Stage};
+use podgate::core::observation::Observation;
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::rc::Rc;
 
-/// To how many others a member is related at most.
+/// The most relations of one member.
 const MOST: usize = 2;
-/// How often a container is started at most.
+/// The most starts of one container.
 pub(super) const LIVES: u8 = 2;
 /// 128 + SIGKILL.
 pub(super) const KILLED: u8 = 137;
 
-/// Who holds a lock.
+/// How much of its lock file a member holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Hold {
     Free,
+    /// The whole file: it starts, and the record is not its own yet.
     Whole,
+    /// The first byte only: the record is its own.
     First,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Written {
     pub(super) id: u64,
@@ -41,12 +43,12 @@ pub(super) enum Phase {
     TakesLock,
     WritesRecord,
     NarrowsLock,
-    /// Of `join` only: the hook tells that its container runs.
-    Tells,
+    /// Of `join` only: the hook publishes that its container runs.
+    Announces,
     Lives,
     /// Its end is published.
     Exits(u8),
-    /// It was killed: the lock is free already, the rest is not dead yet.
+    /// It was killed: its lock is free already, the rest is not dead yet.
     Dies(u8),
     /// It will not be started again.
     Over,
@@ -56,35 +58,36 @@ pub(super) enum Phase {
 pub(super) enum Cmd {
     None,
     Runs,
-    Told,
+    /// It was sent its stop signal.
+    Signalled,
     Dead,
 }
 
-/// What a look is for.
+/// The reason for a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     /// Something has changed.
     Change,
-    /// A stop signal: who lives now?
+    /// A stop signal arrived: which members live now?
     Stop,
-    /// The gate's own: is what is needed ready?
+    /// The gate's own look: is the need ready?
     Gate,
-    /// The gate has opened: what does the life have to know before CMD starts?
+    /// The gate has opened: the life has to know the members before CMD starts.
     Start,
 }
 
-/// A look: at whom, and how far it is.
+/// A look in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Look {
     pub(super) purpose: Purpose,
-    /// Relations that are still to be looked at, the present one first.
+    /// The relations that are still to be looked at, the present one first.
     pub(super) rest: Range<usize>,
     pub(super) seen: [Option<Observation>; MOST],
     pub(super) first: Option<Option<Written>>,
     pub(super) hold: Option<(Hold, Truth)>,
 }
 
-/// The machine, hashed by what changes in it.
+/// The machine, compared and hashed by what changes in it.
 #[derive(Clone, Debug, Eq)]
 pub(super) struct Machine(pub(super) Rc<Life>);
 
@@ -107,47 +110,47 @@ pub(super) struct Member {
     pub(super) hold: Hold,
     pub(super) record: Option<Written>,
     pub(super) memory: Vec<u64>,
-    /// How often it was started.
+    /// How often its container was started.
     pub(super) lives: u8,
     pub(super) phase: Phase,
     pub(super) cmd: Cmd,
     pub(super) life: Option<Machine>,
-    /// Did it begin: is its gate at work, or was there none?
+    /// Whether its gate, if it has one, is at work.
     pub(super) has_begun: bool,
     pub(super) look: Option<Look>,
     pub(super) events: VecDeque<Event>,
     pub(super) todo: VecDeque<Action>,
-    /// Which relations have changed since they were looked at, and since the gate looked at them.
+    /// Which relations have changed since the member looked at them.
     pub(super) changed: [bool; MOST],
+    /// Which relations have changed since the gate looked at them.
     pub(super) gate_changed: [bool; MOST],
     pub(super) is_signalled: bool,
     pub(super) is_asked: bool,
-    /// CMD's end that was not taken in yet.
+    /// The exit code of CMD, until it is reaped.
     pub(super) ended: Option<u8>,
-    /// What the judge has to know.
     pub(super) notes: Notes,
 }
 
-/// What no podgate knows: for the judge only.
+/// For the judge only: facts that podgate does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Notes {
-    /// Which of its lives have written a record.
+    /// Which of its lives wrote a record.
     pub(super) wrote: [bool; LIVES as usize + 1],
-    /// With which code each of its lives has published its end.
+    /// The code that each of its lives published as its end.
     pub(super) codes: [Option<u8>; LIVES as usize + 1],
-    /// On which failures it has acted, and remembers it.
+    /// The failures that it acted on and wrote down.
     pub(super) acted: Vec<u64>,
-    /// How often this incarnation was told to stop, and whether it was asked to quit.
+    /// The stop signals of this incarnation.
     pub(super) stops: u8,
     pub(super) was_asked: bool,
     pub(super) is_out_of_grace: bool,
     pub(super) was_ready: bool,
-    /// The first cause of its end, and CMD's code.
+    /// The first cause of its end.
     pub(super) why: Option<Why>,
     pub(super) cmd_code: Option<u8>,
-    /// Who lived when it looked last.
+    /// Which members lived at its last look.
     pub(super) saw_alive: [bool; MOST],
-    /// Which incarnation of each need the gate saw ready.
+    /// The incarnation of each need that the gate saw ready.
     pub(super) needed: [u64; MOST],
 }
 
@@ -190,7 +193,7 @@ impl Member {
         }
     }
 
-    /// The same files, and a container that has nothing yet.
+    /// The same files, with a new container.
     pub(super) fn renewed(&self, phase: Phase) -> Self {
         let new = Self::new();
         let notes = Notes {
@@ -215,7 +218,7 @@ impl Member {
     }
 
     pub(super) fn has_living_cmd(&self) -> bool {
-        matches!(self.cmd, Cmd::Runs | Cmd::Told)
+        matches!(self.cmd, Cmd::Runs | Cmd::Signalled)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -243,15 +246,15 @@ impl Member {
         self.end_empty_look();
     }
 
-    /// Its gate is open; a signal that is there is taken first.
+    /// Its gate is open. A pending signal is taken first.
     pub(super) fn open(&mut self, pod: &Pod) {
-        if pod.flaw != Flaw::StartsAllTheSame && std::mem::take(&mut self.is_signalled) {
+        if pod.flaw != Flaw::IgnoresEarlySignal && std::mem::take(&mut self.is_signalled) {
             self.events.push_back(Event::Stop(Vec::new()));
         }
         self.events.push_back(Event::Opened);
     }
 
-    /// A look at nobody is over.
+    /// A look at no member is over at once.
     fn end_empty_look(&mut self) {
         if let Some(look) = self.look.take_if(|look| look.rest.is_empty())
             && look.purpose == Purpose::Stop
@@ -291,7 +294,7 @@ impl Role {
             .map(|(at, _)| at)
     }
 
-    /// What this other one is to it.
+    /// Its relations to this other member.
     pub(super) fn relations_to(&self, other: usize) -> impl Iterator<Item = usize> {
         self.relations
             .iter()

@@ -1,21 +1,23 @@
-//! The world of a model: its members, what may still happen to them, and every step that may come next.
+//! The world of the model: its members, what may still happen to them, and every step that may come
+//! next.
 
 use super::judge::Truth;
 use super::member::{Cmd, Hold, KILLED, LIVES, Machine, Member, Phase, Purpose, Written, id};
 use super::{Flaw, Pod};
-use crate::core::completion::Answer;
-use crate::core::life::{Action, Event, Life, Relation, Seen, Spec, State};
-use crate::core::member::{Name, Policy, Stage};
-use crate::core::observation::{End, Observation, Snapshot, observe};
-use crate::core::record::{Record, Times};
-use crate::core::time::Time;
+use podgate::core::completion::Answer;
+use podgate::core::life::{Action, Event, Life, Relation, Seen, Spec, State};
+use podgate::core::member::{Name, Policy, Stage};
+use podgate::core::observation::{End, Observation, Snapshot, observe};
+use podgate::core::record::{Record, Times};
+use podgate::core::time::Time;
 use std::rc::Rc;
 use std::time::Duration;
 
 const LINGER: Duration = Duration::from_secs(360);
 const GRACE: Duration = Duration::from_secs(30);
 const MARGIN: Duration = Duration::from_secs(5);
-/// When `--absent-timeout` is over. Before `LINGER`, so that a tick then tells of nothing else.
+/// When `--absent-timeout` is over. Before `LINGER`, so that a tick at this time has no other
+/// effect.
 const ABSENT: Duration = Duration::from_millis(500);
 const HOST: &str = "pod";
 
@@ -25,10 +27,11 @@ pub(super) struct Fate {
     pub(super) kills: u8,
     pub(super) probes: u8,
     pub(super) quits: u8,
-    /// How often a memory of failures cannot be written.
+    /// How often it may still happen that acted-on failures cannot be written down.
     pub(super) forgets: u8,
     pub(super) is_deleted: bool,
-    /// Has a container ended in its last life that would be restarted? Then the pod will be deleted.
+    /// Whether a container that would be restarted has ended its last life. Then the pod is
+    /// deleted.
     pub(super) is_given_up: bool,
 }
 
@@ -39,15 +42,16 @@ pub(super) struct World {
     pub(super) wrong: Option<String>,
 }
 
-/// A step: who, what, and does it happen in the end?
+/// A step of one member.
 pub(super) struct Step {
     pub(super) who: usize,
     pub(super) what: &'static str,
+    /// Whether it happens in the end.
     pub(super) is_certain: bool,
     pub(super) world: World,
 }
 
-/// Adds a step: what it is, whether it happens in the end, and what it does.
+/// Adds a step: its text, whether it happens in the end, and its effect.
 type Add<'a> = dyn FnMut(&'static str, bool, &dyn Fn(&mut World)) + 'a;
 
 impl World {
@@ -93,8 +97,8 @@ impl World {
         if !self.fate.is_deleted && (pod.may_be_deleted || self.fate.is_given_up) {
             let mut world = self.clone();
             world.fate.is_deleted = true;
-            (0..world.members.len()).for_each(|who| world.tell_to_stop(who, pod));
-            let what = "and all others are told to stop: the pod is deleted";
+            (0..world.members.len()).for_each(|who| world.signal(who, pod));
+            let what = "and all others get the stop signal: the pod is deleted";
             steps.push(Step {
                 who: 0,
                 what,
@@ -105,7 +109,7 @@ impl World {
         steps
     }
 
-    /// What the kubelet, and the shell, do with a container, one after the other.
+    /// The steps of a container, taken by the kubelet and by podgate's driver.
     fn of_container(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let role = &pod.roles[who];
         match self.members[who].phase {
@@ -146,12 +150,12 @@ impl World {
                 world.of(who).hold = Hold::First;
                 world.has_changed(who, pod);
                 if role.is_joined {
-                    world.of(who).phase = Phase::Tells
+                    world.of(who).phase = Phase::Announces
                 } else {
                     world.come_alive(who, pod)
                 }
             }),
-            Phase::Tells => add("tells that it runs", true, &|world| {
+            Phase::Announces => add("publishes that it runs", true, &|world| {
                 let stage = if role.has_ready {
                     Stage::Running
                 } else {
@@ -171,7 +175,7 @@ impl World {
         }
     }
 
-    /// What a living podgate may do next: the turn of `command::run`.
+    /// What a living podgate may do next, as in a turn of its event loop.
     fn of_podgate(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let (it, role) = (&self.members[who], &pod.roles[who]);
         if let Some(action) = it.todo.front() {
@@ -208,7 +212,7 @@ impl World {
             });
         }
         let is_started = it.cmd != Cmd::None;
-        if it.is_signalled && (is_started || pod.flaw != Flaw::StartsAllTheSame) {
+        if it.is_signalled && (is_started || pod.flaw != Flaw::IgnoresEarlySignal) {
             add("takes a signal", true, &|world| {
                 let it = world.of(who);
                 it.is_signalled = false;
@@ -231,7 +235,7 @@ impl World {
                 world.of(who).events.push_back(Event::Ended(code));
             });
         }
-        if pod.flaw != Flaw::Deaf {
+        if pod.flaw != Flaw::IgnoresChanges {
             for relation in (0..role.relations.len()).filter(|relation| it.changed[*relation]) {
                 add("begins to look", true, &|world| {
                     world
@@ -263,7 +267,7 @@ impl World {
                 world.handle(who, until, Event::Tick, pod);
             }),
             State::Stopping { kill: Some(kill) }
-                if !role.heeds && it.cmd == Cmd::Told && !role.is_joined =>
+                if !role.obeys && it.cmd == Cmd::Signalled && !role.is_joined =>
             {
                 add("is at the end of its grace", true, &|world| {
                     world.handle(who, kill, Event::Tick, pod)
@@ -290,7 +294,7 @@ impl World {
                 self.members[role.relations[relation].0].phase == Phase::Over
                     && !it.changed[relation]
             });
-            let what = "has waited long enough for who is absent";
+            let what = "has waited long enough for an absent member";
             add(what, never, &|world| {
                 world.handle(who, Time::at(ABSENT), Event::Tick, pod)
             });
@@ -300,7 +304,7 @@ impl World {
         }
     }
 
-    /// `--linger` is longer than any back-off: it is over when nobody who failed will come back.
+    /// `--linger` is longer than any back-off: it is over when no failed member will come back.
     fn of_linger(&self, who: usize, life: &Life, pod: &Pod, add: &mut Add<'_>) {
         let (it, role) = (&self.members[who], &pod.roles[who]);
         let lingers = |answer: Answer| matches!(answer, Answer::NotDone(Some(_)));
@@ -331,7 +335,7 @@ impl World {
         }
     }
 
-    /// CMD's own doings.
+    /// The steps of CMD.
     fn of_cmd(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let (it, role) = (&self.members[who], &pod.roles[who]);
         let is_there = if role.is_joined {
@@ -350,10 +354,10 @@ impl World {
                     });
                 }
             }
-            Cmd::Told if role.heeds => add("CMD ends as told", true, &|world| {
-                world.end_cmd(who, role.told, pod)
+            Cmd::Signalled if role.obeys => add("CMD ends on its stop signal", true, &|world| {
+                world.end_cmd(who, role.stop_code, pod)
             }),
-            Cmd::Told | Cmd::None | Cmd::Dead => {}
+            Cmd::Signalled | Cmd::None | Cmd::Dead => {}
         }
         if it.has_living_cmd() && self.fate.kills > 0 {
             add("CMD is killed", false, &|world| {
@@ -363,7 +367,7 @@ impl World {
         }
     }
 
-    /// What others do to it.
+    /// What is done to it from outside.
     fn of_others(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let it = &self.members[who];
         if !it.is_alive() {
@@ -376,12 +380,12 @@ impl World {
             });
         }
         if self.fate.probes > 0 {
-            add("is told to stop, alone", false, &|world| {
+            add("gets the stop signal, alone", false, &|world| {
                 world.fate.probes -= 1;
-                world.tell_to_stop(who, pod);
+                world.signal(who, pod);
             });
         }
-        // A request is for an incarnation that somebody has seen.
+        // A request is for an incarnation that has been seen.
         if self.fate.quits > 0 && it.phase == Phase::Lives && !it.is_asked {
             add("is asked to quit", false, &|world| {
                 world.fate.quits -= 1;
@@ -390,8 +394,8 @@ impl World {
         }
     }
 
-    /// SIGTERM goes to PID 1, which is podgate, or CMD of who has joined.
-    fn tell_to_stop(&mut self, who: usize, pod: &Pod) {
+    /// SIGTERM goes to PID 1: podgate, or the CMD of a joined member.
+    fn signal(&mut self, who: usize, pod: &Pod) {
         if !self.members[who].is_alive() || matches!(self.members[who].phase, Phase::Exits(_)) {
             return;
         }
@@ -399,11 +403,11 @@ impl World {
         if !pod.roles[who].is_joined {
             it.is_signalled = true;
         } else if it.cmd == Cmd::Runs {
-            it.cmd = Cmd::Told;
+            it.cmd = Cmd::Signalled;
         }
     }
 
-    /// The kubelet takes longer than anybody's turn, unless the pod is one where it may not.
+    /// Whether all others have seen the end: the kubelet takes longer than a turn of podgate.
     fn may_restart(&self, who: usize, pod: &Pod) -> bool {
         let has_seen_all = |(other, it): (usize, &Rc<Member>)| {
             let is_at_gate = it.cmd == Cmd::None;
@@ -434,7 +438,7 @@ impl World {
         }
     }
 
-    /// It has its name; its life begins with a look at all.
+    /// It has its name. Its life begins with a look at all.
     fn come_alive(&mut self, who: usize, pod: &Pod) {
         let role = &pod.roles[who];
         let relations: Vec<Relation> = role
@@ -446,7 +450,7 @@ impl World {
             policy: role.policy,
             linger: LINGER,
             grace: GRACE,
-            margin: if pod.flaw == Flaw::HoldsNothing {
+            margin: if pod.flaw == Flaw::NeverHolds {
                 GRACE
             } else {
                 MARGIN
@@ -468,7 +472,7 @@ impl World {
         it.begin_look(0..role.relations.len(), Purpose::Change);
     }
 
-    /// One of the reads of a look, as `volume::look` has them.
+    /// One of the three reads of a look, as in `members`.
     fn of_look(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let Some(look) = &self.members[who].look else {
             return;
@@ -481,12 +485,12 @@ impl World {
         match (look.first, look.hold) {
             (None, _) => add("reads a record", true, &|world| {
                 let it = world.of(who);
-                // What changes from now on is told anew.
-                let is_deaf_to_itself = pod.flaw == Flaw::NeverContent;
+                // A change from now on is a new one.
+                let looks_forever = pod.flaw == Flaw::LooksForever;
                 match it.look.as_ref().map(|look| look.purpose) {
                     Some(Purpose::Gate) => it.gate_changed[relation] = false,
                     Some(Purpose::Change | Purpose::Stop | Purpose::Start) | None => {
-                        it.changed[relation] = is_deaf_to_itself;
+                        it.changed[relation] = looks_forever;
                     }
                 }
                 it.look
@@ -503,7 +507,7 @@ impl World {
                     .for_each(|look| look.hold = Some(found));
             }),
             (Some(first), Some((hold, truth)))
-                if first == record || pod.flaw == Flaw::LooksOnce =>
+                if first == record || pod.flaw == Flaw::ReadsOnce =>
             {
                 add("reads the record again", true, &|world| {
                     let observation = observation(first, hold, pod.roles[member].is_joined);
@@ -530,7 +534,7 @@ impl World {
         }
     }
 
-    /// One relation was looked at; when all were, it is known what for.
+    /// The look at one relation is over. The last one ends the whole look.
     fn saw(&mut self, who: usize, relation: usize, observation: Observation, pod: &Pod) {
         let (member, _) = pod.roles[who].relations[relation];
         let is_absent_done = pod.flaw == Flaw::AbsentIsDone && observation == Observation::Absent;
@@ -566,7 +570,7 @@ impl World {
         match look.purpose {
             Purpose::Change => it.events.push_back(Event::Seen(seen)),
             Purpose::Stop => it.events.push_back(Event::Stop(seen)),
-            // One need is enough for these pods: with several, each would have to pass once.
+            // These pods have one need at most. With several, each would have to pass once.
             Purpose::Gate => {
                 if let Observation::Alive {
                     id: Some(id),
@@ -589,7 +593,8 @@ impl World {
         }
     }
 
-    /// What a member decides is its own affair: it follows from the step before, and no other step in between makes a difference.
+    /// A decision follows at once from the step before: a step of another member in between makes
+    /// no difference.
     fn decide(&mut self, who: usize, pod: &Pod) {
         while self.members[who].is_deciding()
             && let Some(event) = self.of(who).events.pop_front()
@@ -643,11 +648,11 @@ impl World {
                     self.of(who).memory.extend(ids);
                 }
             }
-            // Who was told already may be told again.
+            // CMD may get its stop signal a second time.
             Action::StopCmd => {
                 if self.members[who].cmd == Cmd::Runs {
                     self.is_stop_right(who, pod);
-                    self.of(who).cmd = Cmd::Told;
+                    self.of(who).cmd = Cmd::Signalled;
                 }
             }
             Action::Kill => self.end_cmd(who, KILLED, pod),
@@ -684,7 +689,7 @@ impl World {
         self.has_changed(who, pod);
     }
 
-    /// CMD ends. It is PID 1 of who has joined: its container dies with it.
+    /// CMD ends. For a joined member it is PID 1, and its container dies with it.
     fn end_cmd(&mut self, who: usize, code: u8, pod: &Pod) {
         if !self.members[who].has_living_cmd() {
             return;
@@ -697,7 +702,7 @@ impl World {
         }
     }
 
-    /// The container is killed: its lock goes first. Its CMD lives for one step more.
+    /// The container is killed: its lock is released first. Its CMD lives for one step more.
     fn die(&mut self, who: usize, code: u8, pod: &Pod) {
         let it = self.of(who);
         let (was_held, cmd) = (it.hold != Hold::Free, it.cmd);
@@ -721,8 +726,8 @@ impl World {
         *it = it.renewed(if comes_back { Phase::Down } else { Phase::Over });
     }
 
-    /// Nothing is left to be done: may it stay so?
-    pub(super) fn may_rest(&self, pod: &Pod) -> Result<(), String> {
+    /// Nothing is left to do: may it stay so?
+    pub(super) fn may_stay_so(&self, pod: &Pod) -> Result<(), String> {
         for (who, it) in self
             .members
             .iter()
@@ -730,13 +735,14 @@ impl World {
             .filter(|(_, it)| it.phase != Phase::Over)
         {
             let role = &pod.roles[who];
-            // Killed before it has written that it is there: nobody can know (README: `--absent-timeout`).
+            // A member that was killed before its first record is unknown (README:
+            // `--absent-timeout`).
             let is_unseen = |member: usize| {
                 self.members[member].notes.last_written() == 0 && !role.has_absent_timeout
             };
             let serves_on =
                 it.cmd == Cmd::Runs && !self.fate.is_deleted && role.untils().next().is_none();
-            // It waits for one that does so.
+            // It waits for a member that has not ended.
             let waits_for_one = role
                 .untils()
                 .any(|member| self.members[member].phase != Phase::Over);
@@ -748,7 +754,7 @@ impl World {
     }
 }
 
-/// What the three reads mean: as `volume::look` has it, and `sight`.
+/// The meaning of the three reads, as in `members` and by `observe`.
 fn observation(record: Option<Written>, hold: Hold, is_joined: bool) -> Observation {
     let record = if hold == Hold::Whole { None } else { record };
     let record = record.map(|written| {
@@ -782,9 +788,9 @@ fn name(action: &Action) -> &'static str {
         Action::Publish(Stage::Running) => "publishes that it runs",
         Action::Publish(Stage::Ready) => "publishes that it is ready",
         Action::Remember(_) => "writes down what it acts on",
-        Action::StopCmd => "tells CMD to stop",
+        Action::StopCmd => "sends CMD its stop signal",
         Action::Kill => "kills CMD",
-        Action::Notice(_) => "tells people",
+        Action::Notice(_) => "reports",
         Action::Finish(_) => "publishes its end",
     }
 }

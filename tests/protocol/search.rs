@@ -1,7 +1,8 @@
-//! Every world that can be come to, each once, the nearest first; so what is wrong is told by a shortest way to it.
+//! A breadth-first search of all reachable worlds. A mistake is reported with a shortest sequence
+//! of steps that leads to it.
 //!
-//! Worlds are compared as a whole, not by a hash. A member at one point of its life is kept once, and a world is the numbers of its
-//! members.
+//! Worlds are compared as a whole, not by a hash. Each distinct state of a member is stored once,
+//! and a world is the numbers of its members' states.
 
 use super::Pod;
 use super::member::Member;
@@ -19,13 +20,13 @@ pub(super) struct Outcome {
     pub(super) wrong: Option<String>,
 }
 
-/// Fast, also where nothing is optimized.
+/// Fast, even in a build without optimisation.
 #[derive(Default)]
 struct Quick(u64);
 
 impl Hasher for Quick {
     fn finish(&self) -> u64 {
-        // The table takes the upper bits and the lower ones.
+        // The table uses the upper bits and the lower ones.
         self.0 ^ (self.0 >> 29)
     }
 
@@ -58,10 +59,10 @@ impl Hasher for Quick {
 
 type Table<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
 
-/// A world, in short.
+/// A world: the numbers of its members' states, and its fate.
 type Key = ([u32; 3], Fate);
 
-/// Who was met.
+/// All states of members that were met.
 #[derive(Default)]
 struct Known {
     numbers: Table<Rc<Member>, u32>,
@@ -79,7 +80,7 @@ impl Known {
         number
     }
 
-    /// The key of a world that came from `before`, of which it shares who has not changed.
+    /// The key of a world that follows from `before`. Members that have not changed are shared.
     fn key(&mut self, world: &World, before: Option<(&World, &Key)>) -> Key {
         let mut numbers = [u32::MAX; 3];
         for (who, member) in world.members.iter().enumerate() {
@@ -99,7 +100,7 @@ impl Known {
     }
 }
 
-/// How each world was come to: from which, by whom, with which step.
+/// How each world was reached: from which world, and by which member's step.
 struct Trail(Vec<(u32, u8, &'static str)>);
 
 impl Trail {
@@ -115,7 +116,7 @@ impl Trail {
     }
 }
 
-/// Tries every order.
+/// Tries every order of steps.
 pub(super) fn search(pod: &Pod) -> Outcome {
     let mut known = Known::default();
     let start = World::new(pod);
@@ -138,7 +139,7 @@ pub(super) fn search(pod: &Pod) -> Outcome {
         };
         if !next.iter().any(|step| step.is_certain) {
             ends += 1;
-            if let Err(wrong) = world.may_rest(pod) {
+            if let Err(wrong) = world.may_stay_so(pod) {
                 return outcome(
                     Some(trail.tell(pod, at, &wrong)),
                     seen.len(),
@@ -170,8 +171,8 @@ pub(super) fn search(pod: &Pod) -> Outcome {
         }
         at += 1;
     }
-    let wrong =
-        circle(seen.len(), &edges).map(|at| trail.tell(pod, at, "from here it may go on for ever"));
+    let wrong = circle(seen.len(), &edges)
+        .map(|at| trail.tell(pod, at, "from here it may never come to an end"));
     Outcome {
         worlds: seen.len(),
         steps: edges.len(),
@@ -180,11 +181,12 @@ pub(super) fn search(pod: &Pod) -> Outcome {
     }
 }
 
-/// A world that can be come to again, if there is one: then something might be done for ever, and not come to an end.
+/// A world that can be reached again from itself, if there is one: then the steps may never come to
+/// an end.
 fn circle(worlds: usize, edges: &[(u32, u32)]) -> Option<u32> {
     let mut incoming = vec![0_u32; worlds];
     edges.iter().for_each(|(_, to)| incoming[*to as usize] += 1);
-    // Edges are in the order of where they come from.
+    // Edges are in the order of their origins.
     let mut first = vec![0_usize; worlds + 1];
     edges
         .iter()
@@ -203,7 +205,7 @@ fn circle(worlds: usize, edges: &[(u32, u32)]) -> Option<u32> {
             }
         }
     }
-    // Whatever is left comes from a circle; against the steps, one gets into it.
+    // What is left is reached from a circle. Following the edges backwards leads into it.
     let is_left = |at: u32| incoming[at as usize] > 0;
     let before: Table<u32, u32> = edges
         .iter()
