@@ -1,129 +1,110 @@
-//! Many checks, one answer: when each is tried, when an attempt's time is over, and when the gate opens or is given up.
+//! Many checks, one answer: when each check is tried, when an attempt's time is over, and when the gate
+//! opens or is given up.
 //!
-//! Thresholds count in a row, and a change restarts the count, as in the kubelet's prober. A check that has passed stays passed.
+//! Thresholds count in a row, and a change restarts the count, as in the kubelet's prober. A check that
+//! has passed stays passed.
 //!
-//! One check's states × events (`—`: ignored). The gate ends (`Finish`) as soon as its answer is known, and is silent from then on.
+//! One check's states × events (`—`: ignored). The gate finishes (`Finish`) as soon as its answer is
+//! known, and ignores every event from then on.
 //!
-//! | state | Tick | Ended(pass) | Ended(not yet) | Ended(never) | Cut | Woken |
+//! | state | Tick | Ended(pass) | Ended(not yet) | Ended(never) | Cancelled | Woken |
 //! | --- | --- | --- | --- | --- | --- | --- |
 //! | Due(t) | t ≤ now: **Attempt** → Running | — | — | — | — | due now, at the floor's earliest |
-//! | Running | time over: **Cancel** → Cut | Passed, or Due below the threshold | Due, or Failed at the threshold | Failed | as not yet | remembered: nobody is relied on for the next one |
-//! | Cut | — | as Running | as Running | Failed | as not yet: timed out | as Running |
+//! | Running | time over: **Cancel** → Cancelling | Passed, or Due below the threshold | Due, or Failed at the threshold | Failed | — | remembered: the next attempt does not rely on being woken |
+//! | Cancelling | — | as Running | as Running | Failed | as not yet: timed out | as Running |
 //! | Passed, Failed | — | — | — | — | — | — |
 //!
-//! A signal finishes the gate in every state; so does the end of `--timeout`, once the attempts that it cuts have said what they
-//! were doing.
+//! A signal finishes the gate in every state. So does the end of `--timeout`, once the attempts that it
+//! cancels have reported what they were doing.
 
+use super::attempt::{Attempt, Limits, Step};
+use super::heartbeat::Heartbeat;
 use super::outcome::{Outcome, Phase, Reason};
 use super::schedule::{Pace, Wake, pause};
 use super::time::Time;
 use std::time::Duration;
 
-/// The longest distance between two heartbeats.
-const LONGEST_BEAT: Duration = Duration::from_secs(60);
-/// The distance from the start to the first heartbeat.
-const FIRST_BEAT: Duration = Duration::from_secs(1);
-/// So many changes of a reason are told at once, …
+/// The most changes of a reason that are reported at once. After them it is one in `CHANGE_EVERY`: a
+/// check whose reason changes with every attempt must not fill the log.
 const CHANGES_AT_ONCE: u32 = 20;
-/// … and then one in this time: a check whose reason changes with every attempt must not fill the log.
 const CHANGE_EVERY: Duration = Duration::from_secs(10);
 
 /// How many checks must pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// All of them.
     All,
-    /// One of them.
     Any,
 }
 
-/// What a gate is to do.
+/// The settings of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// For each check the least pause between two attempts.
     pub floors: Vec<Duration>,
-    /// How many must pass.
     pub need: Need,
-    /// How attempts follow each other.
     pub pace: Pace,
-    /// How many attempts in a row must pass; at least 1.
+    /// How many attempts in a row must pass: at least 1.
     pub success_threshold: u32,
-    /// How many in a row may fail before the check is given up; no end if `None`.
+    /// How many attempts in a row may fail before the check is given up. `None`: any number.
     pub failure_threshold: Option<u32>,
-    /// When the first attempts begin, after the start of the gate.
+    /// How long after the start of the gate the first attempts begin.
     pub initial_delay: Duration,
     /// How long an attempt may take.
     pub attempt_timeout: Duration,
-    /// How long all may take; no end if `None`.
+    /// How long the gate may take. `None`: as long as it takes.
     pub timeout: Option<Duration>,
 }
 
-/// What happened. Checks are named by their index in [`Spec::floors`].
+/// An input of the machine. Checks are named by their index in [`Spec::floors`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Time passed: [`Gate::deadline`] is reached, or nothing in particular.
     Tick,
-    /// An attempt came to its end by itself.
+    /// An attempt ended by itself.
     Ended {
-        /// Whose.
         check: usize,
-        /// How.
         outcome: Outcome,
-        /// Will somebody tell when it may pass?
+        /// Whether a change that may let the check pass is reported by [`Event::Woken`].
         wake: Wake,
     },
-    /// An attempt was cancelled, as asked.
-    Cut {
-        /// Whose.
+    /// An attempt was cancelled, as requested.
+    Cancelled {
         check: usize,
         /// What it was doing.
         phase: Phase,
-        /// What it said last, if it says anything.
+        /// The last line of its output. Empty for a check without output.
         said: String,
     },
-    /// What a check looks at has changed: it may pass now.
-    Woken {
-        /// Which.
-        check: usize,
-    },
+    /// The subject of a check has changed: it may pass now.
+    Woken { check: usize },
     /// A signal that ends podgate.
     Signal(u8),
 }
 
-/// What is to be done.
+/// An output of the machine, to be carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Begin an attempt of this check.
     Attempt {
-        /// Which.
         check: usize,
-        /// When its time will be over.
+        /// When its time is over.
         until: Time,
     },
-    /// End the attempt of this check, and answer with [`Event::Cut`].
-    Cancel {
-        /// Which.
-        check: usize,
-    },
-    /// Tell people.
+    /// End the attempt of this check, and answer with [`Event::Cancelled`].
+    Cancel { check: usize },
+    /// Report this.
     Notice(Notice),
     /// The gate has its answer. No event changes it.
     Finish(Verdict),
 }
 
-/// What people are told while they wait.
+/// What is reported during the wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A check passed for good.
-    Passed {
-        /// Which.
-        check: usize,
-    },
-    /// A check does not pass for another reason than before.
-    Waiting {
-        /// Which.
-        check: usize,
-    },
+    Passed { check: usize },
+    /// A check does not pass, for a different reason than before.
+    Waiting { check: usize },
     /// Nothing changed for a while.
     Heartbeat,
 }
@@ -131,11 +112,11 @@ pub enum Notice {
 /// The gate's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// What must pass has passed.
+    /// The checks that must pass have passed.
     Opened,
     /// `--timeout` is over.
     TimedOut,
-    /// So many checks can no longer pass that the gate cannot open; one of them.
+    /// The gate cannot open any more, because of this check.
     Failed(usize),
     /// A signal asked podgate to end.
     Stopped(u8),
@@ -148,11 +129,11 @@ pub struct Progress {
     state: State,
     passes: u32,
     failures: u32,
-    /// Did what it looks at change while an attempt was under way? It may have looked before that.
+    /// Whether the subject changed during an attempt, which may have looked at it before.
     woken: bool,
     /// Attempts begun.
     pub attempts: u32,
-    /// Why the last attempt did not pass, and when it ended.
+    /// Why the last attempt that failed did not pass, and when that was known.
     pub last: Option<(Reason, Time)>,
     /// When the last attempt ended.
     pub ended: Option<Time>,
@@ -160,41 +141,39 @@ pub struct Progress {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Due(Time),
-    Running { since: Time, until: Time },
-    Cut { since: Time, until: Time },
+    Open(Attempt),
     Passed,
     Failed { never: bool },
 }
 
 impl Progress {
-    /// Has it passed for good?
+    /// Whether it has passed for good.
     pub fn has_passed(&self) -> bool {
         self.state == State::Passed
     }
 
-    /// How many attempts in a row have passed, though not enough of them.
+    /// How many of the latest attempts in a row have passed.
     pub const fn passes_in_a_row(&self) -> u32 {
         self.passes
     }
 
-    /// Is it known that it can never pass?
+    /// Whether it can never pass.
     pub fn can_never_pass(&self) -> bool {
         self.state == State::Failed { never: true }
     }
 
-    /// Is it an open question whether it passes?
     fn is_open(&self) -> bool {
-        match self.state {
-            State::Due(_) | State::Running { .. } | State::Cut { .. } => true,
-            State::Passed | State::Failed { .. } => false,
-        }
+        self.attempt().is_some()
     }
 
     fn is_in_flight(&self) -> bool {
+        self.attempt().and_then(Attempt::since).is_some()
+    }
+
+    const fn attempt(&self) -> Option<Attempt> {
         match self.state {
-            State::Running { .. } | State::Cut { .. } => true,
-            State::Due(_) | State::Passed | State::Failed { .. } => false,
+            State::Open(attempt) => Some(attempt),
+            State::Passed | State::Failed { .. } => None,
         }
     }
 }
@@ -205,11 +184,13 @@ pub struct Gate {
     spec: Spec,
     start: Time,
     checks: Vec<Progress>,
+    /// Whether the end of `timeout` was reached.
     closing: bool,
     verdict: Option<Verdict>,
-    next_beat: Time,
-    beat: Duration,
+    heartbeat: Heartbeat,
+    /// How many changes of a reason may be reported, …
     credit: u32,
+    /// … and when that was counted.
     credited: Time,
 }
 
@@ -219,7 +200,7 @@ impl Gate {
         let first = now.plus(spec.initial_delay);
         let progress = |floor: &Duration| Progress {
             floor: *floor,
-            state: State::Due(first),
+            state: State::Open(Attempt::Due(first)),
             passes: 0,
             failures: 0,
             woken: false,
@@ -233,8 +214,7 @@ impl Gate {
             checks,
             closing: false,
             verdict: None,
-            next_beat: first.plus(FIRST_BEAT),
-            beat: FIRST_BEAT,
+            heartbeat: Heartbeat::new(first),
             credit: CHANGES_AT_ONCE,
             credited: now,
             spec,
@@ -256,21 +236,22 @@ impl Gate {
         if self.verdict.is_some() {
             return None;
         }
-        let of_check = |check: &Progress| match check.state {
-            State::Due(at) => (!self.closing).then_some(at),
-            State::Running { until, .. } => Some(until),
-            State::Cut { .. } | State::Passed | State::Failed { .. } => None,
+        let of_check = |check: &Progress| match check.attempt()? {
+            Attempt::Due(_) if self.closing => None,
+            attempt @ (Attempt::Due(_) | Attempt::Running { .. } | Attempt::Cancelling { .. }) => {
+                attempt.deadline()
+            }
         };
         let end = self.end().filter(|_| !self.closing);
         self.checks
             .iter()
             .filter_map(of_check)
             .chain(end)
-            .chain([self.next_beat])
+            .chain([self.heartbeat.next()])
             .min()
     }
 
-    /// Takes an event and says what is to be done, in this order.
+    /// Takes an event, and returns what is to be done, in this order.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.verdict.is_some() {
@@ -283,21 +264,11 @@ impl Gate {
                 outcome,
                 wake,
             } => self.ended(now, check, outcome, wake, &mut actions),
-            Event::Cut { check, phase, said } => {
-                if let Some(State::Cut { since, until }) = self.checks.get(check).map(|it| it.state)
-                {
-                    let reason = Reason::TimedOut {
-                        phase,
-                        after: until.since(since),
-                        said,
-                    };
-                    self.ended(
-                        now,
-                        check,
-                        Outcome::NotYet(reason),
-                        Wake::Asked,
-                        &mut actions,
-                    );
+            Event::Cancelled { check, phase, said } => {
+                let attempt = self.checks.get(check).and_then(Progress::attempt);
+                if let Some(reason) = attempt.and_then(|it| it.timed_out(phase, said)) {
+                    let outcome = Outcome::NotYet(reason);
+                    self.ended(now, check, outcome, Wake::Asked, &mut actions);
                 }
             }
             Event::Woken { check } => self.woken(now, check),
@@ -316,40 +287,29 @@ impl Gate {
     }
 
     fn tick(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let end = self.end();
-        self.closing = self.closing || end.is_some_and(|end| end <= now);
+        let limits = Limits {
+            attempt: self.spec.attempt_timeout,
+            end: self.end(),
+        };
+        self.closing = self.closing || limits.is_over(now);
         for (index, check) in self.checks.iter_mut().enumerate() {
-            match check.state {
-                State::Running { since, until } if self.closing || until <= now => {
-                    check.state = State::Cut {
-                        since,
-                        until: until.min(now),
-                    };
-                    actions.push(Action::Cancel { check: index });
-                }
-                State::Due(at) if at <= now && !self.closing => {
-                    let until = now.plus(self.spec.attempt_timeout);
-                    let until = end.map_or(until, |end| until.min(end));
-                    check.state = State::Running { since: now, until };
+            let State::Open(attempt) = &mut check.state else {
+                continue;
+            };
+            match attempt.tick(now, limits) {
+                Some(Step::Begin { until }) => {
                     check.attempts = check.attempts.saturating_add(1);
                     actions.push(Action::Attempt {
                         check: index,
                         until,
                     });
                 }
-                State::Due(_)
-                | State::Running { .. }
-                | State::Cut { .. }
-                | State::Passed
-                | State::Failed { .. } => {}
+                Some(Step::Cancel) => actions.push(Action::Cancel { check: index }),
+                None => {}
             }
         }
-        if self.next_beat <= now {
-            self.beat = self.beat.saturating_mul(2).min(LONGEST_BEAT);
-            self.next_beat = now.plus(self.beat);
-            if !self.closing {
-                actions.push(Action::Notice(Notice::Heartbeat));
-            }
+        if self.heartbeat.beat(now) && !self.closing {
+            actions.push(Action::Notice(Notice::Heartbeat));
         }
     }
 
@@ -366,7 +326,7 @@ impl Gate {
         let Some(check) = self.checks.get_mut(index) else {
             return;
         };
-        let (State::Running { since, .. } | State::Cut { since, .. }) = check.state else {
+        let Some(since) = check.attempt().and_then(Attempt::since) else {
             return;
         };
         check.ended = Some(now);
@@ -383,7 +343,7 @@ impl Gate {
                 check.passes = check.passes.saturating_add(1);
                 let passed = check.passes >= self.spec.success_threshold;
                 check.state = match next {
-                    Some(at) if !passed => State::Due(at),
+                    Some(at) if !passed => State::Open(Attempt::Due(at)),
                     Some(_) | None => State::Passed,
                 };
                 if passed {
@@ -399,10 +359,10 @@ impl Gate {
                     .failure_threshold
                     .is_some_and(|most| check.failures >= most);
                 check.state = match next {
-                    Some(at) if !spent => State::Due(at),
+                    Some(at) if !spent => State::Open(Attempt::Due(at)),
                     Some(_) | None => State::Failed { never: false },
                 };
-                // An attempt that the end of all cut short tells less than the one before it.
+                // The end of the gate cancelled it: that tells less than the reason before it.
                 let tells =
                     !(closing && check.last.is_some() && matches!(reason, Reason::TimedOut { .. }));
                 let changed = tells && check.last.as_ref().is_none_or(|(last, _)| *last != reason);
@@ -430,16 +390,16 @@ impl Gate {
         let Some(check) = self.checks.get_mut(index) else {
             return;
         };
-        match check.state {
-            State::Due(at) => {
+        match &mut check.state {
+            State::Open(Attempt::Due(at)) => {
                 let earliest = check
                     .last
                     .as_ref()
-                    .map_or(at, |(_, ended)| ended.plus(check.floor))
+                    .map_or(*at, |(_, ended)| ended.plus(check.floor))
                     .max(now);
-                check.state = State::Due(at.min(earliest));
+                *at = earliest.min(*at);
             }
-            State::Running { .. } | State::Cut { .. } => check.woken = true,
+            State::Open(Attempt::Running { .. } | Attempt::Cancelling { .. }) => check.woken = true,
             State::Passed | State::Failed { .. } => {}
         }
     }
@@ -451,7 +411,7 @@ impl Gate {
         let has_failed = |check: &Progress| !check.is_open() && !check.has_passed();
         match self.spec.need {
             Need::All if all(Progress::has_passed) => Some(Verdict::Opened),
-            // A probe tells all that it found, not only what failed first.
+            // `check` reports every failure, not only the first one.
             Need::All if self.spec.pace == Pace::Once && any(Progress::is_open) => None,
             Need::All if any(has_failed) => Some(Verdict::Failed(
                 self.checks.iter().position(has_failed).unwrap_or(index),
@@ -462,7 +422,7 @@ impl Gate {
         }
     }
 
-    /// May one more change of a reason be told?
+    /// Whether one more change of a reason may be reported.
     fn may_tell(&mut self, now: Time) -> bool {
         let refill = now
             .since(self.credited)
@@ -637,7 +597,7 @@ mod tests {
         );
         gate.handle(
             at(1001),
-            Event::Cut {
+            Event::Cancelled {
                 check: 0,
                 phase: Phase::Answer,
                 said: String::new(),
@@ -678,7 +638,7 @@ mod tests {
         );
         let actions = gate.handle(
             at(500),
-            Event::Cut {
+            Event::Cancelled {
                 check: 0,
                 phase: Phase::Connecting,
                 said: String::new(),
@@ -908,7 +868,7 @@ mod tests {
                             Outcome::Never(_) => failed[*check] = true,
                         }
                     }
-                    if let Event::Cut { check, .. } = &event {
+                    if let Event::Cancelled { check, .. } = &event {
                         in_a_row[*check] = (0, in_a_row[*check].1 + 1);
                     }
                     for check in 0..count {
@@ -943,7 +903,7 @@ mod tests {
                                 let (_, _, until) = flying[check].take().expect("only what runs is cancelled");
                                 let over = spec.timeout.is_some_and(|timeout| now >= Time::at(timeout));
                                 prop_assert!(now >= until || over, "not before its time");
-                                queue.push(Event::Cut { check, phase: Phase::Answer, said: String::new() });
+                                queue.push(Event::Cancelled { check, phase: Phase::Answer, said: String::new() });
                             }
                             Action::Notice(Notice::Passed { check }) => prop_assert!(passed[check]),
                             Action::Notice(Notice::Waiting { .. } | Notice::Heartbeat) => {}

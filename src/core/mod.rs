@@ -37,6 +37,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attempt;
 pub mod check;
 pub mod completion;
 pub mod duration;

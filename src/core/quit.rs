@@ -1,23 +1,28 @@
-//! Asking one sidecar to end, and seeing that it did (P7.9, P8.2, P8.3). An answer of 2xx is a promise; only a refused connection is
-//! proof.
+//! Asking one sidecar to end, and proving that it did (DESIGN 3, 7, 8). An answer of 2xx is a promise;
+//! only a refused connection is proof.
 //!
-//! There is one attempt at a time, on one of three subjects: **ask** (POST to the quit endpoint), **look** at the port that was asked, and
-//! where a preset is ready on another port, look at that one. What asks is refused may be gone; but where readiness has a port of its
-//! own, the quit may just not be enabled, so that port must refuse, too.
+//! There is one attempt at a time, at one of three subjects: **ask** (POST to the quit endpoint),
+//! **look** at the port that was asked, and look at the readiness port, where a preset has another one.
+//! A sidecar that refuses the request may be gone. But where readiness has a port of its own, the quit
+//! endpoint may just not be enabled, so that port must refuse, too.
 //!
-//! | state | pass (2xx, or accepted) | refused, or no socket | closed, or no HTTP | anything else, or cut |
+//! | state | pass (2xx, or accepted) | refused, or no socket | closed, or not HTTP | anything else, or timed out |
 //! | --- | --- | --- | --- | --- |
 //! | Asking | → Verifying(quit port), at once | Verifying(ready port), at once; **Gone** if there is none | → Verifying(quit port), at once | Asking, after a pause |
 //! | Verifying(quit port) | acknowledged: Verifying(quit port), else Asking; after a pause | Verifying(ready port), at once; **Gone** if there is none | as pass | as pass |
 //! | Verifying(ready port) | as above | **Gone** | as above | as above |
 //! | Gone, Failed | — | — | — | — |
 //!
-//! Tick: what is due begins; an attempt whose time is over is cancelled; at the end of the time limit everything open is **Failed**.
+//! Tick: a due attempt begins; an attempt whose time is over is cancelled; at the end of the time limit
+//! everything open is **Failed**.
 //!
-//! What was acknowledged is not asked again. It may be draining, and to some servers a second request means what a second SIGTERM does:
-//! drop it all now. A server that acknowledges and stays (linkerd2#8033) would hardly go for the second time of asking, either.
+//! A sidecar that has acknowledged is not asked again. It may be draining, and for some servers a second
+//! request is like a second SIGTERM: drop everything now. A server that acknowledges and stays
+//! (linkerd2#8033) would hardly end on a second request, either.
 
+use super::attempt::{Attempt, Limits, Step};
 use super::check::{self, Host, Kind, Server, Url};
+use super::heartbeat::Heartbeat;
 use super::member::Name;
 use super::outcome::{Outcome, Phase, Reason};
 use super::preset::{self, Sidecar};
@@ -25,26 +30,21 @@ use super::schedule::{FAR, Pace, Wake, pause};
 use super::time::Time;
 use std::time::Duration;
 
-/// The least pause between two attempts, on this machine too: a server that drains may take no connections any more, and each look stays in
-/// its backlog.
+/// The least pause between two attempts, even on this machine: a draining server may not take
+/// connections any more, and each look stays in its backlog.
 const FLOOR: Duration = FAR;
-/// The distance from the start to the first heartbeat; it doubles, …
-const FIRST_BEAT: Duration = Duration::from_secs(1);
-/// … up to this.
-const LONGEST_BEAT: Duration = Duration::from_secs(60);
-/// So many changes of the reason are told.
+/// The most changes of the reason that are reported.
 const MOST_CHANGES: u32 = 20;
 
-/// Who is to end.
+/// A process that is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Asked over HTTP.
     Http(Asked),
-    /// A member of the pod: asked by a request on the volume.
+    /// A member of the pod. It is asked by a request on the volume.
     Member(Name),
 }
 
-/// Who is asked over HTTP.
+/// A target that is asked over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// As it was typed, with the user info hidden.
@@ -56,12 +56,12 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What must refuse, too: the readiness port, where it is another one.
+    /// The readiness port, if it is not the quit port. It must refuse, too.
     fn ready_port(&self) -> Option<u16> {
         self.preset.and_then(Sidecar::other_port)
     }
 
-    /// Where to look, with the port.
+    /// The server and port to connect to.
     pub fn door(&self, door: Door) -> (Server, u16) {
         match (door, self.ready_port()) {
             (Door::Ready, Some(port)) => {
@@ -71,7 +71,6 @@ impl Asked {
         }
     }
 
-    /// When it is asked, and for how long.
     pub fn spec(&self, attempt_timeout: Duration, timeout: Option<Duration>) -> Spec {
         Spec {
             attempt_timeout,
@@ -107,101 +106,89 @@ pub fn target(text: &str) -> Result<Target, String> {
     }
 }
 
-/// A port to look at.
+/// A port of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// The one that was asked.
     Quit,
-    /// The readiness port, where that is another.
+    /// The readiness port, if it is another one.
     Ready,
 }
 
 /// What an attempt is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// Ask to quit.
     Ask,
-    /// Is a connection still accepted?
+    /// See whether a connection is still accepted.
     Look(Door),
 }
 
-/// What is to be done.
+/// The settings of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spec {
     /// How long an attempt may take.
     pub attempt_timeout: Duration,
-    /// How long all may take; no end if `None`.
+    /// How long it may take in all. `None`: as long as it takes.
     pub timeout: Option<Duration>,
-    /// Must a readiness port refuse, too?
+    /// Whether a readiness port must refuse, too.
     pub has_ready_port: bool,
 }
 
-/// What happened.
+/// An input of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Time passed: [`Quit::deadline`] is reached, or nothing in particular.
     Tick,
-    /// The attempt came to its end by itself.
+    /// The attempt ended by itself.
     Ended(Outcome),
-    /// The attempt was cancelled, as asked; what it was doing.
-    Cut(Phase),
+    /// The attempt was cancelled, as requested; what it was doing.
+    Cancelled(Phase),
 }
 
-/// What is to be done now.
+/// An output of the machine, to be carried out in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Begin an attempt.
     Attempt {
-        /// At what.
         subject: Subject,
-        /// When its time will be over.
+        /// When its time is over.
         until: Time,
     },
-    /// End the attempt, and answer with [`Event::Cut`].
+    /// End the attempt, and answer with [`Event::Cancelled`].
     Cancel,
-    /// Tell people.
+    /// Report this.
     Notice(Notice),
-    /// This is how it ended. No event changes it.
+    /// The answer. No event changes it.
     Finish(Verdict),
 }
 
-/// What people are told meanwhile.
+/// What is reported meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// It said that it will end.
+    /// The target said that it will end.
     Acknowledged,
-    /// It is still there, for another reason than before.
+    /// It is not known to be gone, for a different reason than before.
     Waiting,
     /// Nothing changed for a while.
     Heartbeat,
 }
 
-/// How it ended.
+/// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was not there to begin with.
+    /// It was not there in the first place.
     Already,
-    /// It is gone.
     Gone,
-    /// It is there, or may be.
+    /// It is still there, or may be.
     Failed,
 }
 
-/// Why it is not known to be gone.
+/// Why the target is not known to be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Why {
-    /// The attempt ended so.
+    /// The reason of the latest attempt.
     Reason(Reason),
-    /// It accepts connections there.
+    /// This port accepts connections.
     Accepts(Door),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Due(Time),
-    Running { since: Time, until: Time },
-    Cut { since: Time, until: Time },
-    Over,
 }
 
 /// The machine, for one target.
@@ -209,45 +196,46 @@ enum State {
 pub struct Quit {
     spec: Spec,
     start: Time,
-    state: State,
+    attempt: Attempt,
+    /// The subject of the attempt.
     subject: Subject,
+    verdict: Option<Verdict>,
     is_acknowledged: bool,
     why: Option<Why>,
+    /// How often the reason has changed.
     changes: u32,
-    next_beat: Time,
-    beat: Duration,
-    /// How often it was asked.
+    heartbeat: Heartbeat,
+    /// How often the target was asked.
     pub asked: u32,
 }
 
 impl Quit {
-    /// One that begins to ask now.
+    /// A machine that begins to ask now.
     pub fn new(spec: Spec, now: Time) -> Self {
         Self {
             spec,
             start: now,
-            state: State::Due(now),
+            attempt: Attempt::Due(now),
             subject: Subject::Ask,
+            verdict: None,
             is_acknowledged: false,
             why: None,
             changes: 0,
-            next_beat: now.plus(FIRST_BEAT),
-            beat: FIRST_BEAT,
+            heartbeat: Heartbeat::new(now),
             asked: 0,
         }
     }
 
     /// When [`Event::Tick`] is due next; `None` when it is over.
     pub fn deadline(&self) -> Option<Time> {
-        let next = match self.state {
-            State::Due(at) => Some(at),
-            State::Running { until, .. } => Some(until),
-            State::Cut { .. } => None,
-            State::Over => return None,
-        };
-        next.into_iter()
-            .chain(self.end())
-            .chain([self.next_beat])
+        if self.verdict.is_some() {
+            return None;
+        }
+        self.attempt
+            .deadline()
+            .into_iter()
+            .chain(self.limits().end)
+            .chain([self.heartbeat.next()])
             .min()
     }
 
@@ -256,50 +244,43 @@ impl Quit {
         now.since(self.start)
     }
 
-    fn end(&self) -> Option<Time> {
-        self.spec.timeout.map(|timeout| self.start.plus(timeout))
+    fn limits(&self) -> Limits {
+        Limits {
+            attempt: self.spec.attempt_timeout,
+            end: self.spec.timeout.map(|timeout| self.start.plus(timeout)),
+        }
     }
 
     fn is_closing(&self, now: Time) -> bool {
-        self.end().is_some_and(|end| end <= now)
+        self.limits().is_over(now)
     }
 
-    /// Takes an event and says what is to be done, in this order.
+    /// Takes an event, and returns what is to be done, in this order.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
-        match (event, self.state) {
-            (Event::Tick, State::Due(_) | State::Running { .. } | State::Cut { .. }) => {
-                self.tick(now, &mut actions)
-            }
-            (Event::Ended(outcome), State::Running { since, .. } | State::Cut { since, .. }) => {
-                self.ended(now, since, outcome, &mut actions);
-            }
-            (Event::Cut(phase), State::Cut { since, until }) => {
-                let reason = Reason::TimedOut {
-                    phase,
-                    after: until.since(since),
-                    said: String::new(),
-                };
-                self.ended(now, since, Outcome::NotYet(reason), &mut actions);
-            }
-            (Event::Tick | Event::Ended(_), State::Over)
-            | (Event::Ended(_) | Event::Cut(_), State::Due(_))
-            | (Event::Cut(_), State::Running { .. } | State::Over) => {}
+        if self.verdict.is_some() {
+            return actions;
         }
-        // What is left to be done when the time is over is not done any more.
-        if matches!(self.state, State::Due(_)) && self.is_closing(now) {
-            self.finish(Verdict::Failed, &mut actions);
+        match event {
+            Event::Tick => self.tick(now, &mut actions),
+            Event::Ended(outcome) => self.ended(now, outcome, &mut actions),
+            Event::Cancelled(phase) => {
+                if let Some(reason) = self.attempt.timed_out(phase, String::new()) {
+                    self.ended(now, Outcome::NotYet(reason), &mut actions);
+                }
+            }
         }
+        // Nothing begins after the time limit.
+        if self.attempt.since().is_none() && self.is_closing(now) {
+            self.verdict.get_or_insert(Verdict::Failed);
+        }
+        actions.extend(self.verdict.map(Action::Finish));
         actions
     }
 
     fn tick(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let closing = self.is_closing(now);
-        match self.state {
-            State::Due(at) if at <= now && !closing => {
-                let until = now.plus(self.spec.attempt_timeout);
-                let until = self.end().map_or(until, |end| until.min(end));
-                self.state = State::Running { since: now, until };
+        match self.attempt.tick(now, self.limits()) {
+            Some(Step::Begin { until }) => {
                 if self.subject == Subject::Ask {
                     self.asked = self.asked.saturating_add(1);
                 }
@@ -308,25 +289,18 @@ impl Quit {
                     until,
                 });
             }
-            State::Running { since, until } if closing || until <= now => {
-                self.state = State::Cut {
-                    since,
-                    until: until.min(now),
-                };
-                actions.push(Action::Cancel);
-            }
-            State::Due(_) | State::Running { .. } | State::Cut { .. } | State::Over => {}
+            Some(Step::Cancel) => actions.push(Action::Cancel),
+            None => {}
         }
-        if self.next_beat <= now {
-            self.beat = self.beat.saturating_mul(2).min(LONGEST_BEAT);
-            self.next_beat = now.plus(self.beat);
-            if !closing {
-                actions.push(Action::Notice(Notice::Heartbeat));
-            }
+        if self.heartbeat.beat(now) && !self.is_closing(now) {
+            actions.push(Action::Notice(Notice::Heartbeat));
         }
     }
 
-    fn ended(&mut self, now: Time, since: Time, outcome: Outcome, actions: &mut Vec<Action>) {
+    fn ended(&mut self, now: Time, outcome: Outcome, actions: &mut Vec<Action>) {
+        let Some(since) = self.attempt.since() else {
+            return;
+        };
         let refused = matches!(outcome, Outcome::NotYet(Reason::Refused | Reason::NoFile));
         if refused {
             match self.subject {
@@ -339,7 +313,7 @@ impl Quit {
                     } else {
                         Verdict::Gone
                     };
-                    self.finish(verdict, actions);
+                    self.verdict = Some(verdict);
                 }
             }
             return;
@@ -347,22 +321,22 @@ impl Quit {
         let why = match (self.subject, outcome) {
             (Subject::Ask, Outcome::Pass) => {
                 self.is_acknowledged = true;
-                // What it answered before that is over.
+                // An earlier answer does not count any more.
                 self.why = None;
                 actions.push(Action::Notice(Notice::Acknowledged));
                 return self.next(Subject::Look(Door::Quit), now);
             }
             (Subject::Ask, Outcome::NotYet(reason @ (Reason::Closed | Reason::NotHttp(_)))) => {
-                self.tell(now, Why::Reason(reason), actions);
+                self.note(now, Why::Reason(reason), actions);
                 return self.next(Subject::Look(Door::Quit), now);
             }
-            // It lives, and the reason is what its answer was like.
+            // It lives. The reason stays what its answer was.
             (Subject::Look(Door::Quit), Outcome::Pass) if !self.is_acknowledged => None,
             (Subject::Look(door), Outcome::Pass) => Some(Why::Accepts(door)),
             (_, Outcome::NotYet(reason) | Outcome::Never(reason)) => Some(Why::Reason(reason)),
         };
         if let Some(why) = why {
-            self.tell(now, why, actions);
+            self.note(now, why, actions);
         }
         let pause = pause(
             Pace::Proportional,
@@ -381,13 +355,14 @@ impl Quit {
 
     fn next(&mut self, subject: Subject, at: Time) {
         self.subject = subject;
-        self.state = State::Due(at);
+        self.attempt = Attempt::Due(at);
     }
 
-    fn tell(&mut self, now: Time, why: Why, actions: &mut Vec<Action>) {
-        // An attempt that the end of all cut short tells less than the one before it.
-        let is_cut = self.is_closing(now) && matches!(why, Why::Reason(Reason::TimedOut { .. }));
-        if (is_cut && self.why.is_some()) || self.why.as_ref() == Some(&why) {
+    fn note(&mut self, now: Time, why: Why, actions: &mut Vec<Action>) {
+        // The time limit cancelled it: that tells less than the reason before it.
+        let is_cancelled =
+            self.is_closing(now) && matches!(why, Why::Reason(Reason::TimedOut { .. }));
+        if (is_cancelled && self.why.is_some()) || self.why.as_ref() == Some(&why) {
             return;
         }
         self.why = Some(why);
@@ -397,12 +372,7 @@ impl Quit {
         }
     }
 
-    fn finish(&mut self, verdict: Verdict, actions: &mut Vec<Action>) {
-        self.state = State::Over;
-        actions.push(Action::Finish(verdict));
-    }
-
-    /// Why it is not known to be gone: the end of a sentence about the target.
+    /// Why the target is not known to be gone: the end of a sentence about it.
     pub fn why(&self, target: &Asked) -> String {
         let ready = target.ready_port().unwrap_or_default();
         let quit = target.url.port();
@@ -425,7 +395,7 @@ impl Quit {
         }
     }
 
-    /// What a person can do about it; `option` gives it more time.
+    /// What a person can do about it. `option` gives it more time.
     pub fn remedy(&self, target: &Asked, option: &str) -> String {
         if self.is_acknowledged {
             return format!("see its log, or raise {option}");
@@ -593,7 +563,7 @@ mod tests {
     fn what_does_not_fit_the_state_is_ignored() {
         let mut quit = Quit::new(spec(false), at(0));
         assert_eq!(quit.handle(at(0), Event::Ended(Outcome::Pass)), []);
-        assert_eq!(quit.handle(at(0), Event::Cut(Phase::Answer)), []);
+        assert_eq!(quit.handle(at(0), Event::Cancelled(Phase::Answer)), []);
         assert_eq!(
             quit.handle(at(0), Event::Tick),
             [Action::Attempt {
@@ -601,14 +571,14 @@ mod tests {
                 until: at(1000)
             }]
         );
-        assert_eq!(quit.handle(at(0), Event::Cut(Phase::Answer)), []);
+        assert_eq!(quit.handle(at(0), Event::Cancelled(Phase::Answer)), []);
         assert_eq!(
             quit.handle(at(1000), Event::Tick),
             [Action::Cancel, Action::Notice(Notice::Heartbeat)]
         );
         assert_eq!(quit.handle(at(1000), Event::Tick), []);
         assert_eq!(
-            quit.handle(at(1000), Event::Cut(Phase::Answer)),
+            quit.handle(at(1000), Event::Cancelled(Phase::Answer)),
             [Action::Notice(Notice::Waiting)]
         );
         assert_eq!(quit.deadline(), Some(at(1020)));
@@ -618,7 +588,7 @@ mod tests {
             quit.handle(at(1020), refused.clone()),
             [Action::Finish(Verdict::Gone)]
         );
-        for event in [Event::Tick, refused, Event::Cut(Phase::Answer)] {
+        for event in [Event::Tick, refused, Event::Cancelled(Phase::Answer)] {
             assert_eq!(quit.handle(at(1020), event), []);
         }
         assert_eq!(quit.deadline(), None);
@@ -638,7 +608,7 @@ mod tests {
         );
         assert_eq!(quit.handle(at(10_000), Event::Tick), [Action::Cancel]);
         assert_eq!(
-            quit.handle(at(10_000), Event::Cut(Phase::Answer)),
+            quit.handle(at(10_000), Event::Cancelled(Phase::Answer)),
             [Action::Finish(Verdict::Failed)]
         );
         assert_eq!(quit.why(&asked("http://h/")), "answered 404");
@@ -820,7 +790,7 @@ mod tests {
                             Action::Cancel => {
                                 let (subject, _, _) = flying.take().expect("only what runs is cancelled");
                                 ends.push((subject, None));
-                                queue.push(Event::Cut(Phase::Answer));
+                                queue.push(Event::Cancelled(Phase::Answer));
                             }
                             Action::Notice(_) => {}
                             Action::Finish(it) => verdict = Some(it),

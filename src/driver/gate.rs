@@ -307,7 +307,7 @@ impl<'a> Driver<'a> {
         let entry = self.leaves.get_mut(check)?;
         entry.runs = false;
         let phase = entry.leaf.cancel();
-        Some(Event::Cut {
+        Some(Event::Cancelled {
             check,
             phase,
             said: entry.leaf.said(),

@@ -179,7 +179,7 @@ impl One {
                     }
                     Action::Cancel => {
                         if let Some(subject) = self.runs.take() {
-                            events.push_back(Event::Cut(self.leaf(subject).cancel()));
+                            events.push_back(Event::Cancelled(self.leaf(subject).cancel()));
                         }
                     }
                     Action::Notice(notice) => told.push(match notice {

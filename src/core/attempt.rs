@@ -1,0 +1,176 @@
+//! Attempts that follow each other, one at a time: when the next one is due, when its time is over, and
+//! whether it was cancelled.
+//!
+//! | state | tick |
+//! | --- | --- |
+//! | Due(t) | t ≤ now, and the end of all is not reached: **Begin** → Running |
+//! | Running | its time is over, or the end of all is reached: **Cancel** → Cancelling |
+//! | Cancelling | — |
+
+use super::outcome::{Phase, Reason};
+use super::time::Time;
+use std::time::Duration;
+
+/// The state of the attempts at one subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// The next attempt begins at this time.
+    Due(Time),
+    /// An attempt is under way.
+    Running {
+        since: Time,
+        /// When its time is over.
+        until: Time,
+    },
+    /// An attempt was cancelled, and its end is not reported yet.
+    Cancelling {
+        since: Time,
+        /// When it was cancelled, or its time was over if that was earlier.
+        until: Time,
+    },
+}
+
+/// How much time attempts have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long one attempt may take.
+    pub attempt: Duration,
+    /// When everything ends. An attempt under way is cancelled then, and no other one begins.
+    pub end: Option<Time>,
+}
+
+impl Limits {
+    /// Whether the end of everything is reached.
+    pub fn is_over(&self, now: Time) -> bool {
+        self.end.is_some_and(|end| end <= now)
+    }
+}
+
+/// What is to be done about an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Begin one. Its time is over at `until`.
+    Begin { until: Time },
+    /// Cancel the one that is under way.
+    Cancel,
+}
+
+impl Attempt {
+    /// When the next [`Attempt::tick`] has something to do.
+    pub const fn deadline(self) -> Option<Time> {
+        match self {
+            Self::Due(at) => Some(at),
+            Self::Running { until, .. } => Some(until),
+            Self::Cancelling { .. } => None,
+        }
+    }
+
+    /// When the attempt that is under way began.
+    pub const fn since(self) -> Option<Time> {
+        match self {
+            Self::Due(_) => None,
+            Self::Running { since, .. } | Self::Cancelling { since, .. } => Some(since),
+        }
+    }
+
+    /// Begins the attempt that is due, or cancels the one whose time is over.
+    pub fn tick(&mut self, now: Time, limits: Limits) -> Option<Step> {
+        let is_over = limits.is_over(now);
+        match *self {
+            Self::Due(at) if at <= now && !is_over => {
+                let until = now.plus(limits.attempt);
+                let until = limits.end.map_or(until, |end| until.min(end));
+                *self = Self::Running { since: now, until };
+                Some(Step::Begin { until })
+            }
+            Self::Running { since, until } if is_over || until <= now => {
+                let until = until.min(now);
+                *self = Self::Cancelling { since, until };
+                Some(Step::Cancel)
+            }
+            Self::Due(_) | Self::Running { .. } | Self::Cancelling { .. } => None,
+        }
+    }
+
+    /// The reason of an attempt whose end is reported after it was cancelled. `None` if it was not
+    /// cancelled.
+    pub fn timed_out(self, phase: Phase, said: String) -> Option<Reason> {
+        match self {
+            Self::Cancelling { since, until } => Some(Reason::TimedOut {
+                phase,
+                after: until.since(since),
+                said,
+            }),
+            Self::Due(_) | Self::Running { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attempt, Limits, Step};
+    use crate::core::outcome::{Phase, Reason};
+    use crate::core::time::Time;
+    use std::time::Duration;
+
+    fn at(millis: u64) -> Time {
+        Time::at(Duration::from_millis(millis))
+    }
+
+    const LIMITS: Limits = Limits {
+        attempt: Duration::from_millis(1000),
+        end: None,
+    };
+
+    fn timed_out(attempt: Attempt) -> Option<Reason> {
+        attempt.timed_out(Phase::Answer, "said".to_owned())
+    }
+
+    #[test]
+    fn an_attempt_begins_when_it_is_due_and_is_cancelled_when_its_time_is_over() {
+        let mut attempt = Attempt::Due(at(100));
+        assert_eq!(attempt.deadline(), Some(at(100)));
+        assert_eq!(attempt.tick(at(99), LIMITS), None);
+        let until = at(1150);
+        assert_eq!(attempt.tick(at(150), LIMITS), Some(Step::Begin { until }));
+        assert_eq!(
+            (attempt.deadline(), attempt.since()),
+            (Some(until), Some(at(150)))
+        );
+        assert_eq!(attempt.tick(at(1149), LIMITS), None);
+        assert_eq!(timed_out(attempt), None);
+        assert_eq!(attempt.tick(at(1200), LIMITS), Some(Step::Cancel));
+        assert_eq!((attempt.deadline(), attempt.since()), (None, Some(at(150))));
+        assert_eq!(attempt.tick(at(9999), LIMITS), None);
+        let reason = Reason::TimedOut {
+            phase: Phase::Answer,
+            after: Duration::from_millis(1000),
+            said: "said".to_owned(),
+        };
+        assert_eq!(timed_out(attempt), Some(reason));
+    }
+
+    #[test]
+    fn at_the_end_of_all_nothing_begins_and_what_runs_is_cancelled() {
+        let limits = Limits {
+            end: Some(at(500)),
+            ..LIMITS
+        };
+        let mut attempt = Attempt::Due(at(0));
+        let until = at(500);
+        assert_eq!(attempt.tick(at(0), limits), Some(Step::Begin { until }));
+        assert_eq!(attempt.tick(at(500), limits), Some(Step::Cancel));
+        assert_eq!(Attempt::Due(at(0)).tick(at(500), limits), None);
+        // The end came earlier than the attempt was told.
+        let mut attempt = Attempt::Running {
+            since: at(0),
+            until: at(1000),
+        };
+        assert_eq!(attempt.tick(at(500), limits), Some(Step::Cancel));
+        let cancelled = Attempt::Cancelling {
+            since: at(0),
+            until: at(500),
+        };
+        assert_eq!(attempt, cancelled);
+    }
+}
