@@ -10,6 +10,7 @@ mod help;
 mod options;
 
 use crate::core::check;
+use crate::core::redact;
 use help::{About, BEGIN, COMMANDS, Words, of_command};
 use lexopt::Arg;
 use options::{Opt, Shape};
@@ -132,7 +133,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Typed, Stop> {
         Ok(Some(Arg::Long(name))) => {
             return Err(Stop::Wrong(format!(
                 "unknown option {:?}; say podgate --help",
-                check::redacted_refusal(&format!("--{name}"))
+                redact::refused(&format!("--{name}"))
             )));
         }
         Err(error) => return Err(Stop::Wrong(format!("{error}; say podgate --help"))),
@@ -211,7 +212,7 @@ fn command(word: &OsString) -> Result<&'static About, Stop> {
         return Ok(about);
     }
     let names = COMMANDS.iter().map(|about| about.command.name());
-    let shown = check::redacted_refusal(text);
+    let shown = redact::refused(text);
     Err(Stop::Wrong(
         match (check::parse(text), nearest(text, names)) {
             (Ok(_), _) => {
@@ -258,7 +259,7 @@ fn value(opt: &Opt, parser: &mut lexopt::Parser) -> Result<OsString, Stop> {
     }) {
         None => Err(lacks()),
         Some(Some(Some('0'..='9'))) => {
-            let shown = check::redacted_value(next.as_deref().unwrap_or_default());
+            let shown = redact::value(next.as_deref().unwrap_or_default());
             Err(Stop::Wrong(format!(
                 "--{flag} {shown:?}: no value is negative; say 30s or 3"
             )))
@@ -436,7 +437,7 @@ fn unknown(about: &About, option: &str) -> Stop {
     let name = about.command.name();
     let near = nearest(option.trim_start_matches('-'), flags);
     // A URL that dashes have come before.
-    let option = check::redacted_refusal(option);
+    let option = redact::refused(option);
     Stop::Wrong(match near {
         Some(flag) => format!(
             "unknown option {option:?}; did you mean --{flag}? what is meant for CMD goes after --"

@@ -1,12 +1,12 @@
 //! `podgate quit`: asks sidecars to stop, and sees that they did. Exit 0 when all are gone, 1 when one is not.
 
 use crate::config::{Place, Quitting};
-use crate::core::check::Server;
 use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::member::Name;
 use crate::core::observation::{Observation, observe};
 use crate::core::signal;
+use crate::core::url::Server;
 use crate::driver::membership::open_volume;
 use crate::driver::quit::{Limits, News, Quits};
 use crate::event_loop::{Interest, Poller};

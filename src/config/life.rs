@@ -5,14 +5,16 @@ use super::{
     value, word,
 };
 use crate::cli::{Command, Given, Source, Stop, Typed};
-use crate::core::check::{self, Check, Fact, Kind, Url};
+use crate::core::check::{self, Check, Fact, Kind};
 use crate::core::duration::{self, Limit};
 use crate::core::endpoint;
 use crate::core::gate::{Need, Spec};
 use crate::core::life::{self, Relation};
 use crate::core::member::{Name, Policy};
+use crate::core::redact;
 use crate::core::schedule::Pace;
 use crate::core::signal::{self, Mapping};
+use crate::core::url::Url;
 use crate::driver::quit::Limits;
 use crate::probe::http::Ask;
 use crate::process::Reach;
@@ -497,7 +499,7 @@ fn checks(typed: &Typed, option: &str) -> Result<Vec<Check>, Stop> {
         return Ok(Vec::new());
     };
     let one = |text: &String| {
-        check::parse(text).map_err(|cause| bad(&source, &check::redacted_refusal(text), &cause))
+        check::parse(text).map_err(|cause| bad(&source, &redact::refused(text), &cause))
     };
     values.iter().map(one).collect()
 }

@@ -4,14 +4,16 @@
 pub mod life;
 
 use crate::cli::{Command, Given, Source, Stop, Typed};
-use crate::core::check::{self, Check, Scheme, Url};
+use crate::core::check::{self, Check};
 use crate::core::duration::{self, Limit};
 use crate::core::gate::{Need, Spec};
 use crate::core::http as rules;
 use crate::core::http::{Header, Request, Statuses};
 use crate::core::member::Name;
 use crate::core::quit::{self, Asked, Target};
+use crate::core::redact;
 use crate::core::schedule::Pace;
+use crate::core::url::{Scheme, Url};
 use crate::driver::quit::Limits;
 use crate::members::Plain;
 use crate::probe::http::Ask;
@@ -52,7 +54,7 @@ impl Logging {
         match &self.to {
             LogTo::Stderr => "stderr".to_owned(),
             LogTo::Container => "container".to_owned(),
-            LogTo::File(path) => check::redacted_value(&path.to_string_lossy()),
+            LogTo::File(path) => redact::value(&path.to_string_lossy()),
         }
     }
 }
@@ -310,7 +312,7 @@ fn targets(given: &Given) -> Result<(Vec<Asked>, Vec<Name>), Stop> {
     let (mut targets, mut members) = (Vec::new(), Vec::new());
     for text in &given.values {
         match quit::target(text)
-            .map_err(|cause| bad(&given.source, &check::redacted_refusal(text), &cause))?
+            .map_err(|cause| bad(&given.source, &redact::refused(text), &cause))?
         {
             Target::Http(asked) => targets.push(asked),
             Target::Member(name) => members.push(name),
@@ -411,7 +413,7 @@ fn checks(typed: &Typed) -> Result<Vec<Check>, Stop> {
                     given.source
                 ));
             }
-            bad(&given.source, &check::redacted_refusal(text), &cause)
+            bad(&given.source, &redact::refused(text), &cause)
         })
     };
     given.values.iter().map(one).collect()
@@ -671,6 +673,6 @@ fn count_or_none(text: &str) -> Result<Option<u32>, String> {
 
 /// A URL that stands where another value should has a password all the same.
 fn bad(source: &Source, value: &str, cause: &str) -> Stop {
-    let shown = check::redacted_value(value);
+    let shown = redact::value(value);
     Stop::Wrong(format!("{source} {shown:?}: {cause}"))
 }

@@ -1,5 +1,5 @@
-//! Attempts that follow each other, one at a time: when the next one is due, when its time is over, and
-//! whether it was cancelled.
+//! Attempts that follow each other, one at a time: when the next one is due, when its time is over,
+//! and whether it was cancelled.
 //!
 //! | state | tick |
 //! | --- | --- |

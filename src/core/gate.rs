@@ -1,11 +1,11 @@
-//! Many checks, one answer: when each check is tried, when an attempt's time is over, and when the gate
-//! opens or is given up.
+//! Many checks, one answer: when each check is tried, when an attempt's time is over, and when the
+//! gate opens or is given up.
 //!
-//! Thresholds count in a row, and a change restarts the count, as in the kubelet's prober. A check that
-//! has passed stays passed.
+//! Thresholds count in a row, and a change restarts the count, as in the kubelet's prober. A check
+//! that has passed stays passed.
 //!
-//! One check's states × events (`—`: ignored). The gate finishes (`Finish`) as soon as its answer is
-//! known, and ignores every event from then on.
+//! One check's states × events (`—`: ignored). The gate finishes (`Finish`) as soon as its answer
+//! is known, and ignores every event from then on.
 //!
 //! | state | Tick | Ended(pass) | Ended(not yet) | Ended(never) | Cancelled | Woken |
 //! | --- | --- | --- | --- | --- | --- | --- |
@@ -14,8 +14,8 @@
 //! | Cancelling | — | as Running | as Running | Failed | as not yet: timed out | as Running |
 //! | Passed, Failed | — | — | — | — | — | — |
 //!
-//! A signal finishes the gate in every state. So does the end of `--timeout`, once the attempts that it
-//! cancels have reported what they were doing.
+//! A signal finishes the gate in every state. So does the end of `--timeout`, once the attempts
+//! that it cancels have reported what they were doing.
 
 use super::attempt::{Attempt, Limits, Step};
 use super::heartbeat::Heartbeat;
@@ -24,8 +24,8 @@ use super::schedule::{Pace, Wake, pause};
 use super::time::Time;
 use std::time::Duration;
 
-/// The most changes of a reason that are reported at once. After them it is one in `CHANGE_EVERY`: a
-/// check whose reason changes with every attempt must not fill the log.
+/// The most changes of a reason that are reported at once. After them it is one in `CHANGE_EVERY`:
+/// a check whose reason changes with every attempt must not fill the log.
 const CHANGES_AT_ONCE: u32 = 20;
 const CHANGE_EVERY: Duration = Duration::from_secs(10);
 
@@ -829,8 +829,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1500))]
 
-        /// The shell as it is: it sleeps until the deadline or until an attempt ends, and does what it is told. The promises are
-        /// checked against a model that only counts outcomes in a row.
+        /// The shell as it is: it sleeps until the deadline or until an attempt ends, and does what
+        /// it is told. The promises are checked against a model that only counts outcomes in a row.
         #[test]
         fn the_gate_keeps_its_promises(spec in any_spec(), steps in proptest::collection::vec(step(), 1..120)) {
             let mut steps = steps.into_iter().cycle();

@@ -1,8 +1,9 @@
 //! The HTTP rules of P4, which are the kubelet's (`pkg/probe/http`): which status passes, which redirect is followed, what a
 //! header flag means. They are ours to keep, whatever the HTTP library's defaults are.
 
-use super::check::{Kind, Scheme, Server, Url, parse};
+use super::check::{Kind, parse};
 use super::outcome::Reason;
+use super::url::{Scheme, Server, Url};
 use std::fmt;
 
 /// The most redirects that are followed; one more is *not yet*.
@@ -434,8 +435,9 @@ mod tests {
         Answer, MOST_LOCATION, MOST_REDIRECTS, Statuses, answer, header, method, next_method,
         resolved, statuses,
     };
-    use crate::core::check::{Kind, Url, parse};
+    use crate::core::check::{Kind, parse};
     use crate::core::outcome::Reason;
+    use crate::core::url::Url;
     use proptest::prelude::*;
 
     fn url(text: &str) -> Url {

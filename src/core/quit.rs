@@ -1,10 +1,10 @@
-//! Asking one sidecar to end, and proving that it did (DESIGN 3, 7, 8). An answer of 2xx is a promise;
-//! only a refused connection is proof.
+//! Asking one sidecar to end, and proving that it did (DESIGN 3, 7, 8). An answer of 2xx is a
+//! promise; only a refused connection is proof.
 //!
 //! There is one attempt at a time, at one of three subjects: **ask** (POST to the quit endpoint),
-//! **look** at the port that was asked, and look at the readiness port, where a preset has another one.
-//! A sidecar that refuses the request may be gone. But where readiness has a port of its own, the quit
-//! endpoint may just not be enabled, so that port must refuse, too.
+//! **look** at the port that was asked, and look at the readiness port, where a preset has another
+//! one. A sidecar that refuses the request may be gone. But where readiness has a port of its own,
+//! the quit endpoint may just not be enabled, so that port must refuse, too.
 //!
 //! | state | pass (2xx, or accepted) | refused, or no socket | closed, or not HTTP | anything else, or timed out |
 //! | --- | --- | --- | --- | --- |
@@ -13,21 +13,23 @@
 //! | Verifying(ready port) | as above | **Gone** | as above | as above |
 //! | Gone, Failed | — | — | — | — |
 //!
-//! Tick: a due attempt begins; an attempt whose time is over is cancelled; at the end of the time limit
-//! everything open is **Failed**.
+//! Tick: a due attempt begins; an attempt whose time is over is cancelled; at the end of the time
+//! limit everything open is **Failed**.
 //!
-//! A sidecar that has acknowledged is not asked again. It may be draining, and for some servers a second
-//! request is like a second SIGTERM: drop everything now. A server that acknowledges and stays
-//! (linkerd2#8033) would hardly end on a second request, either.
+//! A sidecar that has acknowledged is not asked again. It may be draining, and for some servers a
+//! second request is like a second SIGTERM: drop everything now. A server that acknowledges and
+//! stays (linkerd2#8033) would hardly end on a second request, either.
 
 use super::attempt::{Attempt, Limits, Step};
-use super::check::{self, Host, Kind, Server, Url};
+use super::check::{self, Kind};
 use super::heartbeat::Heartbeat;
 use super::member::Name;
 use super::outcome::{Outcome, Phase, Reason};
 use super::preset::{self, Sidecar};
+use super::redact;
 use super::schedule::{FAR, Pace, Wake, pause};
 use super::time::Time;
+use super::url::{Host, Server, Url};
 use std::time::Duration;
 
 /// The least pause between two attempts, even on this machine: a draining server may not take
@@ -94,7 +96,7 @@ pub fn target(text: &str) -> Result<Target, String> {
         None => check::parse(text),
     };
     match read.map(|check| check.kind) {
-        Ok(Kind::Http(url)) => Ok(Target::Http(Asked { name: check::redacted(text), url, preset })),
+        Ok(Kind::Http(url)) => Ok(Target::Http(Asked { name: redact::urls(text), url, preset })),
         Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_) | Kind::Member(..)) => {
             Err("is a check, and nothing that can be asked to quit; say http://localhost:9901/quitquitquit".to_owned())
         }
@@ -427,10 +429,10 @@ mod tests {
     use super::{
         Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, target,
     };
-    use crate::core::check::{Host, Server};
     use crate::core::member::Name;
     use crate::core::outcome::{Outcome, Phase, Reason};
     use crate::core::time::Time;
+    use crate::core::url::{Host, Server};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -462,7 +464,8 @@ mod tests {
         }
     }
 
-    /// Plays outcomes one after the other, with ticks between; gives the subjects of the attempts, and the verdict.
+    /// Plays outcomes one after the other, with ticks between; gives the subjects of the attempts,
+    /// and the verdict.
     fn played(has_ready_port: bool, outcomes: &[Outcome]) -> (Vec<Subject>, Option<Verdict>, Quit) {
         let mut quit = Quit::new(spec(has_ready_port), at(0));
         let (mut subjects, mut verdict, mut now) = (Vec::new(), None, at(0));

@@ -4,8 +4,8 @@
 
 use super::resolve::{Resolved, Resolver};
 use super::{Leaf, Step};
-use crate::core::check::Host;
 use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::core::url::Host;
 use crate::event_loop::{Interest, Poller};
 use nix::errno::Errno;
 use nix::sys::socket::{

@@ -2,9 +2,9 @@
 //! leaves others behind, the whole group is killed (containerd#4594: runtimes kill only the first process).
 
 use super::{Leaf, Step};
-use crate::core::check::redacted;
 use crate::core::exec_error::ExecError;
 use crate::core::outcome::{Outcome, Phase, Reason, one_line};
+use crate::core::redact;
 use crate::event_loop::Interest;
 use crate::process::exec::exec_error;
 use crate::process::{Children, End};
@@ -195,7 +195,7 @@ impl LastLine {
         } else {
             without_cut_authority(&line)
         };
-        one_line(&redacted(&line), LONGEST_LINE)
+        one_line(&redact::urls(&line), LONGEST_LINE)
     }
 }
 

@@ -18,10 +18,11 @@ pub mod tls;
 pub mod tls;
 mod worker;
 
-use crate::core::check::{Check, Kind, Server, Url};
+use crate::core::check::{Check, Kind};
 use crate::core::http::{Request, Statuses};
 use crate::core::outcome::{Outcome, Phase};
 use crate::core::schedule::Wake;
+use crate::core::url::{Server, Url};
 use crate::event_loop::Interest;
 use crate::members::Volume;
 use crate::probe::file::Watcher;

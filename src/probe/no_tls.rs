@@ -1,8 +1,8 @@
 //! What stands in for TLS in a binary that was built without it (`--no-default-features`): an https check is refused at the start.
 
 use super::stream::Stream;
-use crate::core::check::Host;
 use crate::core::outcome::Reason;
+use crate::core::url::Host;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 

@@ -2,8 +2,8 @@
 //! does not come back is waited for by the next attempt too, so there is never more than one a check.
 
 use super::worker::Desk;
-use crate::core::check::Host;
 use crate::core::outcome::{Outcome, Reason, one_line};
+use crate::core::url::Host;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};

@@ -2,8 +2,9 @@
 //! roots are built in: a binary that outlives its roots is a trap.
 
 use super::stream::Stream;
-use crate::core::check::{Host, redacted_value};
 use crate::core::outcome::{Reason, one_line};
+use crate::core::redact;
+use crate::core::url::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
@@ -121,7 +122,7 @@ fn verify_by(
     option: &str,
 ) -> Result<Arc<TrustListed>, String> {
     let failed = |cause: &dyn std::fmt::Display| {
-        let path = redacted_value(&path.to_string_lossy());
+        let path = redact::value(&path.to_string_lossy());
         format!(
             "{option} {path:?}: {cause}; name a PEM file with CA certificates by --tls-ca /etc/ca/ca.crt, or say --tls-insecure"
         )

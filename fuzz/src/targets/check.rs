@@ -2,6 +2,9 @@
 //! example that is valid. No message shows the user info of a URL.
 
 use super::SECRET;
+use crate::core::check::{Kind, parse};
+use crate::core::redact;
+use crate::core::quit::target;
 use crate::is_planted;
 use podgate::core::check::{Kind, parse, redacted, redacted_refusal};
 use podgate::core::quit::target;
@@ -37,7 +40,7 @@ pub(crate) fn run(bytes: &[u8]) {
                     check.name
                 );
             }
-            assert_eq!(check.name, redacted(text));
+            assert_eq!(check.name, redact::urls(text));
         }
         Err(cause) => {
             assert!(
@@ -91,7 +94,7 @@ fn hides(planted: &str) {
         ),
         Err(cause) => {
             assert!(!cause.contains(SECRET), "{planted:?} {cause}");
-            assert!(!redacted_refusal(planted).contains(SECRET), "{planted:?}");
+            assert!(!redact::refused(planted).contains(SECRET), "{planted:?}");
         }
     }
     if let Err(cause) = target(planted) {
