@@ -1,8 +1,11 @@
-//! The quit endpoint's decisions (P7.8, `--listen`): from the bytes of a request so far to an answer, and whether it quits.
+//! The decisions of the quit endpoint (DESIGN 7, `--listen`): from the bytes of a request so far to
+//! an answer, and to whether CMD is to quit.
 //!
-//! Only a complete request counts: its head, and as many bytes of body as it announces. HTTP/1 as RFC 9112 has it, no more of it than
-//! this needs, and strict where leniency smuggles: no folded lines, no space before a colon, no two lengths, no transfer codings. Bytes are
-//! read from the first to the last, so what has come decides the same in one piece or in many.
+//! Only a complete request counts: its head, and as many bytes of body as it announces. HTTP/1 as
+//! in RFC 9112, no more of it than this needs, and strict where leniency allows request smuggling:
+//! no folded lines, no space before a colon, no two lengths, no transfer codings. httparse reads
+//! the headers; the rules on top of it are here. An answer depends on the bytes alone, and not on
+//! the pieces in which they arrive.
 //!
 //! | | from this container's pod, by loopback | from elsewhere |
 //! | --- | --- | --- |
@@ -13,39 +16,38 @@
 //! | any other method on these | 405 | 405 |
 //! | anything else | 404 | 404 |
 
+use httparse::Status;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The longest request, its body included.
+/// The longest request in bytes, its body included.
 pub const LONGEST: usize = 8 * 1024;
 
-/// What is told to who asks.
+/// The state that the answers report.
 #[derive(Clone, Copy)]
 pub struct State<'a> {
-    /// Is it ready?
     pub is_ready: bool,
-    /// Makes the JSON of `/status`; called only where it is asked for.
+    /// Makes the JSON of `/status`. It is called only for a request of it.
     pub status: &'a dyn Fn() -> String,
 }
 
-/// What a request is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// All of it, head and body.
+    /// Head and body.
     pub bytes: Vec<u8>,
-    /// Is it a request to quit, and to be followed?
+    /// Whether CMD is to quit.
     pub quits: bool,
 }
 
-/// Why there is no request yet, or none at all.
+/// Why there is no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// More bytes may make one.
+    /// It is not complete yet.
     More,
     /// Answer with this status.
     Refuse(u16),
 }
 
-/// Answers a request, if it is complete or can be none. `is_local`: by the loopback interface.
+/// Answers a request, if it is complete or wrong. `is_local`: it came by the loopback interface.
 pub fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<Answer> {
     match request(bytes) {
         Err(Stop::More) => None,
@@ -54,7 +56,7 @@ pub fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<Answer> 
     }
 }
 
-/// The answer to who was too slow.
+/// The answer to a client that was too slow.
 pub fn too_slow() -> Answer {
     reply(408, None, false)
 }
@@ -85,7 +87,7 @@ fn reply(status: u16, header: Option<&str>, is_head: bool) -> Answer {
     full(status, header, "", is_head)
 }
 
-/// An answer with this body, or with the words of its status.
+/// An answer with this body. If the body is empty, it is the words of the status.
 fn full(status: u16, header: Option<&str>, body: &str, is_head: bool) -> Answer {
     let words = match status {
         200 => "OK",
@@ -124,68 +126,78 @@ fn request(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     } else {
         Stop::More
     };
-    let mut rest = known;
-    // RFC 9112, 2.2: an empty line before the request is skipped; one is enough.
-    if let [b'\r', b'\n', after @ ..] | [b'\n', after @ ..] = rest {
-        rest = after;
-    }
-    let first = line(&mut rest, more)?;
+    // RFC 9112, 2.2: an empty line before the request is skipped. One is enough.
+    let start = known
+        .strip_prefix(b"\r\n")
+        .or_else(|| known.strip_prefix(b"\n"))
+        .unwrap_or(known);
+    let (first, rest) = line(start, more)?;
     let (method, path) = request_line(first)?;
-    let (mut length, mut has_coding) = (None, false);
-    loop {
-        let header = line(&mut rest, more)?;
-        if header.is_empty() {
-            break;
-        }
-        let (name, value) = split(header, b':')
-            .filter(|(name, _)| is_token(name))
-            .ok_or(Stop::Refuse(400))?;
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            has_coding = true;
-        }
-        if name.eq_ignore_ascii_case(b"content-length") {
-            let this = number(value.trim_ascii()).ok_or(Stop::Refuse(400))?;
-            if length.is_some_and(|length| length != this) {
-                return Err(Stop::Refuse(400));
-            }
-            length = Some(this);
-        }
-    }
-    if has_coding {
-        return Err(Stop::Refuse(411));
-    }
-    let length = length.unwrap_or(0);
-    let before = known.len().saturating_sub(rest.len());
+    // Each header has a line, and httparse needs room for one more.
+    let lines = rest.iter().filter(|byte| **byte == b'\n').count();
+    let mut headers = vec![httparse::EMPTY_HEADER; lines.saturating_add(1)];
+    let head = match httparse::parse_headers(rest, &mut headers) {
+        Ok(Status::Complete((head, _))) => Some(head),
+        Ok(Status::Partial) => None,
+        Err(_) => return Err(Stop::Refuse(400)),
+    };
+    // The headers of an incomplete head are there already, and a wrong length is refused at once.
+    let body = body_length(headers.iter().take_while(|header| !header.name.is_empty()))?;
+    let body_so_far = head.and_then(|head| rest.get(head..)).ok_or(more)?;
+    let length = body.ok_or(Stop::Refuse(411))?;
+    let before = known.len().saturating_sub(body_so_far.len());
     if length > LONGEST.saturating_sub(before) {
         return Err(Stop::Refuse(413));
     }
-    if rest.len() < length {
+    if body_so_far.len() < length {
         Err(Stop::More)
     } else {
         Ok((method, path))
     }
 }
 
-/// Takes a line off, without its end. A byte that no line can have is refused before the line has ended: a TLS handshake has no lines.
-fn line<'a>(rest: &mut &'a [u8], more: Stop) -> Result<&'a [u8], Stop> {
-    let is_text = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-    let end = rest.iter().position(|byte| !is_text(*byte)).ok_or(more)?;
-    let (line, tail) = rest.split_at_checked(end).ok_or(more)?;
-    match tail {
-        [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => {
-            *rest = after;
-            Ok(line)
+/// How many bytes of body the headers announce. `None`: there is a transfer coding, so the number
+/// is not known.
+fn body_length<'a>(
+    headers: impl Iterator<Item = &'a httparse::Header<'a>>,
+) -> Result<Option<usize>, Stop> {
+    let (mut length, mut has_coding) = (None, false);
+    for header in headers {
+        has_coding = has_coding || header.name.eq_ignore_ascii_case("transfer-encoding");
+        if header.name.eq_ignore_ascii_case("content-length") {
+            let this = number(header.value).ok_or(Stop::Refuse(400))?;
+            if length.is_some_and(|length| length != this) {
+                return Err(Stop::Refuse(400));
+            }
+            length = Some(this);
         }
+    }
+    Ok(Some(length.unwrap_or(0)).filter(|_| !has_coding))
+}
+
+/// The first line without its end, and what follows it. A byte that no line can have is refused
+/// before the line has ended: a TLS handshake has no lines.
+fn line(bytes: &[u8], more: Stop) -> Result<(&[u8], &[u8]), Stop> {
+    let is_text = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    let end = bytes.iter().position(|byte| !is_text(*byte)).ok_or(more)?;
+    let (line, tail) = bytes.split_at_checked(end).ok_or(more)?;
+    match tail {
+        [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => Ok((line, after)),
         [b'\r'] => Err(more),
         [..] => Err(Stop::Refuse(400)),
     }
 }
 
-/// `METHOD TARGET HTTP/1.1`: method and path.
+/// `METHOD TARGET HTTP/1.1`: method and path. httparse reads 1.0 and 1.1 only, and RFC 9112, 2.3
+/// has every minor version.
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     let bad = Stop::Refuse(400);
-    let (method, rest) = split(line, b' ').ok_or(bad)?;
-    let (target, version) = split(rest, b' ').ok_or(bad)?;
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(bad);
+    };
     let [
         b'H',
         b'T',
@@ -204,28 +216,23 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     }
     let path = match target {
         [b'/', ..] | b"*" => target,
-        // A client that takes us for a proxy names us in full (RFC 9112, 3.2.2).
+        // A client that takes podgate for a proxy sends a full URL (RFC 9112, 3.2.2).
         [..] => {
             let rest = target.strip_prefix(b"http://").ok_or(bad)?;
-            let slash = rest
-                .iter()
-                .position(|byte| *byte == b'/')
-                .unwrap_or(rest.len());
-            rest.get(slash..).ok_or(bad)?
+            let slash = rest.iter().position(|byte| *byte == b'/');
+            slash
+                .and_then(|slash| rest.get(slash..))
+                .unwrap_or_default()
         }
     };
     if *major != b'1' {
         return Err(Stop::Refuse(505));
     }
-    Ok((method, split(path, b'?').map_or(path, |(path, _)| path)))
+    let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+    Ok((method, path))
 }
 
-fn split(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let index = text.iter().position(|byte| *byte == at)?;
-    Some((text.get(..index)?, text.get(index.checked_add(1)?..)?))
-}
-
-/// Characters of a method and of a header's name: `tchar` of RFC 9110, 5.6.2.
+/// The characters of a method: `tchar` of RFC 9110, 5.6.2.
 fn is_token(text: &[u8]) -> bool {
     !text.is_empty()
         && text
@@ -233,21 +240,18 @@ fn is_token(text: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
-/// Digits alone; what is too large for us is as large as can be.
+/// Digits only. A number that does not fit is the largest one.
 fn number(text: &[u8]) -> Option<usize> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(
-        std::str::from_utf8(text)
-            .ok()?
-            .parse()
-            .unwrap_or(usize::MAX),
-    )
+    let digits = std::str::from_utf8(text).ok()?;
+    Some(digits.parse().unwrap_or(usize::MAX))
 }
 
-/// Does this connection come by the loopback interface? Both of its ends must: a mesh's proxy hands on what came from outside with a
-/// loopback source address (Istio's is 127.0.0.6) to the pod's own address.
+/// Whether a connection came by the loopback interface. Both of its ends must have a loopback
+/// address: a mesh's proxy forwards requests from outside with a loopback source address (Istio's
+/// is 127.0.0.6) to the pod's own address.
 pub fn is_local(peer: IpAddr, own: IpAddr) -> bool {
     [peer, own]
         .iter()
@@ -268,7 +272,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
         false => text.parse().ok(),
     };
     read.filter(|address| address.port() > 0).ok_or_else(|| {
-        "is no address to listen on; say 127.0.0.1:9099, [::1]:9099, or 9099 for 127.0.0.1"
+        "is not an address to listen on; use 127.0.0.1:9099, [::1]:9099, or 9099 for 127.0.0.1"
             .to_owned()
     })
 }
@@ -393,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused_with_its_status() {
+    fn a_text_that_is_not_a_request_is_refused_with_its_status() {
         let post = "POST /quitquitquit HTTP/1.1\r\n";
         for (text, expected) in [
             (
@@ -451,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn local_is_what_comes_and_goes_by_loopback() {
+    fn a_connection_is_local_if_both_ends_are_loopback_addresses() {
         for (peer, own, local) in [
             ("127.0.0.1", "127.0.0.1", true),
             ("::ffff:127.0.0.1", "::ffff:127.0.0.1", true),
@@ -469,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_loopback_unless_told_otherwise() {
+    fn a_port_alone_is_on_the_loopback_address() {
         for (text, expected) in [
             ("9099", "127.0.0.1:9099"),
             (":9099", "127.0.0.1:9099"),
@@ -495,7 +499,7 @@ mod tests {
             " 1",
         ] {
             assert!(
-                address(text).is_err_and(|error| error.contains("say 127.0.0.1:9099")),
+                address(text).is_err_and(|error| error.contains("use 127.0.0.1:9099")),
                 "{text}"
             );
         }
@@ -535,14 +539,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
         #[test]
-        fn one_piece_or_many_make_no_difference(bytes in nearly_a_request()) {
+        fn the_pieces_of_a_request_make_no_difference(bytes in nearly_a_request()) {
             let whole = asked(&bytes, true);
             let pieces = (0..=bytes.len()).find_map(|end| asked(&bytes[..end], true));
             prop_assert_eq!(whole, pieces);
         }
 
         #[test]
-        fn no_bytes_make_it_panic_and_none_from_afar_quit(bytes in proptest::collection::vec(any::<u8>(), 0..300), request in nearly_a_request()) {
+        fn no_bytes_make_it_panic_and_no_remote_request_quits(bytes in proptest::collection::vec(any::<u8>(), 0..300), request in nearly_a_request()) {
             prop_assert!(asked(&bytes, true).is_none_or(|answer| !answer.quits));
             prop_assert!(asked(&request, false).is_none_or(|answer| !answer.quits));
             let quits = asked(&request, true).is_some_and(|answer| answer.quits);
