@@ -14,14 +14,14 @@ const CASES: &[Case] = &[
     (
         &["wait", "db:5432"],
         &[],
-        &["\"db:5432\"", "say tcp://db:5432"],
+        &["\"db:5432\"", "use tcp://db:5432"],
     ),
     (
         &["wait", "localhost:8080/ready"],
         &[],
-        &["say http://localhost:8080/ready"],
+        &["use http://localhost:8080/ready"],
     ),
-    (&["wait", ":8080"], &[], &["say listen://:8080"]),
+    (&["wait", ":8080"], &[], &["use listen://:8080"]),
     (&["wait", "8080"], &[], &["tcp://localhost:8080"]),
     (
         &["wait", "/run/app.sock"],
@@ -35,24 +35,24 @@ const CASES: &[Case] = &[
         &["\"nonsense\"", "http://", "exec:"],
     ),
     (&["wait", "app", "--serve"], &[], &["--serve", "after --"]),
-    (&["wait", "Istio"], &[], &["\"Istio\"", "say istio,"]),
-    (&["wait", "istio-proxy"], &[], &["say istio,"]),
-    (&["wait", "cloudsql"], &[], &["say cloud-sql-proxy,"]),
+    (&["wait", "Istio"], &[], &["\"Istio\"", "use istio "]),
+    (&["wait", "istio-proxy"], &[], &["use istio "]),
+    (&["wait", "cloudsql"], &[], &["use cloud-sql-proxy "]),
     (
         &["wait", "vault:8200"],
         &[],
-        &["say vault-agent,", "tcp://HOST:8200"],
+        &["use vault-agent ", "tcp://HOST:8200"],
     ),
-    (&["wait", "envoy:"], &[], &["1 to 65535", "say envoy:9901"]),
+    (&["wait", "envoy:"], &[], &["1 to 65535", "use envoy:9901"]),
     (
         &["wait", "linkerd:1:2"],
         &[],
-        &["one port", "say linkerd:4191"],
+        &["one port", "use linkerd:4191"],
     ),
     (
         &["wait", "istio:1:2:3"],
         &[],
-        &["1 to 65535", "say istio:15021:15020"],
+        &["1 to 65535", "use istio:15021:15020"],
     ),
     (
         &["wait", "redis://localhost"],
@@ -67,9 +67,9 @@ const CASES: &[Case] = &[
     (
         &["wait", "ready:Proxy"],
         &[],
-        &["\"ready:Proxy\"", "no member's name", "main"],
+        &["\"ready:Proxy\"", "not a member's name", "main"],
     ),
-    (&["wait", "gone:a/../b"], &[], &["no member's name"]),
+    (&["wait", "gone:a/../b"], &[], &["not a member's name"]),
     (
         &["wait", "--dir", "none", "ready:proxy"],
         &[],
@@ -95,9 +95,9 @@ const CASES: &[Case] = &[
     (
         &["wait", "tcp://db:5432/path"],
         &[],
-        &["no path", "http://"],
+        &["not take a path", "http://"],
     ),
-    (&["wait", "tcp://d b:5432"], &[], &["no name"]),
+    (&["wait", "tcp://d b:5432"], &[], &["not a name"]),
     (
         &["wait", "tcp://1.2.3:80"],
         &[],
@@ -146,7 +146,7 @@ const CASES: &[Case] = &[
     (
         &["wait", "exec://true"],
         &[],
-        &["exec takes no //", "pg_isready"],
+        &["exec: does not take //", "pg_isready"],
     ),
     (&["check"], &[], &["needs a check", "PODGATE_CHECKS"]),
     (&["wait"], &[], &["needs a check"]),
@@ -174,9 +174,13 @@ const CASES: &[Case] = &[
     (
         &["wait", "istio-proxy:secret@h"],
         &[],
-        &["\"***@h\"", "say istio,", "tcp://HOST:80"],
+        &["\"***@h\"", "use istio ", "tcp://HOST:80"],
     ),
-    (&["wait", ")db:5432"], &[], &["\")db:5432\"", "is no check"]),
+    (
+        &["wait", ")db:5432"],
+        &[],
+        &["\")db:5432\"", "is not a check"],
+    ),
     (
         &["wait", "--http://u:secret@h/"],
         &[],
@@ -463,12 +467,12 @@ const CASES: &[Case] = &[
         &[],
         &["is a check", "quitquitquit"],
     ),
-    (&["quit", "Envoy"], &[], &["say envoy,"]),
-    (&["quit", "dapr:1:2"], &[], &["one port", "say dapr:3500"]),
+    (&["quit", "Envoy"], &[], &["use envoy "]),
+    (&["quit", "dapr:1:2"], &[], &["one port", "use dapr:3500"]),
     (
         &["quit", "member:Proxy"],
         &[],
-        &["\"member:Proxy\"", "no member's name"],
+        &["\"member:Proxy\"", "not a member's name"],
     ),
     (
         &["status", "--dir", "none"],
@@ -521,7 +525,7 @@ const CASES: &[Case] = &[
     (
         &["run", "--name", "Main", "--", "true"],
         &[],
-        &["--name \"Main\"", "say main"],
+        &["--name \"Main\"", "use main"],
     ),
     (
         &["run", "--", "true"],
@@ -553,7 +557,7 @@ const CASES: &[Case] = &[
     (
         &["run", "--name", "a", "--until", "B", "--", "true"],
         &[],
-        &["--until \"B\"", "no member's name"],
+        &["--until \"B\"", "not a member's name"],
     ),
     (
         &[

@@ -281,7 +281,7 @@ fn redirects_are_followed_while_the_host_name_stays_the_same() {
     ask("/cross").code(0);
     ask("/nowhere").code(0);
     ask("/fails").code(1).says("answered 404");
-    ask("/ftp").code(1).says("no URL");
+    ask("/ftp").code(1).says("not a URL");
     ask("/loop").code(1).says("more than 10 times");
     ask("/chain10").code(0);
     ask("/chain11").code(1).says("more than 10 times");

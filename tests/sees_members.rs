@@ -637,7 +637,7 @@ fn quit_says_what_did_not_go() {
     .says("it does not exist");
     podgate_in(&o, "quit member:No")
         .code(2)
-        .says("is no member's name");
+        .says("is not a member's name");
 }
 
 #[test]

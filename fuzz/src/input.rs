@@ -58,9 +58,11 @@ pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
     pieces
 }
 
-/// The examples of a message: what follows its last `say `, one by one.
+/// The examples of a message: what follows its last `use ` or `say `, one by one.
 pub(crate) fn examples(message: &str) -> Vec<String> {
-    let Some((_, said)) = message.rsplit_once("say ") else {
+    let Some((_, said)) = message
+        .rsplit_once("; use ")
+        .or_else(|| message.rsplit_once("say ")) else {
         return Vec::new();
     };
     let said = said.split_once(';').map_or(said, |(said, _)| said);

@@ -221,7 +221,7 @@ fn kind(text: &str) -> Result<Kind, String> {
         return exec(command);
     }
     if text.chars().any(char::is_control) {
-        return Err("has a control character; say http://localhost:8080/ready".to_owned());
+        return Err("has a control character; use http://localhost:8080/ready".to_owned());
     }
     if let Some((word, name)) = text.split_once(':')
         && let Some((_, fact)) = FACTS.iter().find(|(it, _)| *it == word)
@@ -241,46 +241,48 @@ fn kind(text: &str) -> Result<Kind, String> {
         "listen" => listen(rest),
         "file" => absolute(rest, "file:///run/ready").map(Kind::File),
         "grpc" => Err(
-            "grpc:// is reserved and not there yet; say http://localhost:8080/healthz or exec:…"
+            "grpc:// is reserved and not supported yet; use http://localhost:8080/healthz or exec:…"
                 .to_owned(),
         ),
         "https+unix" => Err(
-            "there is no TLS over a unix socket here; say http+unix://%2Frun%2Fapp.sock/ready"
+            "TLS over a unix socket is not supported; use http+unix://%2Frun%2Fapp.sock/ready"
                 .to_owned(),
         ),
         "http+tcp" | "tcp4" | "tcp6" => {
-            Err("is no kind of check; say tcp://localhost:5432".to_owned())
+            Err("is not a kind of check; use tcp://localhost:5432".to_owned())
         }
-        _ => Err(format!("is no kind of check; {}", hint::kinds())),
+        _ => Err(format!("is not a kind of check; {}", hint::kinds())),
     }
 }
 
 fn exec(command: &str) -> Result<Kind, String> {
     if command.starts_with("//") {
-        return Err("exec takes no //; say exec:pg_isready -h localhost".to_owned());
+        return Err("exec: does not take //; use exec:pg_isready -h localhost".to_owned());
     }
     let words = shell_words::split(command)
-        .map_err(|_| "has a quote that is not closed; say exec:test -f '/a b'".to_owned())?;
+        .map_err(|_| "has a quote that is not closed; use exec:test -f '/a b'".to_owned())?;
     if words.iter().any(|word| word.contains('\0')) {
-        return Err("has a NUL character; say exec:pg_isready -h localhost".to_owned());
+        return Err("has a NUL character; use exec:pg_isready -h localhost".to_owned());
     }
     match words.first() {
-        None => Err("names no command; say exec:pg_isready -h localhost".to_owned()),
+        None => Err("has no command; use exec:pg_isready -h localhost".to_owned()),
         Some(name) if name.is_empty() => {
-            Err("names no command; say exec:pg_isready -h localhost".to_owned())
+            Err("has no command; use exec:pg_isready -h localhost".to_owned())
         }
         Some(_) => Ok(Kind::Exec(words)),
     }
 }
 
 fn tcp(rest: &str) -> Result<Kind, String> {
-    const EXAMPLE: &str = "say tcp://localhost:5432";
+    const EXAMPLE: &str = "use tcp://localhost:5432";
     if rest.contains('@') {
-        return Err(format!("takes no user info; {EXAMPLE}"));
+        return Err(format!("does not take user info; {EXAMPLE}"));
     }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '?', '#']) {
-        return Err(format!("takes no path; {EXAMPLE}, or http://… for a path"));
+        return Err(format!(
+            "does not take a path; {EXAMPLE}, or http://… for a path"
+        ));
     }
     match host_and_port(rest, EXAMPLE)? {
         (_, None) => Err(format!("needs a port; {EXAMPLE}")),
@@ -289,7 +291,7 @@ fn tcp(rest: &str) -> Result<Kind, String> {
 }
 
 fn listen(rest: &str) -> Result<Kind, String> {
-    const EXAMPLE: &str = "say listen://:8080 or listen://127.0.0.1:8080";
+    const EXAMPLE: &str = "use listen://:8080 or listen://127.0.0.1:8080";
     if let Some(rest) = rest.strip_prefix(':') {
         return Ok(Kind::Listen(None, port(rest, EXAMPLE)?));
     }
@@ -373,19 +375,19 @@ mod tests {
     #[test]
     fn habits_get_a_right_example() {
         for (text, hint) in [
-            ("db:5432", "say tcp://db:5432"),
-            ("localhost:8080/ready", "say http://localhost:8080/ready"),
+            ("db:5432", "use tcp://db:5432"),
+            ("localhost:8080/ready", "use http://localhost:8080/ready"),
             (":8080", "listen://:8080"),
             ("8080", "tcp://localhost:8080"),
             ("/run/x", "file:///run/x"),
             ("unix:/run/x", "unix:///run/x"),
             ("grpc://localhost:1", "reserved"),
             ("ready:Proxy", "member's name"),
-            ("Istio", "say istio,"),
-            ("istio-proxy", "say istio,"),
-            ("cloudsql", "say cloud-sql-proxy,"),
+            ("Istio", "use istio for"),
+            ("istio-proxy", "use istio for"),
+            ("cloudsql", "use cloud-sql-proxy for"),
             ("vault:8200", "tcp://HOST:8200"),
-            ("envoy:1:2", "say envoy:9901"),
+            ("envoy:1:2", "use envoy:9901"),
             ("nonsense", "consul-dataplane"),
             ("tcp://db", "needs a port"),
             ("tcp://db:0", "1 to 65535"),
@@ -396,10 +398,10 @@ mod tests {
             ("http://", "no host"),
             ("http://1.2.3/", "neither"),
             ("listen://localhost:80", "an address, not the name"),
-            ("exec:", "names no command"),
+            ("exec:", "has no command"),
             ("exec:a 'b", "quote"),
             ("http+unix:///run/app.sock/ready", "%2F"),
-            ("redis://x", "is no kind of check"),
+            ("redis://x", "is not a kind of check"),
             ("", "empty"),
         ] {
             let error = parse(text).expect_err(text);
@@ -411,12 +413,12 @@ mod tests {
     #[test]
     fn an_example_that_is_made_of_what_was_typed_can_be_typed() {
         for (text, hint) in [
-            (")db:5432", "is no check"),
-            ("d b:80/x", "is no check"),
-            ("0", "is no check"),
-            ("6/", "is no check"),
-            (":0", "is no check"),
-            ("/run/app/", "is a path; say file:///run/app/"),
+            (")db:5432", "is not a check"),
+            ("d b:80/x", "is not a check"),
+            ("0", "is not a check"),
+            ("6/", "is not a check"),
+            (":0", "is not a check"),
+            ("/run/app/", "is a path; use file:///run/app/"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(
@@ -428,7 +430,7 @@ mod tests {
         assert!(
             parse("unix:/run/app/")
                 .expect_err("no socket")
-                .starts_with("is no check")
+                .starts_with("is not a check")
         );
     }
 
@@ -445,7 +447,7 @@ mod tests {
     fn a_password_behind_a_presets_name_is_not_in_the_hint() {
         let error = parse("istio-proxy:secret@host").expect_err("no check");
         assert!(
-            error.contains("say istio,")
+            error.contains("use istio for")
                 && error.contains("tcp://HOST:80")
                 && !error.contains("secret"),
             "{error}"

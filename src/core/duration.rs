@@ -34,46 +34,44 @@ pub fn delay(text: &str) -> Result<Duration, String> {
         return Ok(Duration::ZERO);
     }
     if text == "none" {
-        return Err("a delay cannot be none; say 0s".to_owned());
+        return Err("a delay cannot be none; use 0s".to_owned());
     }
     // humantime takes fractions since 2.4. One grammar for all podgates of a pod: none of them does.
     if text.contains('M') {
         let fixed = right(text.replace('M', "m")).unwrap_or_else(|| "1m".to_owned());
-        return Err(format!(
-            "has months (M), and nobody waits so long; say {fixed} for minutes"
-        ));
+        return Err(format!("has months (M); use {fixed} for minutes"));
     }
     if text.contains('.') {
         let fixed = whole_units(text)
             .and_then(right)
             .unwrap_or_else(|| "1s500ms".to_owned());
-        return Err(format!("durations have no fractions; say {fixed}"));
+        return Err(format!("durations have no fractions; use {fixed}"));
     }
     let duration = humantime::parse_duration(text).map_err(|error| {
         if text.is_empty() {
-            return "is empty; say 500ms, 30s or 1m30s".to_owned();
+            return "is empty; use 500ms, 30s or 1m30s".to_owned();
         }
         if text.starts_with('-') {
-            return "a duration cannot be negative; say 30s".to_owned();
+            return "a duration cannot be negative; use 30s".to_owned();
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return match (right(format!("{text}s")), right(format!("{text}ms"))) {
-                (Some(seconds), Some(millis)) => format!("has no unit; say {seconds} or {millis}"),
-                (Some(_) | None, _) => "has no unit; say 30s".to_owned(),
+                (Some(seconds), Some(millis)) => format!("has no unit; use {seconds} or {millis}"),
+                (Some(_) | None, _) => "has no unit; use 30s".to_owned(),
             };
         }
         match error {
-            humantime::DurationError::NumberOverflow => "is too long; say 30s".to_owned(),
+            humantime::DurationError::NumberOverflow => "is too long; use 30s".to_owned(),
             humantime::DurationError::InvalidCharacter(_)
             | humantime::DurationError::NumberExpected(_)
             | humantime::DurationError::UnknownUnit { .. }
             | humantime::DurationError::Empty => {
-                "is not a duration; say 500ms, 30s or 1m30s".to_owned()
+                "is not a duration; use 500ms, 30s or 1m30s".to_owned()
             }
         }
     })?;
     if duration > LONGEST {
-        return Err("is longer than 1000 days; say 1h".to_owned());
+        return Err("is longer than 1000 days; use 1h".to_owned());
     }
     Ok(duration)
 }
@@ -84,11 +82,11 @@ pub fn delay(text: &str) -> Result<Duration, String> {
 /// As [`delay`]; zero and `none` too.
 pub fn positive(text: &str) -> Result<Duration, String> {
     if text == "none" {
-        return Err("cannot be none; say 1s".to_owned());
+        return Err("cannot be none; use 1s".to_owned());
     }
     let duration = delay(text)?;
     if duration < Duration::from_millis(1) {
-        return Err("must be at least 1ms; say 1s".to_owned());
+        return Err("must be at least 1ms; use 1s".to_owned());
     }
     Ok(duration)
 }
@@ -103,7 +101,9 @@ pub fn limit(text: &str) -> Result<Limit, String> {
     }
     let duration = delay(text).map_err(|cause| format!("{cause}, or none for no limit"))?;
     if duration.is_zero() {
-        return Err("0 could mean at once or for ever; say none for no limit, or 1ms".to_owned());
+        return Err(
+            "0 could mean at once or without a limit; use none for no limit, or 1ms".to_owned(),
+        );
     }
     Ok(Limit::After(duration))
 }
@@ -189,7 +189,7 @@ mod tests {
             ("99999999999999999999s", "too long"),
             ("2000 days", "1000 days"),
             ("5M", "5m for minutes"),
-            ("3\n 00M", "say 1m for minutes"),
+            ("3\n 00M", "use 1m for minutes"),
         ] {
             let error = delay(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");
@@ -200,12 +200,12 @@ mod tests {
     #[test]
     fn an_example_that_is_made_of_what_was_typed_can_be_typed() {
         for (text, hint) in [
-            ("xM", "say 1m for minutes"),
-            ("99999999M", "say 1m for minutes"),
-            ("0.0s", "say 1s500ms"),
-            ("4294967295.5h", "say 1s500ms"),
-            ("00", "say 30s"),
-            ("99999999999999999999", "say 30s"),
+            ("xM", "use 1m for minutes"),
+            ("99999999M", "use 1m for minutes"),
+            ("0.0s", "use 1s500ms"),
+            ("4294967295.5h", "use 1s500ms"),
+            ("00", "use 30s"),
+            ("99999999999999999999", "use 30s"),
         ] {
             for error in [
                 delay(text),

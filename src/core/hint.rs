@@ -25,20 +25,20 @@ pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
             .and_then(|(_, port)| port.parse::<u16>().ok())
             .map_or(80, |port| port.max(1));
         return format!(
-            "is no check; for the sidecar say {name}, for a host http://… or tcp://HOST:{port}"
+            "is not a check; use {name} for the sidecar, or http://… or tcp://HOST:{port} for a host"
         );
     }
     if text.contains('@') {
-        return format!("is no check; {example}");
+        return format!("is not a check; {example}");
     }
     // An example must be right itself.
     let is_right = |example: &String| is_check(example);
     if text.starts_with('/') {
         return match Some(format!("unix://{text}")).filter(is_right) {
             Some(socket) => format!(
-                "is a path; say file://{text} (it exists) or {socket} (it accepts connections)"
+                "is a path; use file://{text} (it exists) or {socket} (it accepts connections)"
             ),
-            None => format!("is a path; say file://{text}"),
+            None => format!("is a path; use file://{text}"),
         };
     }
     if let Some((scheme, path)) = text
@@ -46,7 +46,7 @@ pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
         .filter(|(scheme, _)| matches!(*scheme, "unix" | "file"))
         && let Some(meant) = Some(format!("{scheme}:///{path}")).filter(is_right)
     {
-        return format!("has too few slashes; say {meant}");
+        return format!("has too few slashes; use {meant}");
     }
     if let Some((host, rest)) = text.rsplit_once(':') {
         let (port, path) = rest
@@ -64,11 +64,11 @@ pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
             } else {
                 String::new()
             };
-            return format!("has no kind; say {meant}{or}");
+            return format!("has no kind of check; use {meant}{or}");
         }
     }
     if let Some(meant) = Some(format!("listen://:{text}")).filter(is_right) {
-        return format!("has no kind; say tcp://localhost:{text} or {meant}");
+        return format!("has no kind of check; use tcp://localhost:{text} or {meant}");
     }
-    format!("is no check; {example}; a command goes after --")
+    format!("is not a check; {example}; put a command after --")
 }

@@ -67,7 +67,7 @@ impl Header {
 /// # Errors
 /// What is wrong. Never the value: it may be a secret.
 pub fn header(text: &str) -> Result<Header, String> {
-    const EXAMPLE: &str = "say 'X-Probe: podgate' (the value is not shown here)";
+    const EXAMPLE: &str = "use 'X-Probe: podgate' (the value is not shown here)";
     let Some((name, value)) = text.split_once(':') else {
         return Err(format!("has no colon; {EXAMPLE}"));
     };
@@ -94,14 +94,14 @@ pub fn header(text: &str) -> Result<Header, String> {
     ] {
         if name.eq_ignore_ascii_case(hop) {
             return Err(format!(
-                "{name:?} is podgate's own to set: an attempt has no body and one connection; leave it out"
+                "{name:?} is set by podgate: an attempt has no body and one connection; leave it out"
             ));
         }
     }
     if name.eq_ignore_ascii_case("Host")
         && (value.is_empty() || value.contains([' ', '/', '@', '?', '#', ',']))
     {
-        return Err("\"Host\" needs a host name; say 'Host: example.com'".to_owned());
+        return Err("\"Host\" needs a host name; use 'Host: example.com'".to_owned());
     }
     Ok(Header {
         name: name.to_owned(),
@@ -120,9 +120,9 @@ pub fn method(text: &str) -> Result<String, String> {
     }
     Err(
         match known.iter().find(|it| it.eq_ignore_ascii_case(text)) {
-            Some(right) => format!("methods are in capitals; say {right}"),
+            Some(right) => format!("methods are in capitals; use {right}"),
             None => format!(
-                "is no method that a check can use; say GET, or one of {}",
+                "is not a method that a check can use; use GET, or one of {}",
                 known.join(", ")
             ),
         },
@@ -187,7 +187,7 @@ impl fmt::Display for Statuses {
 /// # Errors
 /// What is wrong and a right example.
 pub fn statuses(text: &str) -> Result<Statuses, String> {
-    const EXAMPLE: &str = "say 200-299,401";
+    const EXAMPLE: &str = "use 200-299,401";
     let status = |text: &str| {
         let text = text.trim();
         let number = text
@@ -254,7 +254,9 @@ pub fn answer(
             "({status}) to a URL of more than {} KiB",
             MOST_LOCATION / 1024
         ))),
-        Next::Bad => Answer::Fails(Reason::BadRedirect(format!("({status}) to what is no URL"))),
+        Next::Bad => Answer::Fails(Reason::BadRedirect(format!(
+            "({status}) to something that is not a URL"
+        ))),
         Next::Same(..) if followed >= MOST_REDIRECTS => Answer::Fails(Reason::TooManyRedirects),
         Next::Same(next, is_relative) => Answer::Follow { next, is_relative },
     }
@@ -480,8 +482,11 @@ mod tests {
             ("http://-bad_/b", "own status"),
             ("http://other:99999/b", "own status"),
             ("myapp://login", "own status"),
-            ("ftp://h/b", "redirected (302) to what is no URL"),
-            ("http://", "redirected (302) to what is no URL"),
+            (
+                "ftp://h/b",
+                "redirected (302) to something that is not a URL",
+            ),
+            ("http://", "redirected (302) to something that is not a URL"),
         ] {
             assert_eq!(follow("http://h:1/a/", location), expected, "{location}");
         }

@@ -24,7 +24,7 @@ impl Name {
             || text.ends_with('-')
         {
             return Err(format!(
-                "is no member's name: small letters, digits and - inside, at most {LONGEST_NAME}, as a container's; say main"
+                "is not a member's name (at most {LONGEST_NAME} small letters, digits and inner hyphens, as for a container); use main"
             ));
         }
         Ok(Self(text.to_owned()))
@@ -74,9 +74,9 @@ impl Policy {
         let word = text.to_ascii_lowercase();
         let all = [Self::Never, Self::OnFailure, Self::Always, Self::Auto];
         let is_it = |policy: &Self| policy.word() == word || policy.word().replace('-', "") == word;
-        all.into_iter()
-            .find(is_it)
-            .ok_or_else(|| "is no restart policy; say never, on-failure, always or auto".to_owned())
+        all.into_iter().find(is_it).ok_or_else(|| {
+            "is not a restart policy; use never, on-failure, always or auto".to_owned()
+        })
     }
 }
 

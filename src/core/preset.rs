@@ -85,9 +85,9 @@ impl Preset {
     fn example(&self) -> String {
         let (name, ready, quit) = (self.name, self.ready.0, self.quit.1);
         if self.has_one_port() {
-            format!("say {name}:{ready}")
+            format!("use {name}:{ready}")
         } else {
-            format!("say {name}:{ready}:{quit}")
+            format!("use {name}:{ready}:{quit}")
         }
     }
 }
@@ -244,15 +244,15 @@ mod tests {
     #[test]
     fn other_ports_are_refused_with_an_example() {
         for (text, part) in [
-            ("envoy:", "65535; say envoy:9901"),
+            ("envoy:", "65535; use envoy:9901"),
             ("envoy:0", "1 to 65535"),
             ("envoy:+1", "1 to 65535"),
             ("envoy:65536", "1 to 65535"),
-            ("envoy:1:2", "one port; say envoy:9901"),
+            ("envoy:1:2", "one port; use envoy:9901"),
             ("envoy:1/ready", "1 to 65535"),
-            ("istio:1:", "say istio:15021:15020"),
-            ("istio:1:2:3", "say istio:15021:15020"),
-            ("cloud-sql-proxy::1", "say cloud-sql-proxy:9090:9091"),
+            ("istio:1:", "use istio:15021:15020"),
+            ("istio:1:2:3", "use istio:15021:15020"),
+            ("cloud-sql-proxy::1", "use cloud-sql-proxy:9090:9091"),
         ] {
             let error = parse(text).expect("a preset").expect_err(text);
             assert!(error.contains(part), "{text}: {error}");

@@ -96,13 +96,25 @@ pub fn target(text: &str) -> Result<Target, String> {
         None => check::parse(text),
     };
     match read.map(|check| check.kind) {
-        Ok(Kind::Http(url)) => Ok(Target::Http(Asked { name: redact::urls(text), url, preset })),
-        Ok(Kind::Tcp(..) | Kind::Unix(_) | Kind::Listen(..) | Kind::File(_) | Kind::Exec(_) | Kind::Member(..)) => {
-            Err("is a check, and nothing that can be asked to quit; say http://localhost:9901/quitquitquit".to_owned())
-        }
+        Ok(Kind::Http(url)) => Ok(Target::Http(Asked {
+            name: redact::urls(text),
+            url,
+            preset,
+        })),
+        Ok(
+            Kind::Tcp(..)
+            | Kind::Unix(_)
+            | Kind::Listen(..)
+            | Kind::File(_)
+            | Kind::Exec(_)
+            | Kind::Member(..),
+        ) => Err(
+            "is a check, and cannot be asked to quit; use http://localhost:9901/quitquitquit"
+                .to_owned(),
+        ),
         Err(cause) if text.contains("://") || preset::nearest(text).is_some() => Err(cause),
         Err(_) => Err(format!(
-            "is nothing that can be asked to quit; say http://localhost:9901/quitquitquit, member:NAME, or one of {}",
+            "cannot be asked to quit; use http://localhost:9901/quitquitquit, member:NAME, or one of {}",
             preset::Names
         )),
     }
@@ -710,15 +722,15 @@ mod tests {
         );
         let long = format!("member:{}", "a".repeat(64));
         for (text, part) in [
-            ("member:", "no member's name"),
-            ("member:-a", "no member's name"),
-            ("member:A", "no member's name"),
-            ("member:a/b", "no member's name"),
-            (long.as_str(), "no member's name"),
+            ("member:", "not a member's name"),
+            ("member:-a", "not a member's name"),
+            ("member:A", "not a member's name"),
+            ("member:a/b", "not a member's name"),
+            (long.as_str(), "not a member's name"),
             ("tcp://h:1", "is a check"),
             ("exec:true", "is a check"),
-            ("Istio", "say istio,"),
-            ("envoy:0", "say envoy:9901"),
+            ("Istio", "use istio for"),
+            ("envoy:0", "use envoy:9901"),
             ("db:5432", "quitquitquit"),
             ("", "member:NAME"),
             ("http://h/a b", "%20"),

@@ -185,7 +185,7 @@ impl Record {
         match number(major) {
             Some(1) => {}
             Some(version @ 2..) => return Err(Unreadable::Newer(version)),
-            Some(_) | None => return Err(Unreadable::Garbage("its version is no number")),
+            Some(_) | None => return Err(Unreadable::Garbage("its version is not a number")),
         }
         let lines: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
         let get = |key: &str| {

@@ -152,7 +152,7 @@ impl fmt::Display for Url {
 /// # Errors
 /// What is wrong and a right example, without the text itself.
 pub(super) fn over_socket(rest: &str) -> Result<Url, String> {
-    const EXAMPLE: &str = "say http+unix://%2Frun%2Fapp.sock/ready";
+    const EXAMPLE: &str = "use http+unix://%2Frun%2Fapp.sock/ready";
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
     if authority.is_empty() {
@@ -178,7 +178,7 @@ pub(super) fn over_socket(rest: &str) -> Result<Url, String> {
 /// # Errors
 /// What is wrong and a right example, without the text itself.
 pub(super) fn over_network(scheme: Scheme, rest: &str) -> Result<Url, String> {
-    const EXAMPLE: &str = "say http://localhost:8080/ready";
+    const EXAMPLE: &str = "use http://localhost:8080/ready";
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
     let (user_info, authority) = user_info(authority)?;
@@ -254,7 +254,7 @@ fn host(name: &str, example: &str) -> Result<Host, String> {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !fine || name.len() > 253 || name.starts_with(['-', '.']) || name.contains("..") {
-        return Err(format!("has a host that is no name; {example}"));
+        return Err(format!("has a host that is not a name; {example}"));
     }
     // 1.2.3 and 0x7f.1 are addresses for inet_aton(3), and never names.
     if name
@@ -314,18 +314,18 @@ pub(super) fn absolute(path: &str, example: &str) -> Result<String, String> {
     if path.starts_with('/') && !path.contains('\0') {
         Ok(path.to_owned())
     } else {
-        Err(format!("needs an absolute path; say {example}"))
+        Err(format!("needs an absolute path; use {example}"))
     }
 }
 
 pub(super) fn socket_path(path: &str) -> Result<String, String> {
     if path.len() > LONGEST_SOCKET_PATH {
         return Err(format!(
-            "is longer than a socket's path can be ({LONGEST_SOCKET_PATH} bytes); say unix:///run/app.sock"
+            "is longer than a socket's path can be ({LONGEST_SOCKET_PATH} bytes); use unix:///run/app.sock"
         ));
     }
     if path.ends_with('/') || path.contains('\0') {
-        return Err("names no socket; say unix:///run/app.sock".to_owned());
+        return Err("is not the path of a socket; use unix:///run/app.sock".to_owned());
     }
     Ok(path.to_owned())
 }

@@ -61,8 +61,8 @@ pub(crate) fn run(bytes: &[u8]) {
 /// Examples that are made of the input are valid.
 fn are_right(cause: &str, typed: &str) {
     let said = match cause
-        .strip_prefix("has no kind; say ")
-        .or_else(|| cause.strip_prefix("has too few slashes; say "))
+        .strip_prefix("has no kind of check; use ")
+        .or_else(|| cause.strip_prefix("has too few slashes; use "))
     {
         Some(said) if !typed.contains(" or ") => said,
         Some(_) | None => return,
