@@ -1,5 +1,5 @@
 //! Is a member that is waited for done, and what does its end mean? Restart policies and
-//! incarnations (DESIGN 6.6 and 7).
+//! incarnations (P6.6 and P7.4).
 //!
 //! Absent is not done: a sidecar waits for a main that has not come yet. An end counts by the
 //! policy that the member stated itself, else by the observer's:

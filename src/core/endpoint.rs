@@ -1,4 +1,4 @@
-//! The decisions of the quit endpoint (DESIGN 7, `--listen`): from the bytes of a request so far to
+//! The decisions of the quit endpoint (P7.8, `--listen`): from the bytes of a request so far to
 //! an answer, and to whether CMD is to quit.
 //!
 //! Only a complete request counts: its head, and as many bytes of body as it announces. HTTP/1 as

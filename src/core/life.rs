@@ -1,5 +1,5 @@
 //! One member's life: when CMD is started, held, stopped and killed, and which exit code podgate
-//! ends with (DESIGN 7).
+//! ends with (P7).
 //!
 //! The first cause that begins a stop decides the exit code; later causes do not change it. What
 //! only the driver knows arrives as events: the gate's answer, CMD's end, observations of other

@@ -1,4 +1,4 @@
-//! Asking one sidecar to end, and proving that it did (DESIGN 3, 7, 8). An answer of 2xx is a
+//! Asking one sidecar to end, and proving that it did (P7.9, P8.2, P8.3). An answer of 2xx is a
 //! promise; only a refused connection is proof.
 //!
 //! There is one attempt at a time, at one of three subjects: **ask** (POST to the quit endpoint),

@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    /// The codes that DESIGN 7, "all `--until` are done", allows, or why the members are not done
+    /// The codes that P7.14, "all `--until` are done", allows, or why the members are not done
     /// at all. An observer at its gate, or with eager restarts, may have looked at a member just
     /// before that was started again: then either of its ends is right.
     fn codes_of_completion(&self, who: usize, pod: &Pod) -> Result<Vec<u8>, String> {
@@ -308,7 +308,7 @@ impl World {
         }
     }
 
-    /// A failure is written down before it is acted on (DESIGN 6). Otherwise a member that is
+    /// A failure is written down before it is acted on (P6.6). Otherwise a member that is
     /// killed in between would act a second time.
     pub(super) fn is_written_before(&mut self, who: usize, action: &Action) {
         let acts = matches!(action, Action::StopCmd | Action::Kill | Action::Finish(_));
@@ -370,7 +370,7 @@ impl World {
         }
     }
 
-    /// The exit code must be that of the table (DESIGN 7).
+    /// The exit code must be that of the table (P7.14).
     pub(super) fn is_end_right(&mut self, who: usize, code: u8, pod: &Pod) {
         let it = &self.members[who];
         let role = &pod.roles[who];

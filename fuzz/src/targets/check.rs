@@ -2,11 +2,9 @@
 //! example that is valid. No message shows the user info of a URL.
 
 use super::SECRET;
-use crate::core::check::{Kind, parse};
-use crate::core::redact;
-use crate::core::quit::target;
 use crate::is_planted;
-use podgate::core::check::{Kind, parse, redacted, redacted_refusal};
+use podgate::core::check::{Kind, parse};
+use podgate::core::redact;
 use podgate::core::quit::target;
 
 pub(crate) fn run(bytes: &[u8]) {

@@ -5,18 +5,11 @@
 //! each connection, with `\n====\n` between them.
 
 use super::SECRET;
-use crate::check::http::Ask;
-use crate::check::tls::{Roots, Trust};
-use crate::check::{Leaf, Step, ask};
-use crate::core::check::{Kind, parse};
-use crate::core::url::Url;
-use crate::core::http::{Header, MOST_HEADERS, MOST_REDIRECTS, Request, Statuses, statuses};
-use crate::core::outcome::{Outcome, Reason};
-use crate::event_loop;
 use crate::input::{expanded, pieces};
 use crate::{is_planted, memory};
 use nix::sys::socket::{setsockopt, sockopt};
-use podgate::core::check::{Kind, Url, parse};
+use podgate::core::check::{Kind, parse};
+use podgate::core::url::Url;
 use podgate::core::http::{Header, MOST_HEADERS, MOST_REDIRECTS, Request, Statuses, statuses};
 use podgate::core::outcome::{Outcome, Reason};
 use podgate::event_loop::{Interest, Poller};

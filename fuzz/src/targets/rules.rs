@@ -4,11 +4,9 @@
 //! An input is a line with the URL, a line with the `Location`, and the rest.
 
 use super::SECRET;
-use crate::core::check::{Kind, parse};
-use crate::core::url::Server;
-use crate::core::http::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, statuses};
 use crate::is_planted;
-use podgate::core::check::{Kind, Server, parse};
+use podgate::core::check::{Kind, parse};
+use podgate::core::url::Server;
 use podgate::core::http::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, statuses};
 
 pub(crate) fn run(bytes: &[u8]) {
