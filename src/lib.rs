@@ -26,8 +26,9 @@ mod process;
 pub mod quit_endpoint;
 mod report;
 
+use crate::core::errno::Errno;
 use crate::core::exit::Exit;
-use crate::message::{LogEvent, Message, Severity};
+use crate::message::Message;
 use std::panic;
 use std::process::{ExitCode, exit};
 
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
         process::Which::Ending
     });
     panic::set_hook(Box::new(|info| {
-        fail(&format!("a bug in podgate: {info}; please report it"));
+        fail(&message::process::bug(&info.to_string()));
         exit(Exit::Internal.code().into());
     }));
     match signals {
@@ -57,15 +58,13 @@ pub fn main() -> ExitCode {
             exit.into()
         }
         Err(error) => {
-            fail(&format!(
-                "cannot take over the signals: {error}; is the limit of open files reached?"
-            ));
+            fail(&message::process::cannot_take_signals(Errno(error as i32)));
             Exit::Internal.into()
         }
     }
 }
 
-/// Tells of a failure before, or outside of, what the options say about telling.
-fn fail(text: &str) {
-    command::early_report().failure(&Message::new(Severity::Error, LogEvent::Failed, text));
+/// Reports a failure that the options for reports do not apply to.
+fn fail(message: &Message) {
+    command::early_report().failure(message);
 }

@@ -1,12 +1,16 @@
-//! The only place that prints (P9). Lines on stderr, in the container's log or in a file, as text or JSON; one live line on a
-//! terminal; and for podgate's own failures the termination message.
+//! The only place that prints (P9). It prints lines on stderr, in the container's log or in a file,
+//! as text or JSON; one live line on a terminal; and podgate's own failures to the termination
+//! message.
 //!
-//! Printing never holds anything up: what nobody takes is dropped. It never shows a header's value, a URL's user info, or a variable
-//! that is not an option: callers pass names that are redacted already (`core::check`).
+//! Printing never blocks for long: a line that is not taken in time is dropped. It never shows a
+//! header's value, a URL's user info, or a variable that is not an option: callers pass names that
+//! `core` has redacted.
 
+use crate::core::errno::Errno;
 use crate::event_loop::is_ready;
 use crate::message::json::Object;
-use crate::message::{Field, LogEvent, Message, Severity};
+use crate::message::log::{LogError, no_container_log, no_termination_message};
+use crate::message::{Field, Message, Severity};
 use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use std::fs::{File, OpenOptions};
@@ -16,18 +20,18 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Where a container's own output goes, seen from a hook or a probe in the same container: the kubelet keeps no hook's output, but
-/// what is written here is in `kubectl logs`.
-const CONTAINER_LOG: &str = "/proc/1/fd/2";
-/// Where the kubelet reads why a container ended, unless the pod says `terminationMessagePath`.
-const TERMINATION_LOG: &str = "/dev/termination-log";
-/// The most that the kubelet reads of it.
+/// Where a container's own output goes, seen from a hook or a probe in the same container. The
+/// kubelet keeps no hook's output, but lines that are written here appear in `kubectl logs`.
+pub(crate) const CONTAINER_LOG: &str = "/proc/1/fd/2";
+/// Where the kubelet reads why a container ended, unless the pod sets `terminationMessagePath`.
+pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
+/// The most that the kubelet reads of it, in bytes.
 const LONGEST_TERMINATION: usize = 4096;
-/// What a pipe takes whole, once it is ready (pipe(7)).
+/// The bytes that a pipe takes whole once it is ready (pipe(7)).
 const PIPE_BUF: usize = 4096;
-/// How long a line may wait until somebody takes it.
+/// How long a line waits for a reader.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// The live line is cut here, so that it stays one line.
+/// The live line is cut to this many characters, so that it stays one line.
 const LIVE_WIDTH: usize = 78;
 
 /// `--log-format`.
@@ -39,14 +43,14 @@ pub(crate) enum Format {
     Json,
 }
 
-/// `--quiet`, `--verbose`, or neither. What is shown: everything up to this.
+/// `--quiet`, `--verbose`, or neither. Lines up to this level are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// Failures and warnings.
     Quiet,
-    /// And changes and heartbeats.
+    /// Changes and heartbeats as well.
     Normal,
-    /// And what is going to be done.
+    /// Plans as well.
     Verbose,
 }
 
@@ -69,11 +73,11 @@ pub(crate) struct Report {
     level: Level,
     terminal: bool,
     live_is_shown: bool,
-    /// Nobody takes what is printed: do not wait for every line.
+    /// The reader did not take the last line in time, so the next one does not wait.
     stalled: bool,
-    /// A line was cut off.
+    /// The last line was cut off.
     torn: bool,
-    /// Where the termination message goes: `None` for probes, which do not end the container.
+    /// The file for the termination message; `None` for probes, which do not end the container.
     termination: Option<(PathBuf, Origin)>,
 }
 
@@ -84,7 +88,7 @@ enum Origin {
 }
 
 impl Report {
-    /// On stderr, with the usual termination message, before anything is known.
+    /// A report on stderr, with the usual termination message, for use before the options are read.
     pub(crate) fn plain(format: Format) -> Self {
         let termination = Some((PathBuf::from(TERMINATION_LOG), Origin::Default));
         Self {
@@ -99,33 +103,31 @@ impl Report {
         }
     }
 
-    /// As the options say. A container log that cannot be opened is a warning: a hook must not fail because its lines are lost.
+    /// A report as the options ask. A container log that cannot be opened is only a warning: a hook
+    /// must not fail because its lines are lost.
     ///
     /// # Errors
-    /// A file that cannot be opened, with the cause.
-    pub(crate) fn open(format: Format, level: Level, to: &LogTo) -> Result<Self, String> {
+    /// The file of `--log-to` cannot be opened.
+    pub(crate) fn open(format: Format, level: Level, to: &LogTo) -> Result<Self, LogError> {
         let mut report = Self {
             level,
             ..Self::plain(format)
         };
         match to {
             LogTo::Stderr => {
-                report.terminal = format == Format::Text && level > Level::Quiet && io::stderr().is_terminal()
+                let shows_live = format == Format::Text && level > Level::Quiet;
+                report.terminal = shows_live && io::stderr().is_terminal();
             }
-            LogTo::File(path) => report.sink = Some(append(path, true).map_err(|error| error.to_string())?),
+            LogTo::File(path) => report.sink = Some(append(path, true)?),
             LogTo::Container => match append(Path::new(CONTAINER_LOG), false) {
                 Ok(file) => report.sink = Some(file),
-                Err(error) => report.line(&Message::new(
-                    Severity::Warning,
-                    LogEvent::Log,
-                    format!("cannot write to the container's log {CONTAINER_LOG:?}: {error}; logging to stderr"),
-                )),
+                Err(error) => report.line(&no_container_log(CONTAINER_LOG, error)),
             },
         }
         Ok(report)
     }
 
-    /// Another one that writes to the same places, for another thread.
+    /// Another report that writes to the same places, for another thread.
     pub(crate) fn twin(&self) -> Self {
         let sink = self.sink.as_ref().and_then(|file| file.try_clone().ok());
         Self {
@@ -135,27 +137,27 @@ impl Report {
         }
     }
 
-    /// The descriptor that it writes to, where it has one of its own.
+    /// The descriptor of the log; `None` for stderr.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.sink.as_ref().map(AsFd::as_fd)
     }
 
-    /// Writes the termination message there instead.
+    /// Writes the termination message to this file instead.
     pub(crate) fn set_termination_log(&mut self, path: PathBuf) {
         self.termination = Some((path, Origin::Named));
     }
 
-    /// Writes no termination message: a probe that fails does not end the container.
+    /// Writes no termination message: a failed probe does not end the container.
     pub(crate) fn without_termination_log(&mut self) {
         self.termination = None;
     }
 
-    /// Is there a live line to keep up to date?
+    /// Does this report show a live line?
     pub(crate) const fn is_live(&self) -> bool {
         self.terminal
     }
 
-    /// Shows the live line.
+    /// Shows or replaces the live line.
     pub(crate) fn live(&mut self, text: &str) {
         if self.terminal {
             let text: String = text.chars().take(LIVE_WIDTH).collect();
@@ -164,7 +166,7 @@ impl Report {
         }
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub(crate) fn clear_live(&mut self) {
         if self.live_is_shown {
             self.live_is_shown = false;
@@ -172,7 +174,7 @@ impl Report {
         }
     }
 
-    /// Prints a line, if it is one to be shown.
+    /// Prints a line, if the level shows it.
     pub(crate) fn line(&mut self, line: &Message) {
         let least = match line.severity {
             Severity::Debug => Level::Verbose,
@@ -193,7 +195,7 @@ impl Report {
 
     /// Prints why podgate fails, and writes it to the termination message.
     pub(crate) fn failure(&mut self, line: &Message) {
-        // First what the kubelet reads: the log may be broken.
+        // The kubelet's file first: the log may be broken.
         self.terminate(line);
         self.line(line);
     }
@@ -208,7 +210,7 @@ impl Report {
             .write(true)
             .truncate(true)
             .custom_flags(flags.bits());
-        // The kubelet makes the file; where it did not, only a path that was named is made.
+        // The kubelet creates the default file; only a path that an option names is created here.
         options.create(*origin == Origin::Named);
         let written = options.open(path).and_then(|mut file| {
             let is_file = file.metadata()?.is_file();
@@ -224,18 +226,15 @@ impl Report {
             }
         });
         if let (Err(error), Origin::Named) = (written, origin) {
-            let text = format!("cannot write the termination message {path:?}: {error}");
-            self.line(&Message::new(
-                Severity::Warning,
-                LogEvent::Termination,
-                text,
-            ));
+            let line = no_termination_message(path, Errno::of(&error));
+            self.line(&line);
         }
     }
 
-    /// Writes without ever waiting for long: a pipe that nobody reads must not keep a container from its end. What is not taken within
-    /// the first line's patience is dropped. Pieces of PIPE_BUF, because a pipe that is ready promises no more (pipe(7)); lines that
-    /// are shorter do not mix with those of other processes.
+    /// Writes without waiting for long: a pipe without a reader must not keep a container from its
+    /// end. Bytes that are not taken within `PATIENCE` are dropped, and later lines do not wait
+    /// until the reader is back. Pieces of PIPE_BUF bytes, because a pipe that is ready takes that
+    /// much and no more (pipe(7)); shorter lines do not mix with those of other processes.
     fn put(&mut self, bytes: &[u8]) {
         let stderr = io::stderr();
         let fd = self
@@ -262,17 +261,20 @@ impl Report {
     }
 }
 
-/// Opens a log to append to. O_NONBLOCK: a FIFO without a reader is an error, and a full one loses lines, but nothing blocks.
-fn append(path: &Path, create: bool) -> io::Result<File> {
+/// Opens a log for appending. O_NONBLOCK: a FIFO without a reader is an error, and a full FIFO
+/// loses lines, but nothing blocks.
+fn append(path: &Path, create: bool) -> Result<File, LogError> {
+    let errno = |error: io::Error| LogError::System(Errno::of(&error));
     let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     let file = OpenOptions::new()
         .append(true)
         .create(create)
         .custom_flags(flags.bits())
-        .open(path)?;
-    let kind = file.metadata()?.file_type();
+        .open(path)
+        .map_err(errno)?;
+    let kind = file.metadata().map_err(errno)?.file_type();
     if kind.is_block_device() {
-        return Err(io::Error::other("is a block device"));
+        return Err(LogError::BlockDevice);
     }
     Ok(file)
 }

@@ -11,6 +11,7 @@ use crate::members::{Membership, Plain, Refusal, Statement, Volume, is_plain};
 use crate::message::doctor::{Binary, Finding, Init, Inotify, TRIAL_IS_TAKEN, Verdict};
 use crate::message::{doctor, volume};
 use crate::process;
+use crate::report::{CONTAINER_LOG, TERMINATION_LOG};
 use nix::unistd::{AccessFlags, access, geteuid};
 use std::fs;
 use std::io::Write;
@@ -20,8 +21,6 @@ use std::time::Duration;
 
 /// The name that the trial takes on the volume: nobody gives it to a container.
 const TRIAL: &str = "podgate-doctor-trial";
-const CONTAINER_LOG: &str = "/proc/1/fd/2";
-const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// `budget` is the grace period and its margin, or why they do not fit.
 pub(super) fn run(place: &Place, budget: Result<(Duration, Duration), String>) -> Exit {

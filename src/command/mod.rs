@@ -186,8 +186,8 @@ fn open(typed: &Typed, report: &mut Report) -> Result<(), Stop> {
         report.without_termination_log();
     }
     let logging = config::logging(typed)?;
-    let mut opened = Report::open(logging.format, logging.level, &logging.to).map_err(|cause| {
-        let name = logging.path();
+    let mut opened = Report::open(logging.format, logging.level, &logging.to).map_err(|error| {
+        let (name, cause) = (logging.path(), message::log::cause(error));
         Stop::Wrong(format!(
             "--log-to {name:?}: cannot be written: {cause}; say --log-to stderr, or name a file that can be written"
         ))

@@ -1,4 +1,5 @@
-//! Why a command cannot be executed, as values: for CMD of `run` and `wait`, and for `exec:` checks.
+//! Why a command cannot be executed, as values: for CMD of `run` and `wait`, and for `exec:`
+//! checks.
 
 use super::errno::Errno;
 use super::exit::Exit;

@@ -120,8 +120,8 @@ impl Volume {
         self.file(name, "record")
     }
 
-    /// Looks at a member. `None`: that is not possible now (no descriptor, no memory, a disk error),
-    /// which says nothing about the member, and must not count as its death.
+    /// Looks at a member. `None`: that is not possible now (no descriptor, no memory, a disk
+    /// error), which says nothing about the member, and must not count as its death.
     pub(crate) fn look(&self, name: &Name) -> Option<Snapshot> {
         let lock = self.file(name, "lock");
         let mut record = self.record(name);

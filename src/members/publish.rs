@@ -211,8 +211,8 @@ impl Membership {
         &self.lock
     }
 
-    /// Replaces one of the member's files, in reserved space if there is some left: a full disk loses
-    /// nothing.
+    /// Replaces one of the member's files, in reserved space if there is some left: a full disk
+    /// loses nothing.
     fn write(&mut self, kind: &str, text: &str) -> io::Result<()> {
         let target = self.volume.file(&self.record.name, kind);
         let kept = self.spares.pop().and_then(|path| {

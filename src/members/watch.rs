@@ -1,8 +1,10 @@
-//! Who tells of a change on the volume: inotify(7), where it can be had and tells all; else nobody, and one has to ask.
+//! Changes on the volume, reported by inotify(7) where it is available and complete. Elsewhere
+//! observers poll.
 //!
-//! No wake-up is lost: first watch, then look, then wait. The owner alone opens a lock for writing, so IN_CLOSE_WRITE on it tells of
-//! its death; a moment before the lock is free (`__fput` in the kernel tells first, and then lets go), so who hears it looks a few
-//! times more.
+//! No wake-up is lost: first watch, then look, then wait. Only the owner opens a lock for writing,
+//! so IN_CLOSE_WRITE on it reports the owner's death. The event comes a moment before the lock is
+//! free (`__fput` in the kernel reports first and unlocks then), so an observer looks a few times
+//! more.
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -14,17 +16,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
-/// How often to look where inotify tells: a safety net.
+/// The pause between two looks where inotify works: a safety net.
 pub(crate) const SLOW: Duration = Duration::from_secs(2);
-/// How often to look where it does not.
+/// The pause between two looks where inotify does not work.
 pub(crate) const FAST: Duration = Duration::from_millis(100);
-/// How long after a lock's closing it may still seem to be held.
+/// How long a lock may still seem to be held after its file was closed.
 pub(crate) const CLOSING: Duration = Duration::from_millis(100);
 
-/// Adds to what a directory is watched for already (inotify(7)); nix has no name for it.
+/// IN_MASK_ADD of inotify(7), which adds to the events of an existing watch. nix has no name for
+/// it.
 pub(crate) const MASK_ADD: AddWatchFlags = AddWatchFlags::from_bits_retain(0x2000_0000);
 
-/// What to watch a volume for: records and memories that are renamed to their names, requests that are made, locks that are closed.
+/// The events of a volume that matter: records and memories are renamed to their names, requests
+/// are created, locks are closed.
 pub(crate) const CHANGES: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
     .union(AddWatchFlags::IN_CREATE)
     .union(AddWatchFlags::IN_CLOSE_WRITE)
@@ -36,7 +40,7 @@ pub(crate) const CHANGES: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
 pub(crate) enum Change {
     /// This file.
     File(String),
-    /// Nobody knows: the queue has overflowed, or the directory itself is gone.
+    /// Unknown: the queue has overflowed, or the directory itself is gone.
     Anything,
 }
 
@@ -47,10 +51,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch.
+    /// Begins to watch a directory.
     ///
     /// # Errors
-    /// No instance or no watch is left (EMFILE, ENOSPC: the limits are per user of the whole node), or it does not tell all there.
+    /// No instance or no watch is left (EMFILE, ENOSPC: the limits count for a user on the whole
+    /// node), or inotify is incomplete on this file system.
     pub(crate) fn new(path: &Path) -> Result<Self, Errno> {
         if !tells(path) {
             return Err(Errno::EOPNOTSUPP);
@@ -68,7 +73,7 @@ impl Watch {
                 .map(std::ffi::OsString::into_string)
             {
                 Some(Ok(name)) => Some(Change::File(name)),
-                // No name of ours.
+                // Not a name of a member's file.
                 Some(Err(_)) => None,
                 None => Some(Change::Anything),
             };
@@ -84,7 +89,8 @@ impl AsFd for Watch {
     }
 }
 
-/// Does inotify tell all there? It does on local file systems; on others, another machine or a server makes the files.
+/// Does inotify report all changes in `folder`? It does on local file systems. On others, another
+/// machine or a server may make changes.
 pub(crate) fn tells(folder: &Path) -> bool {
     /// nix has no name for it with musl (linux/magic.h).
     const XFS: FsType = FsType(0x5846_5342);

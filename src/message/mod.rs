@@ -7,7 +7,9 @@ pub mod doctor;
 pub mod exec;
 pub mod install;
 pub mod json;
+pub mod log;
 pub mod member;
+pub mod process;
 pub mod status;
 pub mod volume;
 

@@ -40,8 +40,8 @@ pub(crate) struct Children {
     original: Original,
     living: Vec<Pid>,
     ended: Vec<(Pid, End)>,
-    /// Those of `living` that were killed. Nobody asks how they ended: by then the number may belong
-    /// to another process.
+    /// Those of `living` that were killed. Nobody asks how they ended: by then the number may
+    /// belong to another process.
     abandoned: Vec<Pid>,
     /// Process groups that were killed and may not be gone yet.
     killed: Vec<Pid>,
@@ -59,9 +59,9 @@ pub(crate) struct Children {
 #[derive(Debug)]
 struct Before {
     is_subreaper: bool,
-    /// The process had no children, so that every child it gets belongs to a command. Otherwise it has
-    /// children from before an exec (`daemon & exec podgate …`): the next program reaps them and
-    /// what they leave behind.
+    /// The process had no children, so that every child it gets belongs to a command. Otherwise it
+    /// has children from before an exec (`daemon & exec podgate …`): the next program reaps them
+    /// and what they leave behind.
     had_none: bool,
 }
 
@@ -90,9 +90,9 @@ impl Children {
         }
     }
 
-    /// Starts CMD with the signals, the descriptors and the environment that podgate got, in a process
-    /// group of its own, which gets the terminal if podgate has it. The kernel kills CMD when podgate
-    /// dies, unless CMD changes its user (PR_SET_PDEATHSIG, prctl(2)).
+    /// Starts CMD with the signals, the descriptors and the environment that podgate got, in a
+    /// process group of its own, which gets the terminal if podgate has it. The kernel kills CMD
+    /// when podgate dies, unless CMD changes its user (PR_SET_PDEATHSIG, prctl(2)).
     ///
     /// # Errors
     /// Those of fork(2), execve(2) and pipe(2).
@@ -253,9 +253,9 @@ impl Children {
         }
     }
 
-    /// Kills what commands put into sessions of their own (setsid(2)) and left behind: CMD would find
-    /// it among its children. An init cannot tell it from the orphans of others, and leaves it.
-    /// `false`: there was none.
+    /// Kills what commands put into sessions of their own (setsid(2)) and left behind: CMD would
+    /// find it among its children. An init cannot tell it from the orphans of others, and leaves
+    /// it. `false`: there was none.
     fn kill_strays(&self) -> bool {
         if is_pid_1() || self.is_init || self.before.as_ref().is_none_or(|before| !before.had_none)
         {

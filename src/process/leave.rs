@@ -25,9 +25,9 @@ pub(crate) fn daemonize(kept: &[BorrowedFd<'_>]) {
     sys::close_all_but(kept);
 }
 
-/// Ends this process by the signal of this number, as the signal's default action does: wait(2) then
-/// shows the signal, and a shell's loop stops. Returns where that is impossible, and the caller ends
-/// with 128 + `number` instead:
+/// Ends this process by the signal of this number, as the signal's default action does: wait(2)
+/// then shows the signal, and a shell's loop stops. Returns where that is impossible, and the
+/// caller ends with 128 + `number` instead:
 ///
 /// - as PID 1, which the kernel protects from default actions (pid_namespaces(7));
 /// - for a signal whose default action does not end a process, such as SIGWINCH.

@@ -16,7 +16,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Signal mask and dispositions as podgate found them. CMD and the commands of checks get them back.
+/// Signal mask and dispositions as podgate found them. CMD and the commands of checks get them
+/// back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Original {
     pub(super) mask: SigSet,
@@ -28,8 +29,9 @@ pub(crate) struct Original {
 pub(crate) enum Death {
     /// It lives on: CMD of `wait`, which *is* podgate's process.
     Survives,
-    /// The kernel kills it as well (PR_SET_PDEATHSIG): the command of a check, and `run`'s CMD. Spawn
-    /// it from the main thread: the signal is sent when the spawning *thread* dies (prctl(2)).
+    /// The kernel kills it as well (PR_SET_PDEATHSIG): the command of a check, and `run`'s CMD.
+    /// Spawn it from the main thread: the signal is sent when the spawning *thread* dies
+    /// (prctl(2)).
     Dies,
 }
 
@@ -46,8 +48,8 @@ pub(super) fn reset_sigchld() -> Result<bool, Errno> {
     Ok(matches!(before.handler(), SigHandler::SigIgn))
 }
 
-/// Ignores SIGPIPE, as Rust's runtime does at the start. An exec that failed has restored its default
-/// action, and the message that tells why would kill us where nobody reads it.
+/// Ignores SIGPIPE, as Rust's runtime does at the start. An exec that failed has restored its
+/// default action, and the message that tells why would kill us where nobody reads it.
 pub(super) fn ignore_pipe() {
     // SAFETY: SIG_IGN runs no code of ours.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
@@ -200,15 +202,16 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
     });
     for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
         if fd > 2 && !kept.iter().any(|it| it.as_raw_fd() == fd) {
-            // SAFETY: no value of this process owns it: the caller names the descriptors in use, and
-            // the rest was inherited. EBADF (for the listing's own descriptor) does no harm.
+            // SAFETY: no value of this process owns it: the caller names the descriptors in use,
+            // and the rest was inherited. EBADF (for the listing's own descriptor) does no harm.
             unsafe { libc::close(fd) };
         }
     }
 }
 
-/// Gives the pages of this program's code and constants back to the kernel, which keeps them in its cache: what was needed to start is not
-/// needed to sleep. Those that are used again come back by themselves (madvise(2), MADV_DONTNEED).
+/// Gives the pages of this program's code and constants back to the kernel, which keeps them in its
+/// cache: what was needed to start is not needed to sleep. Those that are used again come back by
+/// themselves (madvise(2), MADV_DONTNEED).
 pub(crate) fn give_back_code() {
     // SAFETY: getauxval reads what the kernel has put on the stack (getauxval(3)).
     let (headers, count) = unsafe {
@@ -223,11 +226,12 @@ pub(crate) fn give_back_code() {
     if headers == 0 {
         return;
     }
-    // SAFETY: the kernel says that so many program headers stand there (elf(5)); they are part of a segment that is only read.
+    // SAFETY: the kernel says that so many program headers stand there (elf(5)); they are part of a
+    // segment that is only read.
     let table = unsafe { std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count) };
     let address = |value: u64| usize::try_from(value).unwrap_or(0);
-    // Where the program ended up, which is position-independent: the headers stand on the first page of its file, which is the first
-    // page of its first segment.
+    // Where the program ended up, which is position-independent: the headers stand on the first
+    // page of its file, which is the first page of its first segment.
     const PAGE: usize = 4096;
     let Some(first) = table
         .iter()
@@ -244,8 +248,9 @@ pub(crate) fn give_back_code() {
         let end = base
             .wrapping_add(address(segment.p_vaddr))
             .wrapping_add(address(segment.p_memsz));
-        // SAFETY: the segment is never written to (the linker puts what is relocated into a writable one), so what is read again is what
-        // was there. Its last page may hold nothing of the next one: segments with other rights begin on a page of their own.
+        // SAFETY: the segment is never written to (the linker puts what is relocated into a
+        // writable one), so what is read again is what was there. Its last page may hold nothing of
+        // the next one: segments with other rights begin on a page of their own.
         let _ = unsafe {
             libc::madvise(
                 start as *mut libc::c_void,

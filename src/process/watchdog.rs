@@ -27,8 +27,8 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     /// Starts a thread that calls `bite` if this watchdog still exists `chance` after a signal that
-    /// ends podgate has arrived, or after `end`. `bite` gets the signal's number, if it was a signal.
-    /// If the system has no thread or descriptor left, nothing is watched.
+    /// ends podgate has arrived, or after `end`. `bite` gets the signal's number, if it was a
+    /// signal. If the system has no thread or descriptor left, nothing is watched.
     pub(crate) fn start(
         signals: &Signals,
         end: Option<Instant>,
@@ -66,10 +66,11 @@ impl Watchdog {
     }
 
     /// Ends the watch once the thread has started, so that this process may fork. While Rust's
-    /// runtime starts a thread it holds locks, which would stay locked in the new process: the first
-    /// thread that is started there would hang.
+    /// runtime starts a thread it holds locks, which would stay locked in the new process: the
+    /// first thread that is started there would hang.
     pub(crate) fn leave(self) {
-        // Nothing is ever sent: the other end is dropped when the thread starts, or could not start.
+        // Nothing is ever sent: the other end is dropped when the thread starts, or could not
+        // start.
         let _ = self.up.recv();
     }
 }
