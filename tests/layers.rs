@@ -40,9 +40,7 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("cli/", "cli/mod.rs"),
     ("command/", "command/mod.rs"),
     ("config/life.rs", "config/mod.rs"),
-    ("members/", "members/mod.rs"),
     ("probe/", "probe/mod.rs"),
-    ("process/", "process/mod.rs"),
 ];
 
 /// Is this arrow in a list of known ones?

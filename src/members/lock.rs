@@ -1,12 +1,12 @@
 //! A member's lock: an OFD lock (fcntl(2)) on its own lock file, held until the process is dead.
 
-use super::{MODE, Refusal, Volume, own_uid, system_error};
+use super::record::{MODE, open_read};
 use crate::core::errno::Errno as Number;
-use crate::core::member::Name;
 use crate::core::volume_error::{Intruder, Operation, VolumeError};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
+use nix::unistd::geteuid;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -50,7 +50,7 @@ pub(super) fn whole_file(kind: i32) -> libc::flock {
 /// The lock cannot be read. A path that does not exist or is not a regular file is not a member's
 /// lock, and counts as free.
 pub(super) fn hold(path: &Path) -> Result<Hold, Errno> {
-    let file = match super::record::open_read(path) {
+    let file = match open_read(path) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(Hold::Free),
         // A device, a socket or a link in its place, or a file in the place of the volume.
@@ -70,35 +70,41 @@ pub(super) fn hold(path: &Path) -> Result<Hold, Errno> {
     }
 }
 
-/// Takes the whole lock of a name, and creates the lock file if it does not exist.
-pub(super) fn take(volume: &Volume, name: &Name) -> Result<File, Refusal> {
-    let path = volume.file(name, "lock");
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// Another process holds it.
+    Held,
+    Failed(VolumeError),
+}
+
+/// Takes the whole lock at `path`, and creates the lock file if it does not exist.
+pub(super) fn take(path: &Path) -> Result<File, NotTaken> {
     let patience = Instant::now();
-    let mut file = open(&path).map_err(Refusal::Volume)?;
+    let mut file = open(path).map_err(NotTaken::Failed)?;
     loop {
         let taken = fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK)));
         match taken {
             // Another process may have replaced the file in the meantime.
-            Ok(_) if is_same(&file, &path) && hold(&path) != Ok(Hold::Free) => return Ok(file),
-            Ok(_) if is_same(&file, &path) => {
-                return Err(Refusal::Volume(VolumeError::KeepsNoLocks { path }));
+            Ok(_) if is_same(&file, path) && hold(path) != Ok(Hold::Free) => return Ok(file),
+            Ok(_) if is_same(&file, path) => {
+                let path = path.to_owned();
+                return Err(NotTaken::Failed(VolumeError::KeepsNoLocks { path }));
             }
             Ok(_) | Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => {}
             Err(errno) => {
                 let errno = Number(errno as i32);
-                return Err(Refusal::Volume(system_error(Operation::Lock, &path, errno)));
+                return Err(NotTaken::Failed(system_error(Operation::Lock, path, errno)));
             }
         }
         if patience.elapsed() >= PATIENCE {
-            return Err(Refusal::Taken(
-                volume.record(name).and_then(Result::ok).map(Box::new),
-            ));
+            return Err(NotTaken::Held);
         }
         thread::sleep(RETRY);
         // Opened again only if it is another file: each close would wake those who watch for a
         // death.
-        if !is_same(&file, &path) {
-            file = open(&path).map_err(Refusal::Volume)?;
+        if !is_same(&file, path) {
+            file = open(path).map_err(NotTaken::Failed)?;
         }
     }
 }
@@ -205,4 +211,18 @@ fn is_same(file: &File, path: &Path) -> bool {
     file.metadata().is_ok_and(|here| {
         there.is_ok_and(|there| (here.dev(), here.ino()) == (there.dev(), there.ino()))
     })
+}
+
+/// A failed system call of this user.
+pub(super) fn system_error(operation: Operation, path: &Path, errno: Number) -> VolumeError {
+    VolumeError::System {
+        operation,
+        path: path.to_owned(),
+        errno,
+        uid: own_uid(),
+    }
+}
+
+pub(super) fn own_uid() -> u32 {
+    geteuid().as_raw()
 }

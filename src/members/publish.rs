@@ -1,13 +1,15 @@
 //! What a member publishes: its record, and its memory of failures. It reserves space for the
 //! records to come, so that a full disk loses nothing.
 
-use super::record::{create, read};
-use super::{Refusal, Volume, lock, own_uid, random, system_error};
+use super::lock::{self, NotTaken, own_uid, system_error};
+use super::mount::container;
+use super::record::{create, random, read};
+use super::volume::Volume;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::member::{Name, Policy, Stage};
 use crate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
-use crate::core::volume_error::Operation;
+use crate::core::volume_error::{Operation, VolumeError};
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,6 +22,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const SPARES: usize = 4;
 /// How many failures are remembered, the latest ones. Older incarnations never come back.
 const REMEMBERED: usize = 64;
+
+/// Why a member cannot take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A living member has the name; its record, if it can be read.
+    Taken(Option<Box<Record>>),
+    Volume(VolumeError),
+}
 
 /// What a member states about itself when it starts.
 #[derive(Debug, Clone)]
@@ -54,12 +64,17 @@ impl Membership {
             policy,
             is_joined,
         } = statement;
-        let lock = lock::take(volume, &name)?;
+        let lock = lock::take(&volume.file(&name, "lock")).map_err(|error| match error {
+            NotTaken::Held => {
+                Refusal::Taken(volume.record(&name).and_then(Result::ok).map(Box::new))
+            }
+            NotTaken::Failed(error) => Refusal::Volume(error),
+        })?;
         lock::check_owner(&volume.record_path(&name)).map_err(Refusal::Volume)?;
         let before = volume
             .record(&name)
             .and_then(Result::ok)
-            .filter(|record| record.host == volume.host);
+            .filter(|record| record.host == volume.host());
         let acted = match &before {
             // The memory of another pod's member does not count.
             None => Vec::new(),
@@ -72,8 +87,8 @@ impl Membership {
                 .map_or(0, |record| record.incarnation)
                 .saturating_add(1),
             id: random(),
-            host: volume.host.clone(),
-            container: super::container(),
+            host: volume.host().to_owned(),
+            container: container(),
             uid: own_uid(),
             policy,
             is_joined,
@@ -192,7 +207,7 @@ impl Membership {
     /// Has a request to end been made to this incarnation?
     pub(crate) fn is_asked_to_quit(&self) -> bool {
         let prefix = format!("{}.quit.{:016x}.", self.record.name, self.record.id);
-        let Ok(entries) = fs::read_dir(&self.volume.path) else {
+        let Ok(entries) = fs::read_dir(self.volume.path()) else {
             return false;
         };
         // Only a regular file is a request.
@@ -263,7 +278,7 @@ impl Membership {
     /// those, which are dead.
     fn sweep(&mut self) {
         self.spares.clear();
-        let Ok(entries) = fs::read_dir(&self.volume.path) else {
+        let Ok(entries) = fs::read_dir(self.volume.path()) else {
             return;
         };
         let (next, quit) = (
@@ -276,7 +291,7 @@ impl Membership {
                 file.starts_with(&next) || (file.starts_with(&quit) && !file.starts_with(&current))
             });
             if is_old {
-                let _ = fs::remove_file(self.volume.path.join(file));
+                let _ = fs::remove_file(self.volume.path().join(file));
             }
         }
     }
@@ -293,4 +308,198 @@ fn now() -> Stamp {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Stamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lock::{Hold, hold, whole_file};
+    use super::super::volume::{Plain, Volume};
+    use super::{Membership, Statement};
+    use crate::core::member::{Name, Stage};
+    use crate::core::observation::{End, Observation};
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+    use std::fs::{self, OpenOptions};
+    use std::path::PathBuf;
+    use std::rc::Rc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("podgate-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).expect("a folder");
+            Self(path)
+        }
+
+        fn volume(&self) -> Rc<Volume> {
+            Rc::new(Volume::open(&self.0, Plain::Allowed).expect("a volume"))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn name() -> Name {
+        Name::parse("main").expect("a name")
+    }
+
+    fn take(volume: &Rc<Volume>) -> Membership {
+        Membership::take(
+            volume,
+            Statement {
+                name: name(),
+                policy: None,
+                is_joined: false,
+            },
+        )
+        .expect("the name")
+    }
+
+    #[test]
+    fn the_last_64_failures_that_were_acted_on_survive_restarts() {
+        let folder = Folder::new("acted");
+        let volume = folder.volume();
+        for restart in 0..100 {
+            let mut member = take(&volume);
+            member
+                .remember(&[2 * restart, 2 * restart + 1])
+                .expect("a memory");
+            member.exit(3).expect("an end");
+        }
+        assert_eq!(take(&volume).acted(), (136..200).collect::<Vec<u64>>());
+        let length = fs::metadata(folder.0.join("main.acted"))
+            .expect("a file")
+            .len();
+        assert!(length < 2048, "{length} bytes");
+    }
+
+    #[test]
+    fn each_state_of_a_member_is_seen() {
+        let folder = Folder::new("life");
+        let volume = folder.volume();
+        assert_eq!(volume.observe(&name()), Some(Observation::Absent));
+        let mut member = take(&volume);
+        let id = member.record().id;
+        let alive = |stage| {
+            Some(Observation::Alive {
+                id: Some(id),
+                stage: Some(stage),
+            })
+        };
+        assert_eq!(volume.observe(&name()), alive(Stage::Waiting));
+        member.publish(Stage::Ready).expect("a record");
+        assert_eq!(volume.observe(&name()), alive(Stage::Ready));
+        member.exit(3).expect("a record");
+        assert_eq!(
+            volume.observe(&name()),
+            Some(Observation::Ended {
+                id,
+                end: End::Code(3),
+                policy: None
+            })
+        );
+        drop(member);
+        let again = take(&volume);
+        assert_eq!(again.record().incarnation, 2);
+        drop(again);
+        let id = volume
+            .look(&name())
+            .expect("a look")
+            .record
+            .expect("a record")
+            .expect("a good one")
+            .id;
+        assert_eq!(
+            volume.observe(&name()),
+            Some(Observation::Ended {
+                id,
+                end: End::Lost,
+                policy: None
+            })
+        );
+        assert_eq!(
+            fs::read_dir(&folder.0).expect("the volume").count(),
+            6,
+            "lock, record, and four spare files of the lost member"
+        );
+        take(&volume).exit(0).expect("a record");
+        assert_eq!(
+            fs::read_dir(&folder.0).expect("the volume").count(),
+            2,
+            "the next incarnation removes them"
+        );
+    }
+
+    #[test]
+    fn a_member_that_holds_the_lock_before_its_own_record_is_not_in_the_state_of_the_old_one() {
+        let folder = Folder::new("whole");
+        let volume = folder.volume();
+        take(&volume).publish(Stage::Ready).expect("a record");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(folder.0.join("main.lock"))
+            .expect("the lock");
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK)))
+            .expect("held as at a start");
+        assert_eq!(
+            volume.observe(&name()),
+            Some(Observation::Alive {
+                id: None,
+                stage: None
+            })
+        );
+    }
+
+    #[test]
+    fn an_observer_that_cannot_look_sees_no_death() {
+        let folder = Folder::new("look");
+        let volume = folder.volume();
+        let member = take(&volume);
+        assert!(volume.look(&name()).is_some_and(|found| found.is_held));
+        // ENAMETOOLONG stands for all that keeps an observer from looking (EMFILE, ENOMEM, EIO).
+        assert_eq!(
+            hold(&folder.0.join("x".repeat(300))),
+            Err(nix::errno::Errno::ENAMETOOLONG)
+        );
+        assert_eq!(hold(&folder.0.join("nobody.lock")), Ok(Hold::Free));
+        assert_eq!(hold(&folder.0.join("main.lock")), Ok(Hold::First));
+        drop(member);
+        assert_eq!(hold(&folder.0.join("main.lock")), Ok(Hold::Free));
+    }
+
+    #[test]
+    fn a_member_that_publishes_its_end_and_dies_is_never_seen_as_lost() {
+        let folder = Folder::new("dies");
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let volume = folder.volume();
+                for _ in 0..300 {
+                    let mut member = take(&volume);
+                    member.publish(Stage::Ready).expect("a record");
+                    member.exit(0).expect("a record");
+                }
+                is_over.store(true, Ordering::SeqCst);
+            });
+            let volume = folder.volume();
+            let mut looks = 0_u32;
+            while !is_over.load(Ordering::SeqCst) {
+                let observation = volume.observe(&name());
+                assert!(
+                    !matches!(observation, Some(Observation::Ended { end: End::Lost, .. })),
+                    "{observation:?}"
+                );
+                looks += 1;
+            }
+            assert!(looks > 100, "{looks} looks");
+        });
+    }
 }

@@ -1,16 +1,19 @@
 //! The files of members, read and created so that a hostile neighbour cannot mislead or block: no
 //! link is followed, nothing blocks, and a size has a limit.
 
-use super::MODE;
 use crate::core::errno::Errno as Number;
 use crate::core::member::Name;
 use crate::core::record::{LONGEST, Record, Unreadable};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+/// The mode of files that others read, whatever the umask.
+pub(super) const MODE: u32 = 0o644;
 
 /// Reads the record of a member. `None`: it has none.
 pub(super) fn read_record(path: &Path, name: &Name) -> Option<Result<Record, Unreadable>> {
@@ -69,4 +72,9 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
         .open(path)?;
     file.set_permissions(fs::Permissions::from_mode(MODE))?;
     Ok(file)
+}
+
+/// A number that no other incarnation has: std seeds its hashers from getrandom(2).
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

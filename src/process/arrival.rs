@@ -5,7 +5,7 @@
 //! and to read them from a signalfd. No handler is ever installed, so no disposition needs to be
 //! restored for CMD (except SIGCHLD's, see `sys`).
 
-use super::is_pid_1;
+use super::pid_1::is_pid_1;
 use super::sys::{self, Original};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};

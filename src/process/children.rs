@@ -1,7 +1,7 @@
 //! The children of this process: the one place that starts them and the only one that reaps.
 
-use super::is_pid_1;
-use super::sys::{self, Death, Original, restore_signals};
+use super::pid_1::is_pid_1;
+use super::sys::{self, Death, End, Original, restore_signals};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
@@ -22,15 +22,6 @@ pub(crate) enum Reach {
     Child,
     /// CMD's whole process group: `--signal-group`.
     Group,
-}
-
-/// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// With this exit code.
-    Exited(i32),
-    /// By the signal of this number.
-    Killed(i32),
 }
 
 /// The commands of checks, each the leader of a process group of its own, and `run`'s CMD. The only

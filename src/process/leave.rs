@@ -1,6 +1,7 @@
 //! Leaves the process that podgate was started as: into the background, or by a signal.
 
-use super::{is_pid_1, sys};
+use super::pid_1::is_pid_1;
+use super::sys;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};

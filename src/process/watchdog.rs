@@ -2,7 +2,7 @@
 //! network or FUSE file system whose server is gone. Such a hang is killable, so another thread can
 //! end the process.
 
-use super::Signals;
+use super::arrival::Signals;
 use crate::event_loop::is_ready;
 use nix::poll::PollFlags;
 use std::convert::Infallible;

@@ -1,0 +1,178 @@
+//! A volume, open for looking: which members it has, and what can be observed of each.
+
+use super::lock::{Hold, hold};
+use super::mount::is_plain;
+use super::record::{create, random, read_record};
+use crate::core::errno::Errno as Number;
+use crate::core::member::Name;
+use crate::core::observation::Snapshot;
+#[cfg(test)]
+use crate::core::observation::{Observation, observe};
+use crate::core::record::{Record, Unreadable};
+use crate::core::volume_error::DirError;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// May `--dir` be a directory on the container's own root file system?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plain {
+    /// No: every container would have another one.
+    Refused,
+    /// Yes: `--allow-plain-dir`, for a laptop.
+    Allowed,
+}
+
+/// How often one look at a member is repeated while its record changes.
+const LOOKS: usize = 8;
+
+/// A volume, open for looking.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    path: PathBuf,
+    host: String,
+}
+
+impl Volume {
+    /// Opens a volume for looking. Writes nothing.
+    ///
+    /// # Errors
+    /// `path` is not a directory that members can meet on.
+    pub(crate) fn open(path: &Path, plain: Plain) -> Result<Self, DirError> {
+        let folder = fs::metadata(path).map_err(|error| match Number::of(&error) {
+            Number::ENOENT => DirError::Missing,
+            errno => DirError::System(errno),
+        })?;
+        if !folder.is_dir() {
+            return Err(DirError::NotADirectory);
+        }
+        if plain == Plain::Refused && is_plain(path) == Some(true) {
+            return Err(DirError::OnRootFileSystem);
+        }
+        let host = nix::unistd::gethostname()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        // In a record the host name is one word on a line.
+        let host = host
+            .split(|letter: char| letter.is_whitespace() || letter.is_control())
+            .collect::<Vec<_>>()
+            .join("-");
+        Ok(Self {
+            path: path.to_owned(),
+            host: if host.is_empty() {
+                "-".to_owned()
+            } else {
+                host
+            },
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The host name that records of this pod carry.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn file(&self, name: &Name, kind: &str) -> PathBuf {
+        self.path.join(format!("{name}.{kind}"))
+    }
+
+    /// The file of a member's record, for messages.
+    pub(crate) fn record_path(&self, name: &Name) -> PathBuf {
+        self.file(name, "record")
+    }
+
+    /// Looks at a member. `None`: that is not possible now (no descriptor, no memory, a disk
+    /// error), which says nothing about the member, and must not count as its death.
+    pub(crate) fn look(&self, name: &Name) -> Option<Snapshot> {
+        let lock = self.file(name, "lock");
+        let mut record = self.record(name);
+        let mut cause = None;
+        for _ in 0..LOOKS {
+            let hold = match hold(&lock) {
+                Ok(hold) => hold,
+                Err(errno) => {
+                    cause = Some(errno);
+                    continue;
+                }
+            };
+            cause = None;
+            // A member that publishes its end and dies between the two reads is not lost. So a lock
+            // counts only with a record that was the same before and after it.
+            let after = self.record(name);
+            if after == record {
+                // A member that holds the whole file has not written its record yet: the record is
+                // that of its earlier incarnation.
+                let record = if hold == Hold::Whole { None } else { record };
+                return Some(Snapshot {
+                    record,
+                    is_held: hold != Hold::Free,
+                });
+            }
+            record = after;
+        }
+        // The record changes faster than it can be read, so the member is alive.
+        cause.is_none().then_some(Snapshot {
+            record,
+            is_held: true,
+        })
+    }
+
+    /// What a look at a member means here.
+    #[cfg(test)]
+    pub(crate) fn observe(&self, name: &Name) -> Option<Observation> {
+        self.look(name).map(|found| observe(&found, &self.host))
+    }
+
+    /// Every name that has a record or a lock here.
+    ///
+    /// # Errors
+    /// The volume cannot be read.
+    pub(crate) fn names(&self) -> io::Result<Vec<Name>> {
+        let entries = fs::read_dir(&self.path)?;
+        let name = |file: &OsStr| {
+            let (name, kind) = file.to_str()?.split_once('.')?;
+            if matches!(kind, "record" | "lock") {
+                Name::parse(name).ok()
+            } else {
+                None
+            }
+        };
+        let mut names: Vec<Name> = entries
+            .flatten()
+            .filter_map(|entry| name(&entry.file_name()))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    pub(super) fn record(&self, name: &Name) -> Option<Result<Record, Unreadable>> {
+        read_record(&self.record_path(name), name)
+    }
+
+    /// Requests an incarnation of a member to end.
+    ///
+    /// # Errors
+    /// The request cannot be written.
+    pub(crate) fn ask(&self, name: &Name, id: u64) -> io::Result<Request> {
+        let path = self.file(name, &format!("quit.{id:016x}.{:016x}", random()));
+        create(&path)?;
+        Ok(Request(path))
+    }
+}
+
+/// A request, which is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Request(PathBuf);
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
