@@ -34,8 +34,9 @@ fn main() -> io::Result<()> {
     if var("CARGO_CFG_TARGET_ARCH") == "x86_64" {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
-    // Without tables nothing can be unwound. std's default panic hook still refers to the unwinder:
-    // 60 KB that podgate, which has its own hook, never calls. A call would abort, as a panic does.
+    // Without tables nothing can be unwound. std's default panic hook still refers to the unwinder,
+    // which podgate, with its own hook, never calls; a call would abort, as a panic does. That takes
+    // 57,344 bytes of 1,819,352 away (x86_64, with TLS). `ci/size` holds that it is not linked.
     for name in UNWINDER {
         println!("cargo:rustc-link-arg-bins=-Wl,--defsym=_Unwind_{name}=abort");
     }

@@ -1083,3 +1083,40 @@ fn variables_do_as_options_do() {
         .within(Duration::from_secs(10));
     }
 }
+
+/// The KiB of podgate's code and constants that are resident: proc(5), smaps.
+fn resident_code(pid: Pid) -> u64 {
+    let smaps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut is_code = false;
+    let mut total = 0;
+    for line in smaps.lines() {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        match words[..] {
+            [_, rights, _, _, _, path] => is_code = !rights.contains('w') && path == PODGATE,
+            [range, _, _, _, _] if range.contains('-') => is_code = false,
+            ["Rss:", number, "kB"] if is_code => total += number.parse::<u64>().unwrap(),
+            _ => {}
+        }
+    }
+    total
+}
+
+#[test]
+fn the_pages_of_code_are_given_back_when_cmd_is_ready() {
+    let folder = Folder::new();
+    let ready = folder.text("ready");
+    let check = format!("file://{ready}");
+    let running = podgate(["run", "--ready", &check, "--", "sleep", "100"]).start();
+    // It sleeps once it waits for the file: then the number does not change any more.
+    let before = eventually("podgate to wait for readiness", || {
+        let used = resident_code(running.pid());
+        thread::sleep(Duration::from_millis(200));
+        (used > 0 && used == resident_code(running.pid())).then_some(used)
+    });
+    fs::write(&ready, "").unwrap();
+    eventually("less code to be resident", || {
+        (resident_code(running.pid()) < before).then_some(())
+    });
+    running.signal(Signal::SIGTERM);
+    running.finish().code(143);
+}

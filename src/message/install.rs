@@ -28,7 +28,8 @@ pub fn failed(source: &Path, dest: &Path, error: InstallError) -> Message {
         }
         InstallError::NoFileName => {
             format!(
-                "cannot install {dest:?}: it does not name a file; use a path such as /podgate-bin/podgate"
+                "cannot install {dest:?}: it does not name a file; use a path such as \
+                 /podgate-bin/podgate"
             )
         }
         InstallError::Write(Errno::ENOENT | Errno::ENOTDIR) => format!(

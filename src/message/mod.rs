@@ -1,4 +1,5 @@
-//! Every sentence that a person reads, as functions of plain data, and the events that programs read.
+//! Every sentence that a person reads, as functions of plain data, and the events that programs
+//! read.
 //!
 //! A function here takes values and returns a [`Message`]; nothing is printed, and nothing is
 //! looked up. `report` prints messages, and is the only place that does.
