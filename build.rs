@@ -35,8 +35,9 @@ fn main() -> io::Result<()> {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
     // Without tables nothing can be unwound. std's default panic hook still refers to the unwinder,
-    // which podgate, with its own hook, never calls; a call would abort, as a panic does. That takes
-    // 57,344 bytes of 1,819,352 away (x86_64, with TLS). `ci/size` holds that it is not linked.
+    // which podgate, with its own hook, never calls; a call would abort, as a panic does. That
+    // takes 57,344 bytes of 1,819,352 away (x86_64, with TLS). `ci/size` holds that it is not
+    // linked.
     for name in UNWINDER {
         println!("cargo:rustc-link-arg-bins=-Wl,--defsym=_Unwind_{name}=abort");
     }
