@@ -1,7 +1,6 @@
 //! `podgate join`: a member in a container whose entrypoint is not ours, from its postStart hook. It leaves a small process behind that
 //! holds the lock, and that dies with the container, because PID 1's death kills the whole PID namespace (pid_namespaces(7)).
 
-use super::wait::go_on;
 use crate::config::Logging;
 use crate::config::life::Life as Settings;
 use crate::core::check::{Check, Fact, Kind};
@@ -10,6 +9,7 @@ use crate::core::gate::{Need, Spec, Verdict};
 use crate::core::member::{Name, Stage};
 use crate::core::schedule::{NEAR, Pace};
 use crate::core::signal;
+use crate::driver::exec::exec_or_exit;
 use crate::driver::gate::{Around, Driver, Tells};
 use crate::driver::life::{Body, Runner};
 use crate::driver::membership::{open_volume, take_name};
@@ -56,7 +56,7 @@ pub(super) fn run(
         ));
     }
     let Some(name) = &settings.name else {
-        return go_on(hook, report, signals);
+        return exec_or_exit(hook, report, signals);
     };
     let joined = join(settings, logging, name, report, signals);
     let volume = match joined {
@@ -68,10 +68,10 @@ pub(super) fn run(
     };
     match settings.wait {
         Some(limit) => match wait(settings, name, limit.duration(), volume, report, signals) {
-            Ok(()) => go_on(hook, report, signals),
+            Ok(()) => exec_or_exit(hook, report, signals),
             Err(exit) => exit,
         },
-        None => go_on(hook, report, signals),
+        None => exec_or_exit(hook, report, signals),
     }
 }
 

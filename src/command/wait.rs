@@ -7,11 +7,11 @@ use crate::core::exit::Exit;
 use crate::core::gate::{Need, Spec, Verdict};
 use crate::core::schedule::Pace;
 use crate::core::signal;
+use crate::driver::exec::exec_or_exit;
 use crate::driver::gate::{Around, Driver, Tells};
 use crate::members::Volume;
-use crate::message::{self, LogEvent, Message, Severity};
-use crate::process::exec::exec_error;
-use crate::process::{Arrived, Children, Signals, become_command};
+use crate::message::{LogEvent, Message, Severity};
+use crate::process::{Children, Signals};
 use crate::report::Report;
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -38,7 +38,7 @@ pub(super) fn run(
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         let text = format!("PODGATE_DISABLE is set: not waiting for {names:?}");
         report.line(&Message::new(Severity::Info, LogEvent::Disabled, text));
-        return go_on(cmd, report, signals);
+        return exec_or_exit(cmd, report, signals);
     }
     if checks.is_empty() {
         // What was taken away was told already.
@@ -46,7 +46,7 @@ pub(super) fn run(
             let text = "nothing to wait for: no CHECK is given and PODGATE_CHECKS is empty";
             report.line(&Message::new(Severity::Info, LogEvent::Nothing, text));
         }
-        return go_on(cmd, report, signals);
+        return exec_or_exit(cmd, report, signals);
     }
     report.line(&Message::new(
         Severity::Debug,
@@ -68,7 +68,7 @@ pub(super) fn run(
         }
     };
     let exit = match verdict {
-        Verdict::Opened => return go_on(cmd, report, signals),
+        Verdict::Opened => return exec_or_exit(cmd, report, signals),
         Verdict::Stopped(number) => {
             let not_started = if cmd.is_empty() {
                 ""
@@ -98,7 +98,7 @@ pub(super) fn run(
             line.text
                 .push_str("; going on all the same, as --on-timeout run says");
             report.line(&line);
-            go_on(cmd, report, signals)
+            exec_or_exit(cmd, report, signals)
         }
     }
 }
@@ -126,35 +126,4 @@ fn plan(checks: &[Check], gate: &Spec) -> String {
         show(gate.initial_delay),
         gate.success_threshold
     )
-}
-
-/// Becomes CMD; without one, this was all.
-pub(super) fn go_on(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
-    let Some((name, arguments)) = cmd.split_first() else {
-        return Exit::Passed;
-    };
-    // CMD gets no zombie from us.
-    Children::new(signals.original()).reap();
-    // A signal that came while the gate opened must not be lost: PID 1 drops it between here and CMD's own handler.
-    if let Some(number) = ending(signals) {
-        let text = format!(
-            "stopped by {}; the command was not started",
-            signal::name(number)
-        );
-        report.line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
-        return Exit::Signal(number);
-    }
-    let error = become_command(name, arguments, signals.original());
-    let error = exec_error(name, &error);
-    report.failure(&message::exec::cannot_run(name, error));
-    error.exit()
-}
-
-fn ending(signals: &Signals) -> Option<u8> {
-    loop {
-        match signals.next()? {
-            Arrived::Ending(number) => return Some(number),
-            Arrived::Child | Arrived::Other(_) => {}
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Where the machines of `core` meet the world: each driver turns what happens into events, and does what its machine decided.
 
+pub(crate) mod exec;
 pub(crate) mod gate;
 pub(crate) mod life;
 pub(crate) mod membership;

@@ -2,6 +2,7 @@
 
 use super::{LogEvent, Message, Severity};
 use crate::core::exec_error::ExecError;
+use crate::core::signal::name;
 use std::ffi::OsStr;
 
 /// Why a command cannot be started, and the remedy: for CMD of `run` and `wait`.
@@ -39,12 +40,26 @@ pub fn cannot_run(name: &OsStr, error: ExecError) -> Message {
     )
 }
 
+/// A signal arrived just before CMD was started.
+pub fn stopped(number: u8) -> Message {
+    let text = format!("stopped by {}; the command was not started", name(number));
+    Message::new(Severity::Warning, LogEvent::Stopped, text)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::cannot_run;
+    use super::{cannot_run, stopped};
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
     use std::ffi::OsStr;
+
+    #[test]
+    fn a_signal_before_the_start_is_told_by_its_name() {
+        assert_eq!(
+            stopped(15).text,
+            "stopped by SIGTERM; the command was not started"
+        );
+    }
 
     #[test]
     fn a_command_that_cannot_be_started_is_told_with_cause_and_remedy() {

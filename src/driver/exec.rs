@@ -1,0 +1,37 @@
+//! Becomes CMD at the end of a command that has done its part.
+
+use crate::core::exit::Exit;
+use crate::message;
+use crate::process::exec::exec_error;
+use crate::process::{Arrived, Children, Signals, become_command};
+use crate::report::Report;
+use std::ffi::OsString;
+
+/// Becomes CMD. Returns the exit code if there is no CMD, or if it was not started.
+pub(crate) fn exec_or_exit(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
+    let Some((name, arguments)) = cmd.split_first() else {
+        return Exit::Passed;
+    };
+    // CMD inherits no zombie from podgate.
+    Children::new(signals.original()).reap();
+    // A signal that arrived while the gate opened must not be lost: PID 1 drops it between here and
+    // CMD's own handler.
+    if let Some(number) = ending(signals) {
+        report.line(&message::exec::stopped(number));
+        return Exit::Signal(number);
+    }
+    let error = become_command(name, arguments, signals.original());
+    let error = exec_error(name, &error);
+    report.failure(&message::exec::cannot_run(name, error));
+    error.exit()
+}
+
+/// The next signal that ends podgate, if one has arrived.
+fn ending(signals: &Signals) -> Option<u8> {
+    loop {
+        match signals.next()? {
+            Arrived::Ending(number) => return Some(number),
+            Arrived::Child | Arrived::Other(_) => {}
+        }
+    }
+}
