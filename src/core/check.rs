@@ -15,11 +15,10 @@ use std::time::Duration;
 /// A check: as it was typed, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// As it was typed, with the user info hidden: what messages call it by.
+    /// As it was typed, with the user info hidden: its name in messages.
     pub name: String,
-    /// What it means.
     pub kind: Kind,
-    /// The preset that it was typed as: asked by a plain GET, whatever is said about HTTP checks.
+    /// The preset that it was typed as. It is asked by a plain GET; the HTTP options do not apply.
     pub preset: Option<Sidecar>,
 }
 
@@ -46,14 +45,14 @@ pub enum Kind {
     File(String),
     /// The command exits 0. Never empty.
     Exec(Vec<String>),
-    /// This is true of the member.
+    /// The fact is true of the member.
     Member(Fact, Name),
 }
 
-/// What may be true of a member.
+/// A condition of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
-    /// It is alive, and its CMD runs.
+    /// It is alive, and its command runs.
     Started,
     /// It is alive and ready.
     Ready,
@@ -63,7 +62,6 @@ pub enum Fact {
     Succeeded,
 }
 
-/// The facts by their words.
 const FACTS: [(&str, Fact); 4] = [
     ("started", Fact::Started),
     ("ready", Fact::Ready),
@@ -72,7 +70,7 @@ const FACTS: [(&str, Fact); 4] = [
 ];
 
 impl Check {
-    /// One that was not typed, but follows from another option.
+    /// A check that was not typed, but follows from another option.
     pub fn of(kind: Kind) -> Self {
         Self {
             name: kind.to_string(),
@@ -95,7 +93,8 @@ impl fmt::Display for Kind {
             Self::File(path) => write!(f, "file://{path}"),
             Self::Exec(words) => {
                 let command = shell_words::join(words);
-                // `exec://` is refused as a slip; a command whose name begins so stands apart.
+                // `exec://` is refused as a typing error, so a command that starts with // is set
+                // apart.
                 let space = if command.starts_with("//") { " " } else { "" };
                 write!(f, "exec:{space}{command}")
             }
@@ -111,7 +110,7 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
-    /// The least pause between two attempts: what asking costs.
+    /// The least pause between two attempts, by what an attempt costs.
     pub fn floor(&self) -> Duration {
         let near = match self {
             Self::Http(url) => match &url.server {
@@ -125,8 +124,8 @@ impl Kind {
         if near { schedule::NEAR } else { schedule::FAR }
     }
 
-    /// A word of an `exec:` check that a shell would have read as an operator: it stands by itself,
-    /// and was not quoted.
+    /// A word of an `exec:` check that a shell would read as an operator: it stands by itself and
+    /// was not quoted.
     pub fn shell_word(&self, typed: &str) -> Option<&'static str> {
         const OPERATORS: [&str; 11] = [
             "&&",
@@ -151,18 +150,18 @@ impl Kind {
         OPERATORS.iter().find(is_bare).copied()
     }
 
-    /// May an attempt hang in the kernel, because it goes by a path whose file system may not
-    /// answer?
+    /// Whether an attempt may hang in the kernel, because it uses a path whose file system may not
+    /// answer.
     pub const fn goes_by_path(&self) -> bool {
         match self {
             Self::Unix(_) | Self::Exec(_) => true,
             Self::Http(url) => matches!(url.server, Server::Socket(_)),
-            // Looked up in a thread of its own.
+            // A file is looked up in a thread of its own.
             Self::File(_) | Self::Tcp(..) | Self::Listen(..) | Self::Member(..) => false,
         }
     }
 
-    /// Is it about a path, so that the kernel can tell of a change?
+    /// Whether it is about a path, so that the kernel can report a change.
     pub const fn is_watched(&self) -> bool {
         match self {
             Self::File(_) | Self::Member(..) => true,
@@ -172,7 +171,7 @@ impl Kind {
         }
     }
 
-    /// The member that it is about, if it is about one.
+    /// The member that it is about, if any.
     pub const fn member(&self) -> Option<(Fact, &Name)> {
         match self {
             Self::Member(fact, name) => Some((*fact, name)),
@@ -241,8 +240,7 @@ fn kind(text: &str) -> Result<Kind, String> {
         "listen" => listen(rest),
         "file" => absolute(rest, "file:///run/ready").map(Kind::File),
         "grpc" => Err(
-            "grpc:// is reserved and not supported yet; use http://localhost:8080/healthz or exec:…"
-                .to_owned(),
+            "grpc:// is reserved for later; use http://localhost:8080/healthz or exec:…".to_owned(),
         ),
         "https+unix" => Err(
             "TLS over a unix socket is not supported; use http+unix://%2Frun%2Fapp.sock/ready"
@@ -299,7 +297,8 @@ fn listen(rest: &str) -> Result<Kind, String> {
         (_, None) => Err(format!("needs a port; {EXAMPLE}")),
         (Host::Address(address), Some(port)) => Ok(Kind::Listen(Some(address), port)),
         (Host::Name(name), Some(_)) => Err(format!(
-            "looks at sockets on this machine and takes an address, not the name {name:?}; {EXAMPLE}"
+            "looks at sockets on this machine and takes an address, not the name {name:?}; \
+             {EXAMPLE}"
         )),
     }
 }
@@ -373,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn habits_get_a_right_example() {
+    fn common_mistakes_get_a_right_example() {
         for (text, hint) in [
             ("db:5432", "use tcp://db:5432"),
             ("localhost:8080/ready", "use http://localhost:8080/ready"),
@@ -409,9 +408,9 @@ mod tests {
         }
     }
 
-    /// What fuzzing found: examples that would have been refused, too.
+    /// Found by fuzzing: examples that would have been refused, too.
     #[test]
-    fn an_example_that_is_made_of_what_was_typed_can_be_typed() {
+    fn an_example_made_of_the_typed_text_is_accepted() {
         for (text, hint) in [
             (")db:5432", "is not a check"),
             ("d b:80/x", "is not a check"),
@@ -434,7 +433,7 @@ mod tests {
         );
     }
 
-    /// What fuzzing found: it was printed as `exec://bin/x a`, which is refused.
+    /// Found by fuzzing: it was printed as `exec://bin/x a`, which is refused.
     #[test]
     fn a_command_that_begins_with_two_slashes_prints_back_to_itself() {
         let check = parse("exec: //bin/x a").expect("a check");
@@ -442,9 +441,9 @@ mod tests {
         assert_eq!(parse(&check.kind.to_string()), Ok(check));
     }
 
-    /// What fuzzing found: the port of the hint was all that follows the last colon.
+    /// Found by fuzzing: the port of the hint was everything after the last colon.
     #[test]
-    fn a_password_behind_a_presets_name_is_not_in_the_hint() {
+    fn a_password_after_a_presets_name_is_not_in_the_hint() {
         let error = parse("istio-proxy:secret@host").expect_err("no check");
         assert!(
             error.contains("use istio for")
@@ -476,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_of_the_shell_is_seen_where_it_is_not_quoted() {
+    fn an_unquoted_shell_operator_is_found() {
         for (text, word) in [
             ("exec:true && false", Some("&&")),
             ("exec:echo a > b", Some(">")),
@@ -490,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn near_is_what_is_on_this_machine() {
+    fn a_check_of_this_machine_is_near() {
         for (text, near) in [
             ("tcp://127.9.9.9:1", true),
             ("tcp://[::ffff:127.0.0.1]:1", true),
@@ -512,7 +511,7 @@ mod tests {
         ]
     }
 
-    /// Texts that are checks, or nearly.
+    /// Checks, and texts that are nearly checks.
     fn nearly_a_check() -> impl Strategy<Value = String> {
         let path = "(/[a-zA-Z0-9%._~!$&'()*+,;=:@-]{0,8}){0,3}(\\?[a-z=&]{0,5})?";
         prop_oneof![
@@ -542,17 +541,23 @@ mod tests {
         }
 
         #[test]
-        fn what_is_accepted_prints_back_to_itself(text in nearly_a_check()) {
+        fn an_accepted_check_prints_back_to_itself(text in nearly_a_check()) {
             if let Ok(check) = parse(&text) {
                 let printed = check.kind.to_string();
-                let again = parse(&printed).map_err(|error| TestCaseError::fail(format!("{text:?} printed {printed:?}: {error}")))?;
+                let again = parse(&printed).map_err(|error| {
+                    TestCaseError::fail(format!("{text:?} printed {printed:?}: {error}"))
+                })?;
                 prop_assert_eq!(&again.kind, &check.kind, "{} printed {}", text, printed);
                 prop_assert_eq!(again.kind.to_string(), printed);
             }
         }
 
         #[test]
-        fn a_password_is_never_in_the_name(password in "[a-zA-Z0-9]{12,20}", scheme in "(http|https|htpp|tcp|http\\+unix)", tail in "(/[a-z@]{0,5})?") {
+        fn a_password_is_never_in_the_name(
+            password in "[a-zA-Z0-9]{12,20}",
+            scheme in "(http|https|htpp|tcp|http\\+unix)",
+            tail in "(/[a-z@]{0,5})?",
+        ) {
             let text = format!("{scheme}://user:{password}@host{tail}");
             prop_assert!(!redact::urls(&text).contains(&password));
             prop_assert!(!redact::refused(&text).contains(&password));

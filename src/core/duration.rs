@@ -1,17 +1,17 @@
-//! What a duration on the command line means: humantime's grammar (`500ms`, `30s`, `1m30s`), `none` where a limit may be lifted,
-//! and hints for what people type by habit (`30`, `1.5s`, `0`).
+//! Durations on the command line: humantime's grammar (`500ms`, `30s`, `1m30s`), `none` where there
+//! may be no limit, and hints for common mistakes (`30`, `1.5s`, `0`).
 
 use std::time::Duration;
 
 /// The longest duration that is accepted: 1000 days. Longer ones are typing errors, or mean `none`.
 const LONGEST: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
-/// What a limit may be.
+/// A time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// `none`: no limit.
     None,
-    /// No longer than this; never zero.
+    /// No longer than this. Never zero.
     After(Duration),
 }
 
@@ -36,7 +36,8 @@ pub fn delay(text: &str) -> Result<Duration, String> {
     if text == "none" {
         return Err("a delay cannot be none; use 0s".to_owned());
     }
-    // humantime takes fractions since 2.4. One grammar for all podgates of a pod: none of them does.
+    // humantime accepts fractions since 2.4. All versions of podgate have one grammar: without
+    // them.
     if text.contains('M') {
         let fixed = right(text.replace('M', "m")).unwrap_or_else(|| "1m".to_owned());
         return Err(format!("has months (M); use {fixed} for minutes"));
@@ -79,7 +80,7 @@ pub fn delay(text: &str) -> Result<Duration, String> {
 /// Reads a duration that must be longer than zero: an interval or the timeout of an attempt.
 ///
 /// # Errors
-/// As [`delay`]; zero and `none` too.
+/// As [`delay`], and for zero and `none`.
 pub fn positive(text: &str) -> Result<Duration, String> {
     if text == "none" {
         return Err("cannot be none; use 1s".to_owned());
@@ -94,7 +95,7 @@ pub fn positive(text: &str) -> Result<Duration, String> {
 /// Reads a limit: a duration longer than zero, or `none`.
 ///
 /// # Errors
-/// As [`delay`]; zero too, because some tools mean "for ever" by it and others "at once".
+/// As [`delay`], and for zero: in some tools it means no limit, and in others at once.
 pub fn limit(text: &str) -> Result<Limit, String> {
     if text == "none" {
         return Ok(Limit::None);
@@ -108,12 +109,13 @@ pub fn limit(text: &str) -> Result<Limit, String> {
     Ok(Limit::After(duration))
 }
 
-/// An example that is made of what was typed, if whoever asks for a duration takes it, and it may be shown.
+/// An example made of the typed text, if every reader of a duration accepts it and it can be shown.
 fn right(example: String) -> Option<String> {
     (positive(&example).is_ok() && !example.contains(char::is_control)).then_some(example)
 }
 
-/// `1.5s` as `1s500ms`, if `text` is a number with up to three decimals and one of the units `s`, `m`, `h`.
+/// `1.5s` as `1s500ms`. `None` unless `text` is a number with up to three decimals and one of the
+/// units `s`, `m`, `h`.
 fn whole_units(text: &str) -> Option<String> {
     let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at_checked(unit_at)?;
@@ -144,7 +146,7 @@ fn whole_units(text: &str) -> Option<String> {
     })
 }
 
-/// Prints a duration as a person says it: `80ms`, `3.2s`, `1m30s`. Three digits are enough for a log line.
+/// Prints a duration for people: `80ms`, `3.2s`, `1m30s`. Three digits are enough for a log line.
 pub fn show(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis == 0 && !duration.is_zero() {
@@ -175,7 +177,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn habits_get_a_right_example() {
+    fn common_mistakes_get_a_right_example() {
         for (text, hint) in [
             ("30", "30s or 30ms"),
             ("1.5s", "1s500ms"),
@@ -196,9 +198,9 @@ mod tests {
         }
     }
 
-    /// What fuzzing found: examples that would have been refused, too.
+    /// Found by fuzzing: examples that would have been refused, too.
     #[test]
-    fn an_example_that_is_made_of_what_was_typed_can_be_typed() {
+    fn an_example_made_of_the_typed_text_is_accepted() {
         for (text, hint) in [
             ("xM", "use 1m for minutes"),
             ("99999999M", "use 1m for minutes"),
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_a_delay_and_no_limit() {
+    fn zero_is_a_delay_and_not_a_limit() {
         assert_eq!(delay("0"), Ok(Duration::ZERO));
         assert_eq!(delay("0s"), Ok(Duration::ZERO));
         assert!(limit("0").expect_err("0").contains("none"));
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_shown_as_people_say_them() {
+    fn durations_are_shown_for_people() {
         for (millis, shown) in [
             (0, "0ms"),
             (80, "80ms"),
@@ -253,12 +255,14 @@ mod tests {
         }
 
         #[test]
-        fn nearly_durations_never_panic(text in "[0-9.]{0,25}(ms|s|m|h|d|us|days|min)?[0-9]{0,3}s?") {
+        fn nearly_durations_never_panic(
+            text in "[0-9.]{0,25}(ms|s|m|h|d|us|days|min)?[0-9]{0,3}s?",
+        ) {
             let _ = (delay(&text), limit(&text), positive(&text));
         }
 
         #[test]
-        fn what_is_printed_is_read_back(millis in 1_u64..80_000_000_000) {
+        fn a_printed_duration_is_read_back(millis in 1_u64..80_000_000_000) {
             let duration = Duration::from_millis(millis);
             let text = humantime::format_duration(duration).to_string();
             prop_assert_eq!(delay(&text), Ok(duration));

@@ -106,7 +106,8 @@ fn full(status: u16, header: Option<&str>, body: &str, is_head: bool) -> Answer 
     let (header, end) = header.map_or(("", ""), |header| (header, "\r\n"));
     let length = body.len().saturating_add(1);
     let mut text = format!(
-        "HTTP/1.1 {status} {words}\r\nContent-Length: {length}\r\nConnection: close\r\n{header}{end}\r\n"
+        "HTTP/1.1 {status} {words}\r\nContent-Length: {length}\r\nConnection: close\r\n\
+         {header}{end}\r\n"
     );
     if !is_head {
         text.push_str(body);
@@ -505,9 +506,10 @@ mod tests {
         }
     }
 
-    /// Texts that are requests, or nearly.
+    /// Requests, and texts that are nearly requests.
     fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
-        let line = "(GET|POST|HEAD|PRI|g t) (/ready|/status|/quitquitquit|\\*|http://a/ready|x)(\\?a)? HTTP/[12]\\.[01]";
+        let line = "(GET|POST|HEAD|PRI|g t) \
+                    (/ready|/status|/quitquitquit|\\*|http://a/ready|x)(\\?a)? HTTP/[12]\\.[01]";
         let header = prop_oneof![
             "(Host|A|Content-Type): [a-z]{0,5}",
             "Content-Length: [0-9]{1,5}",
@@ -546,7 +548,10 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic_and_no_remote_request_quits(bytes in proptest::collection::vec(any::<u8>(), 0..300), request in nearly_a_request()) {
+        fn no_bytes_make_it_panic_and_no_remote_request_quits(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            request in nearly_a_request(),
+        ) {
             prop_assert!(asked(&bytes, true).is_none_or(|answer| !answer.quits));
             prop_assert!(asked(&request, false).is_none_or(|answer| !answer.quits));
             let quits = asked(&request, true).is_some_and(|answer| answer.quits);

@@ -832,7 +832,10 @@ mod tests {
         /// The shell as it is: it sleeps until the deadline or until an attempt ends, and does what
         /// it is told. The promises are checked against a model that only counts outcomes in a row.
         #[test]
-        fn the_gate_keeps_its_promises(spec in any_spec(), steps in proptest::collection::vec(step(), 1..120)) {
+        fn the_gate_keeps_its_promises(
+            spec in any_spec(),
+            steps in proptest::collection::vec(step(), 1..120),
+        ) {
             let mut steps = steps.into_iter().cycle();
             let mut gate = Gate::new(spec.clone(), at(0));
             let count = spec.floors.len();
@@ -845,10 +848,15 @@ mod tests {
             let mut finished = None;
             for _ in 0..4000 {
                 let natural = flying.iter().flatten().filter_map(|(end, _, _)| *end).min();
-                let deadline = gate.deadline().expect("a gate that has not finished has a deadline");
+                let deadline = gate
+                    .deadline()
+                    .expect("a gate that has not finished has a deadline");
                 now = deadline.min(natural.unwrap_or(deadline)).max(now);
                 let mut queue = Vec::new();
-                #[expect(clippy::needless_range_loop, reason = "several lists go by the number of the check")]
+                #[expect(
+                    clippy::needless_range_loop,
+                    reason = "several lists go by the number of the check"
+                )]
                 for check in 0..count {
                     if let Some((Some(end), outcome, _)) = flying[check].clone()
                         && end <= now
@@ -875,7 +883,12 @@ mod tests {
                         let (passes, failures) = in_a_row[check];
                         let once = spec.pace == Pace::Once;
                         passed[check] = passed[check] || passes >= spec.success_threshold;
-                        failed[check] = failed[check] || (failures > 0 && (once || spec.failure_threshold.is_some_and(|most| failures >= most)));
+                        failed[check] = failed[check]
+                            || (failures > 0
+                                && (once
+                                    || spec
+                                        .failure_threshold
+                                        .is_some_and(|most| failures >= most)));
                     }
                     let was_tick = event == Event::Tick;
                     for action in gate.handle(now, event) {
@@ -883,27 +896,45 @@ mod tests {
                         match action {
                             Action::Attempt { check, until } => {
                                 prop_assert!(flying[check].is_none(), "one attempt at a time");
-                                prop_assert!(!passed[check] && !failed[check], "none after its end is known");
+                                prop_assert!(
+                                    !passed[check] && !failed[check],
+                                    "none after its end is known"
+                                );
                                 prop_assert!(now >= Time::at(spec.initial_delay));
                                 prop_assert!(until <= now.plus(spec.attempt_timeout));
-                                prop_assert!(spec.timeout.is_none_or(|timeout| until <= Time::at(timeout) && now < Time::at(timeout)));
+                                prop_assert!(
+                                    spec.timeout.is_none_or(|timeout| until <= Time::at(timeout)
+                                        && now < Time::at(timeout))
+                                );
                                 let after = |ms: u64| Some(now.plus(Duration::from_millis(ms)));
                                 flying[check] = Some(match steps.next().expect("endless") {
                                     Step::Pass(ms) => (after(ms), Outcome::Pass, until),
-                                    Step::Refuse(ms) => (after(ms), Outcome::NotYet(Reason::Refused), until),
-                                    Step::Never => (after(0), Outcome::Never(Reason::NoFile), until),
+                                    Step::Refuse(ms) => {
+                                        (after(ms), Outcome::NotYet(Reason::Refused), until)
+                                    }
+                                    Step::Never => {
+                                        (after(0), Outcome::Never(Reason::NoFile), until)
+                                    }
                                     Step::Hang => (None, Outcome::Pass, until),
                                     Step::Wake => {
-                                        queue.push(Event::Woken { check: (check + 1) % count });
+                                        queue.push(Event::Woken {
+                                            check: (check + 1) % count,
+                                        });
                                         (None, Outcome::Pass, until)
                                     }
                                 });
                             }
                             Action::Cancel { check } => {
-                                let (_, _, until) = flying[check].take().expect("only what runs is cancelled");
-                                let over = spec.timeout.is_some_and(|timeout| now >= Time::at(timeout));
+                                let (_, _, until) =
+                                    flying[check].take().expect("only what runs is cancelled");
+                                let over =
+                                    spec.timeout.is_some_and(|timeout| now >= Time::at(timeout));
                                 prop_assert!(now >= until || over, "not before its time");
-                                queue.push(Event::Cancelled { check, phase: Phase::Answer, said: String::new() });
+                                queue.push(Event::Cancelled {
+                                    check,
+                                    phase: Phase::Answer,
+                                    said: String::new(),
+                                });
                             }
                             Action::Notice(Notice::Passed { check }) => prop_assert!(passed[check]),
                             Action::Notice(Notice::Waiting { .. } | Notice::Heartbeat) => {}
@@ -928,15 +959,25 @@ mod tests {
                 Some(Verdict::TimedOut) => {
                     let timeout = spec.timeout.expect("only where there is one");
                     prop_assert!(!opens && now >= Time::at(timeout));
-                    prop_assert!(now <= Time::at(timeout).plus(Duration::from_millis(1)), "at its time, not later");
+                    prop_assert!(
+                        now <= Time::at(timeout).plus(Duration::from_millis(1)),
+                        "at its time, not later"
+                    );
                 }
                 Some(Verdict::Failed(check)) => {
                     prop_assert!(failed[check] && !opens);
-                    let known = if spec.need == Need::Any || spec.pace == Pace::Once { all_known } else { true };
+                    let known = if spec.need == Need::Any || spec.pace == Pace::Once {
+                        all_known
+                    } else {
+                        true
+                    };
                     prop_assert!(known);
                 }
                 Some(Verdict::Stopped(_)) => prop_assert!(false, "no signal was sent"),
-                None => prop_assert!(spec.timeout.is_none_or(|timeout| now < Time::at(timeout)), "it ends in time"),
+                None => prop_assert!(
+                    spec.timeout.is_none_or(|timeout| now < Time::at(timeout)),
+                    "it ends in time"
+                ),
             }
         }
     }

@@ -25,7 +25,8 @@ pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
             .and_then(|(_, port)| port.parse::<u16>().ok())
             .map_or(80, |port| port.max(1));
         return format!(
-            "is not a check; use {name} for the sidecar, or http://… or tcp://HOST:{port} for a host"
+            "is not a check; use {name} for the sidecar, or http://… or tcp://HOST:{port} for a \
+             host"
         );
     }
     if text.contains('@') {

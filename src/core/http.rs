@@ -1,35 +1,38 @@
-//! The HTTP rules of P4, which are the kubelet's (`pkg/probe/http`): which status passes, which redirect is followed, what a
-//! header flag means. They are ours to keep, whatever the HTTP library's defaults are.
+//! The HTTP rules (P4). They are the kubelet's (`pkg/probe/http`): which status passes, which
+//! redirect is followed, what a header option means. They do not depend on the defaults of the HTTP
+//! library.
 
 use super::check::{Kind, parse};
 use super::outcome::Reason;
 use super::url::{Scheme, Server, Url};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::fmt;
 
-/// The most redirects that are followed; one more is *not yet*.
+/// The most redirects that are followed. One more is *not yet*.
 pub const MOST_REDIRECTS: u32 = 10;
 /// The most bytes of a body that are read, as the kubelet's `maxRespBodyLength`.
 pub const MOST_BODY: u64 = 10 * 1024;
-/// The most bytes of headers that are read. Go's limit is 1 MiB and more; no health endpoint sends so much.
+/// The most bytes of headers that are read. Go's limit is 1 MiB; no health endpoint sends so much.
 pub const MOST_HEADERS: usize = 64 * 1024;
-/// The longest `Location` that is followed, in bytes. RFC 9112, 3, asks for request lines of 8000 bytes; few servers take more.
+/// The longest `Location` that is followed, in bytes. RFC 9112, 3, recommends request lines of 8000
+/// bytes, and few servers take more.
 pub const MOST_LOCATION: usize = 8 * 1024;
 
-/// What is asked, of every HTTP check of the call.
+/// The request of every HTTP check of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The method; GET by default.
+    /// GET by default.
     pub method: String,
-    /// Headers in the order given.
+    /// In the order in which they were given.
     pub headers: Vec<Header>,
-    /// Which statuses pass.
+    /// The statuses that pass.
     pub pass: Statuses,
     /// What the first 10 KiB of the body must contain.
     pub body_contains: Option<String>,
 }
 
 impl Request {
-    /// This method without anything of our own.
+    /// A request with this method and no options.
     pub fn plain(method: &str, pass: Statuses) -> Self {
         Self {
             method: method.to_owned(),
@@ -45,7 +48,8 @@ impl Request {
 pub struct Header {
     /// A token of RFC 9110.
     pub name: String,
-    /// Visible characters, spaces and tabs. Empty takes a default header away, as the kubelet has it for `Accept`.
+    /// Visible characters, spaces and tabs. An empty value removes a default header, as in the
+    /// kubelet for `Accept`.
     pub value: String,
 }
 
@@ -56,7 +60,7 @@ impl fmt::Debug for Header {
 }
 
 impl Header {
-    /// Is it this one? Names have no case.
+    /// Whether it has this name. Case does not matter.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
@@ -72,7 +76,7 @@ pub fn header(text: &str) -> Result<Header, String> {
         return Err(format!("has no colon; {EXAMPLE}"));
     };
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("has a name that no header can have; {EXAMPLE}"));
+        return Err(format!("has a name that a header cannot have; {EXAMPLE}"));
     }
     let value = value.trim_matches([' ', '\t']);
     if !value
@@ -94,7 +98,8 @@ pub fn header(text: &str) -> Result<Header, String> {
     ] {
         if name.eq_ignore_ascii_case(hop) {
             return Err(format!(
-                "{name:?} is set by podgate: an attempt has no body and one connection; leave it out"
+                "{name:?} is set by podgate: an attempt has no body and one connection; leave it \
+                 out"
             ));
         }
     }
@@ -129,12 +134,12 @@ pub fn method(text: &str) -> Result<String, String> {
     )
 }
 
-/// Characters of a header's name: `tchar` of RFC 9110, 5.6.2.
+/// The characters of a header's name: `tchar` of RFC 9110, 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Which statuses pass.
+/// The statuses that pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statuses {
     /// 200–399: the kubelet's rule.
@@ -144,7 +149,7 @@ pub enum Statuses {
 }
 
 impl Statuses {
-    /// Does this one pass?
+    /// Whether this status passes.
     pub fn contain(&self, status: u16) -> bool {
         match self {
             Self::Kubelet => (200..400).contains(&status),
@@ -154,7 +159,8 @@ impl Statuses {
         }
     }
 
-    /// Was exactly this one asked for? A redirect that was asked for by its number is the answer, and not followed.
+    /// Whether exactly this status was named. A redirect that was named by its number is the
+    /// answer, and is not followed.
     fn name(&self, status: u16) -> bool {
         match self {
             Self::Kubelet => false,
@@ -217,24 +223,25 @@ pub fn statuses(text: &str) -> Result<Statuses, String> {
         .map(Statuses::Ranges)
 }
 
-/// What to do with an answer, before its body is looked at.
+/// What to do with an answer, before its body is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Its own status decides.
     Decides,
-    /// Ask there instead.
+    /// Send the request there instead.
     Follow {
-        /// Where.
         next: Box<Url>,
-        /// Did the `Location` name no host? Then a `Host` header that was given goes along, as net/http has it.
+        /// Whether the `Location` names no host. Then a given `Host` header is kept, as in
+        /// net/http.
         is_relative: bool,
     },
     /// A redirect that can be neither followed nor counted.
     Fails(Reason),
 }
 
-/// Is this answer a redirect to follow? Only while the host name stays the same; one to another host counts by its own status, as
-/// the kubelet's `RedirectChecker` has it. `location` as it was sent; `followed`: how many were.
+/// Decides whether an answer is a redirect to follow: only while the host name stays the same. A
+/// redirect to another host counts by its own status, as in the kubelet's `RedirectChecker`.
+/// `location` is as it was sent, `followed` is the number of redirects so far.
 pub fn answer(
     at: &Url,
     status: u16,
@@ -262,7 +269,8 @@ pub fn answer(
     }
 }
 
-/// Which method the next request has: 303 makes it GET, as do 301 and 302 for a POST (RFC 9110, 15.4).
+/// The method of the next request. 303 makes it GET, and so do 301 and 302 for a POST (RFC 9110,
+/// 15.4).
 pub fn next_method(status: u16, method: &str) -> &str {
     match (status, method) {
         (_, "HEAD") => "HEAD",
@@ -273,7 +281,7 @@ pub fn next_method(status: u16, method: &str) -> &str {
 
 /// Where a `Location` leads.
 enum Next {
-    /// To the same host; did the `Location` name it?
+    /// To the same host; whether the `Location` names none.
     Same(Box<Url>, bool),
     Elsewhere,
     Bad,
@@ -281,7 +289,7 @@ enum Next {
 }
 
 fn next(at: &Url, location: &[u8]) -> Next {
-    // Whether a longer one leads elsewhere can be seen from its beginning.
+    // The beginning of a longer one shows whether it leads elsewhere.
     let is_long = location.len() > MOST_LOCATION;
     let beginning = String::from_utf8_lossy(location.get(..MOST_LOCATION).unwrap_or(location));
     let location = beginning.trim();
@@ -307,7 +315,8 @@ fn next(at: &Url, location: &[u8]) -> Next {
             );
         }
     };
-    // The rule asks for the host's name alone: another host's URL need not be one that we could ask.
+    // The rule is about the host's name only: another host's URL may be one that podgate cannot
+    // use.
     let (scheme, rest) = absolute
         .split_once("://")
         .unwrap_or((absolute.as_str(), ""));
@@ -337,7 +346,8 @@ fn next(at: &Url, location: &[u8]) -> Next {
     match parse(&encoded(&absolute)).map(|check| check.kind) {
         Ok(Kind::Http(url)) if matches!(url.server, Server::Socket(_)) => Next::Bad,
         Ok(Kind::Http(url)) if url.host() != at.host() => Next::Elsewhere,
-        // `http://localhost/…` from a unix socket means that socket. The user info goes along, as Go's client has it.
+        // `http://localhost/…` from a unix socket means that socket. The user info is kept, as in
+        // Go's client.
         Ok(Kind::Http(url)) => {
             let server = match &at.server {
                 Server::Socket(path) => Server::Socket(path.clone()),
@@ -373,21 +383,18 @@ fn is_scheme(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Percent-encodes what servers leave as it is in a `Location` and a request line cannot hold.
+/// Percent-encodes the characters that a request line cannot have. Servers leave them in a
+/// `Location`.
 fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_ascii_graphic() && !"\"<>\\^`".contains(letter) {
-            encoded.push(letter);
-        } else {
-            let mut bytes = [0; 4];
-            letter
-                .encode_utf8(&mut bytes)
-                .bytes()
-                .for_each(|byte| encoded.push_str(&format!("%{byte:02X}")));
-        }
-    }
-    encoded
+    const NOT_IN_A_URL: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`');
+    utf8_percent_encode(text, NOT_IN_A_URL).to_string()
 }
 
 /// Resolves a relative reference without authority against a path (RFC 3986, 5.2).
@@ -635,7 +642,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic_and_no_error_tells_the_value(name in "[a-zA-Z !-]{0,8}", value in "\\PC{0,30}") {
+        fn no_header_makes_it_panic_and_no_error_tells_the_value(
+            name in "[a-zA-Z !-]{0,8}",
+            value in "\\PC{0,30}",
+        ) {
             prop_assume!(value.len() > 12 && !value.contains("podgate"));
             if let Err(error) = header(&format!("{name}:{value}")) {
                 prop_assert!(!error.contains(value.trim()), "{}", error);
@@ -645,7 +655,10 @@ mod tests {
         #[test]
         fn headers_print_back(name in "[a-zA-Z][a-zA-Z0-9-]{0,10}", value in "[ -~]{0,20}") {
             if let Ok(first) = header(&format!("{name}: {value}")) {
-                prop_assert_eq!(header(&format!("{}: {}", first.name, first.value)), Ok(first));
+                prop_assert_eq!(
+                    header(&format!("{}: {}", first.name, first.value)),
+                    Ok(first)
+                );
             }
         }
 
@@ -657,8 +670,17 @@ mod tests {
         }
 
         #[test]
-        fn no_location_makes_it_panic_and_what_is_followed_can_be_asked(location in "\\PC{0,40}", status in 300_u16..310) {
-            if let Answer::Follow { next, .. } = answer(&url("http://h:1/a/b?c"), status, Some(location.as_bytes()), &Statuses::Kubelet, 0) {
+        fn no_location_makes_it_panic_and_what_is_followed_can_be_asked(
+            location in "\\PC{0,40}",
+            status in 300_u16..310,
+        ) {
+            if let Answer::Follow { next, .. } = answer(
+                &url("http://h:1/a/b?c"),
+                status,
+                Some(location.as_bytes()),
+                &Statuses::Kubelet,
+                0,
+            ) {
                 prop_assert_eq!(url(&next.to_string()).host(), url("http://h/").host());
             }
         }

@@ -760,7 +760,7 @@ mod tests {
         life
     }
 
-    /// Sends the events a second apart, and tells what was done.
+    /// Sends the events a second apart, and returns the actions without the notices.
     fn play(life: &mut Life, events: &[Event]) -> Vec<Action> {
         let mut done = Vec::new();
         for (second, event) in (1..).zip(events) {
@@ -970,7 +970,7 @@ mod tests {
     }
 
     #[test]
-    fn a_need_that_could_not_be_looked_at_since_the_gate_opened_is_not_lost() {
+    fn a_need_that_was_not_seen_since_the_gate_opened_is_not_lost() {
         let mut life = Life::new(spec(&[NEED]), at(0));
         life.handle(at(0), seen(Observation::Absent));
         life.handle(at(1), Event::Opening);
@@ -1004,7 +1004,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hold_ends_with_the_last_one_or_with_the_grace_or_with_a_second_signal() {
+    fn the_hold_ends_with_the_last_member_the_grace_period_or_a_second_signal() {
         let holding = || {
             let mut life = running(spec(&[OUTLIVE]));
             life.handle(at(1), alive(1));
@@ -1049,7 +1049,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_came_or_has_gone_is_not_outlived() {
+    fn a_member_that_never_came_or_has_gone_is_not_outlived() {
         for event in [
             Event::Tick,
             ended(1, End::Lost),
@@ -1062,7 +1062,7 @@ mod tests {
     }
 
     #[test]
-    fn who_never_comes_is_given_up_when_the_time_is_over() {
+    fn a_member_that_never_comes_is_given_up_at_the_time_limit() {
         let mut life = running(Spec {
             absent_timeout: Some(Duration::from_secs(10)),
             ..spec(&[UNTIL, UNTIL])
@@ -1081,7 +1081,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_that_nobody_has_come_less_and_less_often() {
+    fn an_absent_member_is_reported_less_and_less_often() {
         let mut life = running(spec(&[UNTIL]));
         let mut beats = Vec::new();
         for second in 0..300 {
@@ -1097,8 +1097,7 @@ mod tests {
         assert_eq!(life.deadline(), None, "and sleeps when all have come");
     }
 
-    /// The table of the doc comment, cell by cell: what is done, by the first letters of the
-    /// actions, without what is only told.
+    /// The table of the doc comment, cell by cell: the actions, without the notices.
     #[test]
     fn every_state_has_its_answer_to_every_event() {
         let events = [
@@ -1202,7 +1201,7 @@ mod tests {
             early
                 .handle(at(0), Event::Started)
                 .contains(&Action::StopCmd),
-            "PID 1 has to be told, however early"
+            "PID 1 has to get the signal, however early"
         );
         let mut life = running(joined());
         play(&mut life, &[ended(1, End::Code(0))]);
@@ -1231,7 +1230,7 @@ mod tests {
         }
     }
 
-    /// What the world does next.
+    /// A step of the world.
     #[derive(Debug, Clone)]
     enum Step {
         Pass(u64),
@@ -1250,7 +1249,8 @@ mod tests {
             6 => (1_u64..12_000).prop_map(Step::Pass),
             1 => (1_u64..500_000).prop_map(Step::Pass),
             6 => (0_usize..3).prop_map(Step::Start),
-            4 => (0_usize..3, prop_oneof![Just(0_u8), 1_u8..5]).prop_map(|(member, code)| Step::End(member, code)),
+            4 => (0_usize..3, prop_oneof![Just(0_u8), 1_u8..5])
+                .prop_map(|(member, code)| Step::End(member, code)),
             2 => (0_usize..3).prop_map(Step::Lose),
             1 => (0_usize..3).prop_map(Step::Plant),
             1 => Just(Step::Stop),
@@ -1294,7 +1294,7 @@ mod tests {
             )
     }
 
-    /// The world, and what a fair judge of it remembers: written apart from the machine.
+    /// The world, and what an independent judge remembers of it.
     struct Judge {
         members: Vec<Observation>,
         stops: u32,
@@ -1316,11 +1316,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
         #[test]
-        fn the_life_keeps_its_promises(spec in any_spec(), steps in proptest::collection::vec(step(), 1..80)) {
+        fn the_life_keeps_its_promises(
+            spec in any_spec(),
+            steps in proptest::collection::vec(step(), 1..80),
+        ) {
             let mut life = Life::new(spec.clone(), at(0));
             let mut judge = Judge {
                 members: vec![Observation::Absent; spec.relations.len()],
-                stops: 0, first_stop: None, quit: false, ready: !spec.has_ready, cause: None,
+                stops: 0,
+                first_stop: None,
+                quit: false,
+                ready: !spec.has_ready,
+                cause: None,
             };
             let (mut now, mut next_id, mut cmd_runs, mut is_over) = (at(0), 100_u64, false, false);
             let mut stopped: Option<Time> = None;
@@ -1333,15 +1340,34 @@ mod tests {
                         Event::Stop(_) => {
                             judge.stops += 1;
                             judge.first_stop.get_or_insert(now);
-                            if judge.cause.is_none() { judge.cause = Some(Why::Signal { ready: judge.ready }); }
+                            if judge.cause.is_none() {
+                                judge.cause = Some(Why::Signal { ready: judge.ready });
+                            }
                         }
-                        Event::Quit => { judge.quit = true; judge.cause.get_or_insert(Why::Quit); }
-                        Event::Ended(_) => { judge.cause.get_or_insert(Why::Own); cmd_runs = false; }
+                        Event::Quit => {
+                            judge.quit = true;
+                            judge.cause.get_or_insert(Why::Quit);
+                        }
+                        Event::Ended(_) => {
+                            judge.cause.get_or_insert(Why::Own);
+                            cmd_runs = false;
+                        }
                         Event::Ready => judge.ready = true,
-                        Event::Seen(seen) => seen.iter().for_each(|it| judge.members[it.member] = it.observation),
-                        Event::Tick | Event::Opening | Event::Opened | Event::NotOpened(_) | Event::Started | Event::NotStarted(_) => {}
+                        Event::Seen(seen) => seen
+                            .iter()
+                            .for_each(|it| judge.members[it.member] = it.observation),
+                        Event::Tick
+                        | Event::Opening
+                        | Event::Opened
+                        | Event::NotOpened(_)
+                        | Event::Started
+                        | Event::NotStarted(_) => {}
                     }
-                    let cmd_code = if let Event::Ended(code) = &event { Some(*code) } else { None };
+                    let cmd_code = if let Event::Ended(code) = &event {
+                        Some(*code)
+                    } else {
+                        None
+                    };
                     for action in life.handle(now, event) {
                         prop_assert!(!is_over, "nothing comes after Finish");
                         match action {
@@ -1349,19 +1375,38 @@ mod tests {
                                 prop_assert!(judge.stops == 0 && !judge.quit, "(e)");
                                 cmd_runs = true;
                                 for action in life.handle(now, Event::Started) {
-                                    if action == Action::StopCmd { stopped = Some(now); }
+                                    if action == Action::StopCmd {
+                                        stopped = Some(now);
+                                    }
                                 }
                             }
                             Action::StopCmd | Action::Kill => {
                                 prop_assert!(cmd_runs);
                                 let begins = stopped.is_none();
                                 stopped.get_or_insert(now);
-                                if judge.cause.is_none() { judge.cause = Some(Why::Other); }
-                                let lives = judge.members.iter().zip(&spec.relations)
-                                    .any(|(member, relation)| relation.until && member.is_alive());
-                                let spent = judge.first_stop.is_some_and(|first| now >= first.plus(spec.grace - spec.margin));
-                                let gives_up = matches!(life.cause(), Some(Cause::NeedLost(_) | Cause::NeverCame(_)));
-                                prop_assert!(!begins || !lives || judge.quit || judge.stops > 1 || spent || gives_up, "(a)");
+                                if judge.cause.is_none() {
+                                    judge.cause = Some(Why::Other);
+                                }
+                                let lives =
+                                    judge.members.iter().zip(&spec.relations).any(
+                                        |(member, relation)| relation.until && member.is_alive(),
+                                    );
+                                let spent = judge.first_stop.is_some_and(|first| {
+                                    now >= first.plus(spec.grace - spec.margin)
+                                });
+                                let gives_up = matches!(
+                                    life.cause(),
+                                    Some(Cause::NeedLost(_) | Cause::NeverCame(_))
+                                );
+                                prop_assert!(
+                                    !begins
+                                        || !lives
+                                        || judge.quit
+                                        || judge.stops > 1
+                                        || spent
+                                        || gives_up,
+                                    "(a)"
+                                );
                             }
                             Action::Remember(ids) => {
                                 prop_assert!(ids.iter().any(|id| !acted.contains(id)), "(d)");
@@ -1372,19 +1417,28 @@ mod tests {
                                 is_over = true;
                                 let expected = match (judge.cause, cmd_code) {
                                     (Some(Why::Own), Some(cmd)) => Some(cmd),
-                                    (Some(Why::Quit), Some(cmd)) => Some(if spec.serves { 0 } else { cmd }),
+                                    (Some(Why::Quit), Some(cmd)) => {
+                                        Some(if spec.serves { 0 } else { cmd })
+                                    }
                                     (Some(Why::Signal { ready: false }), Some(0)) => Some(143),
                                     (Some(Why::Signal { .. }), Some(cmd)) => Some(cmd),
                                     (Some(Why::Other), _) => None,
                                     (_, None) | (None, _) => None,
                                 };
-                                prop_assert!(expected.is_none_or(|it| it == code), "(c) {:?} {code}", judge.cause);
+                                prop_assert!(
+                                    expected.is_none_or(|it| it == code),
+                                    "(c) {:?} {code}",
+                                    judge.cause
+                                );
                                 if judge.cause == Some(Why::Other) {
                                     let fine = match life.cause() {
                                         Some(Cause::NeedLost(_)) => code == 69,
                                         Some(Cause::NeverCame(_)) => code == 124,
                                         Some(Cause::Done(it)) => code == it.code(),
-                                        Some(Cause::CmdEnded | Cause::Quit | Cause::Signal { .. }) | None => false,
+                                        Some(
+                                            Cause::CmdEnded | Cause::Quit | Cause::Signal { .. },
+                                        )
+                                        | None => false,
                                     };
                                     prop_assert!(fine, "(c) {:?} {code}", life.cause());
                                 }
@@ -1396,24 +1450,55 @@ mod tests {
                 if is_over {
                     break 'world;
                 }
-                // Nothing is missed: as soon as all are done, the end has begun (unless only old
-                // failures are left).
-                let all_gone = spec.relations.iter().zip(&judge.members).filter(|(it, _)| it.until)
-                    .all(|(_, member)| matches!(member, Observation::Ended { end: End::Code(0), .. }));
-                if all_gone && spec.relations.iter().any(|it| it.until) && spec.policy != Policy::Always {
-                    prop_assert!(stopped.is_some() || judge.cause.is_some(), "(d) an end was missed");
+                // No end is missed: as soon as all are done, the stop has begun.
+                let all_gone = spec
+                    .relations
+                    .iter()
+                    .zip(&judge.members)
+                    .filter(|(it, _)| it.until)
+                    .all(|(_, member)| {
+                        matches!(
+                            member,
+                            Observation::Ended {
+                                end: End::Code(0),
+                                ..
+                            }
+                        )
+                    });
+                if all_gone
+                    && spec.relations.iter().any(|it| it.until)
+                    && spec.policy != Policy::Always
+                {
+                    prop_assert!(
+                        stopped.is_some() || judge.cause.is_some(),
+                        "(d) an end was missed"
+                    );
                 }
                 if let Some(stopped) = stopped {
-                    prop_assert!(life.deadline().is_none_or(|at| at <= stopped.plus(spec.grace)), "(b)");
+                    prop_assert!(
+                        life.deadline()
+                            .is_none_or(|at| at <= stopped.plus(spec.grace)),
+                        "(b)"
+                    );
                 }
-                let Some(step) = steps.next() else { break 'world };
+                let Some(step) = steps.next() else {
+                    break 'world;
+                };
                 let count = spec.relations.len();
-                let mut see = |member: usize, observation| if member < count { queue.push(Event::Seen(vec![Seen { member, observation }])) };
+                let mut see = |member: usize, observation| {
+                    if member < count {
+                        queue.push(Event::Seen(vec![Seen {
+                            member,
+                            observation,
+                        }]))
+                    }
+                };
                 match step {
                     Step::Pass(millis) => {
                         let then = now.plus(Duration::from_millis(millis));
                         // The shell wakes at every deadline on the way.
-                        if let Some(deadline) = life.deadline().filter(|deadline| *deadline <= then) {
+                        if let Some(deadline) = life.deadline().filter(|deadline| *deadline <= then)
+                        {
                             prop_assert!(deadline > now || matches!(life.cause(), None | Some(_)));
                             now = deadline.max(now);
                         } else {
@@ -1423,16 +1508,40 @@ mod tests {
                     }
                     Step::Start(member) => {
                         next_id += 1;
-                        see(member, Observation::Alive { id: Some(next_id), stage: Some(Stage::Running) });
+                        see(
+                            member,
+                            Observation::Alive {
+                                id: Some(next_id),
+                                stage: Some(Stage::Running),
+                            },
+                        );
                     }
                     Step::End(member, code) => {
-                        if let Some(Observation::Alive { id: Some(id), .. }) = judge.members.get(member) {
-                            see(member, Observation::Ended { id: *id, end: End::Code(code), policy: None });
+                        if let Some(Observation::Alive { id: Some(id), .. }) =
+                            judge.members.get(member)
+                        {
+                            see(
+                                member,
+                                Observation::Ended {
+                                    id: *id,
+                                    end: End::Code(code),
+                                    policy: None,
+                                },
+                            );
                         }
                     }
                     Step::Lose(member) => {
-                        if let Some(Observation::Alive { id: Some(id), .. }) = judge.members.get(member) {
-                            see(member, Observation::Ended { id: *id, end: End::Lost, policy: None });
+                        if let Some(Observation::Alive { id: Some(id), .. }) =
+                            judge.members.get(member)
+                        {
+                            see(
+                                member,
+                                Observation::Ended {
+                                    id: *id,
+                                    end: End::Lost,
+                                    policy: None,
+                                },
+                            );
                         }
                     }
                     Step::Plant(member) => {
@@ -1446,7 +1555,7 @@ mod tests {
                     Step::CmdEnds(code) => queue.push(Event::Ended(code)),
                 }
             }
-            // However it went on: with nobody's help it ends within the grace after a stop.
+            // It ends within the grace period after a stop, by itself.
             if !is_over && stopped.is_some() {
                 let mut killed = false;
                 for _ in 0..3 {

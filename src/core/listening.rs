@@ -1,23 +1,24 @@
-//! Which line of `/proc/net/tcp` or `/proc/net/tcp6` is the listening socket that a `listen://` check waits for (proc(5),
-//! `net/ipv4/tcp_ipv4.c: get_tcp4_sock`). So the server sees no connection, and its log no line.
+//! The lines of `/proc/net/tcp` and `/proc/net/tcp6` (proc(5), `net/ipv4/tcp_ipv4.c:
+//! get_tcp4_sock`): which of them is the listening socket that a `listen://` check waits for. The
+//! server gets no connection from such a check, so its log stays empty.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The `st` column of a listening socket: `TCP_LISTEN`.
 const LISTENING: &str = "0A";
 
-/// A socket's own address and port, of a line that is about a listening one.
+/// The address and port of a listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener {
-    /// Its address; IPv4-mapped ones as IPv4.
+    /// IPv4-mapped addresses are IPv4.
     pub address: IpAddr,
-    /// Its port.
     pub port: u16,
 }
 
 impl Listener {
-    /// Does it accept what goes to `port`, at `address` if one is given? A wildcard address accepts for its family; `::` for IPv4
-    /// too, unless the server set IPV6_V6ONLY, which the file does not tell.
+    /// Whether it accepts connections to `port`, at `address` if one is given. A wildcard address
+    /// accepts for its family, and `::` for IPv4 too, unless the server set IPV6_V6ONLY, which the
+    /// file does not show.
     pub fn accepts(&self, address: Option<IpAddr>, port: u16) -> bool {
         let at = match (address.map(|it| it.to_canonical()), self.address) {
             (None, _) => true,
@@ -29,7 +30,7 @@ impl Listener {
     }
 }
 
-/// Reads one line; `None` if it is not about a listening socket, the header line among them.
+/// Reads one line. `None` if it is not about a listening socket; so for the header line.
 pub fn parse(line: &str) -> Option<Listener> {
     let mut columns = line.split_ascii_whitespace();
     let _number = columns.next()?;
@@ -83,14 +84,16 @@ mod tests {
             }
         };
         format!(
-            "   0: {hex}:{port:04X} 00000000:0000 {state:02X} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0"
+            "   0: {hex}:{port:04X} 00000000:0000 {state:02X} 00000000:00000000 00:00000000 \
+             00000000     0        0 1 1 0 100 0"
         )
     }
 
     #[cfg(target_endian = "little")]
     #[test]
     fn a_line_of_a_real_file_is_read() {
-        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 24 1 0000 100 0 0 10 0";
+        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 \
+                        0        0 24 1 0000 100 0 0 10 0";
         assert_eq!(
             parse(line),
             Some(Listener {
@@ -138,14 +141,25 @@ mod tests {
         }
 
         #[test]
-        fn no_nearly_right_line_makes_it_panic(line in "[ ]{0,3}[0-9]{1,3}: [0-9A-F]{0,33}(:[0-9A-F]{0,5})? [0-9A-F:]{0,13} 0[A1](ü)?") {
+        fn no_nearly_right_line_makes_it_panic(
+            line in "[ ]{0,3}[0-9]{1,3}: [0-9A-F]{0,33}(:[0-9A-F]{0,5})? [0-9A-F:]{0,13} \
+                     0[A1](ü)?",
+        ) {
             let _ = parse(&line);
         }
 
         #[test]
-        fn what_the_kernel_prints_is_read_back(v4 in any::<[u8; 4]>(), v6 in any::<[u8; 16]>(), port: u16, state in 1_u8..13) {
+        fn what_the_kernel_prints_is_read_back(
+            v4 in any::<[u8; 4]>(),
+            v6 in any::<[u8; 16]>(),
+            port: u16,
+            state in 1_u8..13,
+        ) {
             for address in [IpAddr::from(v4), IpAddr::from(v6)] {
-                let expected = (state == 10).then_some(Listener { address: address.to_canonical(), port });
+                let expected = (state == 10).then_some(Listener {
+                    address: address.to_canonical(),
+                    port,
+                });
                 prop_assert_eq!(parse(&printed(address, port, state)), expected);
             }
         }

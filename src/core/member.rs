@@ -5,8 +5,8 @@ use std::fmt;
 /// The longest name: a DNS label, as container names are (RFC 1123).
 const LONGEST_NAME: usize = 63;
 
-/// The name of a member: `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes. It holds no dot and no
-/// slash, so it can be part of a file name, and none that it is part of leads out of the volume.
+/// The name of a member: `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes. It has no dot and no
+/// slash, so a file name that contains it never leads out of the volume.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
 
@@ -24,13 +24,13 @@ impl Name {
             || text.ends_with('-')
         {
             return Err(format!(
-                "is not a member's name (at most {LONGEST_NAME} small letters, digits and inner hyphens, as for a container); use main"
+                "is not a member's name (at most {LONGEST_NAME} small letters, digits and inner \
+                 hyphens, as for a container); use main"
             ));
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,16 +42,16 @@ impl fmt::Display for Name {
     }
 }
 
-/// What a member's end means to those who wait for it: the pod's `restartPolicy`.
+/// The pod's `restartPolicy`: what the end of a member means to the members that wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Policy {
     /// Nothing is restarted: any end is final.
     Never,
-    /// What exits 0 is not restarted, and all else is.
+    /// A container that exits 0 is not restarted, and any other is.
     OnFailure,
     /// Everything is restarted: no end is final.
     Always,
-    /// Not known: any end counts, and the exit codes let the pod's own policy decide.
+    /// Unknown: any end counts, and the exit codes let the pod's own policy decide.
     Auto,
 }
 
@@ -66,7 +66,7 @@ impl Policy {
         }
     }
 
-    /// Reads one; Kubernetes' own spelling (`OnFailure`) is understood, too.
+    /// Reads a policy, also in Kubernetes' own spelling (`OnFailure`).
     ///
     /// # Errors
     /// The right words.
@@ -83,11 +83,11 @@ impl Policy {
 /// How far a living member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// Its CMD is not started.
+    /// Its command is not started.
     Waiting,
-    /// Its CMD runs.
+    /// Its command runs.
     Running,
-    /// And is ready, or was once in this incarnation: a latch, no liveness.
+    /// Its command runs and was ready once in this incarnation. It stays so: this is not liveness.
     Ready,
 }
 

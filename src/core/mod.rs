@@ -1,39 +1,49 @@
-//! The decisions: values in, decisions out. Nothing here knows a clock, a file, a syscall, a thread, or how to print.
+//! The decisions: values in, decisions out. Nothing here reads a clock or a file, makes a system
+//! call, starts a thread or prints.
+//!
+//! Three machines of one shape take events and return actions: `new(spec, now)`, `handle(&mut self,
+//! now, Event) -> Vec<Action>` and `deadline(&self) -> Option<Time>`. A driver turns what happens
+//! into events, each with a [`time::Time`], and carries out the actions. So every decision can be
+//! tested with plain values and invented times.
 //!
 //! ```text
-//!   what was typed --check::parse--> Check ----+
-//!                                              v
-//!   shell:  attempt ends, time passes, --> gate::Gate --> Attempt, Cancel, Notice, Finish --> shell
-//!           a file appears, a signal           |
-//!                                          schedule (when to ask again), exit (with which code)
+//! what was typed ── check::parse ──> Check
 //!
-//!   shell:  signals, CMD's end, the gate's answer, --> life::Life --> Start, StopCmd, Kill, Publish, Remember, Finish --> shell
-//!           what is seen of members (member::sight)      |
-//!           <-- record bytes, lock held or free      done (is that member done?)
-//!   shell:  answers of a sidecar that was asked --> quit::Quit --> Ask, Look, Finish --> shell
+//! an attempt ended, time passed, ──> gate::Gate ──> Attempt, Cancel, Notice, Finish
+//! a file appeared, a signal
+//!
+//! an attempt ended, time passed  ──> quit::Quit ──> Attempt, Cancel, Notice, Finish
+//!
+//! a signal, CMD's end, the gate  ──> life::Life ──> Start, StopCmd, Kill, Publish, Remember,
+//! opened, a look at the members                     Notice, Finish
+//!   record and lock ── observation::observe ──> Observation ── completion ──> is the member done?
 //! ```
-//!
-//! The shell (`command::gate`, `command::run`, `quit`) owns the clock. It turns what happens into `Event`s stamped with a [`time::Time`], and does what the
-//! returned `Action`s say. So every decision can be tested with plain values and invented times.
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | [`check`] | what a check means: the grammar of P3 |
-//! | [`preset`] | which sidecars we know: what is asked of them |
-//! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
-//! | [`schedule`] | when the next attempt is due |
-//! | [`gate`] | many checks, one answer |
+//! | [`gate`] | when each of many checks is tried, and whether the gate opens |
 //! | [`quit`] | whether a sidecar that was asked to end is gone |
-//! | [`http`] | which status passes, which redirect is followed, which header is a header |
-//! | [`listening`] | which line of `/proc/net/tcp` is the socket we wait for |
-//! | [`endpoint`] | what a request to the quit endpoint is answered with |
+//! | [`life`] | when CMD is started, held, stopped and killed, and the exit code |
+//! | [`attempt`] | when one attempt begins and is cancelled |
+//! | [`heartbeat`] | when a wait is reported again |
+//! | [`schedule`] | how long the pause between two attempts is |
+//! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
+//! | [`check`] | what a check means (P3) |
+//! | [`url`] | what a URL, a host and a port mean |
+//! | `hint` | what a refused check may have been meant as |
+//! | [`redact`] | which parts of a text are secrets |
+//! | [`preset`] | which sidecars are known by name, and where they answer |
+//! | [`http`] | which status passes, which redirect is followed, which header is valid |
+//! | [`listening`] | which line of `/proc/net/tcp` is the socket of a `listen://` check |
+//! | [`endpoint`] | how a request to the quit endpoint is answered |
 //! | [`duration`] | what a duration on the command line means |
+//! | [`signal`] | the names of signals, and how they are forwarded |
 //! | [`exit`] | every exit code |
-//! | [`signal`] | signals by name and number, and what they are passed on as |
-//! | [`member`] | who takes part, and what an observer sees of a member |
-//! | [`record`] | a member's record: bytes and meaning |
-//! | [`done`] | whether a member that is waited for is done |
-//! | [`life`] | when CMD is started, held, stopped and killed, and with which code all ends |
+//! | [`member`] | what a member's name and restart policy may be |
+//! | [`record`] | the bytes of a member's record |
+//! | [`observation`] | what a record and a lock say about a member |
+//! | [`completion`] | whether a member that is waited for is done |
+//! | [`errno`], [`exec_error`], [`volume_error`] | nothing: errors as values |
 
 #![forbid(unsafe_code)]
 

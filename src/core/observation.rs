@@ -11,68 +11,65 @@ use super::record::{Record, Unreadable};
 pub enum End {
     /// With this exit code of its container.
     Code(u8),
-    /// Without a word: SIGKILL, the OOM killer, or a container that was killed.
+    /// Without a code: SIGKILL, the OOM killer, or a container that was killed.
     Lost,
-    /// A joined member, which cannot know PID 1's exit code.
+    /// A joined member ended. It cannot know the exit code of PID 1.
     Unknown,
 }
 
 /// What an observer sees of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Observation {
-    /// Nobody of that name was here, or nobody of this pod.
+    /// There is no member of that name, or none of this pod.
     Absent,
     /// It holds its lock.
     Alive {
-        /// Which incarnation; `None` where the record does not tell.
+        /// The incarnation. `None` where the record does not tell.
         id: Option<u64>,
-        /// How far it is; `None` where the record does not tell.
+        /// How far it is. `None` where the record does not tell.
         stage: Option<Stage>,
     },
     /// It is dead.
     Ended {
-        /// Which incarnation.
+        /// The incarnation.
         id: u64,
-        /// How.
         end: End,
         /// The restart policy that it stated itself.
         policy: Option<Policy>,
     },
-    /// There is a record that cannot be read, and nobody holds the lock.
+    /// There is a record that cannot be read, and the lock is free.
     Unreadable,
 }
 
 impl Observation {
-    /// Does it live? What is waited for at SIGTERM.
+    /// Whether the member lives.
     pub const fn is_alive(&self) -> bool {
         matches!(self, Self::Alive { .. })
     }
 }
 
-/// What is on the volume under a name: the record, if there is one, and whether somebody holds the
-/// lock.
+/// The content of the volume under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The record, or why it cannot be read.
+    /// The record, or why it cannot be read. `None`: there is no record.
     pub record: Option<Result<Record, Unreadable>>,
-    /// Is the lock held?
     pub is_held: bool,
 }
 
-/// What `found` means to an observer on `host`.
+/// The meaning of a snapshot to an observer on `host`.
 ///
 /// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a
-/// record is a member between its first two steps. A record that says exited counts, whether or not
-/// its writer has left already: CMD has ended.
-pub fn observe(found: &Snapshot, host: &str) -> Observation {
+/// record is a member between its first two steps. A record with an exit code counts whether or not
+/// its writer still holds the lock: CMD has ended.
+pub fn observe(snapshot: &Snapshot, host: &str) -> Observation {
     let unknown = Observation::Alive {
         id: None,
         stage: None,
     };
-    match &found.record {
-        None if found.is_held => unknown,
+    match &snapshot.record {
+        None if snapshot.is_held => unknown,
         None => Observation::Absent,
-        Some(Err(_)) if found.is_held => unknown,
+        Some(Err(_)) if snapshot.is_held => unknown,
         Some(Err(_)) => Observation::Unreadable,
         Some(Ok(record)) if record.host != host => Observation::Absent,
         Some(Ok(record)) => {
@@ -81,7 +78,7 @@ pub fn observe(found: &Snapshot, host: &str) -> Observation {
                 end,
                 policy: record.policy,
             };
-            match (record.exit, found.is_held) {
+            match (record.exit, snapshot.is_held) {
                 (Some(code), _) => ended(End::Code(code)),
                 (None, true) => Observation::Alive {
                     id: Some(record.id),

@@ -1,32 +1,36 @@
-//! The sidecars that podgate knows by name (P8.1): ONE table, for the code, its messages, README and the reference.
+//! The sidecars that podgate knows by name (P8.1): one table for the code, its messages, README and
+//! the reference.
 //!
-//! Text in, text out: what a preset asks is a URL that `check` reads like any other. A preset is asked by a plain GET as the kubelet
-//! asks, whatever `--http-…` says, because it is a sidecar's own endpoint and not the user's.
+//! A preset gives a URL, which `check` reads like any other. It is asked by a plain GET, as by the
+//! kubelet; the HTTP options do not apply, because the endpoint is the sidecar's own and not the
+//! user's.
 
 use std::fmt;
 
-/// A sidecar that we know.
+/// A known sidecar.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Preset {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// Port and path of its readiness check; without a path, a connection that is accepted.
+    /// Port and path of its readiness check. Without a path, an accepted connection is enough.
     ready: (u16, &'static str),
     /// Host, port and path of the POST that ends it.
     quit: (&'static str, u16, &'static str),
-    /// What must be enabled or true for both.
+    /// What must be enabled for both.
     pub needs: &'static str,
 }
 
-/// Sources: pilot-agent's `cmd/pilot-agent/status/server.go`; Envoy's admin interface; linkerd2-proxy#811 and linkerd2#12705; the Cloud
-/// SQL Auth Proxy's `--help`; Dapr's health and metadata API; Vault's agent API; consul-dataplane's `lifecycle.go`.
+/// Sources: pilot-agent's `cmd/pilot-agent/status/server.go`; Envoy's admin interface;
+/// linkerd2-proxy#811 and linkerd2#12705; the Cloud SQL Auth Proxy's `--help`; Dapr's health and
+/// metadata API; Vault's agent API; consul-dataplane's `lifecycle.go`.
 const PRESETS: [Preset; 7] = [
     Preset {
         name: "istio",
         ready: (15021, "/healthz/ready"),
         // Loopback only, and by IPv4: pilot-agent compares the peer's address.
         quit: ("127.0.0.1", 15020, "/quitquitquit"),
-        needs: "pilot-agent's status port (the annotation status.sidecar.istio.io/port sets another)",
+        needs: "pilot-agent's status port (the annotation status.sidecar.istio.io/port sets \
+                another)",
     },
     Preset {
         name: "envoy",
@@ -38,7 +42,8 @@ const PRESETS: [Preset; 7] = [
         name: "linkerd",
         ready: (4191, "/ready"),
         quit: ("localhost", 4191, "/shutdown"),
-        needs: "proxy.enableShutdownEndpoint=true, or the annotation config.linkerd.io/proxy-admin-shutdown: enabled, to quit",
+        needs: "proxy.enableShutdownEndpoint=true, or the annotation \
+                config.linkerd.io/proxy-admin-shutdown: enabled, to quit",
     },
     Preset {
         name: "cloud-sql-proxy",
@@ -54,7 +59,7 @@ const PRESETS: [Preset; 7] = [
     },
     Preset {
         name: "vault-agent",
-        // Its listeners have no readiness path in common.
+        // Its listeners have no common readiness path.
         ready: (8200, ""),
         quit: ("localhost", 8200, "/agent/v1/quit"),
         needs: "a tcp listener, with agent_api { enable_quit = true } to quit",
@@ -63,7 +68,8 @@ const PRESETS: [Preset; 7] = [
         name: "consul-dataplane",
         ready: (20300, "/graceful_startup"),
         quit: ("localhost", 20300, "/graceful_shutdown"),
-        needs: "its graceful port; it answers 200 when its startup grace is over, though Envoy is not ready",
+        needs: "its graceful port; it answers 200 when its startup grace is over, though Envoy is \
+                not ready",
     },
 ];
 
@@ -76,12 +82,12 @@ pub struct Sidecar {
 }
 
 impl Preset {
-    /// Do readiness and quit share a port?
+    /// Whether readiness and quit share a port.
     const fn has_one_port(&self) -> bool {
         self.ready.0 == self.quit.1
     }
 
-    /// How its ports are overridden, with numbers that are right.
+    /// How its ports are overridden, with valid numbers.
     fn example(&self) -> String {
         let (name, ready, quit) = (self.name, self.ready.0, self.quit.1);
         if self.has_one_port() {
@@ -93,7 +99,7 @@ impl Preset {
 }
 
 impl Sidecar {
-    /// The check of its readiness.
+    /// Its readiness check.
     pub fn ready(self) -> String {
         match self.preset.ready.1 {
             "" => format!("tcp://localhost:{}", self.ready),
@@ -107,13 +113,12 @@ impl Sidecar {
         format!("http://{host}:{}{path}", self.quit)
     }
 
-    /// Its readiness port, if that is another than the one it is quit by: there a refused quit may only mean that the quit is not
-    /// enabled.
+    /// Its readiness port, if that is not the quit port. For such a sidecar a refused quit may only
+    /// mean that quitting is not enabled.
     pub fn other_port(self) -> Option<u16> {
         Some(self.ready).filter(|ready| *ready != self.quit)
     }
 
-    /// What must be enabled for it.
     pub const fn needs(self) -> &'static str {
         self.preset.needs
     }
@@ -132,10 +137,10 @@ impl fmt::Display for Names {
     }
 }
 
-/// Reads `NAME[:READY[:QUIT]]`; `None` if the text names no preset.
+/// Reads `NAME[:READY[:QUIT]]`. `None` if the text does not name a preset.
 ///
 /// # Errors
-/// Ports that it cannot have, and a right example.
+/// The ports are wrong; with a right example.
 pub fn parse(text: &str) -> Option<Result<Sidecar, String>> {
     let (name, ports) = text
         .split_once(':')
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_overridden_as_the_preset_has_them() {
+    fn each_preset_has_its_own_ports_to_override() {
         let istio = |ready: u16, quit: u16| {
             pair(
                 &format!("http://localhost:{ready}/healthz/ready"),
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nearly_a_preset_is_known() {
+    fn a_text_that_is_nearly_a_preset_is_recognised() {
         for (text, name) in [
             ("Istio", "istio"),
             ("ISTIO:15021", "istio"),
@@ -338,7 +343,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*", rest in "[0-9:+]{0,8}") {
-            let _ = (parse(&text), nearest(&text), parse(&format!("istio{rest}")), parse(&format!("envoy{rest}")));
+            let _ = (
+                parse(&text),
+                nearest(&text),
+                parse(&format!("istio{rest}")),
+                parse(&format!("envoy{rest}")),
+            );
         }
     }
 }

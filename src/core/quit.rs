@@ -114,7 +114,8 @@ pub fn target(text: &str) -> Result<Target, String> {
         ),
         Err(cause) if text.contains("://") || preset::nearest(text).is_some() => Err(cause),
         Err(_) => Err(format!(
-            "cannot be asked to quit; use http://localhost:9901/quitquitquit, member:NAME, or one of {}",
+            "cannot be asked to quit; use http://localhost:9901/quitquitquit, member:NAME, or one \
+             of {}",
             preset::Names
         )),
     }
@@ -400,7 +401,8 @@ impl Quit {
             }
             (Some(Why::Accepts(Door::Ready)), false) => {
                 format!(
-                    "refuses on its quit port {quit}, but still accepts connections on its readiness port {ready}"
+                    "refuses on its quit port {quit}, but still accepts connections on its \
+                     readiness port {ready}"
                 )
             }
             (Some(Why::Accepts(Door::Ready)), true) => {
@@ -575,7 +577,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_state_is_ignored() {
+    fn an_event_that_does_not_fit_the_state_is_ignored() {
         let mut quit = Quit::new(spec(false), at(0));
         assert_eq!(quit.handle(at(0), Event::Ended(Outcome::Pass)), []);
         assert_eq!(quit.handle(at(0), Event::Cancelled(Phase::Answer)), []);
@@ -610,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_cuts_what_runs_and_keeps_the_reason_that_tells_more() {
+    fn the_end_cancels_the_attempt_and_keeps_the_reason_that_tells_more() {
         let mut quit = Quit::new(spec(false), at(0));
         quit.handle(at(0), Event::Tick);
         quit.handle(at(9500), Event::Ended(not_yet(Reason::Status(404))));
@@ -630,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_what_is_known() {
+    fn a_failure_has_a_reason_and_a_remedy() {
         let (accepts, refused) = (Outcome::Pass, not_yet(Reason::Refused));
         for (name, outcomes, parts) in [
             (
@@ -755,19 +757,23 @@ mod tests {
             3 => Just(not_yet(Reason::Status(503))),
             1 => Just(Outcome::Never(Reason::TooManyRedirects)),
         ];
-        prop_oneof![6 => (0_u64..1500, outcome).prop_map(|(took, outcome)| Step::Ends(took, outcome)), 1 => Just(Step::Hangs)]
+        let ends = (0_u64..1500, outcome).prop_map(|(took, outcome)| Step::Ends(took, outcome));
+        prop_oneof![6 => ends, 1 => Just(Step::Hangs)]
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn the_promises_are_kept(
+        fn the_quit_keeps_its_promises(
             has_ready_port in any::<bool>(),
             timeout in proptest::option::of(1_u64..20_000),
             steps in proptest::collection::vec(step(), 1..60),
         ) {
-            let spec = Spec { timeout: timeout.map(Duration::from_millis), ..spec(has_ready_port) };
+            let spec = Spec {
+                timeout: timeout.map(Duration::from_millis),
+                ..spec(has_ready_port)
+            };
             let end = timeout.map(at);
             let mut quit = Quit::new(spec, at(0));
             let mut steps = steps.into_iter().cycle();
@@ -776,11 +782,15 @@ mod tests {
             let mut last_ask: Option<Time> = None;
             let (mut now, mut verdict) = (at(0), None);
             for _ in 0..3000 {
-                let deadline = quit.deadline().expect("until it is over there is a deadline");
+                let deadline = quit
+                    .deadline()
+                    .expect("until it is over there is a deadline");
                 let natural = flying.as_ref().and_then(|(_, end, _)| *end);
                 now = natural.map_or(deadline, |end| end.min(deadline)).max(now);
                 let mut queue = Vec::new();
-                if let Some((subject, Some(_), outcome)) = flying.take_if(|(_, end, _)| end.is_some_and(|end| end <= now)) {
+                if let Some((subject, Some(_), outcome)) =
+                    flying.take_if(|(_, end, _)| end.is_some_and(|end| end <= now))
+                {
                     ends.push((subject, Some(outcome.clone())));
                     queue.push(Event::Ended(outcome));
                 }
@@ -791,19 +801,33 @@ mod tests {
                         match action {
                             Action::Attempt { subject, until } => {
                                 prop_assert!(flying.is_none(), "one attempt at a time");
-                                prop_assert!(until <= now.plus(SECOND) && end.is_none_or(|end| until <= end && now < end));
+                                prop_assert!(
+                                    until <= now.plus(SECOND)
+                                        && end.is_none_or(|end| until <= end && now < end)
+                                );
                                 if subject == ASK {
-                                    prop_assert!(!ends.contains(&(ASK, Some(Outcome::Pass))), "what acknowledged is not asked again");
-                                    prop_assert!(last_ask.is_none_or(|last| now.since(last) >= FLOOR), "no two at once");
+                                    prop_assert!(
+                                        !ends.contains(&(ASK, Some(Outcome::Pass))),
+                                        "what acknowledged is not asked again"
+                                    );
+                                    prop_assert!(
+                                        last_ask.is_none_or(|last| now.since(last) >= FLOOR),
+                                        "no two at once"
+                                    );
                                     last_ask = Some(now);
                                 }
                                 flying = Some(match steps.next().expect("endless") {
-                                    Step::Ends(took, outcome) => (subject, Some(now.plus(Duration::from_millis(took))), outcome),
+                                    Step::Ends(took, outcome) => (
+                                        subject,
+                                        Some(now.plus(Duration::from_millis(took))),
+                                        outcome,
+                                    ),
                                     Step::Hangs => (subject, None, Outcome::Pass),
                                 });
                             }
                             Action::Cancel => {
-                                let (subject, _, _) = flying.take().expect("only what runs is cancelled");
+                                let (subject, _, _) =
+                                    flying.take().expect("only what runs is cancelled");
                                 ends.push((subject, None));
                                 queue.push(Event::Cancelled(Phase::Answer));
                             }
@@ -821,7 +845,11 @@ mod tests {
             }
             let refused = |end: Option<&(Subject, Option<Outcome>)>, subjects: &[Subject]| {
                 end.is_some_and(|(subject, outcome)| {
-                    subjects.contains(subject) && matches!(outcome, Some(Outcome::NotYet(Reason::Refused | Reason::NoFile)))
+                    subjects.contains(subject)
+                        && matches!(
+                            outcome,
+                            Some(Outcome::NotYet(Reason::Refused | Reason::NoFile))
+                        )
                 })
             };
             let mut latest = ends.iter().rev();
@@ -836,7 +864,9 @@ mod tests {
                         prop_assert!(ends.len() == 1 + usize::from(has_ready_port), "{:?}", ends);
                     }
                 }
-                Some(Verdict::Failed) => prop_assert_eq!(Some(now), end, "at its time, not sooner and not later"),
+                Some(Verdict::Failed) => {
+                    prop_assert_eq!(Some(now), end, "at its time, not sooner and not later")
+                }
                 None => prop_assert_eq!(end, None, "it ends in time"),
             }
         }

@@ -1,22 +1,25 @@
-//! A member's record: bytes <-> [`Record`]. Lines of `key: value`, so that `cat` tells a person the state, and any podgate can read
-//! what another version wrote: unknown keys are ignored, and the first line says the version. What it must not know: files.
+//! A member's record: from bytes to [`Record`] and back. It has lines of `key: value`, so that
+//! `cat` shows the state to a person. Any podgate can read the record of another version: unknown
+//! keys are ignored, and the first line has the version.
 
 use super::errno::Errno;
 use super::member::{Name, Policy, Stage};
 use std::fmt::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The version that is written, and the newest that is read. A new key does not change it; a new meaning of an old key does.
+/// The version that is written, and the newest that is read. A new meaning of an old key changes
+/// it, and a new key does not.
 const VERSION: u32 = 1;
-/// The longest record that is read. What is written has a tenth of it.
+/// The longest record that is read, in bytes. A written record has a tenth of it.
 pub const LONGEST: usize = 4096;
 /// The longest host name (sethostname(2)).
 const LONGEST_HOST: usize = 64;
 
-/// The last millisecond that RFC 3339 can say: its years have four digits.
+/// The last millisecond of RFC 3339: its years have four digits.
 const LAST: u64 = 253_402_300_799_999;
 
-/// A moment of the wall clock, for people and programs that draw; no decision rests on it. Milliseconds since the epoch.
+/// A moment of the wall clock in milliseconds since the epoch, for people and for diagrams. No
+/// decision depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(pub u64);
 
@@ -30,10 +33,10 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// When a member's incarnation came into each of its states, as far as it did.
+/// When a member's incarnation reached each of its states. `None`: it has not, or not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times {
-    /// It began.
+    /// Its process started.
     pub waiting: Option<Stamp>,
     /// CMD was started.
     pub running: Option<Stamp>,
@@ -41,7 +44,6 @@ pub struct Times {
     pub ready: Option<Stamp>,
     /// CMD was sent its stop signal.
     pub stopping: Option<Stamp>,
-    /// It ended.
     pub exited: Option<Stamp>,
 }
 
@@ -60,37 +62,34 @@ impl Times {
     }
 }
 
-/// What a member says of itself.
+/// What a member publishes of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Who.
     pub name: Name,
-    /// How often it has started on this volume, this time included.
+    /// The number of its starts on this volume, this one included.
     pub incarnation: u64,
-    /// This incarnation's own number: no other one of any member has it.
+    /// The id of this incarnation, unique among all members.
     pub id: u64,
-    /// The pod's host name: a record with another one is from another pod.
+    /// The pod's host name. A record with another one is from another pod.
     pub host: String,
-    /// Which container: the inode of its mount namespace (namespaces(7)); 0 if it is not known.
+    /// The container: the inode of its mount namespace (namespaces(7)). 0 if it is not known.
     pub container: u64,
-    /// The user that it runs as.
     pub uid: u32,
-    /// The restart policy that it states.
+    /// The restart policy that it states, if any.
     pub policy: Option<Policy>,
-    /// Is it `join`'s, and cannot know how PID 1 ends?
+    /// Whether it is a `join`, which cannot know how PID 1 ends.
     pub is_joined: bool,
     /// How far it is, or was when it ended.
     pub stage: Stage,
     /// Its exit code, once it has ended.
     pub exit: Option<u8>,
-    /// When.
     pub times: Times,
 }
 
 /// Why a record cannot be read. Prints as the end of a sentence about the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It was written by a podgate with a newer format, of this version.
+    /// It was written by a podgate with a newer format: this version.
     Newer(u32),
     /// It is not a record: what is wrong with it.
     Garbage(&'static str),
@@ -103,7 +102,8 @@ impl fmt::Display for Unreadable {
         match self {
             Self::Newer(version) => write!(
                 f,
-                "is of version {version}, newer than this podgate knows ({VERSION}); use the same podgate in all containers"
+                "is of version {version}, newer than this podgate knows ({VERSION}); use the same \
+                 podgate in all containers"
             ),
             Self::Garbage(what) => write!(
                 f,
@@ -115,7 +115,7 @@ impl fmt::Display for Unreadable {
 }
 
 impl Record {
-    /// What the state is called: the reference's words.
+    /// The name of the state, as in the reference.
     pub const fn state(&self) -> &'static str {
         match (self.exit, self.stage) {
             (Some(_), Stage::Waiting | Stage::Running | Stage::Ready) => "exited",
@@ -125,7 +125,7 @@ impl Record {
         }
     }
 
-    /// When the state that [`Record::state`] names began.
+    /// When the present state began.
     pub const fn since(&self) -> Option<Stamp> {
         match (self.exit, self.stage) {
             (Some(_), Stage::Waiting | Stage::Running | Stage::Ready) => self.times.exited,
@@ -135,7 +135,6 @@ impl Record {
         }
     }
 
-    /// The bytes of the record.
     pub fn encode(&self) -> String {
         let mut text = format!(
             "podgate: {VERSION}\nname: {}\nstate: {}\n",
@@ -170,7 +169,7 @@ impl Record {
     /// Reads a record.
     ///
     /// # Errors
-    /// It is another version's, or no record at all.
+    /// It is of a newer version, or not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage("it is not text"))?;
         let mut lines = text.lines();
@@ -180,7 +179,7 @@ impl Record {
             .ok_or(Unreadable::Garbage(
                 "it does not begin with podgate: and a version",
             ))?;
-        // A version may get parts: 2.1 is a 2.
+        // A version may have parts: 2.1 is a 2.
         let major = version.split('.').next().unwrap_or_default();
         match number(major) {
             Some(1) => {}
@@ -242,7 +241,7 @@ impl Record {
     }
 }
 
-/// Which failures a member has acted on: the ids, one a line.
+/// Writes which failures a member has acted on: one id a line.
 pub fn encode_acted(ids: &[u64]) -> String {
     let mut text = format!("podgate: {VERSION}\n");
     for id in ids {
@@ -251,7 +250,7 @@ pub fn encode_acted(ids: &[u64]) -> String {
     text
 }
 
-/// Reads them back. What cannot be read is not remembered: to act twice is better than never.
+/// Reads them back. A line that cannot be read is skipped: to act twice is better than never.
 pub fn decode_acted(bytes: &[u8]) -> Vec<u64> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     text.lines().filter_map(id).collect()
@@ -273,7 +272,7 @@ fn is_host(text: &str) -> bool {
             .all(|letter| !letter.is_whitespace() && !letter.is_control())
 }
 
-/// Digits only: `parse` would take a `+`, too.
+/// Digits only: `parse` would accept a `+`, too.
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse()
         .ok()
@@ -299,7 +298,7 @@ pub mod tests {
     use crate::core::member::{Name, Policy, Stage};
     use proptest::prelude::*;
 
-    /// One for tests.
+    /// A record for tests.
     pub fn record(stage: Stage, exit: Option<u8>) -> Record {
         Record {
             name: Name::parse("main").expect("a name"),
@@ -325,8 +324,10 @@ pub mod tests {
             policy: Some(Policy::OnFailure),
             ..record(Stage::Ready, Some(3))
         };
-        let expected = "podgate: 1\nname: main\nstate: exited\nexit: 3\nstage: ready\nincarnation: 2\nid: 0123456789abcdef\nhost: pod\n\
-             container: 4026531840\nuid: 65532\nkind: run\nrestart-policy: on-failure\nwaiting: 2023-11-14T22:13:20.123Z\n";
+        let expected = "podgate: 1\nname: main\nstate: exited\nexit: 3\nstage: ready\n\
+             incarnation: 2\nid: 0123456789abcdef\nhost: pod\ncontainer: 4026531840\n\
+             uid: 65532\nkind: run\nrestart-policy: on-failure\n\
+             waiting: 2023-11-14T22:13:20.123Z\n";
         assert_eq!(record.encode(), expected);
     }
 
@@ -345,7 +346,7 @@ pub mod tests {
     }
 
     #[test]
-    fn garbage_is_no_record_and_no_exit_code() {
+    fn garbage_is_not_a_record_and_has_no_exit_code() {
         let text = record(Stage::Running, Some(0)).encode();
         for (from, to) in [
             ("podgate: 1", "podgate: x"),
@@ -374,7 +375,7 @@ pub mod tests {
         assert!(Record::decode(b"").is_err());
     }
 
-    /// What fuzzing found: a Display that fails makes `to_string` panic.
+    /// Found by fuzzing: a Display that fails makes `to_string` panic.
     #[test]
     fn a_clock_beyond_the_year_9999_is_printed_as_its_end() {
         assert_eq!(
@@ -393,6 +394,10 @@ pub mod tests {
         assert!(decode_acted(b"\xff\xff garbage \n 12\n+123456789abcdef\n").is_empty());
     }
 
+    fn policy() -> impl Strategy<Value = Policy> {
+        proptest::sample::select(vec![Policy::Never, Policy::OnFailure, Policy::Always])
+    }
+
     fn times() -> impl Strategy<Value = Times> {
         let one = || proptest::option::of((0_u64..4_000_000_000_000).prop_map(Stamp));
         (one(), one(), one(), one(), one()).prop_map(
@@ -408,11 +413,11 @@ pub mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn a_written_record_is_read_back(
             name in "[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?",
             numbers in any::<(u64, u64, u64, u32)>(),
             host in "[-a-zA-Z0-9.]{1,64}",
-            policy in proptest::option::of(proptest::sample::select(vec![Policy::Never, Policy::OnFailure, Policy::Always])),
+            policy in proptest::option::of(policy()),
             stage in proptest::sample::select(vec![Stage::Waiting, Stage::Running, Stage::Ready]),
             is_joined in any::<bool>(),
             exit in proptest::option::of(any::<u8>()),
@@ -420,7 +425,19 @@ pub mod tests {
         ) {
             let (incarnation, id, container, uid) = numbers;
             let name = Name::parse(&name).expect("a name");
-            let record = Record { name, incarnation, id, host, container, uid, policy, is_joined, stage, exit, times };
+            let record = Record {
+                name,
+                incarnation,
+                id,
+                host,
+                container,
+                uid,
+                policy,
+                is_joined,
+                stage,
+                exit,
+                times,
+            };
             let bytes = record.encode();
             prop_assert!(bytes.len() < LONGEST / 4);
             prop_assert_eq!(Record::decode(bytes.as_bytes()), Ok(record));
@@ -433,7 +450,11 @@ pub mod tests {
         }
 
         #[test]
-        fn a_record_that_was_cut_or_damaged_is_never_another_exit_code(cut in 0_usize..400, at in 0_usize..400, byte in any::<u8>()) {
+        fn a_record_that_was_cut_or_damaged_is_never_another_exit_code(
+            cut in 0_usize..400,
+            at in 0_usize..400,
+            byte in any::<u8>(),
+        ) {
             let whole = record(Stage::Running, Some(0)).encode();
             let text = whole.as_bytes();
             if let Ok(read) = Record::decode(&text[..cut.min(text.len())]) {
@@ -443,9 +464,14 @@ pub mod tests {
             let at = at.min(damaged.len() - 1);
             damaged[at] = byte;
             let is_the_code = whole[..at].ends_with("exit: ");
-            if let Ok(read) = Record::decode(&damaged) && !is_the_code {
+            if let Ok(read) = Record::decode(&damaged)
+                && !is_the_code
+            {
                 // A damaged state line may say another state; a code never comes from nowhere.
-                prop_assert!(read.exit.is_none_or(|code| code == 0 || byte.is_ascii_digit()));
+                prop_assert!(
+                    read.exit
+                        .is_none_or(|code| code == 0 || byte.is_ascii_digit())
+                );
             }
         }
     }

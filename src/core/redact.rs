@@ -80,7 +80,7 @@ mod tests {
         }
     }
 
-    /// What fuzzing found: a URL in the place of another value was shown with its password.
+    /// Found by fuzzing: a URL in the place of another value was shown with its password.
     #[test]
     fn a_url_in_the_place_of_another_value_hides_its_user_info() {
         assert_eq!(value("http://user:se/cret@host/"), "http://***@host/");

@@ -1,23 +1,26 @@
 //! When the next attempt is due (P5).
 //!
-//! The default is proportional: the pause is 2 % of the time waited so far, between a floor and 250 ms. What it buys: the gate adds
-//! at most 2 % to a start (plus the floor), and the number of attempts grows with the logarithm of the wait: about 360 in 20 s.
+//! The default is proportional: the pause is 2 % of the time waited so far, between a floor and 250
+//! ms. So the gate adds at most 2 % to a start (plus the floor), and the number of attempts grows
+//! with the logarithm of the wait: about 360 in 20 s.
 
 use std::time::Duration;
 
 /// The longest pause of the proportional schedule.
 const CEILING: Duration = Duration::from_millis(250);
-/// One part in this many of the time waited is the pause: 2 %.
+/// The pause is the time waited divided by this: 2 %.
 const PARTS: u32 = 50;
-/// How often a check is asked that the kernel reports changes of (inotify): as a safety net only.
+/// The pause of a check whose changes the kernel reports (inotify). It is a safety net only.
 const WATCHED: Duration = Duration::from_secs(1);
 
-/// How often at least where the kernel cannot.
+/// The longest pause of such a check where the kernel cannot report changes.
 const UNWATCHED: Duration = Duration::from_millis(100);
 
-/// The least pause for what is on this machine: a loopback address, a unix socket, a file, a listening port.
+/// The least pause of a check on this machine: a loopback address, a unix socket, a file, a
+/// listening port.
 pub const NEAR: Duration = Duration::from_millis(1);
-/// The least pause for what costs a process or goes over the network: `exec:` and other hosts.
+/// The least pause of a check that costs a process or goes over the network: `exec:` and other
+/// hosts.
 pub const FAR: Duration = Duration::from_millis(20);
 
 /// How attempts follow each other.
@@ -25,26 +28,28 @@ pub const FAR: Duration = Duration::from_millis(20);
 pub enum Pace {
     /// The pause grows with the time waited.
     Proportional,
-    /// An attempt begins this long after the one before began, as the kubelet's `periodSeconds`, or at its end if it took longer.
+    /// An attempt begins this long after the begin of the one before, as with the kubelet's
+    /// `periodSeconds`, or at its end if it took longer.
     Every(Duration),
-    /// There is one attempt and no other.
+    /// There is one attempt only.
     Once,
 }
 
-/// Who tells that a check may pass now.
+/// Whether a change that may let a check pass is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// Nobody: it has to be asked.
+    /// Never: an attempt is the only way to know.
     Asked,
-    /// The kernel does; asking is a safety net.
+    /// The kernel reports it. Attempts are a safety net.
     Watched,
-    /// Nobody, though the kernel should: asked at least every 100 ms (P6.5).
+    /// The kernel should report it and cannot: an attempt at least every 100 ms (P6.5).
     Unwatched,
 }
 
-/// How long after the end of an attempt the next one begins. `None`: there is no next one.
+/// How long after the end of an attempt the next one begins. `None`: it was the last one.
 ///
-/// `waited` is counted from the start of the wait to the end of the attempt, `took` is the attempt's own time.
+/// `waited` is counted from the start of the wait to the end of the attempt, `took` is the
+/// attempt's own time.
 pub fn pause(
     pace: Pace,
     wake: Wake,
@@ -80,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    /// The moments at which attempts begin that take no time, up to `end`.
+    /// When attempts begin that take no time, up to `end`.
     fn attempts(floor: Duration, end: Duration) -> Vec<Duration> {
         let mut moments = Vec::new();
         let mut now = Duration::ZERO;
@@ -93,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_as_many_as_the_design_says() {
+    fn there_are_as_many_attempts_as_documented() {
         let in_20s = attempts(NEAR, Duration::from_secs(20)).len();
         let in_a_minute = attempts(NEAR, Duration::from_secs(60)).len();
         assert!((350..370).contains(&in_20s), "{in_20s} in 20s");
@@ -120,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_kernel_cannot_tell_a_member_is_asked_ten_times_a_second() {
+    fn a_member_without_reports_of_the_kernel_is_looked_at_ten_times_a_second() {
         let after = |secs| {
             pause(
                 Pace::Proportional,
@@ -137,29 +142,45 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_gate_adds_two_percent_and_the_floor_at_most(ready_us in 0_u64..3_600_000_000, far in any::<bool>()) {
+        fn the_gate_adds_two_percent_and_the_floor_at_most(
+            ready_us in 0_u64..3_600_000_000,
+            far in any::<bool>(),
+        ) {
             let ready = Duration::from_micros(ready_us);
             let floor = if far { FAR } else { NEAR };
-            let seen = attempts(floor, ready + Duration::from_secs(1)).into_iter().find(|at| *at >= ready);
+            let seen = attempts(floor, ready + Duration::from_secs(1))
+                .into_iter()
+                .find(|at| *at >= ready);
             let late = seen.expect("an attempt after ready") - ready;
             prop_assert!(late <= ready / 50 + floor, "{late:?} late after {ready:?}");
             prop_assert!(late <= Duration::from_millis(250));
         }
 
         #[test]
-        fn attempts_grow_with_the_logarithm_until_the_ceiling_and_then_by_four_a_second(secs in 1_u64..7200) {
+        fn attempts_grow_with_the_logarithm_until_the_ceiling_and_then_by_four_a_second(
+            secs in 1_u64..7200,
+        ) {
             let end = Duration::from_secs(secs);
             let count = attempts(NEAR, end).len() as f64;
             // 1 ms steps up to 50 ms, then a growth of 2 % a step up to 12.5 s, then 250 ms steps.
             let growing = (end.as_secs_f64().min(12.5) / 0.05).ln().max(0.0) / 1.02_f64.ln();
             let level = (end.as_secs_f64() - 12.5).max(0.0) * 4.0;
-            prop_assert!(count <= 50.0 + growing + level + 5.0, "{count} attempts in {end:?}");
+            prop_assert!(
+                count <= 50.0 + growing + level + 5.0,
+                "{count} attempts in {end:?}"
+            );
         }
 
         #[test]
         fn pauses_keep_their_bounds(waited_ms in any::<u32>(), floor_ms in 0_u64..1000) {
             let floor = Duration::from_millis(floor_ms);
-            let pause = pause(Pace::Proportional, Wake::Asked, floor, Duration::from_millis(waited_ms.into()), Duration::ZERO);
+            let pause = pause(
+                Pace::Proportional,
+                Wake::Asked,
+                floor,
+                Duration::from_millis(waited_ms.into()),
+                Duration::ZERO,
+            );
             prop_assert!(pause.expect("a pause") <= Duration::from_millis(250));
             prop_assert!(pause.expect("a pause") >= floor.min(Duration::from_millis(250)));
         }

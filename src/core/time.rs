@@ -1,10 +1,10 @@
-//! A moment on podgate's own clock. The core never reads a clock: the shell stamps every event.
+//! A moment on podgate's own clock. The core never reads a clock: the drivers stamp every event.
 
 use std::time::Duration;
 
 /// A moment, counted on the monotonic clock from the start of the process.
 ///
-/// Additions saturate: a moment that cannot be represented is one that never comes.
+/// Additions saturate: a moment that cannot be represented never comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(Duration);
 

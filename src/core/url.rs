@@ -202,8 +202,11 @@ fn user_info(authority: &str) -> Result<(Option<String>, &str), String> {
                 || !user_info.bytes().all(fine)
                 || percent_decoded(user_info).is_none()
             {
-                return Err("has a user or password with characters that must be percent-encoded (/ as %2F, @ as %40)"
-                    .to_owned());
+                return Err(
+                    "has a user or password with characters that must be percent-encoded (/ as \
+                     %2F, @ as %40)"
+                        .to_owned(),
+                );
             }
             Ok((Some(user_info.to_owned()), rest))
         }
@@ -227,7 +230,8 @@ pub(super) fn host_and_port(authority: &str, example: &str) -> Result<(Host, Opt
     }
     if authority.parse::<Ipv6Addr>().is_ok() || authority.matches(':').count() > 1 {
         return Err(format!(
-            "has a host with several colons; an IPv6 address stands in brackets, as in [::1]:8080; {example}"
+            "has a host with several colons; write an IPv6 address in brackets, as in \
+             [::1]:8080; {example}"
         ));
     }
     let (name, number) = match authority.split_once(':') {
@@ -321,7 +325,8 @@ pub(super) fn absolute(path: &str, example: &str) -> Result<String, String> {
 pub(super) fn socket_path(path: &str) -> Result<String, String> {
     if path.len() > LONGEST_SOCKET_PATH {
         return Err(format!(
-            "is longer than a socket's path can be ({LONGEST_SOCKET_PATH} bytes); use unix:///run/app.sock"
+            "is longer than a socket's path can be ({LONGEST_SOCKET_PATH} bytes); use \
+             unix:///run/app.sock"
         ));
     }
     if path.ends_with('/') || path.contains('\0') {
@@ -359,7 +364,11 @@ mod tests {
         #[test]
         fn an_encoded_text_decodes_to_itself(text in "\\PC*") {
             let encoded = utf8_percent_encode(&text, RESERVED).to_string();
-            prop_assert!(encoded.bytes().all(|it| it.is_ascii_alphanumeric() || b"-._~%".contains(&it)));
+            prop_assert!(
+                encoded
+                    .bytes()
+                    .all(|it| it.is_ascii_alphanumeric() || b"-._~%".contains(&it))
+            );
             prop_assert_eq!(percent_decoded(&encoded), Some(text));
         }
     }
