@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(attempt.tick(at(0), limits), Some(Step::Begin { until }));
         assert_eq!(attempt.tick(at(500), limits), Some(Step::Cancel));
         assert_eq!(Attempt::Due(at(0)).tick(at(500), limits), None);
-        // The end came earlier than the attempt was told.
+        // The end is earlier than the time of the attempt.
         let mut attempt = Attempt::Running {
             since: at(0),
             until: at(1000),

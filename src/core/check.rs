@@ -1,6 +1,6 @@
 //! The check grammar (P3): one word on the command line, one thing that must be true.
 //!
-//! Pure text: nothing is resolved, opened or connected here. What is accepted prints back, by
+//! Pure text: nothing is resolved, opened or connected here. An accepted check prints back, by
 //! `Display` of [`Kind`], to a text that parses to the same check. What a person typed is kept in
 //! [`Check`] and printed with its user info hidden.
 

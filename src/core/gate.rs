@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_whose_time_is_over_is_cancelled_and_tells_what_it_did() {
+    fn an_attempt_whose_time_is_over_is_cancelled_and_reports_its_phase() {
         let mut gate = Gate::new(spec(1), at(0));
         gate.handle(at(0), Event::Tick);
         assert_eq!(gate.deadline(), Some(at(1000)));
@@ -615,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_all_cuts_what_runs_and_keeps_the_better_reason() {
+    fn the_end_of_the_gate_cancels_attempts_and_keeps_the_better_reason() {
         let mut gate = Gate::new(
             Spec {
                 timeout: Some(Duration::from_millis(500)),
@@ -652,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_waits_for_all_its_answers() {
+    fn one_round_waits_for_all_its_answers() {
         let mut gate = Gate::new(
             Spec {
                 pace: Pace::Once,
@@ -829,8 +829,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1500))]
 
-        /// The shell as it is: it sleeps until the deadline or until an attempt ends, and does what
-        /// it is told. The promises are checked against a model that only counts outcomes in a row.
+        /// The driver sleeps until the deadline or until an attempt ends, and carries out the
+        /// actions. The promises are checked against a model that only counts outcomes in a row.
         #[test]
         fn the_gate_keeps_its_promises(
             spec in any_spec(),

@@ -130,7 +130,7 @@ pub enum Action {
 /// What is reported.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Notice {
-    /// A member is not what it was. The observation is what is known now, with what was known
+    /// A member has changed. The observation is what is known now, with what was known
     /// before taken into account ([`Watched::see`]).
     Member {
         /// Its index in [`Spec::relations`].
@@ -538,8 +538,8 @@ impl Life {
         }
     }
 
-    /// While CMD runs: is there a cause to stop it, in what is known of the members and in the
-    /// time?
+    /// While CMD runs: looks for a cause to stop it, in what is known of the members and in the
+    /// time.
     fn look(&mut self, now: Time, actions: &mut Vec<Action>) {
         if let Some(need) = self.lost_need() {
             self.begin(Cause::NeedLost(need), actions);

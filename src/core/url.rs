@@ -1,6 +1,6 @@
 //! URLs of HTTP checks, and the hosts, ports and socket paths in them.
 //!
-//! Pure text: nothing is resolved or connected here. What is accepted prints back to a text that
+//! Pure text: nothing is resolved or connected here. An accepted URL prints back to a text that
 //! reads as the same URL.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
