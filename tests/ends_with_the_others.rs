@@ -148,7 +148,7 @@ fn when_what_failed_is_restarted() {
         // It stays through the failure.
         (LINGERS, &[0], "main ended with exit code 3"),
         // The wrong policy for this pod: the retry is without a sidecar.
-        ("never", &[0], "one of them with exit code 3"),
+        ("never", &[0], "main is done, with exit code 3"),
     ] {
         let Some(pod) = Pod::new() else { return };
         let policy = policy.strip_prefix("--restart-policy ").unwrap_or(policy);
@@ -583,7 +583,7 @@ fn a_quit_while_it_waits() {
         comes(&pod, "main", "waiting");
         podgate_in(&proxy, "quit member:main").code(0);
         main.code(code);
-        main.says("while it waited: \"file:///run/podgate/no\" ");
+        main.says("while waiting for \"file:///run/podgate/no\" ");
         let said = main.stderr();
         assert!(
             said.contains("asked to quit after ") && said.contains("; the command is not started"),
@@ -603,7 +603,9 @@ fn who_is_done_before_its_gate_opens_says_that_the_command_is_not_started() {
         "echo started",
     ));
     proxy.code(3);
-    proxy.says("main done, one of them with exit code 3: the command is not started; the exit code will be 3");
+    proxy.says(
+        "main is done, with exit code 3: the command is not started; the exit code will be 3",
+    );
     assert_eq!(proxy.stdout(), "");
 }
 
@@ -635,7 +637,7 @@ fn a_need_that_is_lost_stops_cmd_with_69() {
         } else {
             proxy.signal(Signal::SIGTERM)
         }
-        main.says("proxy has ended, and --needs says");
+        main.says("proxy has ended, and the command needs it (--needs)");
         main.code(69);
         assert_eq!(main.stdout(), "up\ntold\nended\n");
         assert_eq!(line(&pod, "main", "exit").as_deref(), Some("69"));

@@ -420,7 +420,7 @@ fn a_deaf_joined_sidecar_outlasts(example: &str, main: &str) {
     played.life(main).code(0);
     played
         .life("proxy")
-        .says("if it stays, nobody can end it from inside its container");
+        .says("if PID 1 stays, nothing inside its container can end it");
     assert_eq!(played.phase(), Phase::Running, "{played}");
     played.delete_it();
     played.ends_as(Phase::Failed, &[(main, &[0]), ("proxy", &[137])]);

@@ -144,7 +144,7 @@ fn a_volume_that_becomes_full_loses_no_state() {
     let script = "echo up; until test -e /run/end; do sleep 0.01; done; exit 7";
     let main = pod.start(&run("main", &["--ready", "file:///run/go-ready"], script));
     main.prints("up");
-    sidecar.says("main runs");
+    sidecar.says("main is running, and is not ready yet");
     // A record that takes another one's place leaves some: it is filled again before each.
     let fill = |file: &str| {
         let write = [

@@ -137,7 +137,7 @@ fn a_hook_that_runs_twice_is_no_error() {
     let (before, first) = (line(&pod, "main", "id"), agent(&main).pid);
     join(&main, "main", "--restart-policy never")
         .code(0)
-        .says("has joined already");
+        .says("has already joined");
     join(
         &main,
         "main",
@@ -556,7 +556,7 @@ fn a_joined_main_and_a_sidecar_under_run() {
         assert!(
             play.life("proxy")
                 .stderr()
-                .contains("ended, and cannot tell its exit code"),
+                .contains("ended, and its exit code is not known"),
             "{play}"
         );
     }
@@ -600,7 +600,7 @@ time.sleep(0.2)"
     // The control: who lives is found, and nobody joins twice.
     join(&main, "main", "--restart-policy never")
         .code(0)
-        .says("main has joined already");
+        .says("main has already joined");
 }
 
 #[test]

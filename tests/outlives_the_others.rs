@@ -40,7 +40,8 @@ fn at_a_deletion_the_sidecar_stays_until_the_app_has_ended() {
         goes_before(&pod, "app", "proxy");
         // It was told at the same time, and held that back.
         assert!(
-            proxy.says("holding SIGTERM back from the command until app has ended, 19s at most")
+            proxy
+                .says("holding SIGTERM back from the command until app has ended, for at most 19s")
                 < app.prints("ended")
         );
         // As soon as it could.
@@ -155,7 +156,9 @@ fn a_second_signal_means_now() {
         assert!(!proxy.stdout().contains("told"));
         proxy.signal(second);
         proxy.code(4);
-        proxy.says("told again: app is not waited for any more; stopping the command with SIGQUIT");
+        proxy.says(
+            "asked to stop again: no longer waiting for app; stopping the command with SIGQUIT",
+        );
         assert!(app.is_running());
     }
 }
@@ -193,8 +196,8 @@ fn a_hold_that_runs_out_is_told_loudly_and_ends() {
     proxy.prints("up");
     proxy.signal(Signal::SIGTERM);
     let begin =
-        proxy.says("holding SIGTERM back from the command until app has ended, 800ms at most");
-    let end = proxy.says("the grace period is nearly over and app still lives");
+        proxy.says("holding SIGTERM back from the command until app has ended, for at most 800ms");
+    let end = proxy.says("the grace period is nearly over and app is still alive");
     proxy.says("and --grace with it (now 1.5s)");
     assert!(
         end.duration_since(begin) >= Duration::from_millis(750),

@@ -352,7 +352,7 @@ fn ends_with_its_job(server: Option<Server>) {
         play.life("job").stdout().ends_with("last answer\n"),
         "{play}"
     );
-    play.life("proxy").says("job done, with success");
+    play.life("proxy").says("job is done, with success");
 }
 
 /// The same with the image as it is, and a hook; also where the job is killed.

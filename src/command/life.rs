@@ -1,26 +1,40 @@
-//! What `run` and `join` share: the settings of their lives, as the driver takes them.
+//! What `run` and `join` share: from the settings of a life to those of its driver.
 
 use crate::config::OnTimeout;
 use crate::config::life::Life;
-use crate::driver::life::{Gate, Settings};
+use crate::driver::life::{CmdSettings, GateSettings, Settings};
+use crate::members::Statement;
 
 pub(super) fn settings(life: &Life) -> Settings<'_> {
     Settings {
         spec: &life.spec,
         members: &life.members,
-        after: Gate {
+        cmd: CmdSettings {
+            stop_signal: life.stop_signal,
+            mappings: &life.mappings,
+            reach: life.reach,
+            ok_exits: &life.ok_exits,
+        },
+        after: GateSettings {
             checks: &life.after,
             spec: &life.after_gate,
+            ask: &life.ask,
         },
         continues_on_timeout: life.on_timeout == OnTimeout::Run,
-        ready: Gate {
+        ready: GateSettings {
             checks: &life.ready,
             spec: &life.ready_gate,
+            ask: &life.ask,
         },
-        ask: &life.ask,
-        stop_signal: life.stop_signal,
-        mappings: &life.mappings,
-        reach: life.reach,
-        ok_exits: &life.ok_exits,
+        listen: life.listen,
     }
+}
+
+/// What the member states about itself. `None`: there is no `--name`.
+pub(super) fn statement(life: &Life) -> Option<Statement> {
+    Some(Statement {
+        name: life.name.clone()?,
+        policy: life.stated,
+        is_joined: life.spec.is_joined,
+    })
 }

@@ -9,6 +9,7 @@ mod quit;
 mod run;
 mod status;
 mod wait;
+mod wrong_call;
 
 use crate::cli::{self, Command, Stop, Typed};
 use crate::config::{self, Gates};
@@ -136,11 +137,11 @@ pub(crate) fn run(typed: Result<Typed, Stop>, signals: &Signals) -> Exit {
         Err(Stop::Wrong(text)) => {
             let gist = cli::gist(std::env::args_os().collect());
             if let Some(typed) = &gist {
-                run::publish_usage(typed, &mut report);
+                wrong_call::publish(typed, &mut report);
             }
             report.failure(&Message::new(Severity::Error, LogEvent::Usage, text));
             if let Some(typed) = &gist {
-                run::quit_after_usage(typed, &mut report, signals);
+                wrong_call::quit(typed, &mut report, signals);
             }
             Exit::Usage
         }

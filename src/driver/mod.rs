@@ -2,7 +2,9 @@
 
 pub(crate) mod exec;
 pub(crate) mod gate;
+pub(crate) mod join;
 pub(crate) mod life;
 pub(crate) mod membership;
+mod observer;
 pub(crate) mod quit;
 pub(crate) mod status;

@@ -7,7 +7,9 @@
 pub mod doctor;
 pub mod exec;
 pub mod install;
+pub mod join;
 pub mod json;
+pub mod life;
 pub mod log;
 pub mod member;
 pub mod process;

@@ -1,7 +1,8 @@
 //! `podgate status` and `GET /status`: the members of the pod, as a table for people and as JSON.
 
 use super::json::Object;
-use crate::core::member::Name;
+use crate::core::member::{Name, Stage};
+use crate::core::observation::Observation;
 use crate::core::record::Stamp;
 
 /// What is known of a member.
@@ -38,6 +39,15 @@ pub fn json(rows: &[Row]) -> String {
     let objects: Vec<String> = rows.iter().map(object).collect();
     let first = if rows.is_empty() { "" } else { "\n" };
     format!("[{first}{}\n]\n", objects.join(",\n"))
+}
+
+/// The same for a `run` without members: this CMD alone.
+pub fn json_without_members(stage: Stage) -> String {
+    let state = super::member::word(Observation::Alive {
+        id: None,
+        stage: Some(stage),
+    });
+    format!("[\n{{\"name\":null,\"state\":\"{state}\",\"alive\":true}}\n]\n")
 }
 
 fn object(row: &Row) -> String {

@@ -1,0 +1,212 @@
+//! The two gates of a life: `--after`, before CMD is started, and `--ready`, before the member is
+//! published as ready.
+
+use crate::core::check::Check;
+use crate::core::exit::Exit;
+use crate::core::gate::{Spec, Verdict};
+use crate::driver::gate::{self, Around, Driver, Tells};
+use crate::event_loop::Poller;
+use crate::message;
+use crate::probe::http::Ask;
+use crate::process::Signals;
+use crate::process::watchdog::Watchdog;
+use crate::report::Report;
+use std::time::{Duration, Instant};
+
+/// The settings of one gate.
+#[derive(Clone, Copy)]
+pub(crate) struct GateSettings<'a> {
+    pub(crate) checks: &'a [Check],
+    pub(crate) spec: &'a Spec,
+    pub(crate) ask: &'a Ask,
+}
+
+/// What the answer of the `--after` gate means for CMD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Start,
+    DoNotStart(Exit),
+}
+
+/// The gates that wait at the moment.
+#[derive(Default)]
+pub(super) struct Gates<'a> {
+    after: Option<After<'a>>,
+    ready: Option<Ready<'a>>,
+}
+
+struct After<'a> {
+    driver: Driver<'a>,
+    /// Ends podgate if a check hangs in the kernel. After CMD's start nothing does that but the
+    /// kubelet at the end of the grace period, because CMD must not end with a check.
+    _watchdog: Option<Watchdog>,
+    timeout: Option<Duration>,
+    continues_on_timeout: bool,
+}
+
+struct Ready<'a> {
+    driver: Driver<'a>,
+    /// An answer that the gate had at once. It counts in the next turn, when CMD has started.
+    verdict: Option<Verdict>,
+}
+
+impl<'a> Gates<'a> {
+    pub(super) fn begin_after(
+        &mut self,
+        settings: GateSettings<'a>,
+        continues_on_timeout: bool,
+        (shared, signals): (&Around, &Signals),
+        report: &mut Report,
+    ) -> Option<Verdict> {
+        let mut driver = settings.driver(Tells::All, shared, report);
+        let watchdog = driver.watchdog(signals, report);
+        let verdict = driver.begin(report);
+        self.after = Some(After {
+            driver,
+            _watchdog: watchdog,
+            timeout: settings.spec.timeout,
+            continues_on_timeout,
+        });
+        verdict
+    }
+
+    pub(super) fn begin_ready(
+        &mut self,
+        settings: GateSettings<'a>,
+        shared: &Around,
+        report: &mut Report,
+    ) {
+        let mut driver = settings.driver(Tells::Changes, shared, report);
+        let verdict = driver.begin(report);
+        self.ready = Some(Ready { driver, verdict });
+    }
+
+    pub(super) fn interests<'b, T: Copy>(
+        &'b self,
+        poller: &mut Poller<'b, T>,
+        after: impl Fn(gate::Token) -> T,
+        ready: impl Fn(gate::Token) -> T,
+    ) {
+        if let Some(gate) = &self.after {
+            gate.driver.interests(poller, after);
+        }
+        if let Some(gate) = &self.ready {
+            gate.driver.interests(poller, ready);
+        }
+    }
+
+    pub(super) fn deadline(&self, report: &Report) -> Option<Instant> {
+        let after = self.after.as_ref().map(|gate| &gate.driver);
+        let ready = self.ready.as_ref().map(|gate| &gate.driver);
+        let drivers = after.into_iter().chain(ready);
+        let verdict = self.ready.as_ref().and_then(|gate| gate.verdict);
+        drivers
+            .filter_map(|driver| driver.deadline(report))
+            .chain(verdict.map(|_| Instant::now()))
+            .min()
+    }
+
+    /// Continues the `--after` gate: its verdict, if it has one now.
+    pub(super) fn proceed_after(
+        &mut self,
+        ready: &[gate::Token],
+        child_ended: bool,
+        report: &mut Report,
+    ) -> Option<Verdict> {
+        let gate = self.after.as_mut()?;
+        gate.driver.proceed(ready, child_ended, report)
+    }
+
+    /// A signal ends the wait of the `--after` gate.
+    pub(super) fn stop_after(&mut self, number: u8) -> Option<Verdict> {
+        self.after.as_mut().map(|gate| gate.driver.stop(number))
+    }
+
+    /// How long the `--after` gate has waited, and what for.
+    pub(super) fn after(&self) -> Option<(Duration, String)> {
+        let gate = self.after.as_ref()?;
+        Some((gate.driver.waited(), gate.driver.waited_for()))
+    }
+
+    /// Reports the verdict of the `--after` gate, and ends the gate.
+    pub(super) fn close_after(&mut self, verdict: Verdict, report: &mut Report) -> Option<Answer> {
+        let mut gate = self.after.take()?;
+        let driver = &gate.driver;
+        let fails = |exit| match gate.continues_on_timeout {
+            true => Answer::Start,
+            false => Answer::DoNotStart(exit),
+        };
+        let (answer, failure) = match verdict {
+            Verdict::Opened => (Answer::Start, None),
+            Verdict::Stopped(number) => {
+                let (waited, checks) = (driver.waited(), driver.waited_for());
+                report.line(&message::life::stopped_at_gate(number, waited, &checks));
+                (Answer::DoNotStart(Exit::Signal(number)), None)
+            }
+            Verdict::TimedOut => {
+                let waited = gate.timeout.unwrap_or_else(|| driver.waited());
+                (fails(Exit::TimedOut), Some(waited))
+            }
+            Verdict::Failed(_) => (fails(Exit::NotPassed), Some(driver.waited())),
+        };
+        if let Some(waited) = failure {
+            let failure = driver.failure(verdict, waited, "--after-timeout");
+            match answer {
+                Answer::Start => report.line(&message::life::continued(failure)),
+                Answer::DoNotStart(_) => report.failure(&failure),
+            }
+        }
+        gate.driver.leave(report);
+        Some(answer)
+    }
+
+    /// Continues the `--ready` gate. Returns whether it opened.
+    pub(super) fn proceed_ready(
+        &mut self,
+        ready: &[gate::Token],
+        child_ended: bool,
+        report: &mut Report,
+    ) -> bool {
+        let Some(gate) = &mut self.ready else {
+            return false;
+        };
+        let verdict = match gate.verdict.take() {
+            None => gate.driver.proceed(ready, child_ended, report),
+            verdict @ Some(_) => verdict,
+        };
+        let Some(verdict) = verdict else { return false };
+        match verdict {
+            Verdict::Opened => {}
+            Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => {
+                let waited = gate.driver.waited();
+                let failure = gate.driver.failure(verdict, waited, "--after-timeout");
+                report.line(&message::life::not_ready(failure));
+            }
+        }
+        gate.driver.leave(report);
+        self.ready = None;
+        verdict == Verdict::Opened
+    }
+
+    /// Ends the attempts that are under way.
+    pub(super) fn leave(self, report: &mut Report) {
+        let after = self.after.map(|gate| gate.driver);
+        let ready = self.ready.map(|gate| gate.driver);
+        for mut driver in after.into_iter().chain(ready) {
+            driver.leave(report);
+        }
+    }
+}
+
+impl<'a> GateSettings<'a> {
+    fn driver(self, tells: Tells, shared: &Around, report: &mut Report) -> Driver<'a> {
+        Driver::new(
+            self.checks,
+            self.spec.clone(),
+            self.ask,
+            tells,
+            shared,
+            report,
+        )
+    }
+}

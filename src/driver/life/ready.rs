@@ -1,0 +1,64 @@
+//! What a life waits for: the descriptors of all its parts, each under its token.
+
+use super::gates::Gates;
+use crate::driver::gate;
+use crate::driver::observer::Observer;
+use crate::event_loop::{Interest, Poller};
+use crate::process::Signals;
+use crate::quit_endpoint::Endpoint;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+/// Whose descriptor is ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Signals,
+    /// The watch on the volume.
+    Volume,
+    AfterGate(gate::Token),
+    ReadyGate(gate::Token),
+    /// The quit endpoint or one of its connections.
+    Endpoint,
+}
+
+/// What is ready after a wait, in the order in which a turn handles it.
+#[derive(Default)]
+pub(super) struct Ready {
+    pub(super) has_signal: bool,
+    pub(super) has_change: bool,
+    pub(super) after: Vec<gate::Token>,
+    pub(super) ready: Vec<gate::Token>,
+}
+
+impl Ready {
+    /// Sleeps until something is ready, or until `deadline`.
+    pub(super) fn wait(
+        signals: &Signals,
+        observer: &Observer<'_>,
+        gates: &Gates<'_>,
+        endpoint: Option<&Endpoint>,
+        deadline: Option<Instant>,
+    ) -> Result<Self, nix::Error> {
+        let mut poller = Poller::new();
+        poller.add(Interest::readable(signals.as_fd()), Token::Signals);
+        if let Some(interest) = observer.interest() {
+            poller.add(interest, Token::Volume);
+        }
+        gates.interests(&mut poller, Token::AfterGate, Token::ReadyGate);
+        if let Some(endpoint) = endpoint {
+            endpoint.interests(&mut poller, Token::Endpoint);
+        }
+        let mut ready = Self::default();
+        for token in poller.wait(deadline)? {
+            match token {
+                Token::Signals => ready.has_signal = true,
+                Token::Volume => ready.has_change = true,
+                Token::AfterGate(token) => ready.after.push(token),
+                Token::ReadyGate(token) => ready.ready.push(token),
+                // The endpoint is served in every turn.
+                Token::Endpoint => {}
+            }
+        }
+        Ok(ready)
+    }
+}

@@ -1,0 +1,214 @@
+//! Observes the members that a life is related to: when to look at which member, and what was seen.
+//!
+//! inotify tells which files changed. A slow poll is the safety net, and a fast one replaces
+//! inotify where that is not available. The kernel reports that a lock's file was closed a moment
+//! before it frees the lock, so a closed lock is looked at a few times more (P6.5).
+
+use crate::core::life::Seen;
+use crate::core::member::Name;
+use crate::core::observation::{Snapshot, observe};
+use crate::event_loop::Interest;
+use crate::members::Volume;
+use crate::members::watch::{CLOSING, Change, FAST, SLOW, Watch};
+use crate::message::{LogEvent, Message, Severity, volume::unusable_record};
+use crate::report::Report;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// The first pause before a lock that was just closed is looked at again. Each pause is twice as
+/// long as the one before.
+const AGAIN: Duration = Duration::from_millis(1);
+
+/// How many reports of unusable records there are for each member. A process that keeps writing
+/// garbage does not fill the log.
+const REPORTS_PER_MEMBER: usize = 4;
+
+/// Observes members on one volume. Without a volume it sees nothing.
+pub(crate) struct Observer<'a> {
+    volume: Option<Rc<Volume>>,
+    members: &'a [Name],
+    watch: Option<Watch>,
+    /// The pause between two polls. `None`: no change is missed.
+    pause: Option<Duration>,
+    poll: Option<Instant>,
+    again: Option<Again>,
+    /// The reports of unusable records. Each is made once.
+    reported: Vec<String>,
+}
+
+/// Another look at all members.
+struct Again {
+    at: Instant,
+    /// The pause before it.
+    pause: Duration,
+}
+
+/// What one turn saw.
+pub(crate) struct Observed {
+    /// `None`: there was no reason to look.
+    pub(crate) seen: Option<Vec<Seen>>,
+    /// Whether a request to quit may have been made to this process's own member.
+    pub(crate) may_be_asked: bool,
+}
+
+impl<'a> Observer<'a> {
+    /// Begins to watch. What changes before the first look is seen by that look.
+    pub(crate) fn new(volume: Option<&Rc<Volume>>, members: &'a [Name], is_member: bool) -> Self {
+        let volume = volume.filter(|_| is_member || !members.is_empty());
+        let watch = volume.and_then(|volume| Watch::new(volume.path()).ok());
+        let pause = match (&watch, members.is_empty()) {
+            (Some(_), false) => Some(SLOW),
+            // Without inotify, nobody tells of a request either.
+            (None, false) => Some(FAST),
+            (None, true) if is_member => Some(FAST),
+            (Some(_) | None, true) => None,
+        };
+        Self {
+            volume: volume.map(Rc::clone),
+            members,
+            watch,
+            pause,
+            poll: after(pause),
+            again: None,
+            reported: Vec::new(),
+        }
+    }
+
+    /// The descriptor that becomes readable when the volume has changed.
+    pub(crate) fn interest(&self) -> Option<Interest<'_>> {
+        let watch = self.watch.as_ref()?;
+        Some(Interest::readable(watch.as_fd()))
+    }
+
+    /// When to call [`Observer::proceed`] at the latest.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let again = self.again.as_ref().map(|again| again.at);
+        again.into_iter().chain(self.poll).min()
+    }
+
+    /// Looks at the members whose files have changed, and at all members where that is due.
+    /// `has_change`: the descriptor is readable. `own` is the name of this process's own member.
+    pub(crate) fn proceed(
+        &mut self,
+        has_change: bool,
+        own: Option<&Name>,
+        report: &mut Report,
+    ) -> Observed {
+        let watch = self.watch.as_ref().filter(|_| has_change);
+        let changes = watch.map(Watch::changes).unwrap_or_default();
+        let has_changed = |name: &Name| changes.iter().any(|change| is_about(change, name));
+        let is_own = own.is_some_and(has_changed);
+        if changes.iter().any(is_lock) && self.members.iter().any(has_changed) {
+            self.again = Again::after(AGAIN);
+        }
+        let now = Instant::now();
+        let is_poll = self.poll.take_if(|at| *at <= now).is_some();
+        if is_poll {
+            self.poll = after(self.pause);
+        }
+        let is_due = self.is_again_due(now) || is_poll;
+        let looks = is_due || !changes.is_empty();
+        let seen = looks.then(|| self.observe(|name| is_due || has_changed(name), report));
+        Observed {
+            seen,
+            may_be_asked: is_own || is_poll,
+        }
+    }
+
+    /// Takes a look that is due, and plans the next one.
+    fn is_again_due(&mut self, now: Instant) -> bool {
+        let Some(due) = self.again.take_if(|again| again.at <= now) else {
+            return false;
+        };
+        let pause = due.pause.saturating_mul(2);
+        if pause <= CLOSING {
+            self.again = Again::after(pause);
+        }
+        true
+    }
+
+    pub(crate) fn observe_all(&mut self, report: &mut Report) -> Vec<Seen> {
+        self.observe(|_| true, report)
+    }
+
+    /// Looks at some of the members.
+    fn observe(&mut self, which: impl Fn(&Name) -> bool, report: &mut Report) -> Vec<Seen> {
+        let Some(volume) = self.volume.clone() else {
+            return Vec::new();
+        };
+        let mut seen = Vec::new();
+        for (member, name) in self.members.iter().enumerate().filter(|(_, it)| which(it)) {
+            // A member that cannot be looked at now stays as it was, and is looked at again soon.
+            let Some(snapshot) = volume.look(name) else {
+                self.again = self.again.take().or_else(|| Again::after(FAST));
+                continue;
+            };
+            self.report_unusable(&volume, name, &snapshot, report);
+            let observation = observe(&snapshot, volume.host());
+            seen.push(Seen {
+                member,
+                observation,
+            });
+        }
+        seen
+    }
+
+    fn report_unusable(
+        &mut self,
+        volume: &Volume,
+        name: &Name,
+        found: &Snapshot,
+        report: &mut Report,
+    ) {
+        let record = found.record.as_ref();
+        let path = volume.record_path(name);
+        let Some(text) = record.and_then(|it| unusable_record(&path, it, volume.host())) else {
+            return;
+        };
+        let has_room = self.reported.len() / REPORTS_PER_MEMBER < self.members.len();
+        if has_room && !self.reported.contains(&text) {
+            report.line(&Message::new(
+                Severity::Warning,
+                LogEvent::Record,
+                text.clone(),
+            ));
+            self.reported.push(text);
+        }
+    }
+
+    /// The members on the volume, without `own`.
+    pub(crate) fn others(&self, own: Option<&Name>) -> Vec<Name> {
+        let names = self.volume.as_ref().map(|volume| volume.names());
+        let mut names = names.and_then(Result::ok).unwrap_or_default();
+        names.retain(|name| Some(name) != own);
+        names
+    }
+}
+
+impl Again {
+    fn after(pause: Duration) -> Option<Self> {
+        after(Some(pause)).map(|at| Self { at, pause })
+    }
+}
+
+fn after(pause: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(pause?)
+}
+
+/// Whether a change may be one of this member's files: `NAME.record`, `NAME.lock` and so on.
+fn is_about(change: &Change, name: &Name) -> bool {
+    match change {
+        Change::File(file) => file
+            .split_once('.')
+            .is_some_and(|(owner, _)| owner == name.as_str()),
+        Change::Anything => true,
+    }
+}
+
+fn is_lock(change: &Change) -> bool {
+    match change {
+        Change::File(file) => file.ends_with(".lock"),
+        Change::Anything => false,
+    }
+}

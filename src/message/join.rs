@@ -1,0 +1,102 @@
+//! What `podgate join` reports.
+
+use super::{LogEvent, Message, Severity};
+use crate::core::errno::Errno;
+use crate::core::member::Name;
+use std::fmt::Display;
+
+/// Why a container cannot join.
+#[derive(Debug, Clone, Copy)]
+pub enum Refusal<'a> {
+    /// PID 1 is another container's, so it cannot be stopped for `--until` or `--needs`.
+    SharedPidNamespace,
+    /// The record of this member cannot be written.
+    CannotPublish(&'a Name, Errno),
+    /// pipe(2) or fork(2) failed.
+    CannotStartAgent(Errno),
+}
+
+pub fn refused(refusal: Refusal<'_>) -> Message {
+    let text = match refusal {
+        Refusal::SharedPidNamespace => {
+            "cannot join with --until or --needs: PID 1 is not this container's own \
+             (shareProcessNamespace), so its stop signal would end another container; unset \
+             shareProcessNamespace, or wrap the command with podgate run"
+                .to_owned()
+        }
+        Refusal::CannotPublish(name, errno) => {
+            format!("cannot publish {name} on the volume: {errno}")
+        }
+        Refusal::CannotStartAgent(errno) => format!(
+            "cannot start the background process: {errno}; check the limit on the number of \
+             processes"
+        ),
+    };
+    Message::new(Severity::Error, LogEvent::Join, text)
+}
+
+pub fn joined(name: &Name) -> Message {
+    let text = format!("{name} has joined");
+    Message::new(Severity::Info, LogEvent::Joined, text)
+}
+
+/// The hook ran before in this container.
+pub fn already_joined(name: &Name) -> Message {
+    let text = format!("{name} has already joined, in an earlier run of this hook");
+    Message::new(Severity::Info, LogEvent::Joined, text)
+}
+
+/// ppoll(2) failed.
+pub fn cannot_wait(error: &dyn Display) -> Message {
+    let text = format!("cannot wait for events: {error}");
+    Message::new(Severity::Error, LogEvent::Failed, text)
+}
+
+/// The background process ends.
+pub fn agent_failed(what: &str, error: &dyn Display) -> Message {
+    let text = format!(
+        "cannot {what}: {error}; this container is no longer a member, and podgate will not stop it"
+    );
+    Message::new(Severity::Error, LogEvent::Failed, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Refusal, agent_failed, already_joined, joined, refused};
+    use crate::core::errno::Errno;
+    use crate::core::member::Name;
+
+    #[test]
+    fn each_end_of_a_join_is_one_line() {
+        let name = Name::parse("main").expect("a name");
+        for (message, expected) in [
+            (joined(&name), "main has joined"),
+            (
+                already_joined(&name),
+                "main has already joined, in an earlier run of this hook",
+            ),
+            (
+                refused(Refusal::SharedPidNamespace),
+                "cannot join with --until or --needs: PID 1 is not this container's own \
+                 (shareProcessNamespace), so its stop signal would end another container; unset \
+                 shareProcessNamespace, or wrap the command with podgate run",
+            ),
+            (
+                refused(Refusal::CannotPublish(&name, Errno::ENOSPC)),
+                "cannot publish main on the volume: No space left on device (os error 28)",
+            ),
+            (
+                refused(Refusal::CannotStartAgent(Errno::EMFILE)),
+                "cannot start the background process: No file descriptors available (os error \
+                 24); check the limit on the number of processes",
+            ),
+            (
+                agent_failed("wait for events", &"EINVAL"),
+                "cannot wait for events: EINVAL; this container is no longer a member, and podgate \
+                 will not stop it",
+            ),
+        ] {
+            assert_eq!(message.text, expected);
+        }
+    }
+}
