@@ -1,22 +1,24 @@
-# Two stages: the first builds podgate with the Rust toolchain, the second has nothing but the binary.
+# Two stages: the first builds podgate with the Rust toolchain, the second has only the binary.
 #
 #   docker build -t podgate .
 #   docker run --rm podgate --help
 #   docker buildx build --platform linux/amd64,linux/arm64 -t podgate .
 #
-# Any image with rustup (or the toolchain of rust-toolchain.toml with its musl targets), gcc and libc's headers can be the base of the
-# first stage. CI has no registry to pull from, and gives one that it has made of its own machine (ci/image).
+# The base of the first stage can be any image with rustup (or the toolchain of rust-toolchain.toml
+# with its musl targets), gcc and libc's headers. CI has no registry to pull from, and uses an image
+# that ci/image makes of its own machine.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 
-# It runs on the machine that builds, and compiles for the other. BuildKit says which machine that is; the classic builder does not, and
-# takes "linux" for the one it runs on.
+# This stage runs on the building machine's architecture and compiles for the other. BuildKit sets
+# BUILDPLATFORM. The classic builder does not; "linux" then means its own architecture.
 FROM --platform=${BUILDPLATFORM:-linux} ${RUST_IMAGE} AS build
-# amd64 or arm64: BuildKit's, from --platform. The classic builder is told by --build-arg, or builds for its own machine.
+# amd64 or arm64. BuildKit sets it from --platform. For the classic builder use --build-arg, or it
+# builds for its own architecture.
 ARG TARGETARCH
 WORKDIR /src
 COPY rust-toolchain.toml ./
 COPY scripts/arch scripts/toolchain scripts/build scripts/
-# What is needed to build for another architecture is installed here.
+# Installs what a build for another architecture needs.
 RUN scripts/toolchain "$TARGETARCH"
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
@@ -29,6 +31,6 @@ RUN scripts/build "$TARGETARCH" --bin podgate \
 FROM scratch
 LABEL org.opencontainers.image.title=podgate org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /podgate /podgate
-# A number, so that runAsNonRoot can be checked without an /etc/passwd.
+# A number, because runAsNonRoot cannot check a name without an /etc/passwd.
 USER 65532:65532
 ENTRYPOINT ["/podgate"]
