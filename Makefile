@@ -1,36 +1,40 @@
-# The two commands of README: `make demo` and `make test`. `make build` and those that need it see to the Rust target by themselves, and
-# build for another architecture, too: `make build ARCH=aarch64` (docs/building.md).
+# README's two commands are `make demo` and `make test`. `make build`, and the targets that need it,
+# install the Rust target. They build for another architecture too: `make build ARCH=aarch64`
+# (docs/building.md).
 ARCH := $(shell uname -m)
 HOST := $(shell uname -m)-unknown-linux-musl
 TARGET = $(shell scripts/arch $(ARCH))-unknown-linux-musl
 CARGO := cargo
-# Most tests wait for something; more at a time than there are cores is quicker.
+NO_TLS := --no-default-features --target-dir target/no-tls
+# Most tests wait for something, so more tests than cores at a time are faster.
 export RUST_TEST_THREADS ?= 4
-# All that is built is looked for here.
+# Everything here expects the builds in target/.
 unexport CARGO_TARGET_DIR
-# A test that cannot run here is a failure; with plain `cargo test` it is skipped.
+# A test that cannot run on this machine fails. With plain `cargo test` it is skipped.
 export PODGATE_TESTS := all
 
-# Signals do what they do by default: a shell ignores SIGINT and SIGQUIT for what it starts in the background, nohup SIGHUP, and the
-# programs of the tests would inherit that.
+# Starts a program with default signal actions. A shell ignores SIGINT and SIGQUIT for its background
+# jobs, nohup ignores SIGHUP, and the programs of the tests would inherit that.
 AS_USUAL := env --default-signal
 
-.PHONY: demo picture test build lint size image bench faults fuzz target emulated release reproduce
+.PHONY: demo picture test build lint size image bench faults fuzz target emulated release reproduce \
+    unprivileged
 
 demo: build
 	scripts/build $(ARCH) --example demo
 	target/$(TARGET)/release/examples/demo
 
-# The picture of the demo in README, drawn anew.
+# Draws README's picture of the demo again.
 picture: build
 	scripts/build $(ARCH) --example demo
-	target/$(TARGET)/release/examples/demo | docs/picture >docs/demo.svg.new && mv docs/demo.svg.new docs/demo.svg
+	target/$(TARGET)/release/examples/demo | docs/picture >docs/demo.svg.new && \
+	    mv docs/demo.svg.new docs/demo.svg
 
+# The examples do not use TLS, so they are played only once.
 test: target
 	ci/setup
 	$(AS_USUAL) $(CARGO) test --locked --target $(HOST)
-	# The examples need no TLS: once is enough.
-	$(AS_USUAL) $(CARGO) test --locked --target $(HOST) --no-default-features --target-dir target/no-tls -- \
+	$(AS_USUAL) $(CARGO) test --locked --target $(HOST) $(NO_TLS) -- \
 	    --skip examples_are_played --skip player_rules
 
 # The release build, with the same bytes wherever it is made.
@@ -41,36 +45,43 @@ lint: target
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml -- --config-path rustfmt.toml
 	$(CARGO) clippy --locked --target $(HOST) --all-targets -- -D warnings
-	$(CARGO) clippy --locked --target $(HOST) --all-targets --no-default-features --target-dir target/no-tls -- -D warnings
+	$(CARGO) clippy --locked --target $(HOST) --all-targets $(NO_TLS) -- -D warnings
 	$(CARGO) fetch --locked --quiet
+	$(CARGO) fetch --locked --quiet --manifest-path fuzz/Cargo.toml
 	ci/licences
 
-# Both builds, and whether they are within their limits.
+# Checks that both builds are within their limits.
 size: build
-	scripts/build $(ARCH) --no-default-features --target-dir target/no-tls
+	scripts/build $(ARCH) $(NO_TLS)
 	ci/size target/$(TARGET)/release/podgate 2100000
 	ci/size target/no-tls/$(TARGET)/release/podgate 1250000
 
-# Builds the Dockerfile, for both architectures, with a base image made of this machine's toolchain, and runs the final image.
+# Builds the Dockerfile for both architectures, with a base image made of this machine's toolchain,
+# and runs the final image.
 image:
 	ci/setup-release
 	scripts/build x86_64
 	scripts/build aarch64
 	ci/image
 
-# The black-box tests with the aarch64 binary, on a machine of another architecture.
+# Runs the black-box tests with the aarch64 binary, on a machine of another architecture.
 emulated:
 	ci/setup
 	ci/setup-release
 	scripts/build aarch64
 	ci/emulated
 
-# dist/: both binaries, SBOMs, the image as an OCI archive, checksums; looked at, and made a second time.
+# Runs plain `cargo test` as a user without rights.
+unprivileged:
+	ci/unprivileged
+
+# Leaves a release in dist/: both binaries, SBOMs, the image as an OCI archive, checksums. Checks it,
+# and makes it a second time.
 release:
 	ci/setup-release
 	ci/check-release
 
-# Builds in two folders, and compares.
+# Builds in two folders and compares.
 reproduce:
 	ci/setup-release
 	ci/reproducible
@@ -80,12 +91,16 @@ bench: size
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
 	python3 bench/coordinate.py --podgate target/$(TARGET)/release/podgate
 
-# Every system call of a member fails, or is where it dies: not 60 for each member, as in `make test`, but all; or ROUNDS=600.
+# Lets every system call of a member fail, or kills the member there. `make test` does this at 60
+# calls of each member, `make faults ROUNDS=600` at 600.
 faults: target
-	$(if $(ROUNDS),PODGATE_FAULTS_ROUNDS=$(ROUNDS),PODGATE_FAULTS=all) $(AS_USUAL) $(CARGO) test --locked --target $(HOST) --test blackbox -- fails_at_every_system_call
+	$(if $(ROUNDS),PODGATE_FAULTS_ROUNDS=$(ROUNDS),PODGATE_FAULTS=all) \
+	    $(AS_USUAL) $(CARGO) test --locked --target $(HOST) --test blackbox -- \
+	    fails_at_every_system_call
 
-# All seeds again, two seconds of fuzzing for each target, and a planted bug for each that must be found. `make fuzz RUNS=1000000`: so many
-# executions a target instead; TARGETS="http argv": these alone.
+# Replays all seeds, fuzzes each target for two seconds, and looks for a planted bug in each.
+# `make fuzz RUNS=1000000` makes that many executions of each target instead, and TARGETS="http argv"
+# selects targets.
 fuzz:
 	$(if $(RUNS),RUNS=$(RUNS)) $(if $(TARGETS),TARGETS="$(TARGETS)") fuzz/run
 

@@ -282,7 +282,12 @@ fn postgres() -> Option<PathBuf> {
         .map(|entry| entry.path().join("bin"))
         .filter(|bin| bin.join("initdb").exists());
     let bin = bins.max();
-    needs("PostgreSQL", bin.is_some()).then_some(bin?)
+    needs("PostgreSQL", bin.is_some()).then_some(())?;
+    needs(
+        "root, to run PostgreSQL as nobody",
+        nix::unistd::geteuid().is_root(),
+    )
+    .then_some(bin?)
 }
 
 fn as_nobody(bin: &Path, name: &str, folder: &Folder) -> Command {
