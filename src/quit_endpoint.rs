@@ -1,7 +1,9 @@
-//! The quit endpoint: serves `core::endpoint` on a socket. Nothing that a client sends or withholds blocks or delays the loop: no read,
-//! write or accept waits, each has its bound, and so has the number of connections.
+//! The quit endpoint: serves `core::endpoint` on a socket. No client can block or delay the loop,
+//! whatever it sends or withholds: no read, write or accept waits, and each has a time limit. The
+//! number of connections has a limit, too.
 //!
-//! Whoever has a loop waits for [`Endpoint::interests`] until [`Endpoint::deadline`], and calls [`Endpoint::proceed`] whenever it wakes up.
+//! A loop waits for [`Endpoint::interests`] until [`Endpoint::deadline`], and calls
+//! [`Endpoint::proceed`] after each wait.
 
 use crate::core::endpoint::{self, LONGEST, State};
 use crate::event_loop::{Interest, Poller};
@@ -11,13 +13,13 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The most connections at a time: the oldest one is dropped for one more.
+/// How many connections there are at most. The oldest is dropped for one more.
 const MOST: usize = 16;
 /// How long a request may take to be complete.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a client may take to take its answer, and to end.
+/// How long a client may take to read its answer, and to close the connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long nothing is accepted when that has failed: no descriptor was left.
+/// How long no connection is accepted after that failed because no descriptor was left.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// The listening socket with its connections.
@@ -26,7 +28,7 @@ pub struct Endpoint {
     listener: TcpListener,
     /// The oldest first.
     connections: Vec<Connection>,
-    /// Until then nothing is accepted.
+    /// No connection is accepted before this.
     closed_until: Option<Instant>,
 }
 
@@ -42,29 +44,30 @@ struct Connection {
 enum Doing {
     /// The request so far.
     Reads(Vec<u8>),
-    /// What is left of the answer.
+    /// The rest of the answer.
     Writes(Vec<u8>),
-    /// The answer is sent; what the client still sends is thrown away, because a socket that is closed with unread bytes resets the
-    /// connection, and may take the answer back with it (RFC 9112, 9.6).
+    /// The answer is sent. More bytes from the client are thrown away: a socket that is closed with
+    /// unread bytes resets the connection, and the answer may get lost with it (RFC 9112, 9.6).
     Drains,
 }
 
-/// How a connection goes on.
 enum Next {
     Stays,
     Ends,
-    /// A request to quit was answered.
+    /// It has answered a request to quit.
     Quits,
 }
 
 impl Endpoint {
-    /// Listens, with SO_REUSEADDR and CLOEXEC (both std's habit).
+    /// Listens, with SO_REUSEADDR and CLOEXEC, which std sets.
     ///
     /// # Errors
-    /// Those of bind(2): the port is taken (EADDRINUSE), or needs a right (EACCES).
+    /// Those of bind(2): the port is in use (EADDRINUSE), or needs a capability (EACCES).
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
-        // std lets 128 wait; this is as many as the kernel allows (net.core.somaxconn, 4096). One that is not let in because of a flood tries again after 1 s and 3 s (tcp_syn_retries of tcp(7)).
+        // std's backlog is 128. This is the longest that the kernel allows (net.core.somaxconn,
+        // 4096). A client that a flood keeps out tries again after 1 s and 3 s (tcp_syn_retries of
+        // tcp(7)).
         listen(&listener, Backlog::MAXALLOWABLE)?;
         listener.set_nonblocking(true)?;
         Ok(Self {
@@ -74,7 +77,7 @@ impl Endpoint {
         })
     }
 
-    /// The address that it listens on, with the port that the kernel chose for port 0.
+    /// The address of the listener, with the port that the kernel chose for port 0.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -107,12 +110,14 @@ impl Endpoint {
             .min()
     }
 
-    /// Serves what has come, without waiting. `true`: somebody who may has asked to quit, and has the answer.
+    /// Serves what has arrived, without waiting. `true`: a client that is allowed to has asked to
+    /// quit, and was answered.
     pub fn proceed(&mut self, state: State<'_>) -> bool {
         let now = Instant::now();
         self.closed_until = self.closed_until.filter(|until| now < *until);
         let mut quits = self.serve(now, state);
-        // Each is looked at as soon as it is there, so that nobody loses his place before his request was read.
+        // Each is served as soon as it is accepted, so that none is dropped before its request was
+        // read.
         for _ in 0..MOST {
             if self.closed_until.is_some() || !self.accept(now) {
                 break;
@@ -122,7 +127,7 @@ impl Endpoint {
         quits
     }
 
-    /// Takes one connection. `false`: there is none.
+    /// Accepts one connection. `false`: there is none.
     fn accept(&mut self, now: Instant) -> bool {
         match self.listener.accept() {
             Ok((stream, peer)) => {
@@ -143,14 +148,14 @@ impl Endpoint {
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-            // This one is gone again; accept(2) says to go on.
+            // The client is gone again. accept(2) says to try the next one.
             Err(error)
                 if [ErrorKind::ConnectionAborted, ErrorKind::Interrupted]
                     .contains(&error.kind()) =>
             {
                 true
             }
-            // EMFILE, ENFILE, ENOBUFS, ENOMEM: the socket stays ready, and waiting for it would spin.
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM: the socket stays ready, so a wait for it would spin.
             Err(_) => {
                 self.closed_until = now.checked_add(BACK_OFF);
                 false
@@ -158,7 +163,7 @@ impl Endpoint {
         }
     }
 
-    /// Serves the newest connection alone: in a flood, the others would be looked at for each that comes.
+    /// Serves the newest connection alone: in a flood, all would be served for each new one.
     fn serve_newest(&mut self, now: Instant, state: State<'_>) -> bool {
         let Some(mut newest) = self.connections.pop() else {
             return false;
@@ -193,7 +198,7 @@ impl Connection {
                 let room = buffer.len().saturating_sub(request.len());
                 let came = self.stream.read(buffer.get_mut(..room).unwrap_or_default());
                 let answer = match came {
-                    // Half-closed before its request was complete: it can be none any more.
+                    // Half-closed before the request was complete.
                     Ok(0) => return Next::Ends,
                     Ok(count) => {
                         request.extend_from_slice(buffer.get(..count).unwrap_or_default());
@@ -209,7 +214,7 @@ impl Connection {
                 };
                 self.doing = Doing::Writes(answer.bytes);
                 self.until = now.checked_add(LINGER).unwrap_or(now);
-                // A request that was complete counts, whether or not its client takes the answer.
+                // A complete request counts, whether or not its client reads the answer.
                 let next = self.proceed(now, state);
                 if answer.quits { Next::Quits } else { next }
             }
@@ -244,6 +249,7 @@ impl Connection {
     }
 }
 
+/// Has the operation to be tried again?
 fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
@@ -283,7 +289,8 @@ mod tests {
             stream
         }
 
-        /// As `run`'s loop, until somebody asks to quit or `so_long` is over. How often it woke up, and whether it was to quit.
+        /// Serves like the loop of `run`, until a client asks to quit or `so_long` is over. Returns
+        /// the number of turns, and whether a client asked to quit.
         fn turns(&mut self, so_long: Duration) -> (u32, bool) {
             let end = Instant::now() + so_long;
             for turn in 1.. {
@@ -321,7 +328,7 @@ mod tests {
         assert!(!run.serve());
         client.write_all(QUIT).expect("sent");
         assert!(run.turns(Duration::from_secs(20)).1);
-        // The one who asked has the answer though the endpoint is gone now.
+        // The client has the answer, although the endpoint is gone now.
         drop(run);
         assert_eq!(status(&client), "200");
     }
@@ -344,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_half_closed_gets_its_answer() {
+    fn a_client_that_has_half_closed_gets_its_answer() {
         let mut run = Loop::new();
         let mut client = run.client();
         client.write_all(READY).expect("sent");
@@ -355,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_one_is_told_so_and_delays_nobody() {
+    fn a_slow_client_gets_408_and_delays_nobody() {
         let mut run = Loop::new();
         let (mut slow, mut quick) = (run.client(), run.client());
         slow.write_all(b"POST /quitq").expect("sent");
@@ -371,21 +378,21 @@ mod tests {
     }
 
     #[test]
-    fn too_much_gets_its_answer_and_not_a_reset() {
+    fn a_request_that_is_too_long_gets_an_answer_and_not_a_reset() {
         let mut run = Loop::new();
         let mut client = run.client();
         client.write_all(b"GET /").expect("sent");
         client.write_all(&[b'a'; 40_000]).expect("sent");
         run.serve();
         assert_eq!(status(&client), "431");
-        // It sends on, and does not end: it is dropped.
+        // It keeps on sending, and is dropped.
         let _ = client.write_all(&[b'a'; 1000]);
         run.turns(super::LINGER + Duration::from_millis(100));
         assert!(run.0.connections.is_empty());
     }
 
     #[test]
-    fn many_that_say_nothing_keep_nobody_out() {
+    fn silent_clients_keep_nobody_out() {
         let mut run = Loop::new();
         let silent: Vec<TcpStream> = (0..3 * MOST).map(|_| run.client()).collect();
         run.serve();
@@ -398,12 +405,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_descriptor_it_backs_off_and_goes_on_later() {
+    fn without_a_descriptor_it_backs_off_and_serves_later() {
         let own = std::env::current_exe().expect("this test");
         let status = std::process::Command::new("sh")
             .args([
                 "-c",
-                "ulimit -n 40 && exec \"$0\" --exact quit_endpoint::tests::without_descriptors --ignored",
+                "ulimit -n 40 && \
+                 exec \"$0\" --exact quit_endpoint::tests::without_descriptors --ignored",
             ])
             .arg(own)
             .status();
@@ -411,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs a process of its own, with few descriptors: the test above starts it"]
+    #[ignore = "needs a process of its own with few descriptors: the test above starts it"]
     fn without_descriptors() {
         let mut run = Loop::new();
         let mut client = run.client();

@@ -839,7 +839,7 @@ const TLS_CASES: &[Case] = &[
     (
         &["check", "--tls-ca", "/etc/hostname", "https://h/"],
         &[],
-        &["--tls-ca", "no certificate"],
+        &["--tls-ca", "no usable certificate"],
     ),
     (
         &["check", "https://h/"],

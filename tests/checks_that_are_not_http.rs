@@ -15,9 +15,9 @@ fn tcp_passes_when_a_connection_is_accepted() {
     podgate(["check", &closed.tcp()])
         .run()
         .code(1)
-        .says("refused the connection");
+        .says("connection refused");
     let waiting = podgate(["wait", &closed.tcp()]).start();
-    waiting.says("refused the connection");
+    waiting.says("connection refused");
     let tcp = closed.tcp();
     let _server = closed.open();
     waiting
@@ -59,14 +59,14 @@ fn unix_passes_when_a_connection_is_accepted() {
     podgate(["check", &url])
         .run()
         .code(1)
-        .says("does not exist");
+        .says("the path does not exist");
     folder.file("file", "");
     podgate(["check", &format!("unix://{}", folder.text("file"))])
         .run()
         .code(1)
         .says("refused");
     let waiting = podgate(["wait", &url]).start();
-    waiting.says("does not exist");
+    waiting.says("the path does not exist");
     let listener = UnixListener::bind(folder.join("app.sock")).unwrap();
     waiting.finish().code(0);
     drop(listener);
@@ -93,7 +93,7 @@ fn listen_sees_who_listens_and_the_server_sees_nothing() {
     podgate(["check", &format!("listen://127.0.0.2:{port}")])
         .run()
         .code(1)
-        .says("has no listener");
+        .says("no process listens on this port");
     podgate(["check", &format!("listen://[::1]:{port}")])
         .run()
         .code(1);
@@ -102,9 +102,9 @@ fn listen_sees_who_listens_and_the_server_sees_nothing() {
     podgate(["check", &format!("listen://:{}", bound.port())])
         .run()
         .code(1)
-        .says("has no listener");
+        .says("no process listens on this port");
     let waiting = podgate(["wait", &format!("listen://:{}", bound.port())]).start();
-    waiting.says("has no listener");
+    waiting.says("no process listens on this port");
     let opened = bound.open();
     waiting.finish().code(0);
     assert_eq!(opened.connections(), 0);
@@ -149,13 +149,13 @@ fn a_connection_is_no_listener() {
 fn file_passes_when_the_path_exists() {
     let folder = Folder::new();
     let check = |name: &str| podgate(["check", &format!("file://{}", folder.text(name))]).run();
-    check("ready").code(1).says("does not exist");
+    check("ready").code(1).says("the path does not exist");
     folder.file("ready", "");
     check("ready").code(0);
     check("").code(0);
-    check("ready/below").code(1).says("does not exist");
+    check("ready/below").code(1).says("the path does not exist");
     std::os::unix::fs::symlink("nowhere", folder.join("dangling")).unwrap();
-    check("dangling").code(1).says("does not exist");
+    check("dangling").code(1).says("the path does not exist");
     folder.file("with a space", "");
     check("with a space").code(0);
 }
@@ -165,7 +165,7 @@ fn file_is_woken_through_folders_that_come_one_by_one() {
     let folder = Folder::new();
     let path = folder.text("a/b/c");
     let waiting = podgate(["wait", "--timeout", "25s", &format!("file://{path}")]).start();
-    waiting.says("does not exist");
+    waiting.says("the path does not exist");
     std::thread::sleep(Duration::from_millis(300));
     fs::create_dir_all(folder.join("a/b")).unwrap();
     std::thread::sleep(Duration::from_millis(100));
@@ -224,7 +224,7 @@ fn file_is_found_without_inotify_too() {
         "sh",
     ];
     let waiting = crate::support::inside(&starter, ["wait", &format!("file://{path}")]).start();
-    waiting.says("does not exist");
+    waiting.says("the path does not exist");
     fs::write(&path, "").unwrap();
     waiting.finish().code(0);
 }
@@ -235,11 +235,11 @@ fn exec_passes_when_the_command_exits_0() {
     podgate(["check", "exec:false"])
         .run()
         .code(1)
-        .says("exited 1");
+        .says("exit code 1");
     podgate(["check", "exec:sh -c 'echo one; echo two >&2; echo; exit 3'"])
         .run()
         .code(1)
-        .says("exited 3: two");
+        .says("exit code 3: two");
     podgate(["check", "exec:sh -c 'kill -9 $$'"])
         .run()
         .code(1)
@@ -267,13 +267,13 @@ fn exec_with_an_operator_of_the_shell_is_warned_about() {
     podgate(["check", &format!("exec:echo a > {file}")])
         .run()
         .code(0)
-        .says("no shell is run")
+        .says("podgate runs no shell")
         .says("exec:sh -c");
     assert!(!Path::new(&file).exists());
     podgate(["check", "exec:sh -c 'true && true'"])
         .run()
         .code(0)
-        .says_not("no shell is run");
+        .says_not("podgate runs no shell");
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn an_old_end_is_never_taken_for_a_new_commands() {
     let check = format!("exec:{script}");
     let done = crate::support::inside(&starter, options.into_iter().chain([check.as_str()])).run();
     done.says_not("killed by signal")
-        .says("the command did not end");
+        .says("while the command was running");
     let text = fs::read_to_string(&pids).unwrap();
     let mut seen: Vec<&str> = text.lines().collect();
     seen.sort_unstable();
@@ -383,7 +383,7 @@ fn exec_that_is_cut_off_tells_what_it_said_last() {
     ])
     .run();
     done.code(1)
-        .says("did not pass within 500ms: the command did not end: step 3 of 7");
+        .says("timed out after 500ms while the command was running: step 3 of 7");
 }
 
 /// Runs what comes after where /tmp/podgate-dead is a FUSE file system whose server never answers.
@@ -478,9 +478,9 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
 #[test]
 fn exec_of_what_does_not_exist_is_never_at_once() {
     for (check, reason) in [
-        ("exec:podgate-has-no-such-command", "does not exist"),
-        ("exec:/etc/passwd", "cannot be executed"),
-        ("exec:/", "cannot be executed"),
+        ("exec:podgate-has-no-such-command", "not found"),
+        ("exec:/etc/passwd", "cannot execute"),
+        ("exec:/", "cannot execute"),
     ] {
         let done = podgate(["wait", check, "--", "true"]).run();
         done.code(1)
@@ -527,7 +527,7 @@ fn exec_is_killed_with_its_whole_group_when_its_time_is_over() {
     .run();
     done.code(1)
         .within(Duration::from_secs(10))
-        .says("the command did not end");
+        .says("while the command was running");
     gone(Path::new(&pids), 2);
 }
 
@@ -557,7 +557,7 @@ fn exec_that_prints_without_end_costs_its_timeout() {
     ])
     .run()
     .code(1)
-    .says("exited 1");
+    .says("exit code 1");
 }
 
 #[test]

@@ -343,7 +343,7 @@ fn asked_to_quit() {
         let a = pod.start(&run("a", options, &server(6)));
         a.prints("up");
         let done = podgate_in(&other, "quit member:a");
-        done.code(0).says("is gone, after");
+        done.code(0).says("has quit after");
         a.says("asked to quit");
         a.code(code);
         assert_eq!(
@@ -467,7 +467,7 @@ fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
                 "true",
             ]),
             124,
-            "raise --after-timeout, or",
+            "raise --after-timeout",
         ),
         (
             podgate(&["--needs", "db", "--after-timeout", "100ms", "--", "true"]),
@@ -561,7 +561,7 @@ fn sigterm_while_it_waits_ends_it_with_143() {
     ));
     proxy.prints("up");
     comes(&pod, "main", "waiting");
-    main.says("waiting: ");
+    main.says("waiting for ");
     main.signal(Signal::SIGTERM);
     main.code(143);
     assert_eq!(main.stdout(), "");
@@ -583,7 +583,7 @@ fn a_quit_while_it_waits() {
         comes(&pod, "main", "waiting");
         podgate_in(&proxy, "quit member:main").code(0);
         main.code(code);
-        main.says("while waiting for \"file:///run/podgate/no\" ");
+        main.says("while waiting for \"file:///run/podgate/no\": ");
         let said = main.stderr();
         assert!(
             said.contains("asked to quit after ") && said.contains("; the command is not started"),

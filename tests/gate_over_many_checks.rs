@@ -23,7 +23,12 @@ fn mixed_kinds_are_waited_for_side_by_side_and_all_must_pass() {
         "started",
     ])
     .start();
-    for reason in ["answered 503", "refused", "does not exist", "exited 1"] {
+    for reason in [
+        "HTTP status 503",
+        "refused",
+        "the path does not exist",
+        "exit code 1",
+    ] {
         waiting.says(reason);
     }
     folder.file("ready", "");
@@ -112,7 +117,7 @@ fn a_hundred_checks_in_one_call() {
             .chain(checks.iter().map(String::as_str)),
     )
     .run();
-    done.code(124).says("none\" does not exist");
+    done.code(124).says("none\": the path does not exist");
 }
 
 #[test]
@@ -129,7 +134,7 @@ fn a_hundred_checks_that_hang_cost_one_timeout_together() {
     .run();
     done.code(1).within(Duration::from_secs(10));
     assert_eq!(
-        done.stderr.matches("no complete answer").count(),
+        done.stderr.matches("while waiting for the answer").count(),
         100,
         "{done}"
     );
@@ -256,7 +261,7 @@ fn on_timeout_run_goes_on_in_all_three_cases() {
             .run()
             .code(0)
             .prints("ran\n")
-            .says("going on all the same");
+            .says("continuing because of --on-timeout run");
         call(&["--", "echo", "ran"])
             .env("PODGATE_ON_TIMEOUT", "run")
             .run()
@@ -379,7 +384,10 @@ fn every_option_is_a_variable_too() {
     eventually("a cut after 50ms", || {
         let call = podgate(["wait", "--failure-threshold", "1", &hang.url("/")]);
         let done = call.env("PODGATE_ATTEMPT_TIMEOUT", "50ms").run();
-        done.code(1).stderr.contains("within 50ms").then_some(())
+        done.code(1)
+            .stderr
+            .contains("timed out after 50ms")
+            .then_some(())
     });
     // A flag goes before its variable.
     podgate(["wait", "-t", "100ms", &closed.tcp()])
@@ -420,7 +428,10 @@ fn schedule_and_thresholds_do_not_reach_check() {
     call(&closed.tcp()).run().code(1);
     assert_eq!(server.connections(), 1);
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
-    call(&hang.url("/")).run().code(1).says("within 800ms");
+    call(&hang.url("/"))
+        .run()
+        .code(1)
+        .says("timed out after 800ms");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                 head(&mut stream);
                 thread::sleep(Duration::from_secs(10));
             }),
-            "no complete answer",
+            "while waiting for the answer",
         ),
         (
             "drips its headers",
@@ -38,7 +38,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                     thread::sleep(Duration::from_millis(10));
                 }
             }),
-            "no complete answer",
+            "while waiting for the answer",
         ),
         (
             "drips its body",
@@ -52,7 +52,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                     thread::sleep(Duration::from_millis(10));
                 }
             }),
-            "the body did not end",
+            "while reading the body",
         ),
         (
             "sends endless headers",
@@ -61,7 +61,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX-Filler: ");
                 pour(&mut stream, &[b'x'; 65536]);
             }),
-            "headers are longer",
+            "headers of more than 64 KiB",
         ),
         (
             "sends endless header lines",
@@ -70,7 +70,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
                 pour(&mut stream, "A: b\r\n".repeat(1000).as_bytes());
             }),
-            "no HTTP answer",
+            "not an HTTP answer",
         ),
         (
             "sends endless informational answers",
@@ -83,7 +83,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                         .as_bytes(),
                 );
             }),
-            "no complete answer",
+            "while waiting for the answer",
         ),
         (
             "sends garbage",
@@ -91,7 +91,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                 head(&mut stream);
                 pour(&mut stream, &[0, 159, 146, 150, 13, 10, 27]);
             }),
-            "no HTTP answer",
+            "not an HTTP answer",
         ),
         (
             "speaks another protocol",
@@ -99,15 +99,19 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                 let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
                 thread::sleep(Duration::from_secs(2));
             }),
-            "no HTTP answer",
+            "not an HTTP answer",
         ),
-        ("closes at once", raw(drop), "closed the connection"),
+        (
+            "closes at once",
+            raw(drop),
+            "connection closed before an answer",
+        ),
         (
             "closes after the request",
             raw(|mut stream| {
                 head(&mut stream);
             }),
-            "closed the connection",
+            "connection closed before an answer",
         ),
         (
             "resets",
@@ -117,7 +121,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                 // Closing with unread data makes the kernel send a reset.
                 drop(stream);
             }),
-            "closed the connection",
+            "connection closed before an answer",
         ),
         (
             "never reads",
@@ -125,31 +129,31 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
                 let _ = stream.shutdown(Shutdown::Write);
                 thread::sleep(Duration::from_secs(2));
             }),
-            "closed the connection",
+            "connection closed before an answer",
         ),
         (
             "lies about chunks",
             Server::http(|_| {
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\nabc".to_vec()
             }),
-            "no HTTP answer",
+            "not an HTTP answer",
         ),
         (
             "has two lengths",
             Server::http(|_| {
                 b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde".to_vec()
             }),
-            "no HTTP answer",
+            "not an HTTP answer",
         ),
         (
             "has a status that is none",
             Server::http(|_| b"HTTP/1.1 abc OK\r\n\r\n".to_vec()),
-            "no HTTP answer",
+            "not an HTTP answer",
         ),
         (
             "redirects to nonsense",
             Server::http(|_| crate::support::server::redirect(302, "http://[::1")),
-            "no URL",
+            "not a URL",
         ),
     ]
 }

@@ -28,7 +28,7 @@ fn success_is_200_to_399() {
         let done = check(&Server::status(status), &[]);
         done.code(code);
         if code == 1 {
-            done.says(&format!("answered {status}"));
+            done.says(&format!("HTTP status {status}"));
         }
     }
 }
@@ -49,7 +49,7 @@ fn informational_answers_are_not_the_answer() {
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
         );
     });
-    check(&server, &[]).code(1).says("answered 101");
+    check(&server, &[]).code(1).says("HTTP status 101");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn user_info_becomes_basic_authorization_and_is_never_shown() {
         &format!("http://Aladdin:wr0ng@{address}/x"),
     ])
     .run();
-    wrong.code(124).says("answered 401").says_not("wr0ng");
+    wrong.code(124).says("HTTP status 401").says_not("wr0ng");
     assert!(server.requests().iter().all(|it| !it.contains('@')));
 }
 
@@ -280,18 +280,18 @@ fn redirects_are_followed_while_the_host_name_stays_the_same() {
     );
     ask("/cross").code(0);
     ask("/nowhere").code(0);
-    ask("/fails").code(1).says("answered 404");
+    ask("/fails").code(1).says("HTTP status 404");
     ask("/ftp").code(1).says("not a URL");
-    ask("/loop").code(1).says("more than 10 times");
+    ask("/loop").code(1).says("more than 10 redirects");
     ask("/chain10").code(0);
-    ask("/chain11").code(1).says("more than 10 times");
+    ask("/chain11").code(1).says("more than 10 redirects");
     podgate(["check", "--http-status", "302", &server.url("/relative")])
         .run()
         .code(0);
     podgate(["check", "--http-status", "200", &server.url("/cross")])
         .run()
         .code(1)
-        .says("answered 302");
+        .says("HTTP status 302");
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn an_answer_that_fails_is_read_all_the_same() {
         fine = fine.and_then(|()| stream.write_all(&[b'x'; 2000]));
         let _ = send.lock().unwrap().send(fine.is_ok());
     });
-    check(&server, &[]).code(1).says("answered 503");
+    check(&server, &[]).code(1).says("HTTP status 503");
     assert!(written.recv_timeout(Duration::from_secs(5)).unwrap());
 }
 
@@ -390,7 +390,7 @@ fn methods_statuses_and_bodies_can_be_asked_for() {
     check(&server, &["--http-method", "POST", "--http-status", "201"]).code(0);
     check(&server, &["--http-method", "DELETE"])
         .code(1)
-        .says("answered 405");
+        .says("HTTP status 405");
     check(&server, &["--http-status", "200-299,401"]).code(0);
     check(
         &server,
@@ -402,7 +402,7 @@ fn methods_statuses_and_bodies_can_be_asked_for() {
         &["--http-status", "401", "--http-body-contains", "DONE"],
     )
     .code(1)
-    .says("lacks the text");
+    .says("does not contain the text");
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn http_goes_over_unix_sockets() {
     podgate(["check", &format!("http+unix://{missing}/")])
         .run()
         .code(1)
-        .says("does not exist");
+        .says("the path does not exist");
 }
 
 #[test]
@@ -458,7 +458,7 @@ fn the_attempt_timeout_covers_everything() {
     check(&server, &["--attempt-timeout", "200ms"])
         .code(1)
         .within(Duration::from_secs(5))
-        .says("within 200ms")
+        .says("timed out after 200ms")
         .says("body");
 }
 

@@ -91,7 +91,7 @@ fn readiness_is_published_when_the_server_is_ready() {
     assert_eq!(line(&pod, "main", "state").as_deref(), Some("running"));
     podgate_in(&main, "check ready:main")
         .code(1)
-        .says("runs, and is not ready");
+        .says("running, but not ready");
     switch.set(200);
     comes(&pod, "main", "ready");
 }
@@ -350,7 +350,7 @@ fn a_request_to_quit_stops_pid_1() {
     let onlooker = pod.start(&onlooker("o").user(USER + 1, USER));
     podgate_in(&onlooker, "quit member:main")
         .code(0)
-        .says("is gone, after");
+        .says("has quit after");
     main.code(5);
 }
 

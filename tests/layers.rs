@@ -40,7 +40,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("cli/", "cli/mod.rs"),
     ("command/", "command/mod.rs"),
     ("config/life.rs", "config/mod.rs"),
-    ("probe/", "probe/mod.rs"),
 ];
 
 /// Is this arrow in a list of known ones?

@@ -255,7 +255,7 @@ fn ready_and_status_say_how_it_is() {
         &gate,
     ];
     let running = podgate(call.into_iter().chain(["--", "sh", "-c", CMD])).start();
-    running.says("does not exist");
+    running.says("the path does not exist");
     let address = ([127, 0, 0, 1], port.parse().unwrap()).into();
     let ask =
         |path: &str| answer(address, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
@@ -277,7 +277,7 @@ fn ready_and_status_say_how_it_is() {
     // A quit while the gate waits: CMD is never started.
     std::fs::remove_file(folder.join("gate")).unwrap();
     let running = podgate(call.into_iter().chain(["--", "sh", "-c", CMD])).start();
-    running.says("does not exist");
+    running.says("the path does not exist");
     answer(address, POST.as_bytes()).unwrap();
     let done = running.finish();
     done.code(0).says_not("up\n");

@@ -152,15 +152,15 @@ fn a_failed_quit_never_changes_the_exit_code() {
     let targets = [
         (
             format!("http://127.0.0.1:{}/quit", closed.port()),
-            "gone already",
+            "is already gone",
         ),
         (silent.url("/quit"), "gave up after 300ms"),
-        (busy.url("/quit"), "answered 500"),
-        (absent.url("/quit"), "answered 404"),
+        (busy.url("/quit"), "HTTP status 500"),
+        (absent.url("/quit"), "HTTP status 404"),
         (heedless.url("/quit"), "still accepts connections"),
         (
             "http+unix://%2Fno%2Fsuch%2Fsocket/quit".to_owned(),
-            "gone already",
+            "is already gone",
         ),
         (
             "http://no-such-host.invalid/quit".to_owned(),
@@ -218,7 +218,7 @@ fn a_socket_on_a_file_system_that_never_answers_changes_the_exit_code_neither() 
     inside(&starter, call)
         .run()
         .code(3)
-        .says("the kernel does not come back")
+        .says("does not return; is the server of its file system gone?")
         .within(20 * SECOND);
 }
 
@@ -410,7 +410,7 @@ fn a_signal_ends_the_quitting_and_not_the_exit_code() {
         let url = heedless.url("/quit");
         let options = [&NEVER[..], &["--quit-timeout", "none", "--quit", &url]].concat();
         let running = start(&options, "exit 3");
-        running.says("answered 404");
+        running.says("HTTP status 404");
         let sent = Instant::now();
         running.signal(signal);
         running
@@ -445,7 +445,7 @@ fn what_cmd_leaves_behind_is_reaped_while_others_are_asked() {
     ];
     let running = inside(as_pid_1, call).start();
     let pid = running.podgate_pid();
-    running.says("answered 404");
+    running.says("HTTP status 404");
     let children = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok();
     eventually("no child to be left, dead or alive", || {
         children().filter(|all| all.is_empty())
@@ -505,7 +505,7 @@ fn the_end_is_published_before_others_are_asked() {
         "{status}"
     );
     gone.code(0);
-    quit.code(1).says("still alive");
+    quit.code(1).says("is still alive");
 }
 
 #[test]
@@ -552,7 +552,7 @@ fn a_member_is_asked_on_the_volume() {
         .concat();
         let done = run(&options, &format!("exit {code}"));
         done.code(code)
-            .says("\"member:proxy\" is gone")
+            .says("\"member:proxy\" has quit")
             .says("has quit after");
         assert_eq!(sidecar.asked(), 1);
         proxy.finish().code(0).says("asked to quit");
@@ -563,7 +563,7 @@ fn a_member_is_asked_on_the_volume() {
         "exit 4",
     )
     .code(4)
-    .says("gone already");
+    .says("is already gone");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_preset_is_a_check_of_its_readiness() {
     .code(0)
     .prints("started\n");
     let done = podgate(["check", &format!("cloud-sql-proxy:{}", server.port())]).run();
-    done.code(1).says("answered 404").says("--health-check");
+    done.code(1).says("HTTP status 404").says("--health-check");
     podgate(["check", &format!("vault-agent:{}", server.port())])
         .run()
         .code(0);
@@ -140,7 +140,7 @@ fn one_that_quits_is_gone() {
         .within(5 * SECOND);
     let done = podgate(["quit", &format!("envoy:{port}")]).run();
     done.code(0)
-        .says("is gone already: it refuses connections")
+        .says("is already gone: it accepts no connections")
         .within(SECOND);
 }
 
@@ -151,7 +151,7 @@ fn one_that_drains_is_waited_for_and_not_asked_again() {
     let done = podgate(["quit", &format!("linkerd:{port}")]).run();
     done.code(0)
         .says("still waiting after")
-        .says("asked 1 time")
+        .says("asked once")
         .not_before(drain)
         .within(drain + 2 * SECOND);
 }
@@ -189,14 +189,14 @@ fn an_acknowledged_quit_that_did_not_happen_is_a_failure() {
             && done.last_line().contains("raise --timeout"),
         "{done}"
     );
-    done.says("acknowledged, but still accepts connections");
+    done.says("acknowledged, but it still accepts connections");
     assert_eq!(server.requests().len(), 1, "{:?}", server.requests());
 }
 
 #[test]
 fn other_answers_are_tried_again_until_the_time_is_over() {
     for (status, remedy) in [
-        (404, "that it is enabled"),
+        (404, "that its quit endpoint is enabled"),
         (403, "from here"),
         (405, "POST"),
         (503, "its log"),
@@ -206,7 +206,7 @@ fn other_answers_are_tried_again_until_the_time_is_over() {
         let done = podgate(["quit", "--timeout", "1s", &url(server.port())]).run();
         done.code(1)
             .says(&format!(
-                "gave up after 1s: \"{}\" answered {status} (asked",
+                "gave up after 1s: \"{}\": HTTP status {status} (asked",
                 url(server.port())
             ))
             .says(remedy);
@@ -221,7 +221,7 @@ fn other_answers_are_tried_again_until_the_time_is_over() {
     ])
     .run();
     done.code(1)
-        .says("answered 404 (asked ")
+        .says("HTTP status 404 (asked ")
         .says(": POST http://localhost:")
         .says("proxy.enableShutdownEndpoint");
 }
@@ -254,8 +254,7 @@ fn a_connection_closed_instead_of_an_answer_counts_if_it_is_then_refused() {
 
     let server = Server::raw(|mut stream| drop(head(&mut stream)));
     let done = podgate(["quit", "--timeout", "1s", &url(server.port())]).run();
-    done.code(1)
-        .says("closed the connection before it answered");
+    done.code(1).says("connection closed before an answer");
     assert!(server.connections() > 5);
 }
 
@@ -267,16 +266,19 @@ fn a_quit_port_that_refuses_is_no_proof_where_readiness_has_its_own() {
     let done = podgate(["quit", "--timeout", "400ms", &target]).run();
     done.code(1)
         .says(&format!(
-            "refuses on its quit port {}, but still accepts",
+            "connection refused on its quit port {}, but its readiness port",
             closed.port()
         ))
         .says("--quitquitquit");
-    done.says(&format!("on its readiness port {}", ready.port()));
+    done.says(&format!(
+        "but its readiness port {} still accepts connections",
+        ready.port()
+    ));
     let target = format!("istio:{}:{}", other.port(), closed.port());
     podgate(["quit", &target])
         .run()
         .code(0)
-        .says("gone already")
+        .says("is already gone")
         .within(SECOND);
 
     // Both have to go; the quit port does first.
@@ -288,7 +290,7 @@ fn a_quit_port_that_refuses_is_no_proof_where_readiness_has_its_own() {
     );
     let done = podgate(["quit", &target]).run();
     done.code(0)
-        .says("on its readiness port")
+        .says("but its readiness port ")
         .not_before(lingers / 2)
         .within(lingers + 2 * SECOND);
 }
@@ -310,12 +312,12 @@ fn a_unix_socket_is_asked_too() {
     podgate(["quit", &target])
         .run()
         .code(0)
-        .says("gone already");
+        .says("is already gone");
     std::fs::remove_file(folder.join("s")).unwrap();
     podgate(["quit", &target])
         .run()
         .code(0)
-        .says("gone already");
+        .says("is already gone");
 }
 
 #[test]
@@ -331,7 +333,9 @@ fn one_that_does_not_answer_is_not_gone() {
         &url(silent),
     ])
     .run();
-    done.code(1).says("no complete answer").within(3 * SECOND);
+    done.code(1)
+        .says("while waiting for the answer")
+        .within(3 * SECOND);
     // Its backlog is full, so its address is silent; the other address of localhost refuses, and that is no proof.
     use nix::sys::socket::{
         AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
@@ -384,7 +388,7 @@ fn several_are_asked_at_the_same_time() {
         mortal("/quitquitquit", 200, Duration::ZERO),
     );
     let done = podgate(["quit", "-t", "300ms", &url(server.port()), &url(port)]).run();
-    done.code(1).says("has quit after").says("answered 500");
+    done.code(1).says("has quit after").says("HTTP status 500");
 }
 
 #[test]

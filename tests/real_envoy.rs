@@ -75,11 +75,11 @@ fn envoy_quits_by_its_preset() {
     podgate(["quit", &preset])
         .run()
         .code(0)
-        .says("gone already");
+        .says("is already gone");
     podgate(["check", &preset])
         .run()
         .code(1)
-        .says("refused the connection");
+        .says("connection refused");
 }
 
 #[test]
@@ -91,11 +91,11 @@ fn the_app_starts_when_envoy_is_ready() {
     let admin = admin(&folder);
     let ready = format!("http://{admin}/ready");
     let check = podgate(["check", &ready]).run();
-    check.code(1).says("answered 503");
+    check.code(1).says("HTTP status 503");
     let done = podgate(["wait", &ready, "--", "echo", "started"]).run();
     done.code(0)
         .prints("started\n")
-        .says("answered 503")
+        .says("HTTP status 503")
         .says("passed after");
     podgate(["check", "--http-body-contains", "LIVE", &ready])
         .run()
@@ -112,7 +112,7 @@ fn the_app_starts_when_envoy_is_ready() {
     podgate(["check", &ready])
         .run()
         .code(1)
-        .says("answered 503");
+        .says("HTTP status 503");
     podgate([
         "check",
         "--http-method",

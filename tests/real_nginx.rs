@@ -127,11 +127,11 @@ fn status_codes_and_redirects() {
         ("/204", 0, ""),
         ("/moved", 0, ""),
         ("/away", 0, ""),
-        ("/503", 1, "answered 503"),
-        ("/401", 1, "answered 401"),
-        ("/lost", 1, "answered 503"),
-        ("/round", 1, "more than 10 times"),
-        ("/none", 1, "answered 404"),
+        ("/503", 1, "HTTP status 503"),
+        ("/401", 1, "HTTP status 401"),
+        ("/lost", 1, "HTTP status 503"),
+        ("/round", 1, "more than 10 redirects"),
+        ("/none", 1, "HTTP status 404"),
     ] {
         nginx.check(path, &[]).code(code).says(text);
     }
@@ -151,7 +151,7 @@ fn status_codes_and_redirects() {
     podgate(["check", &format!("http://localhost:{}/ok", nginx.https)])
         .run()
         .code(1)
-        .says("answered 400");
+        .says("HTTP status 400");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_reload_is_waited_for() {
     };
     let url = format!("http://localhost:{}/none", nginx.http);
     let waiting = podgate(["wait", &url, "--", "echo", "started"]).start();
-    waiting.says("answered 404");
+    waiting.says("HTTP status 404");
     let config = std::fs::read_to_string(nginx.folder.join("nginx.conf")).unwrap();
     nginx.folder.file(
         "nginx.conf",
@@ -188,11 +188,11 @@ fn certificates_are_verified() {
     nginx
         .secure("/503", &["--tls-ca", &ca])
         .code(1)
-        .says("answered 503");
+        .says("HTTP status 503");
     nginx
         .secure("/ok", &["--tls-ca", &stranger])
         .code(1)
-        .says("no trusted CA has signed")
+        .says("the certificate is not signed by a trusted CA")
         .says("--tls-ca FILE")
         .says("--tls-insecure");
     nginx.secure("/ok", &["--tls-insecure"]).code(0);
@@ -269,11 +269,11 @@ fn a_redirect_to_https_is_verified_too() {
     nginx
         .check("/secure", &["--tls-ca", &nginx.folder.text("stranger.crt")])
         .code(1)
-        .says("no trusted CA has signed");
+        .says("the certificate is not signed by a trusted CA");
     nginx
         .check("/secure", &[])
         .code(1)
-        .says("no trusted CA has signed");
+        .says("the certificate is not signed by a trusted CA");
     let url = format!("http://localhost:{}/secure", nginx.http);
     podgate(["check", &url])
         .env("SSL_CERT_FILE", &ca)

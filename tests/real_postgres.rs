@@ -117,7 +117,7 @@ fn it_is_waited_for_in_every_way() {
     podgate(["check", &isready])
         .run()
         .code(1)
-        .says("exited 2")
+        .says("exit code 2")
         .says("no response");
     let waiting = podgate([
         "wait",
@@ -133,8 +133,8 @@ fn it_is_waited_for_in_every_way() {
     ])
     .start();
     waiting.says("no response");
-    waiting.says("does not exist");
-    waiting.says("has no listener");
+    waiting.says("the path does not exist");
+    waiting.says("no process listens on this port");
     waiting.says("refused");
     let mut server = postgres.start();
     waiting.finish().code(0).prints("started\n");

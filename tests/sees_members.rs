@@ -40,26 +40,26 @@ fn each_fact_in_each_state() {
         }
     };
     let yes = (true, "");
-    let absent = (false, "is absent, as is every other member");
+    let absent = (false, ": absent, as is every other member");
     is(absent, absent, yes, absent);
 
     let options = format!("--after file://{VOLUME}/go-on --ready file://{VOLUME}/is-ready");
     let a = pod.start(&run("a", &options, &server(0)));
     comes(&pod, "a", "waiting");
-    let waits = (false, "waits for others itself");
-    is(waits, waits, (false, "is alive"), waits);
+    let waits = (false, "waiting for others itself");
+    is(waits, waits, (false, "still alive"), waits);
 
     fs::write(pod.volume().join("go-on"), "").unwrap();
     comes(&pod, "a", "running");
-    let runs = (false, "runs, and is not ready");
-    is(yes, runs, (false, "is alive"), runs);
+    let runs = (false, "running, but not ready");
+    is(yes, runs, (false, "still alive"), runs);
 
     fs::write(pod.volume().join("is-ready"), "").unwrap();
     comes(&pod, "a", "ready");
-    is(yes, yes, (false, "is alive"), (false, "still runs"));
+    is(yes, yes, (false, "still alive"), (false, "still running"));
     // A latch, and no liveness.
     fs::remove_file(pod.volume().join("is-ready")).unwrap();
-    is(yes, yes, (false, "is alive"), (false, "still runs"));
+    is(yes, yes, (false, "still alive"), (false, "still running"));
 
     a.prints("up");
     a.signal(Signal::SIGTERM);
@@ -97,7 +97,7 @@ fn ready_is_reset_by_a_restart() {
     first.code(137);
     let second = a();
     comes(&pod, "a", "running");
-    check(&second, "ready:a", false, "runs, and is not ready");
+    check(&second, "ready:a", false, "running, but not ready");
 }
 
 #[test]
@@ -169,14 +169,14 @@ fn names_that_were_seen_are_listed_where_one_is_absent() {
     }
     podgate_in(&o, "wait --timeout 100ms ready:mian")
         .code(124)
-        .says("is absent; seen here: main, proxy");
+        .says(": absent; seen here: main, proxy");
     // It passes, for a preStop must not wait for nobody; and yet it says so.
     podgate_in(&o, "wait gone:mian")
         .code(0)
-        .says("is absent; seen here: main, proxy");
+        .says(": absent; seen here: main, proxy");
     podgate_in(&o, "check gone:mian")
         .code(0)
-        .says("is absent; seen here: main, proxy");
+        .says(": absent; seen here: main, proxy");
     // So does a record that does not count: of another pod, or none at all.
     pod.start(&run("other", "", "exit 0").host_name("other-pod"))
         .code(0);
@@ -207,7 +207,7 @@ fn what_happens_is_seen_at_once() {
         let ready = format!("--ready file://{VOLUME}/flag{round}");
         let waits = pod
             .start(&Container::podgate("w", ["wait", &format!("ready:{name}")]).read_only_volume());
-        waits.says("waiting: ");
+        waits.says("waiting for ");
         let gone = {
             let a = pod.start(&run(&name, &ready, &server(0)));
             comes(&pod, &name, "running");
@@ -224,7 +224,7 @@ fn what_happens_is_seen_at_once() {
             );
             let until = pod.start(&run("u", &format!("--until {name}"), &server(0)));
             until.prints("up");
-            gone.says("waiting: ");
+            gone.says("waiting for ");
             a.kill();
             let dead = a.code(137).at;
             best[1] = best[1].min(latency(dead, gone.code(0).at));
@@ -573,7 +573,7 @@ fn quit_asks_members_and_sees_that_they_go() {
     let o = pod.start(&onlooker("o").user(2222, 2222));
     podgate_in(&o, "quit member:proxy")
         .code(0)
-        .says("\"member:proxy\" was gone already")
+        .says("\"member:proxy\" is already gone")
         .within(LONG);
     let proxy = pod.start(
         &run("proxy", "--outlive app", &server(9))
@@ -584,11 +584,11 @@ fn quit_asks_members_and_sees_that_they_go() {
     comes(&pod, "proxy", "ready");
     podgate_in(&o, "quit member:proxy")
         .code(0)
-        .says("\"member:proxy\" is gone, after");
+        .says("\"member:proxy\" has quit after");
     proxy.code(0);
     podgate_in(&o, "quit member:proxy")
         .code(0)
-        .says("was gone already");
+        .says("is already gone");
 
     // Several at once.
     let two = ["a", "b"].map(|name| pod.start(&run(name, "", &server(0))));
@@ -597,8 +597,8 @@ fn quit_asks_members_and_sees_that_they_go() {
     });
     podgate_in(&o, "quit member:a member:b")
         .code(0)
-        .says("\"member:a\" is gone")
-        .says("\"member:b\" is gone");
+        .says("\"member:a\" has quit")
+        .says("\"member:b\" has quit");
 }
 
 #[test]
@@ -610,7 +610,7 @@ fn quit_says_what_did_not_go() {
     comes(&pod, "deaf", "ready");
     let done = podgate_in(&o, "quit --timeout 300ms member:deaf");
     done.code(1)
-        .says("was asked to quit, and is still alive after")
+        .says("was asked to quit and is still alive")
         .within(LONG);
     deaf.prints("told");
     assert!(
@@ -624,7 +624,7 @@ fn quit_says_what_did_not_go() {
     let reads = pod.start(&onlooker("reads").read_only_volume());
     let done = podgate_in(&reads, "quit member:deaf");
     done.code(1)
-        .says("cannot be asked: ")
+        .says("cannot ask \"member:deaf\" to quit: ")
         .says("without readOnly")
         .within(LONG);
     // What is gone need not be asked.
@@ -661,7 +661,10 @@ fn run_quits_members_after_its_own_end() {
         main.code(code);
         if is_asked {
             proxy.code(0);
-            assert!(main.stderr().contains("\"member:proxy\" is gone"), "{main}");
+            assert!(
+                main.stderr().contains("\"member:proxy\" has quit"),
+                "{main}"
+            );
         } else {
             assert!(
                 proxy.is_running() && !proxy.stdout().contains("told"),
@@ -854,7 +857,7 @@ fn who_may_not_look_sees_no_death() {
     let stranger = pod.start(&onlooker("o").user(65534, 65534));
     podgate_in(&stranger, "wait --timeout 300ms gone:m")
         .code(124)
-        .says("cannot be looked at");
+        .says("the volume cannot be read at the moment");
     podgate_in(&stranger, "quit --timeout 300ms member:m").code(1);
     podgate_in(&stranger, "status")
         .code(125)

@@ -10,9 +10,9 @@ use std::time::Duration;
 fn a_line_when_something_changes_and_none_an_attempt() {
     let (server, switch) = Server::switched();
     let waiting = podgate(["wait", &server.url("/")]).start();
-    waiting.says("answered 503");
+    waiting.says("HTTP status 503");
     switch.set(404);
-    waiting.says("answered 404");
+    waiting.says("HTTP status 404");
     switch.set(200);
     let done = waiting.finish();
     done.code(0);
@@ -48,9 +48,9 @@ fn the_last_line_of_a_failure_says_what_how_long_why_and_what_to_do() {
     for part in [
         "gave up after 300ms",
         &closed.tcp(),
-        "refused the connection",
+        "connection refused",
         "attempts, the last",
-        "raise --timeout, or see",
+        "listening on this address and port? If it needs longer, raise --timeout",
     ] {
         assert!(last.contains(part), "no {part:?} in {last:?}");
     }

@@ -1,19 +1,16 @@
-//! `podgate check`: one attempt of each check, for probes. One line a check; exit 0 or 1.
+//! `podgate check`: one attempt of each check, for probes. Prints one line for each check. Exit
+//! code 0 if they pass, 1 if not.
 
 use crate::config::Settings;
-use crate::core::duration::show;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
-use crate::core::signal;
-use crate::driver::gate::{Around, Driver, Tells};
+use crate::driver::gate::{Driver, Shared, Verbosity};
 use crate::members::Volume;
-use crate::message::{LogEvent, Message, Severity};
-use crate::process::{Children, Signals};
+use crate::message;
+use crate::process::Signals;
 use crate::report::Report;
-use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Runs the command.
 pub(super) fn run(
     settings: Settings,
     volume: Option<Rc<Volume>>,
@@ -23,40 +20,29 @@ pub(super) fn run(
     let Settings {
         checks, gate, ask, ..
     } = settings;
-    // `PODGATE_DISABLE` has taken all of them away, and said so: there is nothing that could fail.
+    // `PODGATE_DISABLE` has taken all checks away, and this was reported. So none can fail.
     if checks.is_empty() {
         return Exit::Passed;
     }
-    let around = Around {
-        children: Rc::new(RefCell::new(Children::new(signals.original()))),
-        volume,
-    };
-    let mut driver = Driver::new(&checks, gate, &ask, Tells::Nothing, &around, report);
+    let shared = Shared::new(signals, volume);
+    let mut driver = Driver::new(&checks, gate, &ask, Verbosity::Nothing, &shared, report);
     let answer = driver.run(signals, report);
-    let lines = driver.ends(answer.waited);
     match answer.verdict {
         Ok(Verdict::Stopped(number)) => {
-            let text = format!(
-                "stopped by {} after {}",
-                signal::name(number),
-                show(answer.waited)
-            );
-            report.line(&Message::new(Severity::Warning, LogEvent::Stopped, text));
+            report.line(&message::check::stopped(number, answer.waited));
             Exit::Signal(number)
         }
         Ok(verdict) => {
-            lines.iter().for_each(|line| report.line(line));
+            for message in driver.ends(answer.waited) {
+                report.line(&message);
+            }
             match verdict {
                 Verdict::Opened => Exit::Passed,
                 Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => Exit::NotPassed,
             }
         }
         Err(error) => {
-            report.line(&Message::new(
-                Severity::Error,
-                LogEvent::Failed,
-                format!("cannot wait for events: {error}; this is not about the checks"),
-            ));
+            report.line(&message::gate::cannot_wait(&error));
             Exit::Internal
         }
     }

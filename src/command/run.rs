@@ -4,7 +4,7 @@
 use crate::config::life::Life;
 use crate::core::exit::Exit;
 use crate::core::member::Policy;
-use crate::driver::gate::Around;
+use crate::driver::gate::Shared;
 use crate::driver::life::{Driver, MainProcess};
 use crate::driver::membership::take_part;
 use crate::message::{self, LogEvent};
@@ -25,7 +25,7 @@ pub(super) fn run(
     }
     let children = Rc::new(RefCell::new(Children::new(signals.original())));
     children.borrow_mut().become_subreaper();
-    let mut around = Around {
+    let mut shared = Shared {
         children,
         volume: None,
     };
@@ -38,13 +38,13 @@ pub(super) fn run(
         report,
     ) {
         Ok((volume, own)) => {
-            around.volume = volume;
+            shared.volume = volume;
             let life = super::life::settings(settings);
             Driver::new(
                 &life,
                 MainProcess::Child(cmd),
                 own,
-                &around,
+                &shared,
                 signals,
                 report,
             )
@@ -60,7 +60,7 @@ pub(super) fn run(
     // that failed is started again and needs its sidecars.
     let quits_follow = code == 0 || settings.spec.policy == Policy::Never;
     if let Some(quits) = settings.quits.as_ref().filter(|_| quits_follow) {
-        let (volume, children) = (around.volume.as_ref(), &around.children);
+        let (volume, children) = (shared.volume.as_ref(), &shared.children);
         // The exit code stays CMD's, however the quits end.
         let _ = super::quit::ask(quits.clone(), volume, report, signals, children, Some(exit));
     }

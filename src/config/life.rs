@@ -11,11 +11,11 @@ use crate::core::endpoint;
 use crate::core::gate::{Need, Spec};
 use crate::core::life::{self, Relation};
 use crate::core::member::{Name, Policy};
+use crate::core::quit::Timeouts;
 use crate::core::redact;
 use crate::core::schedule::Pace;
 use crate::core::signal::{self, Mapping};
 use crate::core::url::Url;
-use crate::driver::quit::Limits;
 use crate::probe::http::Ask;
 use crate::process::Reach;
 use std::net::SocketAddr;
@@ -412,7 +412,7 @@ fn quits(typed: &Typed, policy: Policy) -> Result<Option<Quitting>, Stop> {
         .map(|it| &it.url)
         .collect();
     let trust = Arc::new(trust(typed, &urls, !disabled()?.quits)?);
-    let limits = Limits {
+    let limits = Timeouts {
         attempt,
         all: timeout.duration(),
         option: "--quit-timeout",

@@ -10,11 +10,10 @@ use crate::core::gate::{Need, Spec};
 use crate::core::http as rules;
 use crate::core::http::{Header, Request, Statuses};
 use crate::core::member::Name;
-use crate::core::quit::{self, Asked, Target};
+use crate::core::quit::{self, Asked, Target, Timeouts};
 use crate::core::redact;
 use crate::core::schedule::Pace;
 use crate::core::url::{Scheme, Url};
-use crate::driver::quit::Limits;
 use crate::members::Plain;
 use crate::probe::http::Ask;
 use crate::probe::tls::{self, Roots, Trust};
@@ -236,7 +235,7 @@ pub struct Quitting {
     /// Those that are asked on the volume.
     pub(crate) members: Vec<Name>,
     /// How long it may take.
-    pub(crate) limits: Limits,
+    pub(crate) limits: Timeouts,
     /// Whom TLS trusts.
     pub(crate) trust: Arc<Trust>,
     /// Does `PODGATE_DISABLE` say that nobody is asked?
@@ -286,7 +285,7 @@ pub fn quitting(typed: &Typed) -> Result<(Quitting, Place), Stop> {
         .map(|it| &it.url)
         .collect();
     let trust = Arc::new(trust(typed, &urls, !off.quits)?);
-    let limits = Limits {
+    let limits = Timeouts {
         attempt: value(typed, "attempt-timeout", duration::positive)?
             .map_or(ATTEMPT_TIMEOUT, |(_, it)| it),
         all: value(typed, "timeout", duration::limit)?

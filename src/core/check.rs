@@ -20,6 +20,8 @@ pub struct Check {
     pub kind: Kind,
     /// The preset that it was typed as. It is asked by a plain GET; the HTTP options do not apply.
     pub preset: Option<Sidecar>,
+    /// A word of an `exec:` check that looks like an operator of a shell.
+    pub shell_word: Option<&'static str>,
 }
 
 impl Check {
@@ -76,6 +78,7 @@ impl Check {
             name: kind.to_string(),
             kind,
             preset: None,
+            shell_word: None,
         }
     }
 }
@@ -126,7 +129,7 @@ impl Kind {
 
     /// A word of an `exec:` check that a shell would read as an operator: it stands by itself and
     /// was not quoted.
-    pub fn shell_word(&self, typed: &str) -> Option<&'static str> {
+    fn shell_word(&self, typed: &str) -> Option<&'static str> {
         const OPERATORS: [&str; 11] = [
             "&&",
             "||",
@@ -210,6 +213,7 @@ pub fn parse(text: &str) -> Result<Check, String> {
     };
     Ok(Check {
         name: redact::urls(text),
+        shell_word: kind.shell_word(text),
         kind,
         preset,
     })

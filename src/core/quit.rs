@@ -59,7 +59,7 @@ pub struct Asked {
 
 impl Asked {
     /// The readiness port, if it is not the quit port. It must refuse, too.
-    fn ready_port(&self) -> Option<u16> {
+    pub fn ready_port(&self) -> Option<u16> {
         self.preset.and_then(Sidecar::other_port)
     }
 
@@ -119,6 +119,17 @@ pub fn target(text: &str) -> Result<Target, String> {
             preset::Names
         )),
     }
+}
+
+/// The time limits of a quit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Of one attempt.
+    pub attempt: Duration,
+    /// Of the whole quit; no limit if `None`.
+    pub all: Option<Duration>,
+    /// The option that sets `all`, for messages.
+    pub option: &'static str,
 }
 
 /// A port of the target.
@@ -199,7 +210,7 @@ pub enum Verdict {
 
 /// Why the target is not known to be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Why {
+pub enum Why {
     /// The reason of the latest attempt.
     Reason(Reason),
     /// This port accepts connections.
@@ -387,61 +398,22 @@ impl Quit {
         }
     }
 
-    /// Why the target is not known to be gone: the end of a sentence about it.
-    pub fn why(&self, target: &Asked) -> String {
-        let ready = target.ready_port().unwrap_or_default();
-        let quit = target.url.port();
-        match (&self.why, self.is_acknowledged) {
-            (None, false) => "has not answered yet".to_owned(),
-            (None, true) => "acknowledged".to_owned(),
-            (Some(Why::Reason(reason)), false) => reason.to_string(),
-            (Some(Why::Reason(reason)), true) => format!("acknowledged, and then {reason}"),
-            (Some(Why::Accepts(Door::Quit)), _) => {
-                "acknowledged, but still accepts connections".to_owned()
-            }
-            (Some(Why::Accepts(Door::Ready)), false) => {
-                format!(
-                    "refuses on its quit port {quit}, but still accepts connections on its \
-                     readiness port {ready}"
-                )
-            }
-            (Some(Why::Accepts(Door::Ready)), true) => {
-                format!("acknowledged, but still accepts connections on its readiness port {ready}")
-            }
-        }
+    /// Why the target is not known to be gone; `None` before its first answer.
+    pub const fn why(&self) -> Option<&Why> {
+        self.why.as_ref()
     }
 
-    /// What a person can do about it. `option` gives it more time.
-    pub fn remedy(&self, target: &Asked, option: &str) -> String {
-        if self.is_acknowledged {
-            return format!("see its log, or raise {option}");
-        }
-        if let Some(sidecar) = target.preset {
-            return format!(
-                "see its log, and that it is enabled: it needs {}",
-                sidecar.needs()
-            );
-        }
-        match &self.why {
-            Some(Why::Reason(Reason::Status(401 | 403))) => {
-                "see that it may be asked from here".to_owned()
-            }
-            Some(Why::Reason(Reason::Status(404))) => {
-                "see that its path is right, and that it is enabled".to_owned()
-            }
-            Some(Why::Reason(Reason::Status(405))) => "see that it takes a POST".to_owned(),
-            Some(Why::Reason(Reason::Status(_)) | Why::Accepts(_)) | None => {
-                format!("see its log, or raise {option}")
-            }
-            Some(Why::Reason(reason)) => reason.remedy().to_owned(),
-        }
+    /// Has the target answered the quit with a status of 2xx?
+    pub const fn is_acknowledged(&self) -> bool {
+        self.is_acknowledged
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, target,
+        Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, Why,
+        target,
     };
     use crate::core::member::Name;
     use crate::core::outcome::{Outcome, Phase, Reason};
@@ -628,75 +600,54 @@ mod tests {
             quit.handle(at(10_000), Event::Cancelled(Phase::Answer)),
             [Action::Finish(Verdict::Failed)]
         );
-        assert_eq!(quit.why(&asked("http://h/")), "answered 404");
+        assert_eq!(quit.why(), Some(&Why::Reason(Reason::Status(404))));
     }
 
     #[test]
-    fn a_failure_has_a_reason_and_a_remedy() {
+    fn the_last_reason_and_the_acknowledgement_are_kept() {
         let (accepts, refused) = (Outcome::Pass, not_yet(Reason::Refused));
-        for (name, outcomes, parts) in [
+        let status = |status| Some(Why::Reason(Reason::Status(status)));
+        for (has_ready_port, outcomes, why, is_acknowledged) in [
             (
-                "envoy",
+                false,
                 vec![Outcome::Pass, accepts.clone()],
-                ["acknowledged, but still accepts", "raise --timeout"],
+                Some(Why::Accepts(Door::Quit)),
+                true,
             ),
             (
-                "linkerd",
+                false,
                 vec![not_yet(Reason::Status(404))],
-                ["answered 404", "proxy.enableShutdownEndpoint"],
+                status(404),
+                false,
             ),
             (
-                "http://h/",
-                vec![not_yet(Reason::Status(404))],
-                ["answered 404", "it is enabled"],
-            ),
-            (
-                "http://h/",
-                vec![not_yet(Reason::Status(403))],
-                ["answered 403", "from here"],
-            ),
-            (
-                "http://h/",
-                vec![not_yet(Reason::Status(405))],
-                ["answered 405", "POST"],
-            ),
-            (
-                "http://h/",
-                vec![not_yet(Reason::Status(500))],
-                ["answered 500", "its log"],
-            ),
-            (
-                "http://h/",
+                false,
                 vec![not_yet(Reason::Status(503)), Outcome::Pass],
-                ["acknowledged; see its log", "raise"],
+                None,
+                true,
             ),
             (
-                "http://h/",
+                false,
                 vec![not_yet(Reason::Closed), accepts.clone()],
-                ["closed the connection", "port and scheme"],
+                Some(Why::Reason(Reason::Closed)),
+                false,
             ),
             (
-                "cloud-sql-proxy",
+                true,
                 vec![refused.clone(), accepts.clone()],
-                ["quit port 9091, but still", "--quitquitquit"],
+                Some(Why::Accepts(Door::Ready)),
+                false,
             ),
             (
-                "istio",
+                true,
                 vec![Outcome::Pass, refused, accepts],
-                ["acknowledged, but still", "see its log"],
+                Some(Why::Accepts(Door::Ready)),
+                true,
             ),
         ] {
-            let target = asked(name);
-            let (_, _, quit) = played(target.ready_port().is_some(), &outcomes);
-            let text = format!(
-                "{}; {}",
-                quit.why(&target),
-                quit.remedy(&target, "--timeout")
-            );
-            assert!(
-                parts.iter().all(|part| text.contains(part)),
-                "{name}: {text}"
-            );
+            let (_, _, quit) = played(has_ready_port, &outcomes);
+            assert_eq!(quit.why(), why.as_ref(), "{outcomes:?}");
+            assert_eq!(quit.is_acknowledged(), is_acknowledged, "{outcomes:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! ms. So the gate adds at most 2 % to a start (plus the floor), and the number of attempts grows
 //! with the logarithm of the wait: about 360 in 20 s.
 
+pub use super::outcome::Wake;
 use std::time::Duration;
 
 /// The longest pause of the proportional schedule.
@@ -33,17 +34,6 @@ pub enum Pace {
     Every(Duration),
     /// There is one attempt only.
     Once,
-}
-
-/// Whether a change that may let a check pass is reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
-    /// Never: an attempt is the only way to know.
-    Asked,
-    /// The kernel reports it. Attempts are a safety net.
-    Watched,
-    /// The kernel should report it and cannot: an attempt at least every 100 ms (P6.5).
-    Unwatched,
 }
 
 /// How long after the end of an attempt the next one begins. `None`: it was the last one.

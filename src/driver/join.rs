@@ -3,7 +3,7 @@
 //! A small background process, the agent, holds the lock. It dies with the container, because the
 //! death of PID 1 kills the whole PID namespace (pid_namespaces(7)).
 
-use super::gate::{Around, Driver, Tells};
+use super::gate::{Driver, Shared, Verbosity};
 use super::life::{self, MainProcess, Settings};
 use super::membership::{open_volume, take_name};
 use crate::core::check::{Check, Fact, Kind};
@@ -18,10 +18,9 @@ use crate::members::{Membership, Plain, Statement, Volume, container};
 use crate::message::join::Refusal;
 use crate::message::{self, LogEvent, Message};
 use crate::process::sys::{Fork, fork};
-use crate::process::{self, Children, Signals, Which};
+use crate::process::{self, Signals, Which};
 use crate::report::{Format, Level, LogTo, Report};
 use nix::poll::PollFlags;
-use std::cell::RefCell;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, IntoRawFd};
 use std::path::Path;
@@ -149,13 +148,10 @@ impl Join<'_> {
     ) -> Result<(), (&'static str, nix::Error)> {
         // A signal to all processes (`kill -1`) must not end the agent.
         let signals = Signals::take(Which::All).map_err(|error| ("block the signals", error))?;
-        let around = Around {
-            children: Rc::new(RefCell::new(Children::new(hook.original()))),
-            volume: Some(Rc::clone(volume)),
-        };
+        let shared = Shared::new(hook, Some(Rc::clone(volume)));
         let process = MainProcess::Init;
         let mut driver =
-            life::Driver::new(self.life, process, Some(own), &around, &signals, report);
+            life::Driver::new(self.life, process, Some(own), &shared, &signals, report);
         match driver.live() {
             Ok(_) => Ok(()),
             Err(error) => Err(("wait for events", error)),
@@ -175,18 +171,15 @@ impl Join<'_> {
         signals: &Signals,
     ) -> Result<(), Exit> {
         let checks = [Check::of(Kind::Member(Fact::Ready, name.clone()))];
-        let around = Around {
-            children: Rc::new(RefCell::new(Children::new(signals.original()))),
-            volume: Some(volume),
-        };
+        let shared = Shared::new(signals, Some(volume));
         let (spec, ask) = (until_ready(life, timeout), life.ready.ask);
-        let mut driver = Driver::new(&checks, spec, ask, Tells::All, &around, report);
+        let mut driver = Driver::new(&checks, spec, ask, Verbosity::All, &shared, report);
         let answer = driver.run(signals, report);
         match answer.verdict {
             Ok(Verdict::Opened) => Ok(()),
             Ok(Verdict::Stopped(number)) => {
                 let (waited, checks) = (answer.waited, driver.waited_for());
-                report.line(&message::life::stopped(number, waited, &checks));
+                report.line(&message::gate::stopped(number, waited, &checks));
                 Err(Exit::Signal(number))
             }
             Ok(verdict @ (Verdict::TimedOut | Verdict::Failed(_))) => {
@@ -194,7 +187,7 @@ impl Join<'_> {
                 Err(Exit::TimedOut)
             }
             Err(error) => {
-                report.failure(&message::join::cannot_wait(&error));
+                report.failure(&message::gate::cannot_wait(&error));
                 Err(Exit::Internal)
             }
         }

@@ -17,7 +17,7 @@ use self::cmd::{Cmd, Meaning};
 use self::gates::{Answer, Gates};
 use self::own::OwnMember;
 use self::ready::Ready;
-use super::gate::Around;
+use super::gate::Shared;
 use super::observer::Observer;
 use super::status;
 use crate::core::endpoint::State;
@@ -70,7 +70,7 @@ pub(crate) struct Driver<'a> {
     observer: Observer<'a>,
     gates: Gates<'a>,
     endpoint: Option<Endpoint>,
-    around: &'a Around,
+    shared: &'a Shared,
     signals: &'a Signals,
     report: &'a mut Report,
 }
@@ -81,7 +81,7 @@ impl<'a> Driver<'a> {
         settings: &'a Settings<'a>,
         process: MainProcess<'a>,
         own: Option<Membership>,
-        around: &'a Around,
+        shared: &'a Shared,
         signals: &'a Signals,
         report: &'a mut Report,
     ) -> Self {
@@ -94,12 +94,12 @@ impl<'a> Driver<'a> {
             life: Life::new(spec, Time::ZERO),
             start: Instant::now(),
             end: None,
-            cmd: Cmd::new(process, settings.cmd, &around.children),
-            observer: Observer::new(around.volume.as_ref(), settings.members, own.is_some()),
+            cmd: Cmd::new(process, settings.cmd, &shared.children),
+            observer: Observer::new(shared.volume.as_ref(), settings.members, own.is_some()),
             own: OwnMember(own),
             gates: Gates::default(),
             endpoint: None,
-            around,
+            shared,
             signals,
             report,
         }
@@ -172,7 +172,7 @@ impl<'a> Driver<'a> {
         let verdict = self.gates.begin_after(
             after,
             self.settings.continues_on_timeout,
-            (self.around, self.signals),
+            (self.shared, self.signals),
             self.report,
         );
         self.close_after_gate(verdict);
@@ -268,7 +268,7 @@ impl<'a> Driver<'a> {
             (true, false) => Stage::Running,
             (true, true) => Stage::Ready,
         };
-        let volume = self.around.volume.as_deref();
+        let volume = self.shared.volume.as_deref();
         let status = || match volume {
             Some(volume) => status::json(volume),
             None => message::status::json_without_members(stage),
@@ -372,7 +372,7 @@ impl<'a> Driver<'a> {
         }
         let ready = self.settings.ready;
         if !ready.checks.is_empty() {
-            self.gates.begin_ready(ready, self.around, self.report);
+            self.gates.begin_ready(ready, self.shared, self.report);
         }
         Event::Started
     }

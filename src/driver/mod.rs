@@ -1,4 +1,5 @@
-//! Where the machines of `core` meet the world: each driver turns what happens into events, and does what its machine decided.
+//! Where the machines of `core` meet the world: each driver turns what happens into events, and
+//! does what its machine decides.
 
 pub(crate) mod exec;
 pub(crate) mod gate;
@@ -8,3 +9,4 @@ pub(crate) mod membership;
 mod observer;
 pub(crate) mod quit;
 pub(crate) mod status;
+mod watchdog;

@@ -1,264 +1,201 @@
-//! Asks sidecars to quit and sees that they do: several at the same time, each by a machine of `core::quit` and the leaves of `check`.
+//! Asks sidecars and members to quit, several at the same time, and watches until they are gone.
 //!
-//! Nothing here blocks. Whoever has a loop waits for [`Quits::interests`] until [`Quits::deadline`], calls [`Quits::proceed`] whenever
-//! it wakes up, and drops the whole to end it at once. The clock is read here.
+//! Nothing here blocks but [`Quits::run`]. The clock is read here.
 
-use crate::core::duration::show;
+mod http;
+mod member;
+
+use self::http::Target;
+use self::member::Member;
+use super::watchdog::watch_over;
+use crate::core::exit::Exit;
 use crate::core::http::{Request, Statuses};
-use crate::core::quit::{Action, Asked, Door, Event, Notice, Quit, Subject, Verdict};
-use crate::core::time::Time;
-use crate::event_loop::Poller;
-use crate::message::LogEvent;
+use crate::core::member::Name;
+use crate::core::quit::{Asked, Timeouts};
+use crate::core::url::Server;
+use crate::event_loop::{Interest, Poller};
+use crate::members::Volume;
+use crate::message::{self, Message, Severity};
+use crate::probe::Probe;
 use crate::probe::http::Ask;
 use crate::probe::tls::Trust;
-use crate::probe::{self, Leaf, Step};
-use std::collections::VecDeque;
+use crate::process::watchdog::Watchdog;
+use crate::process::{Arrived, Children, Signals};
+use crate::report::Report;
+use std::cell::RefCell;
+use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long it may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// One attempt.
-    pub(crate) attempt: Duration,
-    /// All of it; no end if `None`.
-    pub(crate) all: Option<Duration>,
-    /// The option that sets `all`, for messages.
-    pub(crate) option: &'static str,
-}
+/// A quit that has not ended by itself this long after its end is taken to hang.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a member that was asked is observed.
+const POLL: Duration = Duration::from_millis(20);
 
-/// Those that are asked.
+/// The sidecars and members that are asked.
 pub(crate) struct Quits {
-    targets: Vec<One>,
-    limits: Limits,
+    targets: Vec<Target>,
+    members: Vec<Member>,
+    limits: Timeouts,
     start: Instant,
 }
 
-struct One {
-    target: Asked,
-    machine: Quit,
-    ask: Box<dyn Leaf>,
-    quit_door: Box<dyn Leaf>,
-    ready_door: Option<Box<dyn Leaf>>,
-    /// What is under way.
-    runs: Option<Subject>,
-    verdict: Option<Verdict>,
-}
-
-/// What people are told.
-#[derive(Debug)]
-pub(crate) struct News<'a> {
-    /// About whom.
-    pub(crate) target: &'a str,
-    /// What happened, in a word.
-    pub(crate) event: LogEvent,
-    /// The same for people.
-    pub(crate) text: String,
-    /// Is it a failure, and the last about this target?
-    pub(crate) is_failure: bool,
-}
-
 impl Quits {
-    /// Begins to ask at the first [`Quits::proceed`].
-    pub(crate) fn new(targets: Vec<Asked>, limits: Limits, trust: Arc<Trust>) -> Self {
+    /// Asks nobody before [`Quits::run`]. Members are asked only if there is a volume.
+    pub(crate) fn new(
+        targets: Vec<Asked>,
+        members: &[Name],
+        volume: Option<&Rc<Volume>>,
+        limits: Timeouts,
+        trust: Arc<Trust>,
+    ) -> Self {
         let request = Request::plain("POST", Statuses::Ranges(vec![(200, 299)]));
         let ask = Ask {
             request: Arc::new(request),
             trust,
         };
-        let one = |target: Asked| {
-            let spec = target.spec(limits.attempt, limits.all);
-            let door = |door| {
-                let (server, port) = target.door(door);
-                probe::accepts(&server, port)
-            };
-            One {
-                machine: Quit::new(spec, Time::at(Duration::ZERO)),
-                ask: probe::ask(&target.url, ask.clone()),
-                quit_door: door(Door::Quit),
-                ready_door: spec.has_ready_port.then(|| door(Door::Ready)),
-                target,
-                runs: None,
-                verdict: None,
-            }
+        let start = Instant::now();
+        let member = |volume: &Rc<Volume>| {
+            let of = |name: &Name| Member::new(name.clone(), Rc::clone(volume), limits, start);
+            members.iter().map(of).collect()
         };
         Self {
-            targets: targets.into_iter().map(one).collect(),
+            targets: targets
+                .into_iter()
+                .map(|target| Target::new(target, &ask, limits, start))
+                .collect(),
+            members: volume.map(member).unwrap_or_default(),
             limits,
-            start: Instant::now(),
+            start,
         }
     }
 
-    /// Does what is due, without waiting. Tells what has happened.
-    pub(crate) fn proceed(&mut self) -> Vec<News<'_>> {
-        let (start, limits) = (self.start, self.limits);
-        self.targets
-            .iter_mut()
-            .flat_map(|one| one.proceed(start, limits))
-            .collect()
-    }
-
-    /// Are all gone, or given up?
-    pub(crate) fn is_over(&self) -> bool {
-        self.targets.iter().all(|one| one.verdict.is_some())
-    }
-
-    /// Are all gone?
-    pub(crate) fn are_gone(&self) -> bool {
-        self.targets
-            .iter()
-            .all(|one| matches!(one.verdict, Some(Verdict::Gone | Verdict::Already)))
-    }
-
-    /// Registers the descriptors that the attempts under way wait for, all with one token:
-    /// [`Quits::proceed`] continues all of them.
-    pub(crate) fn interests<'a, T: Copy>(&'a self, poller: &mut Poller<'a, T>, token: T) {
-        let attempts = self.targets.iter().filter_map(One::under_way);
-        for interest in attempts.filter_map(Leaf::interest) {
-            poller.add(interest, token);
-        }
-    }
-
-    /// When to call [`Quits::proceed`] at the latest; `None` when it is over.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let due = self.targets.iter().filter_map(|one| one.machine.deadline());
-        let due = due.filter_map(|at| self.start.checked_add(at.since_start()));
-        let wakes = self
-            .targets
-            .iter()
-            .filter_map(One::under_way)
-            .filter_map(Leaf::wake_at);
-        due.chain(wakes).min()
-    }
-
-    /// Who is still there, and why: for the line about a signal that ends it.
-    pub(crate) fn summary(&self) -> String {
-        let mut text = format!("after {}", show(self.start.elapsed()));
-        for one in self.targets.iter().filter(|one| one.verdict.is_none()) {
-            text.push_str(": ");
-            text.push_str(&one.told());
-        }
-        text
-    }
-}
-
-impl One {
-    fn leaf(&mut self, subject: Subject) -> &mut dyn Leaf {
-        match (subject, &mut self.ready_door) {
-            (Subject::Ask, _) => &mut *self.ask,
-            (Subject::Look(Door::Ready), Some(door)) => &mut **door,
-            (Subject::Look(Door::Quit | Door::Ready), _) => &mut *self.quit_door,
-        }
-    }
-
-    fn under_way(&self) -> Option<&dyn Leaf> {
-        match (self.runs?, &self.ready_door) {
-            (Subject::Ask, _) => Some(&*self.ask),
-            (Subject::Look(Door::Ready), Some(door)) => Some(&**door),
-            (Subject::Look(Door::Quit | Door::Ready), _) => Some(&*self.quit_door),
-        }
-    }
-
-    fn proceed(&mut self, start: Instant, limits: Limits) -> Vec<News<'_>> {
-        let mut told: Vec<(LogEvent, String)> = Vec::new();
-        let mut events = VecDeque::new();
-        if let Some(subject) = self.runs {
-            let step = self.leaf(subject).proceed();
-            self.stepped(step, &mut events);
-        }
-        events.push_back(Event::Tick);
-        while let Some(event) = events.pop_front() {
-            let now = Time::at(start.elapsed());
-            for action in self.machine.handle(now, event) {
-                match action {
-                    Action::Attempt { subject, until } => {
-                        let until = start.checked_add(until.since_start()).unwrap_or(start);
-                        self.runs = Some(subject);
-                        let step = self.leaf(subject).start(until);
-                        self.stepped(step, &mut events);
+    /// Asks, and waits until all are gone: exit code 0 if they are, 1 if one is not. `kept` is the
+    /// exit code of `run` where CMD has ended before: then a failure here is no failure of the
+    /// container, and the termination message stays CMD's.
+    pub(crate) fn run(
+        mut self,
+        report: &mut Report,
+        signals: &Signals,
+        children: &RefCell<Children>,
+        kept: Option<Exit>,
+    ) -> Exit {
+        report.line(&message::quit::plan(&self.names(), self.limits.all));
+        let _watchdog = self.watchdog(signals, report, kept);
+        loop {
+            for message in self.proceed() {
+                print(report, &message, kept);
+            }
+            if let Some(is_gone) = self.result() {
+                return if is_gone {
+                    Exit::Passed
+                } else {
+                    Exit::NotPassed
+                };
+            }
+            // One token for all: everything is looked at after each wait.
+            let mut poller = Poller::new();
+            poller.add(Interest::readable(signals.as_fd()), ());
+            let attempts = self.targets.iter().filter_map(Target::under_way);
+            for interest in attempts.filter_map(Probe::interest) {
+                poller.add(interest, ());
+            }
+            if let Err(error) = poller.wait(self.deadline()) {
+                report.failure(&message::quit::cannot_wait(&error));
+                return Exit::Internal;
+            }
+            while let Some(arrived) = signals.next() {
+                match arrived {
+                    Arrived::Ending(number) => {
+                        let left = self.targets.iter().filter(|target| !target.is_over());
+                        let waited = self.start.elapsed();
+                        report.line(&message::quit::stopped(
+                            number,
+                            waited,
+                            left.map(Target::view),
+                        ));
+                        return Exit::Signal(number);
                     }
-                    Action::Cancel => {
-                        if let Some(subject) = self.runs.take() {
-                            events.push_back(Event::Cancelled(self.leaf(subject).cancel()));
-                        }
-                    }
-                    Action::Notice(notice) => told.push(match notice {
-                        Notice::Acknowledged => (
-                            LogEvent::Acknowledged,
-                            format!("{}, waiting for its end", self.told()),
-                        ),
-                        Notice::Waiting => (LogEvent::Waiting, format!("waiting: {}", self.told())),
-                        Notice::Heartbeat => {
-                            let waited = show(self.machine.waited(now));
-                            (
-                                LogEvent::Heartbeat,
-                                format!("still waiting after {waited}: {}", self.told()),
-                            )
-                        }
-                    }),
-                    Action::Finish(verdict) => {
-                        self.verdict = Some(verdict);
-                        self.ask.rest();
-                        self.quit_door.rest();
-                        told.push(self.end(verdict, self.machine.waited(now), limits));
-                    }
+                    Arrived::Child => children.borrow_mut().reap(),
+                    Arrived::Other(_) => {}
                 }
             }
         }
-        let is_failure = self.verdict == Some(Verdict::Failed);
-        let news = |(event, text)| News {
-            target: &self.target.name,
-            event,
-            text,
-            is_failure: is_failure && event == LogEvent::Failed,
-        };
-        told.into_iter().map(news).collect()
     }
 
-    /// An attempt is under way, or has ended; then what follows may be due at once.
-    fn stepped(&mut self, step: Step, events: &mut VecDeque<Event>) {
-        if let Step::Done(outcome) = step {
-            self.runs = None;
-            events.extend([Event::Ended(outcome), Event::Tick]);
+    /// Does what is due, without waiting. Returns the news.
+    fn proceed(&mut self) -> Vec<Message> {
+        let targets = self.targets.iter_mut().flat_map(Target::proceed);
+        let members = self.members.iter_mut().filter_map(Member::proceed);
+        targets.chain(members).collect()
+    }
+
+    /// `true`: all are gone. `None`: the answer is not known yet.
+    fn result(&self) -> Option<bool> {
+        let targets = self.targets.iter().map(Target::is_gone);
+        let members = self.members.iter().map(|member| member.is_gone);
+        all_gone(targets.chain(members))
+    }
+
+    /// When to call [`Quits::proceed`] at the latest.
+    fn deadline(&self) -> Option<Instant> {
+        let targets = self.targets.iter().filter_map(Target::deadline);
+        let has_open_member = self.members.iter().any(|member| member.is_gone.is_none());
+        let poll = has_open_member.then(|| Instant::now().checked_add(POLL));
+        targets.chain(poll.flatten()).min()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let targets = self.targets.iter().map(|it| it.view().target.name.clone());
+        let members = self.members.iter().map(|it| format!("member:{}", it.name));
+        targets.chain(members).collect()
+    }
+
+    /// Watches over unix sockets, whose file system may not answer.
+    fn watchdog(&self, signals: &Signals, report: &Report, kept: Option<Exit>) -> Option<Watchdog> {
+        let is_path = |it: &Target| matches!(it.view().target.url.server, Server::Socket(_));
+        if !self.targets.iter().any(is_path) {
+            return None;
         }
+        let end = self.limits.all.and_then(|all| self.start.checked_add(all));
+        let (mut report, names) = (report.twin(), self.names());
+        Some(watch_over(signals, end, PATIENCE, move |signal| {
+            print(&mut report, &message::quit::hangs(&names), kept);
+            kept.unwrap_or_else(|| signal.map_or(Exit::NotPassed, Exit::Signal))
+        }))
     }
+}
 
-    /// What is known of it, with how often it was asked.
-    fn told(&self) -> String {
-        let asked = self.machine.asked;
-        let many = if asked == 1 { "" } else { "s" };
-        let url = if self.target.preset.is_some() {
-            format!(": POST {}", self.target.url)
-        } else {
-            String::new()
-        };
-        format!(
-            "{:?} {} (asked {asked} time{many}{url})",
-            self.target.name,
-            self.machine.why(&self.target)
-        )
+/// `None` as long as one answer is not known, even if another target is not gone.
+fn all_gone(mut answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    answers.try_fold(true, |all, is_gone| is_gone.map(|is_gone| all && is_gone))
+}
+
+/// Prints a message. An error is a failure of podgate, unless an exit code is kept.
+fn print(report: &mut Report, message: &Message, kept: Option<Exit>) {
+    if message.severity == Severity::Error && kept.is_none() {
+        report.failure(message);
+    } else {
+        report.line(message);
     }
+}
 
-    fn end(&self, verdict: Verdict, waited: Duration, limits: Limits) -> (LogEvent, String) {
-        let name = &self.target.name;
-        match verdict {
-            Verdict::Already => (
-                LogEvent::Gone,
-                format!("{name:?} is gone already: it refuses connections"),
-            ),
-            Verdict::Gone => (
-                LogEvent::Gone,
-                format!("{name:?} has quit after {}", show(waited)),
-            ),
-            Verdict::Failed => {
-                // What is told of a time limit is the limit, not how soon the machine came to it.
-                let waited = show(limits.all.unwrap_or(waited));
-                let remedy = self.machine.remedy(&self.target, limits.option);
-                (
-                    LogEvent::Failed,
-                    format!("gave up after {waited}: {}; {remedy}", self.told()),
-                )
-            }
+#[cfg(test)]
+mod tests {
+    use super::all_gone;
+
+    #[test]
+    fn a_quit_lasts_until_every_answer_is_known() {
+        let (gone, left, open) = (Some(true), Some(false), None);
+        for (answers, result) in [
+            ([gone, gone], Some(true)),
+            ([gone, left], Some(false)),
+            ([left, gone], Some(false)),
+            ([left, open], None),
+            ([open, gone], None),
+        ] {
+            assert_eq!(all_gone(answers.into_iter()), result, "{answers:?}");
         }
     }
 }

@@ -260,31 +260,6 @@ pub fn leaving_pid_1(stop_signal: u8) -> Message {
     Message::new(Severity::Info, LogEvent::Leaving, text)
 }
 
-/// A signal ended the wait of the `--after` gate.
-pub fn stopped_at_gate(number: u8, waited: Duration, checks: &str) -> Message {
-    let mut message = stopped(number, waited, checks);
-    message.text.push_str("; the command was not started");
-    message
-}
-
-/// A signal ended the wait of `join --wait`.
-pub fn stopped(number: u8, waited: Duration, checks: &str) -> Message {
-    let (name, waited) = (signal::name(number), show(waited));
-    let text = format!("stopped by {name} after {waited}: {checks}");
-    Message::new(Severity::Warning, LogEvent::Stopped, text)
-}
-
-/// The `--after` gate did not open, and CMD is started all the same; `failure` is the gate's own
-/// message.
-#[must_use]
-pub fn continued(mut failure: Message) -> Message {
-    failure.severity = Severity::Warning;
-    failure
-        .text
-        .push_str("; continuing because of --on-timeout run");
-    failure
-}
-
 /// The `--ready` gate did not open; `failure` is the gate's own message.
 #[must_use]
 pub fn not_ready(mut failure: Message) -> Message {

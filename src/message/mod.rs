@@ -4,8 +4,10 @@
 //! A function here takes values and returns a [`Message`]; nothing is printed, and nothing is
 //! looked up. `report` prints messages, and is the only place that does.
 
+pub mod check;
 pub mod doctor;
 pub mod exec;
+pub mod gate;
 pub mod install;
 pub mod join;
 pub mod json;
@@ -13,6 +15,8 @@ pub mod life;
 pub mod log;
 pub mod member;
 pub mod process;
+pub mod quit;
+pub mod reason;
 pub mod status;
 pub mod volume;
 

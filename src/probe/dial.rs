@@ -1,10 +1,11 @@
-//! `tcp://` and `unix://`: is a connection accepted? And the connecting that HTTP begins with.
+//! `tcp://` and `unix://`: is a connection accepted? HTTP begins with the same step.
 //!
-//! A refused connection costs three system calls (socket, connect, close) and nothing else: no thread, no allocation.
+//! A refused connection costs three system calls (socket, connect, close), no thread and no
+//! allocation.
 
+use super::attempt::{Probe, Step};
 use super::resolve::{Resolved, Resolver};
-use super::{Leaf, Step};
-use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::core::outcome::{Operation, Outcome, Phase, Reason};
 use crate::core::url::Host;
 use crate::event_loop::{Interest, Poller};
 use nix::errno::Errno;
@@ -16,77 +17,73 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
-/// Whom to connect to.
+/// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// An address and a port.
+pub(super) enum Address {
     Net(SocketAddr),
     /// The path of a unix socket.
-    Socket(String),
+    Unix(String),
 }
 
-/// A connection on its way to one of several places, which are tried one after the other.
+/// A connection to one of several addresses, which are tried one after the other.
 #[derive(Debug)]
 pub(super) struct Dial {
-    /// Those still to be tried, the next one last.
-    places: Vec<Place>,
+    /// The addresses that were not tried yet, the next one last.
+    addresses: Vec<Address>,
+    /// The socket of the address that is tried now, and when to give it up for the next one.
     under_way: Option<(OwnedFd, Instant)>,
     until: Instant,
-    /// The reason that says most.
+    /// The reason that tells most of those so far.
     last: Option<(Weight, Reason)>,
 }
 
-/// How much a place's failure says about all of them, the least first. What is refused at one address may be silent at another: it is not
-/// gone.
+/// How much the failure of one address tells about all of them, the least first. A server that
+/// refuses at one address may be silent at another, and then it is not gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
-    /// An address family that this machine has not: `localhost` often has ::1, too.
+    /// This machine does not have the address family. `localhost` often has ::1 as well.
     NoFamily,
     Refused,
     Other,
 }
 
-/// How far it is.
+/// How far the connection is.
 pub(super) enum Dialled {
     /// Accepted. The socket does not block.
     Connected(OwnedFd),
-    /// No answer yet.
     Wait,
-    /// No place accepted.
+    /// No address accepted.
     Failed(Reason),
 }
 
 impl Dial {
-    /// To one of these, before `until`.
-    pub(super) fn new(mut places: Vec<Place>, until: Instant) -> Self {
-        places.reverse();
+    /// Connects to one of `addresses` before `until`.
+    pub(super) fn new(mut addresses: Vec<Address>, until: Instant) -> Self {
+        addresses.reverse();
         Self {
-            places,
+            addresses,
             under_way: None,
             until,
             last: None,
         }
     }
 
-    /// Goes on as far as it can without waiting.
+    /// Continues as far as possible without waiting.
     pub(super) fn proceed(&mut self) -> Dialled {
         if let Some((socket, give_up)) = self.under_way.take() {
             match finished(&socket) {
                 Ok(true) => return Dialled::Connected(socket),
-                // The last place may take all the time there is; then the gate ends the attempt.
-                Ok(false) if Instant::now() < give_up || self.places.is_empty() => {
+                // The last address has all the time that is left. Then the attempt is cancelled.
+                Ok(false) if Instant::now() < give_up || self.addresses.is_empty() => {
                     self.under_way = Some((socket, give_up));
                     return Dialled::Wait;
                 }
-                Ok(false) => self.failed(
-                    Weight::Other,
-                    Reason::System("connected to", "no answer".to_owned()),
-                ),
+                Ok(false) => self.failed(Weight::Other, no_answer()),
                 Err(error) => self.failed(weight(error), refusal(error)),
             }
         }
-        while let Some(place) = self.places.pop() {
-            match begin(&place) {
+        while let Some(address) = self.addresses.pop() {
+            match begin(&address) {
                 Ok((socket, true)) => return Dialled::Connected(socket),
                 Ok((socket, false)) => {
                     self.under_way = Some((socket, self.share()));
@@ -108,40 +105,40 @@ impl Dial {
         }
     }
 
-    /// What the answer can be waited for with.
+    /// Ready when the address under way has answered.
     pub(super) fn interest(&self) -> Option<Interest<'_>> {
         self.under_way
             .as_ref()
             .map(|(socket, _)| Interest::writable(socket.as_fd()))
     }
 
-    /// When to give the place under way up in favour of the next one.
+    /// When to give up the address under way for the next one.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         self.under_way
             .as_ref()
-            .filter(|_| !self.places.is_empty())
+            .filter(|_| !self.addresses.is_empty())
             .map(|(_, give_up)| *give_up)
     }
 
-    /// Until when the place that is tried now may take its time: its share of what is left.
+    /// When the time of the next address is over: each has an equal share of the time left.
     fn share(&self) -> Instant {
         let now = Instant::now();
-        let places = u32::try_from(self.places.len())
+        let addresses = u32::try_from(self.addresses.len())
             .unwrap_or(u32::MAX)
             .saturating_add(1);
         let share = self
             .until
             .saturating_duration_since(now)
-            .checked_div(places)
+            .checked_div(addresses)
             .unwrap_or_default();
         now.checked_add(share).unwrap_or(self.until)
     }
 }
 
-/// Begins to connect. `true`: it is done already.
-fn begin(place: &Place) -> Result<(OwnedFd, bool), Errno> {
-    match place {
-        Place::Net(address) => {
+/// Begins to connect. `true`: connected already.
+fn begin(address: &Address) -> Result<(OwnedFd, bool), Errno> {
+    match address {
+        Address::Net(address) => {
             let family = if address.is_ipv4() {
                 AddressFamily::Inet
             } else {
@@ -149,7 +146,7 @@ fn begin(place: &Place) -> Result<(OwnedFd, bool), Errno> {
             };
             begin_with(family, &SockaddrStorage::from(*address))
         }
-        Place::Socket(path) => begin_with(AddressFamily::Unix, &UnixAddr::new(path.as_str())?),
+        Address::Unix(path) => begin_with(AddressFamily::Unix, &UnixAddr::new(path.as_str())?),
     }
 }
 
@@ -161,16 +158,17 @@ fn begin_with(family: AddressFamily, address: &dyn SockaddrLike) -> Result<(Owne
         None,
     )?;
     match connect(socket.as_raw_fd(), address) {
-        // Not connected any more: it was accepted and is closed again. That was an answer.
+        // No peer any more: the connection was accepted and closed. That was an answer.
         Ok(()) => finished(&socket).map(|_| (socket, true)),
-        // On this machine the answer is there already; asking for it costs less than waiting for it.
+        // The answer of this machine is there already. To ask for it costs less than to wait.
         Err(Errno::EINPROGRESS) => finished(&socket).map(|done| (socket, done)),
         Err(error) => Err(error),
     }
 }
 
-/// Is it connected, and to another socket? A loopback port from which outgoing connections get their numbers can be connected to itself:
-/// nobody listens, yet TCP's simultaneous open succeeds. A tool that asks often enough meets it.
+/// Is the socket connected, and to another socket? A loopback port in the range of outgoing
+/// connections can be connected to itself: no process listens, and yet TCP's simultaneous open
+/// succeeds. A tool that connects often enough meets this.
 fn finished(socket: &OwnedFd) -> Result<bool, Errno> {
     match getsockopt(socket, sockopt::SocketError)? {
         0 => {}
@@ -204,26 +202,24 @@ fn weight(error: Errno) -> Weight {
     }
 }
 
-/// Why a connection failed, in a person's words.
+/// Why a connection failed.
 fn refusal(error: Errno) -> Reason {
     if error == Errno::ECONNREFUSED {
-        return Reason::Refused;
-    }
-    if error == Errno::ENOENT || error == Errno::ENOTDIR {
-        return Reason::NoFile;
-    }
-    // unix(7): a listener whose backlog is full.
-    let cause = if error == Errno::EAGAIN {
-        "its backlog is full".to_owned()
+        Reason::Refused
+    } else if error == Errno::ENOENT || error == Errno::ENOTDIR {
+        Reason::NoFile
     } else {
-        error.desc().to_lowercase()
-    };
-    Reason::System("connected to", cause)
+        Reason::System(Operation::Connect, crate::core::errno::Errno(error as i32))
+    }
 }
 
-/// Waits until one of these places accepts, in a thread that may block.
-pub(super) fn dial_blocking(places: Vec<Place>, until: Instant) -> Result<OwnedFd, Reason> {
-    let mut dial = Dial::new(places, until);
+fn no_answer() -> Reason {
+    refusal(Errno::ETIMEDOUT)
+}
+
+/// Waits until one of these addresses accepts. Blocks, so it runs in a worker's thread.
+pub(super) fn dial_blocking(addresses: Vec<Address>, until: Instant) -> Result<OwnedFd, Reason> {
+    let mut dial = Dial::new(addresses, until);
     loop {
         match dial.proceed() {
             Dialled::Connected(socket) => return Ok(socket),
@@ -236,37 +232,34 @@ pub(super) fn dial_blocking(places: Vec<Place>, until: Instant) -> Result<OwnedF
         }
         let wake_at = dial.wake_at().unwrap_or(until).min(until);
         if poller.wait(Some(wake_at)).is_err() || Instant::now() >= until {
-            return Err(Reason::System(
-                "connected to",
-                "no answer in time".to_owned(),
-            ));
+            return Err(no_answer());
         }
     }
 }
 
-/// The check: a connection is accepted.
+/// The probe: is a connection accepted?
 #[derive(Debug)]
 pub(super) struct Accepts {
-    to: To,
+    destination: Destination,
     dial: Option<Dial>,
     until: Instant,
 }
 
-/// Whom to ask.
+/// A server whose addresses may have to be resolved first.
 #[derive(Debug)]
-pub(super) enum To {
+pub(super) enum Destination {
     Host(Resolver),
     Socket(String),
 }
 
-impl To {
-    /// The places to dial, as far as they are known.
-    pub(super) fn places(&mut self) -> Result<Option<Vec<Place>>, Outcome> {
+impl Destination {
+    /// The addresses to dial; `None` while they are not known yet.
+    pub(super) fn resolve(&mut self) -> Result<Option<Vec<Address>>, Outcome> {
         match self {
-            Self::Socket(path) => Ok(Some(vec![Place::Socket(path.clone())])),
+            Self::Socket(path) => Ok(Some(vec![Address::Unix(path.clone())])),
             Self::Host(resolver) => match resolver.resolve() {
                 Resolved::Addresses(addresses) => {
-                    Ok(Some(addresses.into_iter().map(Place::Net).collect()))
+                    Ok(Some(addresses.into_iter().map(Address::Net).collect()))
                 }
                 Resolved::Wait => Ok(None),
                 Resolved::Failed(outcome) => Err(outcome),
@@ -274,10 +267,10 @@ impl To {
         }
     }
 
-    /// Gives back the resolver's thread.
-    pub(super) fn rest(&mut self) {
+    /// Abandons the resolver's thread.
+    pub(super) fn release(&mut self) {
         match self {
-            Self::Host(resolver) => resolver.rest(),
+            Self::Host(resolver) => resolver.release(),
             Self::Socket(_) => {}
         }
     }
@@ -291,26 +284,24 @@ impl To {
 }
 
 impl Accepts {
-    /// At this port of this host.
     pub(super) fn host(host: &Host, port: u16) -> Self {
         Self {
-            to: To::Host(Resolver::new(host, port)),
+            destination: Destination::Host(Resolver::new(host, port)),
             dial: None,
             until: Instant::now(),
         }
     }
 
-    /// At the unix socket with this path.
     pub(super) fn socket(path: &str) -> Self {
         Self {
-            to: To::Socket(path.to_owned()),
+            destination: Destination::Socket(path.to_owned()),
             dial: None,
             until: Instant::now(),
         }
     }
 }
 
-impl Leaf for Accepts {
+impl Probe for Accepts {
     fn start(&mut self, until: Instant) -> Step {
         self.dial = None;
         self.until = until;
@@ -320,8 +311,8 @@ impl Leaf for Accepts {
     fn proceed(&mut self) -> Step {
         let mut dial = match self.dial.take() {
             Some(dial) => dial,
-            None => match self.to.places() {
-                Ok(Some(places)) => Dial::new(places, self.until),
+            None => match self.destination.resolve() {
+                Ok(Some(addresses)) => Dial::new(addresses, self.until),
                 Ok(None) => return Step::Wait,
                 Err(outcome) => return Step::Done(outcome),
             },
@@ -336,8 +327,8 @@ impl Leaf for Accepts {
         }
     }
 
-    fn rest(&mut self) {
-        self.to.rest();
+    fn release(&mut self) {
+        self.destination.release();
     }
 
     fn cancel(&mut self) -> Phase {
@@ -350,7 +341,7 @@ impl Leaf for Accepts {
     fn interest(&self) -> Option<Interest<'_>> {
         match &self.dial {
             Some(dial) => dial.interest(),
-            None => self.to.interest(),
+            None => self.destination.interest(),
         }
     }
 

@@ -1,7 +1,8 @@
-//! `exec:`: does a command exit 0? It runs in a process group of its own, with nothing to read; when its time is over, or it ends and
-//! leaves others behind, the whole group is killed (containerd#4594: runtimes kill only the first process).
+//! `exec:`: does a command exit with code 0? It runs in a process group of its own, with an empty
+//! standard input. When its time is over, or when it ends and leaves other processes behind, the
+//! whole group is killed (containerd#4594: runtimes kill only the first process).
 
-use super::{Leaf, Step};
+use super::attempt::{Probe, Step};
 use crate::core::exec_error::ExecError;
 use crate::core::outcome::{Outcome, Phase, Reason, one_line};
 use crate::core::redact;
@@ -18,25 +19,25 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// How much of a line is kept as a reason.
+/// How many bytes of the last line a reason contains.
 const LONGEST_LINE: usize = 200;
 
-/// How much of a line is remembered.
+/// How many bytes of a line are remembered.
 const KEPT: usize = 400;
 
-/// The check.
 pub(super) struct Exec {
     words: Vec<String>,
     children: Rc<RefCell<Children>>,
     under_way: Option<UnderWay>,
-    said: String,
+    /// The last line that a cancelled command printed.
+    output: String,
 }
 
 struct UnderWay {
     pid: Pid,
     output: PipeReader,
-    /// Did the other end close? Then there is nothing to wait for but the end of the command.
-    closed: bool,
+    /// The command has closed its output, so only its end is waited for.
+    is_closed: bool,
     last: LastLine,
 }
 
@@ -46,7 +47,7 @@ impl Exec {
             words: words.to_vec(),
             children,
             under_way: None,
-            said: String::new(),
+            output: String::new(),
         }
     }
 
@@ -62,7 +63,7 @@ impl Exec {
         Ok(UnderWay {
             pid,
             output,
-            closed: false,
+            is_closed: false,
             last: LastLine::default(),
         })
     }
@@ -72,17 +73,17 @@ impl Exec {
     }
 }
 
-impl Leaf for Exec {
+impl Probe for Exec {
     fn start(&mut self, _until: Instant) -> Step {
         match self.spawn() {
             Ok(under_way) => {
                 self.under_way = Some(under_way);
                 self.proceed()
             }
-            Err(error) => Step::Done(not_started(
-                self.name(),
-                exec_error(self.name().as_ref(), &error),
-            )),
+            Err(error) => {
+                let error = exec_error(self.name().as_ref(), &error);
+                Step::Done(not_started(self.name(), error))
+            }
         }
     }
 
@@ -90,7 +91,7 @@ impl Leaf for Exec {
         let Some(under_way) = &mut self.under_way else {
             return Step::Wait;
         };
-        // First the end, then the output: so nothing that was printed before the end is missed.
+        // First the end, then the output, so no line that was printed before the end is missed.
         let end = self.children.borrow_mut().take_end(under_way.pid);
         under_way.read();
         let Some(end) = end else { return Step::Wait };
@@ -106,20 +107,20 @@ impl Leaf for Exec {
     fn cancel(&mut self) -> Phase {
         if let Some(mut under_way) = self.under_way.take() {
             under_way.read();
-            self.said = under_way.last.text();
+            self.output = under_way.last.text();
             self.children.borrow_mut().kill(under_way.pid);
         }
         Phase::Command
     }
 
-    fn said(&self) -> String {
-        self.said.clone()
+    fn output(&self) -> String {
+        self.output.clone()
     }
 
     fn interest(&self) -> Option<Interest<'_>> {
         self.under_way
             .as_ref()
-            .filter(|it| !it.closed)
+            .filter(|it| !it.is_closed)
             .map(|it| Interest::readable(it.output.as_fd()))
     }
 
@@ -128,32 +129,27 @@ impl Leaf for Exec {
     }
 }
 
-/// What an attempt says whose command was not started. A command that is missing now is missing for
-/// the whole life of the container.
+/// A command that does not exist now does not exist as long as the container lives.
 fn not_started(name: &str, error: ExecError) -> Outcome {
-    let never = |cause: String| Outcome::Never(Reason::NotExecutable(name.to_owned(), cause));
-    let not_yet = |cause: String| Outcome::NotYet(Reason::System("started", cause));
+    let not_executable = Reason::NotExecutable(name.to_owned(), error);
     match error {
         ExecError::NotFound => Outcome::Never(Reason::NoCommand(name.to_owned())),
-        ExecError::NoInterpreter => {
-            never("its interpreter or dynamic loader is not in this image".to_owned())
-        }
-        ExecError::NotPermitted => never("permission denied".to_owned()),
-        ExecError::WrongFormat => never("it is not a program for this machine".to_owned()),
-        ExecError::Busy => not_yet("another process is writing the file".to_owned()),
-        ExecError::NoResources(errno) => not_yet(errno.to_string()),
-        ExecError::Other(errno) => never(errno.words()),
+        ExecError::Busy | ExecError::NoResources(_) => Outcome::NotYet(not_executable),
+        ExecError::NoInterpreter
+        | ExecError::NotPermitted
+        | ExecError::WrongFormat
+        | ExecError::Other(_) => Outcome::Never(not_executable),
     }
 }
 
 impl UnderWay {
-    /// Reads what there is, but no more than a pipe holds: a command that prints without end must not keep us here.
+    /// Reads the output, but no more than a pipe holds, because a command may print without end.
     fn read(&mut self) {
         let mut buffer = [0; 4096];
         for _ in 0..16 {
             match unistd::read(&self.output, &mut buffer) {
                 Ok(0) => {
-                    self.closed = true;
+                    self.is_closed = true;
                     return;
                 }
                 Ok(count) => self.last.take(buffer.get(..count).unwrap_or_default()),
@@ -168,20 +164,20 @@ impl UnderWay {
 #[derive(Debug, Default)]
 struct LastLine {
     line: Vec<u8>,
-    complete: bool,
+    is_complete: bool,
 }
 
 impl LastLine {
     fn take(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' || *byte == b'\r' {
-                self.complete = true;
+                self.is_complete = true;
             } else {
-                if self.complete && !byte.is_ascii_whitespace() {
+                if self.is_complete && !byte.is_ascii_whitespace() {
                     self.line.clear();
-                    self.complete = false;
+                    self.is_complete = false;
                 }
-                if !self.complete && self.line.len() < KEPT {
+                if !self.is_complete && self.line.len() < KEPT {
                     self.line.push(*byte);
                 }
             }
@@ -199,7 +195,8 @@ impl LastLine {
     }
 }
 
-/// A line that was cut off, without a URL's authority that reaches the cut: its user info may be what was cut.
+/// Hides a URL's authority that reaches the end of a line that was cut off: the end of its user
+/// info may be missing, so it cannot be found and redacted.
 fn without_cut_authority(line: &str) -> String {
     match line.rsplit_once("://") {
         Some((before, after))

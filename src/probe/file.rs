@@ -1,20 +1,21 @@
-//! `file://`: does the path exist? Woken by inotify(7) where that can tell, else asked by the schedule.
+//! `file://`: does the path exist? inotify(7) wakes the check where it can, else the schedule asks.
 //!
-//! A look may hang for ever, where the server of a network or FUSE file system is gone; so it happens in a thread, which the next attempt
-//! waits for too.
+//! A look-up can hang where the server of a network or FUSE file system is gone. So it runs in a
+//! worker, which the next attempt waits for, too.
 //!
-//! No wake-up is lost: first watch, then look, then wait. A watch counts only once a look was begun while its owner knew of it. inotify tells nothing where another machine makes the file (NFS, 9p, FUSE),
-//! where the path goes over a symbolic link that may change elsewhere, or where no instance can be had (EMFILE: the limit is per user
-//! of the whole node); then the schedule asks. Where it does tell, a slow poll stays on all the same.
+//! No wake-up is lost: first watch, then look up, then wait. A watch counts only once a look-up was
+//! begun while its owner knew of it. inotify reports nothing where another machine creates the file
+//! (NFS, 9p, FUSE), where the path goes through a symbolic link that may change elsewhere, and
+//! where no instance is available (EMFILE: the limit is for each user of the whole node). There the
+//! schedule asks. Where inotify works, a slow poll stays on as a safety net.
 
-use super::worker::Desk;
-use super::{Leaf, Step};
+use super::attempt::{Probe, Step};
+use super::worker::Worker;
+use crate::core::errno::Errno;
 use crate::core::member::Name;
-use crate::core::outcome::{Outcome, Phase, Reason};
-use crate::core::schedule::Wake;
+use crate::core::outcome::{Operation, Outcome, Phase, Reason, Wake};
 use crate::event_loop::Interest;
 use crate::members::watch::{CHANGES, CLOSING, MASK_ADD, tells};
-use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -24,19 +25,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The check.
 pub(super) struct Exists {
     path: PathBuf,
     index: usize,
     watcher: Option<Rc<RefCell<Watcher>>>,
-    desk: Desk<Look>,
+    worker: Worker<Found>,
     wake: Wake,
 }
 
-/// What a look has found.
-struct Look {
+/// The result of a look-up.
+struct Found {
     outcome: Outcome,
-    /// The directory that is watched now, and the name that is waited for in it.
+    /// The directory that is watched now, and the name in it that is waited for.
     watch: Option<(WatchDescriptor, OsString)>,
 }
 
@@ -46,25 +46,25 @@ impl Exists {
             path: PathBuf::from(path),
             index,
             watcher,
-            desk: Desk::new(),
+            worker: Worker::new(),
             wake: Wake::Asked,
         }
     }
 }
 
-/// Looks, and sees to it that the next change is told.
-fn look(path: &Path, inotify: Option<&Inotify>) -> Look {
-    // Mostly it is there already, and nothing has to be watched.
+/// Looks up the path, and watches it if it does not exist.
+fn look_up(path: &Path, inotify: Option<&Inotify>) -> Found {
+    // Mostly the path exists already, and no watch is needed.
     let outcome = exists(path);
     match inotify {
         Some(inotify) if outcome != Outcome::Pass => {
             let watch = watch(inotify, path);
-            Look {
+            Found {
                 outcome: exists(path),
                 watch,
             }
         }
-        Some(_) | None => Look {
+        Some(_) | None => Found {
             outcome,
             watch: None,
         },
@@ -74,20 +74,17 @@ fn look(path: &Path, inotify: Option<&Inotify>) -> Look {
 fn exists(path: &Path) -> Outcome {
     match fs::metadata(path) {
         Ok(_) => Outcome::Pass,
-        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::NotYet(Reason::NoFile),
-            Some(errno) => {
-                Outcome::NotYet(Reason::System("looked up", errno.desc().to_lowercase()))
-            }
-            None => Outcome::NotYet(Reason::System("looked up", error.to_string())),
-        },
+        Err(error) => Outcome::NotYet(match Errno::of(&error) {
+            Errno::ENOENT | Errno::ENOTDIR => Reason::NoFile,
+            errno => Reason::System(Operation::LookUpPath, errno),
+        }),
     }
 }
 
-/// Watches for the first part of `path` that is not there. `None`: it cannot be watched.
+/// Watches for the first part of `path` that does not exist. `None`: inotify cannot report it.
 fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> {
     let (folder, name) = missing(path)?;
-    // Something is there by that name, a dangling link or no folder: inotify tells nothing of what it may lead to.
+    // A dangling link, or a file in the place of a folder: inotify reports nothing about the rest.
     let is_there = || fs::symlink_metadata(folder.join(&name)).is_ok();
     if is_there() || !is_plain(&folder) || !tells(&folder) {
         return None;
@@ -108,41 +105,42 @@ fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> 
     }
 }
 
-impl Leaf for Exists {
+impl Probe for Exists {
     fn start(&mut self, _until: Instant) -> Step {
-        // What an earlier attempt that was cancelled has found is old.
-        drop(self.desk.take());
+        // The result of an earlier attempt, which was cancelled, is old.
+        drop(self.worker.take());
         self.proceed()
     }
 
-    fn rest(&mut self) {
-        self.desk.give_up();
+    fn release(&mut self) {
+        self.worker.abandon();
     }
 
     fn proceed(&mut self) -> Step {
-        // One that hangs since an earlier attempt is waited for.
-        if !self.desk.is_busy() {
+        // A look-up of an earlier attempt that still hangs is waited for.
+        if !self.worker.is_busy() {
             let path = self.path.clone();
             let inotify = self
                 .watcher
                 .as_ref()
                 .map(|watcher| Arc::clone(&watcher.borrow().inotify));
-            if let Err(error) = self.desk.ask(move || look(&path, inotify.as_deref())) {
-                return Step::Done(Outcome::NotYet(Reason::System(
-                    "looked up",
-                    error.to_string(),
-                )));
+            if let Err(error) = self
+                .worker
+                .start(move || look_up(&path, inotify.as_deref()))
+            {
+                let reason = Reason::System(Operation::LookUpPath, Errno::of(&error));
+                return Step::Done(Outcome::NotYet(reason));
             }
         }
-        let Some(look) = self.desk.take() else {
+        let Some(found) = self.worker.take() else {
             return Step::Wait;
         };
         let known = self
             .watcher
             .as_ref()
-            .is_some_and(|watcher| watcher.borrow_mut().keep(self.index, look.watch));
+            .is_some_and(|watcher| watcher.borrow_mut().keep(self.index, found.watch));
         self.wake = if known { Wake::Watched } else { Wake::Asked };
-        Step::Done(look.outcome)
+        Step::Done(found.outcome)
     }
 
     fn cancel(&mut self) -> Phase {
@@ -150,7 +148,7 @@ impl Leaf for Exists {
     }
 
     fn interest(&self) -> Option<Interest<'_>> {
-        self.desk.interest()
+        self.worker.interest()
     }
 
     fn wake(&self) -> Wake {
@@ -158,7 +156,7 @@ impl Leaf for Exists {
     }
 }
 
-/// One inotify instance for all the files and members of a call.
+/// One inotify instance for all files and members of a call.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     inotify: Arc<Inotify>,
@@ -166,17 +164,17 @@ pub(crate) struct Watcher {
     members: Option<Members>,
 }
 
-/// The members that are waited for on the volume.
+/// The members on the volume that checks wait for.
 #[derive(Debug)]
 struct Members {
     volume: WatchDescriptor,
-    /// The check, and how the names of its member's files begin.
+    /// The index of a check, and how the names of its member's files begin.
     prefixes: Vec<(usize, String)>,
-    /// When a lock was closed last.
+    /// When a lock was last closed.
     closed: Option<Instant>,
 }
 
-/// A directory in which a name is waited for.
+/// A directory, and the name in it that the check `index` waits for.
 #[derive(Debug)]
 struct Watch {
     index: usize,
@@ -185,11 +183,9 @@ struct Watch {
 }
 
 impl Watcher {
-    /// Asks the kernel for an instance.
-    ///
     /// # Errors
     /// Those of inotify_init1(2): EMFILE and ENOMEM.
-    pub(crate) fn new() -> Result<Self, Errno> {
+    pub(crate) fn new() -> nix::Result<Self> {
         let inotify = Arc::new(Inotify::init(
             InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK,
         )?);
@@ -200,12 +196,13 @@ impl Watcher {
         })
     }
 
-    /// The instance, to be waited for.
+    /// The instance, for a poller.
     pub(crate) fn inotify(&self) -> Arc<Inotify> {
         Arc::clone(&self.inotify)
     }
 
-    /// Watches a volume for members: checks by their index. Nobody watches where inotify cannot tell.
+    /// Watches a volume for members, each with the index of its check. Does nothing where inotify
+    /// cannot report changes.
     pub(crate) fn watch_members<'a>(
         &mut self,
         volume: &Path,
@@ -224,18 +221,18 @@ impl Watcher {
         }
     }
 
-    /// Are members watched for?
     pub(super) const fn watches_members(&self) -> bool {
         self.members.is_some()
     }
 
-    /// Was a lock closed so lately that it may still seem to be held?
+    /// Was a lock closed so recently that it may still seem to be held?
     pub(super) fn is_closing(&self) -> bool {
         let closed = self.members.as_ref().and_then(|members| members.closed);
         closed.is_some_and(|closed| closed.elapsed() < CLOSING)
     }
 
-    /// Keeps what a look has found for the check `index`. `true`: it was known before the look, so nothing can have been missed.
+    /// Keeps the watch of the check `index`. `true`: it was known before the look-up, so no change
+    /// can have been missed.
     fn keep(&mut self, index: usize, found: Option<(WatchDescriptor, OsString)>) -> bool {
         let at = self.watches.iter().position(|it| it.index == index);
         let before = at.map(|at| self.watches.swap_remove(at));
@@ -258,18 +255,18 @@ impl Watcher {
         let is_used =
             |folder| is_volume(folder) || self.watches.iter().any(|it| it.folder == folder);
         if let Some(before) = before.filter(|before| !is_used(before.folder)) {
-            // EINVAL: the folder is gone, and its watch with it.
+            // EINVAL: the folder was removed, and its watch with it.
             let _ = self.inotify.rm_watch(before.folder);
         }
         known
     }
 
-    /// Which checks may pass now.
+    /// The checks whose path or member has changed.
     pub(crate) fn woken(&mut self) -> Vec<usize> {
         let mut woken = Vec::new();
         while let Ok(events) = self.inotify.read_events() {
             for event in events {
-                // Without a name it is about the folder itself, or the queue has overflowed.
+                // Without a name, the event is about the folder itself, or the queue is full.
                 let about = |watch: &&Watch| match &event.name {
                     Some(name) => watch.folder == event.wd && watch.name == *name,
                     None => {
@@ -308,12 +305,12 @@ impl Members {
     }
 }
 
-/// The deepest folder of `path` that is there, and the name that is missing in it.
+/// The deepest folder of `path` that exists, and the name that is missing in it.
 fn missing(path: &Path) -> Option<(PathBuf, OsString)> {
     let mut name: Option<&OsStr> = None;
     for folder in path.ancestors() {
         match fs::symlink_metadata(folder) {
-            // Something that is no folder cannot get names, but it can be replaced by one.
+            // A file in the place of a folder can be replaced by a folder.
             Ok(found) if found.is_dir() => {
                 return name.map(|name| (folder.to_owned(), name.to_owned()));
             }
@@ -323,14 +320,14 @@ fn missing(path: &Path) -> Option<(PathBuf, OsString)> {
     None
 }
 
-/// Is it reached without a symbolic link?
+/// Does the path lead to the folder without a symbolic link?
 fn is_plain(folder: &Path) -> bool {
     fs::canonicalize(folder).is_ok_and(|real| real == folder)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Watcher, is_plain, look, missing, watch};
+    use super::{Watcher, is_plain, look_up, missing, watch};
     use crate::core::outcome::Outcome;
     use std::fs;
     use std::path::Path;
@@ -361,7 +358,8 @@ mod tests {
         assert_eq!(missing(Path::new("/")), None);
     }
 
-    /// A user's instances are counted for the whole machine: other programs may have used them up for a moment.
+    /// Instances are counted for each user of the machine, and other programs may have used them up
+    /// for a moment.
     fn watcher() -> Watcher {
         let tries = (0..300).map(|_| {
             Watcher::new()
@@ -371,27 +369,30 @@ mod tests {
     }
 
     #[test]
-    fn a_file_wakes_its_check_and_a_neighbour_does_not() {
+    fn a_file_wakes_its_own_check_only() {
         let folder = Folder::new("wakes");
         let mut watcher = watcher();
         let path = folder.0.join("ready");
-        let found = || look(&path, Some(&watcher.inotify)).watch;
+        let found = || look_up(&path, Some(&watcher.inotify)).watch;
         let (first, second) = (found(), found());
         assert!(first.is_some() && first == second);
         assert!(
             !watcher.keep(7, first),
-            "a look before it was known may have missed something"
+            "a look-up before the watch was known may have missed a change"
         );
         assert!(watcher.keep(7, second));
         fs::write(folder.0.join("other"), "").expect("a file");
         assert!(watcher.woken().is_empty());
         fs::write(&path, "").expect("a file");
         assert_eq!(watcher.woken(), [7]);
-        assert_eq!(look(&path, Some(&watcher.inotify)).outcome, Outcome::Pass);
+        assert_eq!(
+            look_up(&path, Some(&watcher.inotify)).outcome,
+            Outcome::Pass
+        );
     }
 
     #[test]
-    fn a_path_over_a_symbolic_link_is_not_watched() {
+    fn a_path_through_a_symbolic_link_is_not_watched() {
         let folder = Folder::new("link");
         fs::create_dir(folder.0.join("real")).expect("a folder");
         std::os::unix::fs::symlink(folder.0.join("real"), folder.0.join("link")).expect("a link");

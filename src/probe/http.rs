@@ -1,19 +1,24 @@
-//! `http://`, `https://` and `http+unix://`: one GET as the kubelet does it (`pkg/probe/http`), on ureq.
+//! `http://`, `https://` and `http+unix://`: one GET as the kubelet does it (`pkg/probe/http`),
+//! with ureq.
 //!
-//! The connection is made here, on the main thread, so that a refused one costs no thread and no HTTP agent. Only then an exchange
-//! begins, in a thread of its own, on a transport that ends by itself when the attempt's time is over. What ureq decides for others
-//! is decided here: redirects, proxies, keep-alive, headers, limits.
+//! The connection is made here, on the main thread, so that a refused one costs no thread and no
+//! HTTP agent. Only then an exchange begins, in a worker, on a transport that ends by itself when
+//! the attempt's time is over. What ureq would decide is decided here: redirects, proxies,
+//! keep-alive, headers, limits.
 
-use super::dial::{Dial, Dialled, Place, To, dial_blocking};
+use super::attempt::{Probe, Step};
+use super::dial::{Address, Destination, Dial, Dialled, dial_blocking};
 use super::resolve::Resolver;
 use super::stream::Stream;
 use super::tls::{self, Trust};
-use super::worker::Desk;
-use super::{Leaf, Step};
+use super::worker::Worker;
+use crate::core::errno::Errno;
 use crate::core::http::{self as rules, Answer, Request};
-use crate::core::outcome::{Outcome, Phase, Reason, one_line};
+use crate::core::outcome::{Operation, Outcome, Phase, Reason, one_line};
 use crate::core::url::{Scheme, Server, Url, percent_decoded};
 use crate::event_loop::Interest;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -25,26 +30,26 @@ use ureq::http::{self, HeaderValue, header};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// How we call ourselves, as the kubelet calls itself `kube-probe/1.32`.
+/// As the kubelet's `kube-probe/1.32`.
 const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
-/// What the output buffer has room for besides what was given: the request line and our own headers.
+/// The size of the output buffer in bytes without what the options add: room for the request line
+/// and for our own headers.
 const OUTPUT: usize = 4 * 1024;
-/// How much longer an exchange lives than its attempt: the gate ends the attempt and says what it was doing; this ends the thread.
+/// How much longer an exchange lives than its attempt. The attempt is cancelled first, which tells
+/// what it was doing; then the exchange ends, and its thread with it.
 const LINGER: Duration = Duration::from_millis(50);
-/// What the input buffer begins with; it grows to [`rules::MOST_HEADERS`].
+/// The first size of the input buffer in bytes. It grows to [`rules::MOST_HEADERS`].
 const INPUT: usize = 4 * 1024;
 
-/// What is asked, and with what trust.
+/// A request, and how servers are verified.
 #[derive(Clone)]
 pub struct Ask {
-    /// Method, headers, what passes.
     pub request: Arc<Request>,
-    /// Whom TLS trusts.
     pub trust: Arc<Trust>,
 }
 
 impl Ask {
-    /// The same trust for another request.
+    /// Another request with the same trust.
     pub(crate) fn with(&self, request: Request) -> Self {
         Self {
             request: Arc::new(request),
@@ -53,24 +58,23 @@ impl Ask {
     }
 }
 
-/// The check.
 pub(super) struct Http {
     url: Url,
     ask: Ask,
-    to: To,
+    destination: Destination,
     until: Instant,
     began: Instant,
     state: State,
-    desk: Desk<Outcome>,
+    worker: Worker<Outcome>,
 }
 
 enum State {
     Resolving,
-    Dialling(Dial, Vec<Place>),
+    Dialling(Dial, Vec<Address>),
     Exchanging(Arc<Doing>),
 }
 
-/// What an exchange is doing, told to who cancels it.
+/// What an exchange is doing, for the thread that cancels it.
 struct Doing(AtomicU8);
 
 impl Doing {
@@ -89,46 +93,49 @@ impl Doing {
 
 impl Http {
     pub(super) fn new(url: Url, ask: Ask) -> Self {
-        let to = match &url.server {
-            Server::Host(host, _) => To::Host(Resolver::new(host, url.port())),
-            Server::Socket(path) => To::Socket(path.clone()),
+        let destination = match &url.server {
+            Server::Host(host, _) => Destination::Host(Resolver::new(host, url.port())),
+            Server::Socket(path) => Destination::Socket(path.clone()),
         };
         let now = Instant::now();
         Self {
             url,
             ask,
-            to,
+            destination,
             until: now,
             began: now,
             state: State::Resolving,
-            desk: Desk::new(),
+            worker: Worker::new(),
         }
     }
 
-    fn exchange(&mut self, socket: OwnedFd, places: Vec<Place>) -> Step {
+    fn exchange(&mut self, socket: OwnedFd, addresses: Vec<Address>) -> Step {
         let doing = Arc::new(Doing(AtomicU8::new(Phase::Answer as u8)));
         let exchange = Exchange {
             ask: self.ask.clone(),
-            places,
+            addresses,
             until: self.until.checked_add(LINGER).unwrap_or(self.until),
             began: self.began,
             doing: Arc::clone(&doing),
         };
         let url = self.url.clone();
         match self
-            .desk
-            .ask(move || exchange.run(socket, url).unwrap_or_else(Outcome::NotYet))
+            .worker
+            .start(move || exchange.run(socket, url).unwrap_or_else(Outcome::NotYet))
         {
             Ok(()) => {
                 self.state = State::Exchanging(doing);
                 Step::Wait
             }
-            Err(error) => Step::Done(Outcome::NotYet(Reason::System("asked", error.to_string()))),
+            Err(error) => Step::Done(Outcome::NotYet(Reason::System(
+                Operation::SendRequest,
+                Errno::of(&error),
+            ))),
         }
     }
 }
 
-impl Leaf for Http {
+impl Probe for Http {
     fn start(&mut self, until: Instant) -> Step {
         self.until = until;
         self.began = Instant::now();
@@ -138,9 +145,10 @@ impl Leaf for Http {
 
     fn proceed(&mut self) -> Step {
         if let State::Resolving = self.state {
-            match self.to.places() {
-                Ok(Some(places)) => {
-                    self.state = State::Dialling(Dial::new(places.clone(), self.until), places)
+            match self.destination.resolve() {
+                Ok(Some(addresses)) => {
+                    self.state =
+                        State::Dialling(Dial::new(addresses.clone(), self.until), addresses)
                 }
                 Ok(None) => return Step::Wait,
                 Err(outcome) => return Step::Done(outcome),
@@ -148,21 +156,21 @@ impl Leaf for Http {
         }
         match &mut self.state {
             State::Resolving => Step::Wait,
-            State::Exchanging(_) => self.desk.take().map_or(Step::Wait, Step::Done),
-            State::Dialling(dial, places) => match dial.proceed() {
+            State::Exchanging(_) => self.worker.take().map_or(Step::Wait, Step::Done),
+            State::Dialling(dial, addresses) => match dial.proceed() {
                 Dialled::Wait => Step::Wait,
                 Dialled::Failed(reason) => Step::Done(Outcome::NotYet(reason)),
                 Dialled::Connected(socket) => {
-                    let places = std::mem::take(places);
-                    self.exchange(socket, places)
+                    let addresses = std::mem::take(addresses);
+                    self.exchange(socket, addresses)
                 }
             },
         }
     }
 
-    fn rest(&mut self) {
-        self.desk.give_up();
-        self.to.rest();
+    fn release(&mut self) {
+        self.worker.abandon();
+        self.destination.release();
     }
 
     fn cancel(&mut self) -> Phase {
@@ -170,7 +178,7 @@ impl Leaf for Http {
             State::Resolving => Phase::Resolving,
             State::Dialling(..) => Phase::Connecting,
             State::Exchanging(doing) => {
-                self.desk.give_up();
+                self.worker.abandon();
                 doing.phase()
             }
         }
@@ -178,9 +186,9 @@ impl Leaf for Http {
 
     fn interest(&self) -> Option<Interest<'_>> {
         match &self.state {
-            State::Resolving => self.to.interest(),
+            State::Resolving => self.destination.interest(),
             State::Dialling(dial, _) => dial.interest(),
-            State::Exchanging(_) => self.desk.interest(),
+            State::Exchanging(_) => self.worker.interest(),
         }
     }
 
@@ -192,11 +200,11 @@ impl Leaf for Http {
     }
 }
 
-/// One attempt from the accepted connection on. Runs in a thread and may block until its time is over.
+/// One attempt from the accepted connection on. Blocks until its time is over, in a worker.
 struct Exchange {
     ask: Ask,
-    /// Where the host's connections go; a redirect stays on the host, but may name another port.
-    places: Vec<Place>,
+    /// The addresses of the host. A redirect stays on the host, but may lead to another port.
+    addresses: Vec<Address>,
     until: Instant,
     began: Instant,
     doing: Arc<Doing>,
@@ -224,7 +232,7 @@ impl Exchange {
                 Answer::Fails(reason) => return Err(reason),
                 Answer::Decides => return self.body(&mut response, status),
                 Answer::Follow { next, is_relative } => {
-                    // A server whose answer is not read sees a reset, and says so in its log.
+                    // A server whose answer is not read sees a reset, and logs an error.
                     let _ = self.read(&mut response);
                     is_given_host = is_given_host && is_relative;
                     followed = followed.saturating_add(1);
@@ -235,7 +243,8 @@ impl Exchange {
         }
     }
 
-    /// The body is part of the answer: one that hangs or breaks off does not pass, whatever the status said.
+    /// The body is part of the answer: where it hangs or breaks off, the attempt does not pass,
+    /// whatever the status was.
     fn body(
         &self,
         response: &mut http::Response<ureq::Body>,
@@ -265,13 +274,13 @@ impl Exchange {
 
     fn connect(&self, url: &Url) -> Result<Wire, Reason> {
         self.doing.set(Phase::Connecting);
-        let mut places = self.places.clone();
-        for place in &mut places {
-            if let Place::Net(address) = place {
+        let mut addresses = self.addresses.clone();
+        for address in &mut addresses {
+            if let Address::Net(address) = address {
                 address.set_port(url.port());
             }
         }
-        self.wrap(dial_blocking(places, self.until)?, url)
+        self.wrap(dial_blocking(addresses, self.until)?, url)
     }
 
     fn wrap(&self, socket: OwnedFd, url: &Url) -> Result<Wire, Reason> {
@@ -298,7 +307,7 @@ impl Exchange {
     ) -> Result<http::Response<ureq::Body>, Reason> {
         let ask = &self.ask.request;
         let given = |name: &str| ask.headers.iter().find(|it| it.is(name));
-        // A header that is given replaces ours; an empty one takes it away (the kubelet's rule for Accept).
+        // A given header replaces ours. An empty one removes it (the kubelet's rule for Accept).
         let ours = |name: &str, value: &str| match given(name) {
             Some(_) => AutoHeaderValue::None,
             None => AutoHeaderValue::Provided(Arc::new(value.to_owned())),
@@ -323,10 +332,10 @@ impl Exchange {
             .uri(format!("{secure}://{}{}", url.authority(), url.path))
             .header(header::CONNECTION, "close");
         for it in &ask.headers {
-            // `Host` is about the first request, and about relative redirects from it; net/http has it so, too.
+            // `Host` is for the first request and for relative redirects from it, as in net/http.
             let elsewhere = it.is("Host") && !is_given_host;
-            let takes_away = it.value.is_empty() && (it.is("Accept") || it.is("User-Agent"));
-            if !elsewhere && !takes_away {
+            let is_removal = it.value.is_empty() && (it.is("Accept") || it.is("User-Agent"));
+            if !elsewhere && !is_removal {
                 request = request.header(it.name.as_str(), it.value.as_bytes());
             }
         }
@@ -405,14 +414,14 @@ impl Exchange {
     }
 }
 
-/// Sorts ureq's errors: what the connection did, or what the answer was like.
+/// Sorts ureq's errors: `Ok` for an error of the connection, `Err` for a fault of the answer.
 fn sorted(error: ureq::Error) -> Result<io::Error, String> {
     if let ureq::Error::Io(error) = error {
         return Ok(error);
     }
     if let ureq::Error::LargeResponseHeader(..) = error {
         return Err(format!(
-            "its headers are longer than {} KiB",
+            "headers of more than {} KiB",
             rules::MOST_HEADERS / 1024
         ));
     }
@@ -420,32 +429,15 @@ fn sorted(error: ureq::Error) -> Result<io::Error, String> {
     Err(text.strip_prefix("protocol: ").unwrap_or(&text).to_owned())
 }
 
-/// `Authorization: Basic` for `user:password` of a URL, as curl does it (RFC 7617).
+/// `Authorization: Basic` for the `user:password` of a URL, as curl does it (RFC 7617).
 fn basic(user_info: &str) -> Option<HeaderValue> {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let plain = percent_decoded(user_info)?;
     let plain = if plain.contains(':') {
         plain
     } else {
         format!("{plain}:")
     };
-    let mut text = String::from("Basic ");
-    for chunk in plain.as_bytes().chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            let letter = LETTERS
-                .get(usize::try_from(bits >> shift & 63).unwrap_or(0))
-                .copied()
-                .unwrap_or(b'=');
-            text.push(if at <= chunk.len() {
-                char::from(letter)
-            } else {
-                '='
-            });
-        }
-    }
-    let mut value = HeaderValue::from_str(&text).ok()?;
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(plain))).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -469,11 +461,11 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// Gives ureq the connection that is there already, once.
+/// Gives ureq the connection that exists already, once.
 #[derive(Debug)]
 struct Once {
     wire: Mutex<Option<Wire>>,
-    /// How long the request may be.
+    /// The size of the request in bytes at most.
     output: usize,
 }
 
@@ -497,7 +489,7 @@ impl Connector<()> for Once {
     }
 }
 
-/// Resolves nothing: we are connected.
+/// Resolves nothing, because the connection exists already.
 #[derive(Debug)]
 struct Nowhere;
 
@@ -512,7 +504,6 @@ impl UreqResolver for Nowhere {
     }
 }
 
-/// The connection as ureq sees it.
 #[derive(Debug)]
 struct Connected {
     wire: Wire,
@@ -558,12 +549,12 @@ impl Transport for Connected {
     }
 }
 
-/// Buffers that begin small: a hundred attempts at once cost little, and one answer no more than its headers.
+/// Buffers that begin small and grow: a hundred attempts at once cost little.
 #[derive(Debug)]
 struct Growing {
     output: Vec<u8>,
     input: Vec<u8>,
-    /// What of `input` is filled and not consumed.
+    /// The part of `input` that is filled and not consumed.
     filled: std::ops::Range<usize>,
     made_progress: bool,
 }
@@ -613,7 +604,7 @@ impl Buffers for Growing {
     }
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
-        // For request bodies. Ours are empty.
+        // For request bodies, and ours are empty.
         (&mut [], &mut self.output)
     }
 
@@ -672,12 +663,15 @@ mod tests {
         assert_eq!(buffers.input().len(), taken - 1000);
     }
 
+    const URL: &str = "https?://([a-z]{1,4}:[a-z%]{0,4}@)?[a-z0-9.-]{1,12}(:[0-9]{1,5})?\
+                       (/[!-~]{0,20})?(\\?[!-~]{0,10})?";
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// What the grammar accepts, the HTTP library must take, or the check could never pass and nobody were told why.
+        /// A URL that the grammar accepts and the HTTP library refuses could never pass.
         #[test]
-        fn every_url_that_is_accepted_can_be_asked(text in "https?://([a-z]{1,4}:[a-z%]{0,4}@)?[a-z0-9.-]{1,12}(:[0-9]{1,5})?(/[!-~]{0,20})?(\\?[!-~]{0,10})?") {
+        fn every_url_that_is_accepted_can_be_requested(text in URL) {
             if let Ok(check) = parse(&text)
                 && let Kind::Http(url) = check.kind
             {

@@ -1,18 +1,19 @@
-//! `listen://`: does some process of this network namespace listen on the port? Read from `/proc/net/tcp` and `tcp6` (proc(5)), so the
-//! server sees no connection. Containers of a pod share the network namespace, so a sidecar's socket is seen.
+//! `listen://`: does a process of this network namespace listen on the port? The answer is read
+//! from `/proc/net/tcp` and `tcp6` (proc(5)), so the server sees no connection. Containers of a pod
+//! share the network namespace, so a sidecar's socket is seen.
 
-use super::{Leaf, Step};
+use super::attempt::{Probe, Step};
+use crate::core::errno::Errno;
 use crate::core::listening;
-use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::core::outcome::{Operation, Outcome, Phase, Reason};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// Every so many attempts, all of the file is read.
-const ALL_OF_IT: u32 = 16;
+/// One attempt of so many reads the whole file.
+const WHOLE_FILE: u32 = 16;
 
-/// The check.
 #[derive(Debug)]
 pub(super) struct Listen {
     address: Option<IpAddr>,
@@ -29,11 +30,12 @@ impl Listen {
         }
     }
 
-    /// Is it in this file? Linux lists listening sockets first (`tcp_seq_start`), so most attempts stop at the first other one: a gateway
-    /// has thousands. Other kernels may not, so some attempts read on.
+    /// Does this file list the socket? Linux lists listening sockets first (`tcp_seq_start`), so
+    /// most attempts stop at the first other socket. A gateway has thousands of those. Other
+    /// kernels may have another order, so some attempts read on.
     fn is_in(&self, path: &str) -> io::Result<bool> {
         let mut file = BufReader::with_capacity(4096, File::open(path)?);
-        let reads_on = self.attempts.is_multiple_of(ALL_OF_IT);
+        let reads_on = self.attempts.is_multiple_of(WHOLE_FILE);
         let mut line = String::with_capacity(192);
         let mut is_header = true;
         while file.read_line(&mut line)? > 0 {
@@ -49,19 +51,18 @@ impl Listen {
     }
 }
 
-impl Leaf for Listen {
+impl Probe for Listen {
     fn start(&mut self, _until: Instant) -> Step {
         self.proceed()
     }
 
     fn proceed(&mut self) -> Step {
-        // tcp6 is not there where IPv6 is off; tcp is not there where /proc is not mounted.
+        // tcp6 is missing where IPv6 is off, and both are missing where /proc is not mounted.
         let outcome = match (self.is_in("/proc/net/tcp"), self.is_in("/proc/net/tcp6")) {
             (Ok(true), _) | (_, Ok(true)) => Outcome::Pass,
-            (Err(error), Err(_)) => Outcome::NotYet(Reason::System(
-                "looked up in /proc/net/tcp",
-                error.to_string(),
-            )),
+            (Err(error), Err(_)) => {
+                Outcome::NotYet(Reason::System(Operation::ListSockets, Errno::of(&error)))
+            }
             (Ok(false), _) | (_, Ok(false)) => Outcome::NotYet(Reason::NotListening),
         };
         self.attempts = self.attempts.wrapping_add(1);

@@ -1,29 +1,31 @@
-//! `started:`, `ready:`, `gone:`, `succeeded:`: what is true of a member of the pod, seen on the volume. Woken by inotify where that tells.
+//! `started:`, `ready:`, `gone:`, `succeeded:`: the state of a member of the pod, seen on the
+//! shared volume. inotify(7) wakes the check where it can.
 
+use super::attempt::{Probe, Step};
 use super::file::Watcher;
-use super::{Leaf, Step};
 use crate::core::check::Fact;
 use crate::core::member::{Name, Policy, Stage};
 use crate::core::observation::{End, Observation, observe};
-use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::core::outcome::{MemberState, Outcome, Phase, Reason, Wake};
 use crate::core::record::{Record, Unreadable};
-use crate::core::schedule::{NEAR, Wake};
 use crate::members::Volume;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// How many names are listed.
+/// How many other names are listed for a member that is absent.
 const NAMED: usize = 8;
+/// How soon a lock that was just closed is looked at again: it is free in a moment.
+const AGAIN: Duration = Duration::from_millis(1);
 
-/// The check.
 pub(super) struct Member {
     fact: Fact,
     name: Name,
     volume: Option<Rc<Volume>>,
     watcher: Option<Rc<RefCell<Watcher>>>,
     again: Option<Instant>,
-    said: String,
+    /// What the member was like when `gone:` passed without having seen it.
+    unseen: Option<MemberState>,
 }
 
 impl Member {
@@ -39,64 +41,61 @@ impl Member {
             volume,
             watcher,
             again: None,
-            said: String::new(),
+            unseen: None,
         }
     }
 
-    fn look(&mut self) -> Outcome {
+    fn observe(&mut self) -> Outcome {
         let Some(volume) = &self.volume else {
-            return Outcome::Never(Reason::Member(
-                "cannot be seen: there is no --dir".to_owned(),
-            ));
+            return Outcome::Never(Reason::Member(MemberState::NoVolume));
         };
-        let not_yet = |what: &str| Outcome::NotYet(Reason::Member(what.to_owned()));
+        let not_yet = |state| Outcome::NotYet(Reason::Member(state));
         let Some(found) = volume.look(&self.name) else {
-            return not_yet("cannot be looked at just now");
+            return not_yet(MemberState::Unknown);
         };
-        let observation = observe(&found, volume.host());
-        match (self.fact, observation) {
-            (Fact::Gone, Observation::Alive { .. }) => not_yet("is alive"),
+        match (self.fact, observe(&found, volume.host())) {
             (Fact::Gone, Observation::Absent | Observation::Unreadable) => {
-                self.said = match &found.record {
+                self.unseen = Some(match found.record {
                     None => absent(volume, &self.name),
-                    Some(record) => of_no_use(volume, &self.name, record),
-                };
+                    Some(record) => unusable(volume, &self.name, record),
+                });
                 Outcome::Pass
             }
+            (_, Observation::Absent) => not_yet(match found.record {
+                None => absent(volume, &self.name),
+                Some(record) => unusable(volume, &self.name, record),
+            }),
+            (Fact::Gone, Observation::Alive { .. }) => not_yet(MemberState::Alive),
+            (_, Observation::Unreadable | Observation::Alive { stage: None, .. }) => {
+                not_yet(match found.record {
+                    Some(record @ Err(_)) => unusable(volume, &self.name, record),
+                    Some(Ok(_)) | None => MemberState::Starting,
+                })
+            }
+            (
+                fact,
+                Observation::Alive {
+                    stage: Some(stage), ..
+                },
+            ) => match (fact, stage) {
+                (Fact::Started, Stage::Running | Stage::Ready) | (Fact::Ready, Stage::Ready) => {
+                    Outcome::Pass
+                }
+                (_, Stage::Waiting) => not_yet(MemberState::Waiting),
+                (_, Stage::Running) => not_yet(MemberState::Running),
+                (_, Stage::Ready) => not_yet(MemberState::Ready),
+            },
             (Fact::Gone, Observation::Ended { .. })
-            | (
-                Fact::Started,
-                Observation::Alive {
-                    stage: Some(Stage::Running | Stage::Ready),
-                    ..
-                },
-            )
-            | (
-                Fact::Ready,
-                Observation::Alive {
-                    stage: Some(Stage::Ready),
-                    ..
-                },
-            )
             | (
                 Fact::Succeeded,
                 Observation::Ended {
                     end: End::Code(0), ..
                 },
             ) => Outcome::Pass,
-            (_, Observation::Absent) => not_yet(&match &found.record {
-                Some(record) => of_no_use(volume, &self.name, record),
-                None => absent(volume, &self.name),
-            }),
-            (_, Observation::Unreadable | Observation::Alive { stage: None, .. }) => {
-                match &found.record {
-                    Some(record @ Err(_)) => not_yet(&of_no_use(volume, &self.name, record)),
-                    Some(Ok(_)) | None => not_yet("is starting"),
-                }
-            }
             (Fact::Succeeded, Observation::Ended { end, policy, .. }) => {
-                let reason = Reason::Member(ended(end));
-                // Who knows no code will never tell one; who is not restarted will not do better.
+                let reason = Reason::Member(MemberState::Ended(end));
+                // A member without an exit code will never have one, and a member that is not
+                // restarted cannot do better.
                 let is_final = policy == Some(Policy::Never) || end == End::Unknown;
                 if is_final {
                     Outcome::Never(reason)
@@ -104,81 +103,51 @@ impl Member {
                     Outcome::NotYet(reason)
                 }
             }
-            (_, Observation::Ended { end, .. }) => Outcome::NotYet(Reason::Member(ended(end))),
-            (
-                _,
-                Observation::Alive {
-                    stage: Some(Stage::Waiting),
-                    ..
-                },
-            ) => not_yet("waits for others itself"),
-            (
-                _,
-                Observation::Alive {
-                    stage: Some(Stage::Running),
-                    ..
-                },
-            ) => not_yet("runs, and is not ready"),
-            (
-                _,
-                Observation::Alive {
-                    stage: Some(Stage::Ready),
-                    ..
-                },
-            ) => not_yet("still runs"),
+            (Fact::Started | Fact::Ready, Observation::Ended { end, .. }) => {
+                not_yet(MemberState::Ended(end))
+            }
         }
     }
 }
 
-fn ended(end: End) -> String {
-    match end {
-        End::Code(code) => format!("ended with exit code {code}"),
-        End::Lost => "was lost: it died without a word".to_owned(),
-        End::Unknown => "ended, and its exit code is not known (it joined)".to_owned(),
-    }
-}
-
-/// What to say of a record that does not count.
-fn of_no_use(volume: &Volume, name: &Name, record: &Result<Record, Unreadable>) -> String {
+/// The state of a member whose record cannot be used.
+fn unusable(volume: &Volume, name: &Name, record: Result<Record, Unreadable>) -> MemberState {
     let path = volume.record_path(name);
     match record {
-        Ok(record) => format!(
-            "is absent: {path:?} is from another host, {:?}",
-            record.host
-        ),
-        Err(error) => format!("cannot be known: {path:?} {error}"),
+        Ok(record) => MemberState::OtherHost(path, record.host),
+        Err(why) => MemberState::Unreadable(path, why),
     }
 }
 
-/// What to say of a name that was never seen: it may be a wrong one.
-fn absent(volume: &Volume, name: &Name) -> String {
+/// The state of a member that was never seen, with the names that were.
+fn absent(volume: &Volume, name: &Name) -> MemberState {
     let mut names = volume.names().unwrap_or_default();
-    // A lock that nobody holds, and no record.
+    // It can have a lock that nobody holds, and no record.
     names.retain(|it| it != name);
-    let seen: Vec<&str> = names.iter().take(NAMED).map(Name::as_str).collect();
-    let more = if names.len() > NAMED { ", …" } else { "" };
-    match seen.as_slice() {
-        [] => "is absent, as is every other member".to_owned(),
-        seen => format!("is absent; seen here: {}{more}", seen.join(", ")),
+    let has_more = names.len() > NAMED;
+    names.truncate(NAMED);
+    MemberState::Absent {
+        seen: names,
+        has_more,
     }
 }
 
-impl Leaf for Member {
+impl Probe for Member {
     fn start(&mut self, _until: Instant) -> Step {
         self.proceed()
     }
 
     fn proceed(&mut self) -> Step {
         self.again = None;
-        self.said.clear();
-        let outcome = self.look();
+        self.unseen = None;
+        let outcome = self.observe();
         // A lock that was just closed is free in a moment.
         let is_closing = self
             .watcher
             .as_ref()
             .is_some_and(|watcher| watcher.borrow().is_closing());
         if is_closing && outcome != Outcome::Pass {
-            self.again = Instant::now().checked_add(NEAR);
+            self.again = Instant::now().checked_add(AGAIN);
             return Step::Wait;
         }
         Step::Done(outcome)
@@ -189,8 +158,8 @@ impl Leaf for Member {
         Phase::Path
     }
 
-    fn said(&self) -> String {
-        self.said.clone()
+    fn member_state(&self) -> Option<MemberState> {
+        self.unseen.clone()
     }
 
     fn wake_at(&self) -> Option<Instant> {

@@ -1,21 +1,22 @@
-//! From a host to its addresses. The resolver of musl blocks for seconds and cannot be cancelled, so it runs in a thread; one that
-//! does not come back is waited for by the next attempt too, so there is never more than one a check.
+//! From a host to its addresses. The resolver of musl blocks for seconds and cannot be cancelled,
+//! so it runs in a worker. The next attempt waits for a resolver that does not come back, too, so
+//! there is never more than one for each check.
 
-use super::worker::Desk;
-use crate::core::outcome::{Outcome, Reason, one_line};
+use super::worker::Worker;
+use crate::core::errno::Errno;
+use crate::core::outcome::{Operation, Outcome, Reason, one_line};
 use crate::core::url::Host;
+use crate::event_loop::Interest;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-
-use crate::event_loop::Interest;
 use std::time::{Duration, Instant};
 
-/// The most addresses of one name that are tried.
+/// How many addresses of one name are tried at most.
 const MOST_ADDRESSES: usize = 8;
 
-/// How long an answer is used: as long as the longest pause between two attempts. So a name that is asked for with every attempt does
-/// not cost a thread and a search through all domains of resolv.conf each time.
+/// How long an answer is used: as long as the longest pause between two attempts. So not every
+/// attempt costs a search through all domains of resolv.conf.
 const FRESH: Duration = Duration::from_millis(250);
 
 /// The addresses of one host.
@@ -24,23 +25,21 @@ pub(super) struct Resolver {
     host: Host,
     port: u16,
     known: Vec<SocketAddr>,
-    /// Until when they are known; for good if `None`.
+    /// How long `known` is valid; for good if `None`.
     until: Option<Instant>,
-    desk: Desk<io::Result<Vec<SocketAddr>>>,
+    worker: Worker<io::Result<Vec<SocketAddr>>>,
 }
 
-/// What the resolver says.
 pub(super) enum Resolved {
-    /// The addresses; at least one.
+    /// At least one address.
     Addresses(Vec<SocketAddr>),
-    /// No answer yet.
     Wait,
-    /// There are none, or the resolver cannot be asked.
+    /// The name has no address, or the resolver cannot be asked.
     Failed(Outcome),
 }
 
 impl Resolver {
-    /// For this host. Addresses, and what `/etc/hosts` says of `localhost`, are known at once and for good.
+    /// Addresses, and those of `localhost` in `/etc/hosts`, are known at once and for good.
     pub(super) fn new(host: &Host, port: u16) -> Self {
         let known = match host {
             Host::Address(address) => vec![SocketAddr::new(*address, port)],
@@ -52,38 +51,36 @@ impl Resolver {
             port,
             known,
             until: None,
-            desk: Desk::new(),
+            worker: Worker::new(),
         }
     }
 
-    /// Asks, or asks again.
+    /// Returns the addresses, or begins to ask for them.
     pub(super) fn resolve(&mut self) -> Resolved {
         if !self.known.is_empty() && self.until.is_none_or(|until| Instant::now() < until) {
             return Resolved::Addresses(self.known.clone());
         }
-        if !self.desk.is_busy() {
+        if !self.worker.is_busy() {
             let name = (self.host.to_string(), self.port);
             let ask = move || {
                 name.to_socket_addrs()
                     .map(|found| found.take(MOST_ADDRESSES).collect())
             };
-            if let Err(error) = self.desk.ask(ask) {
-                return Resolved::Failed(Outcome::NotYet(Reason::System(
-                    "resolved",
-                    error.to_string(),
-                )));
+            if let Err(error) = self.worker.start(ask) {
+                let reason = Reason::System(Operation::Resolve, Errno::of(&error));
+                return Resolved::Failed(Outcome::NotYet(reason));
             }
         }
-        match self.desk.take() {
+        match self.worker.take() {
             None => Resolved::Wait,
             Some(Ok(addresses)) if !addresses.is_empty() => {
                 self.known.clone_from(&addresses);
                 self.until = Instant::now().checked_add(FRESH);
                 Resolved::Addresses(addresses)
             }
-            Some(Ok(_)) => Resolved::Failed(Outcome::NotYet(Reason::Unresolved(
-                "it has no address".to_owned(),
-            ))),
+            Some(Ok(_)) => {
+                Resolved::Failed(Outcome::NotYet(Reason::Unresolved("no address".to_owned())))
+            }
             Some(Err(error)) => {
                 let cause = error.to_string();
                 let cause = cause
@@ -94,19 +91,20 @@ impl Resolver {
         }
     }
 
-    /// Gives back the thread.
-    pub(super) fn rest(&mut self) {
-        self.desk.give_up();
+    /// Abandons the thread.
+    pub(super) fn release(&mut self) {
+        self.worker.abandon();
     }
 
-    /// What an answer can be waited for with.
+    /// Ready when the resolver has answered.
     pub(super) fn interest(&self) -> Option<Interest<'_>> {
-        self.desk.interest()
+        self.worker.interest()
     }
 }
 
-/// The addresses of `localhost`: what `/etc/hosts` says, else both loopback addresses (RFC 6761, 6.3). No name server is asked, so
-/// this costs no thread, and works where the name server does not.
+/// The addresses of `localhost`: those in `/etc/hosts`, else both loopback addresses (RFC 6761,
+/// 6.3). No name server is asked, so this costs no thread, and works where the name server does
+/// not.
 fn localhost(port: u16) -> Vec<SocketAddr> {
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     let mut addresses = addresses_in(&hosts, "localhost");
@@ -142,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_hosts_file_is_read() {
-        let hosts = "# localhost 9.9.9.9\n127.0.0.1\tlocalhost x # y\n::1 LocalHost ip6-localhost\nbad localhost\n127.0.0.1 localhost\n";
+        let hosts = "# localhost 9.9.9.9\n127.0.0.1\tlocalhost x # y\n\
+                     ::1 LocalHost ip6-localhost\nbad localhost\n127.0.0.1 localhost\n";
         let found: Vec<String> = addresses_in(hosts, "localhost")
             .iter()
             .map(ToString::to_string)

@@ -1,5 +1,5 @@
-//! Bytes of one connection, with a moment at which it is over: reads and writes that can block no longer than the attempt may take,
-//! whatever the server sends or withholds.
+//! The bytes of one connection with a deadline: reads and writes block no longer than the attempt
+//! may take, whatever the server sends or withholds.
 
 use crate::event_loop::is_ready;
 use nix::poll::PollFlags;
@@ -21,7 +21,7 @@ impl Stream {
         Self { socket, until }
     }
 
-    /// Tries until it can be done or the time is over.
+    /// Repeats a non-blocking operation until it succeeds or fails, or the time is over.
     fn retry(
         &self,
         flags: PollFlags,

@@ -1,5 +1,6 @@
-//! TLS, on rustls with ring. Verified, unlike the kubelet's: against `--tls-ca`, else `SSL_CERT_FILE`, else the system's bundle. No
-//! roots are built in: a binary that outlives its roots is a trap.
+//! TLS on rustls with ring. Certificates are verified, other than by the kubelet: against
+//! `--tls-ca`, else `SSL_CERT_FILE`, else the system's bundle. No roots are built in, because a
+//! binary can outlive its roots.
 
 use super::stream::Stream;
 use crate::core::outcome::{Reason, one_line};
@@ -29,31 +30,32 @@ const BUNDLES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// What webpki says of a server whose certificate is that of a CA; rustls hands it on as text only.
+/// webpki's error for a server whose certificate is that of a CA. rustls passes it on as text only.
 const OWN_CA: &str = "CaUsedAsEndEntity";
 
-/// Whom to trust, as it was said.
+/// The roots of trust, as the options set them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
-    /// Anyone: `--tls-insecure`, the kubelet's behaviour.
+    /// Accepts any certificate, as the kubelet does: `--tls-insecure`.
     Anyone,
-    /// Who is signed by a CA in this file; what named it, for messages.
+    /// The CAs in this file, and the option or variable that named it.
     File(PathBuf, String),
-    /// Who is signed by a CA in the system's bundle.
+    /// The CAs in the system's bundle.
     System,
 }
 
-/// Whom TLS trusts, and what the server is called.
+/// How servers are verified.
 pub struct Trust {
     roots: Roots,
     /// `--tls-server-name`.
     server_name: Option<Name>,
-    /// Made when the first server is to be verified: reading a bundle takes a while, and a plain check may never be redirected to https.
+    /// Made for the first server that is verified: a bundle takes a while to read, and a plain
+    /// check may never be redirected to https.
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Trust {
-    /// Takes what was said, and reads no file yet.
+    /// Reads no file yet.
     pub const fn new(roots: Roots, server_name: Option<Name>) -> Self {
         Self {
             roots,
@@ -62,10 +64,10 @@ impl Trust {
         }
     }
 
-    /// Reads the roots, unless they are read already.
+    /// Reads the roots, unless they were read already.
     ///
     /// # Errors
-    /// What is wrong, and which flag helps.
+    /// The cause, and which option helps.
     pub(crate) fn ready(&self) -> Result<(), String> {
         self.config().map(|_| ())
     }
@@ -99,21 +101,21 @@ fn config(roots: &Roots) -> Result<Arc<ClientConfig>, String> {
 }
 
 fn no_bundle() -> String {
-    "this image has no CA bundle to verify an https server with; name the server's CA with --tls-ca FILE, or accept any certificate, \
-     as the kubelet does, with --tls-insecure"
+    "this image has no CA bundle to verify an https server with; set the server's CA with --tls-ca \
+     FILE, or accept any certificate, as the kubelet does, with --tls-insecure"
         .to_owned()
 }
 
-/// What a server is called.
+/// The name that the server's certificate has to be for.
 pub type Name = ServerName<'static>;
 
 /// Reads the value of `--tls-server-name`.
 ///
 /// # Errors
-/// It is no host name.
+/// The text is not a host name.
 pub(crate) fn name(text: &str) -> Result<Name, String> {
     ServerName::try_from(text.to_owned())
-        .map_err(|_| "is no host name; say db.example.com".to_owned())
+        .map_err(|_| "is not a host name; use a name such as db.example.com".to_owned())
 }
 
 fn verify_by(
@@ -124,20 +126,21 @@ fn verify_by(
     let failed = |cause: &dyn std::fmt::Display| {
         let path = redact::value(&path.to_string_lossy());
         format!(
-            "{option} {path:?}: {cause}; name a PEM file with CA certificates by --tls-ca /etc/ca/ca.crt, or say --tls-insecure"
+            "{option} {path:?}: {cause}; set a PEM file with CA certificates, such as \
+             --tls-ca /etc/ca/ca.crt, or use --tls-insecure"
         )
     };
     let mut roots = RootCertStore::empty();
     let mut listed = Vec::new();
     let text = std::fs::read(path).map_err(|error| failed(&error))?;
     for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|_| failed(&"is no PEM file"))?;
-        // One old certificate in a bundle of a hundred must not spoil it.
+        let certificate = certificate.map_err(|_| failed(&"not a PEM file"))?;
+        // One old certificate must not make a bundle of a hundred useless.
         let _ = roots.add(certificate.clone());
         listed.push(certificate);
     }
     if roots.is_empty() {
-        return Err(failed(&"has no certificate that can be used"));
+        return Err(failed(&"no usable certificate"));
     }
     let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     Ok(Arc::new(TrustListed {
@@ -146,8 +149,9 @@ fn verify_by(
     }))
 }
 
-/// Trusts who is signed by a listed CA, and who *is* listed: `openssl req -x509` makes a certificate that is its own CA, servers use
-/// it as it is, and OpenSSL and Go accept it where it is named as a CA; webpki alone refuses a CA as a server.
+/// Trusts servers whose certificate is signed by a listed CA, and servers whose certificate *is*
+/// listed. `openssl req -x509` makes a certificate that is its own CA, and servers use it as it is.
+/// OpenSSL and Go accept it where it is listed as a CA; webpki alone refuses a CA as a server.
 #[derive(Debug)]
 struct TrustListed {
     signed: Arc<WebPkiServerVerifier>,
@@ -171,7 +175,7 @@ impl ServerCertVerifier for TrustListed {
             now,
         );
         match &verified {
-            // webpki looks at this after it has looked at the validity; what is left to see is the name.
+            // webpki reports this after it has verified the validity. Only the name is left.
             Err(Error::InvalidCertificate(CertificateError::Other(error)))
                 if error.to_string().contains(OWN_CA)
                     && self.listed.iter().any(|it| it == end_entity) =>
@@ -208,32 +212,30 @@ impl ServerCertVerifier for TrustListed {
     }
 }
 
-/// Why there is no session.
+/// Why the handshake failed.
 pub(super) enum Failure {
-    /// The connection failed.
     Io(io::Error),
-    /// The handshake did.
     Reason(Reason),
 }
 
 /// A connection with TLS.
 pub(super) struct Session(Box<StreamOwned<ClientConnection, Stream>>);
 
-/// Shakes hands with `host`, or with the name that was given instead.
+/// Verifies the server as `host`, or as the name of `--tls-server-name`.
 pub(super) fn shake_hands(
     mut stream: Stream,
     host: &Host,
     trust: &Trust,
 ) -> Result<Session, Failure> {
     let failed = |text: &str| Failure::Reason(Reason::Tls(text.to_owned()));
-    // At the start this is read for https checks; here it may fail for a plain one that is redirected.
+    // https checks have read this at the start. It can fail for a plain check that is redirected.
     let config = trust
         .config()
         .map_err(|cause| Failure::Reason(Reason::BadRedirect(format!("to https: {cause}"))))?;
     let name = match (&trust.server_name, host) {
         (Some(name), Host::Name(_) | Host::Address(_)) => name.clone(),
         (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned())
-            .map_err(|_| failed("the host is no DNS name"))?,
+            .map_err(|_| failed("the host is not a DNS name"))?,
         (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
     };
     let mut connection =
@@ -277,13 +279,13 @@ fn reason(error: &Error) -> Reason {
         {
             return Reason::WrongTime;
         }
-        // Its own CA, and not a listed one: see TrustListed.
+        // A certificate that is its own CA, and is not listed: see TrustListed.
         if error.to_string().contains(OWN_CA) {
             return Reason::UnknownIssuer;
         }
     }
     if matches!(error, Error::InvalidMessage(_)) {
-        return Reason::Tls("what it answered is no TLS".to_owned());
+        return Reason::Tls("the answer is not TLS".to_owned());
     }
     Reason::Tls(one_line(&error.to_string(), 120))
 }
@@ -291,7 +293,7 @@ fn reason(error: &Error) -> Reason {
 impl Read for Session {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer) {
-            // Closed without close_notify: the length of the body tells whether something is missing.
+            // Closed without close_notify. The length of the body tells whether bytes are missing.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             result => result,
         }
@@ -308,7 +310,7 @@ impl Write for Session {
     }
 }
 
-/// Verifies nothing: certificates that cannot even be parsed (X.509 v1) are among what the kubelet accepts.
+/// Verifies nothing. The kubelet accepts even certificates that cannot be parsed (X.509 v1).
 #[derive(Debug)]
 struct TrustAnyone(Arc<CryptoProvider>);
 

@@ -1,7 +1,9 @@
-//! Letters from a thread: what blocks runs there, and a descriptor is ready when its result has come.
+//! A worker runs a blocking job in a thread of its own. A descriptor is ready when the job's result
+//! has come.
 //!
-//! A desk keeps its thread for the next letter: an attempt that is answered costs no new one. A thread that does not come back is left
-//! behind with its letter, and ends by itself when it is done.
+//! A worker keeps its thread for the next job, so that an attempt that is answered costs no new
+//! one. A thread that does not come back is abandoned together with its job, and ends by itself
+//! when the job is done.
 
 use crate::event_loop::Interest;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -11,155 +13,157 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// The stack of a thread. The deepest one, a TLS handshake, uses about 40 KiB; pages that are not used cost nothing.
+/// The stack of a thread in bytes. The deepest job, a TLS handshake, uses about 40 KiB. Pages that
+/// are not used cost nothing.
 const STACK: usize = 512 * 1024;
 
-/// Who writes letters, one at a time.
-pub(super) struct Desk<T> {
-    writer: Option<Arc<Writer<T>>>,
+/// Runs one job at a time.
+pub(super) struct Worker<T> {
+    /// `None` until the first job.
+    thread: Option<Arc<Shared<T>>>,
 }
 
-/// A thread, and what goes in and out.
-struct Writer<T> {
-    desk: Mutex<State<T>>,
+/// What the worker and its thread share.
+struct Shared<T> {
+    state: Mutex<State<T>>,
     changed: Condvar,
-    come: EventFd,
+    /// Readable when the state is `Done`.
+    done: EventFd,
 }
 
 enum State<T> {
-    /// Nothing to write.
     Idle,
-    /// To be written.
-    Asked(Box<dyn FnOnce() -> T + Send>),
-    /// Being written.
-    Writing,
-    /// Written.
-    Come(T),
-    /// Nobody reads any more.
-    Closed,
+    Queued(Box<dyn FnOnce() -> T + Send>),
+    Running,
+    Done(T),
+    /// The worker does not want a result any more. The thread ends.
+    Abandoned,
 }
 
-impl<T: Send + 'static> Desk<T> {
-    /// Without a thread, until something is asked.
+impl<T: Send + 'static> Worker<T> {
+    /// A worker without a thread, until it has a job.
     pub(super) const fn new() -> Self {
-        Self { writer: None }
+        Self { thread: None }
     }
 
-    /// Has something been asked that has not come?
+    /// Is there a job whose result was not taken?
     pub(super) fn is_busy(&self) -> bool {
-        self.writer
+        self.thread
             .as_ref()
-            .is_some_and(|writer| match *writer.state() {
-                State::Asked(_) | State::Writing | State::Come(_) => true,
-                State::Idle | State::Closed => false,
+            .is_some_and(|thread| match *thread.state() {
+                State::Queued(_) | State::Running | State::Done(_) => true,
+                State::Idle | State::Abandoned => false,
             })
     }
 
-    /// Asks for a letter. What was asked before and has not come is given up.
+    /// Starts a job. A job from before whose result was not taken is abandoned.
     ///
     /// # Errors
-    /// No thread or no descriptor could be had: EAGAIN (a limit on processes), EMFILE, ENOMEM.
-    pub(super) fn ask(&mut self, write: impl FnOnce() -> T + Send + 'static) -> io::Result<()> {
+    /// No thread or no descriptor is available: EAGAIN (a limit on processes), EMFILE, ENOMEM.
+    pub(super) fn start(&mut self, job: impl FnOnce() -> T + Send + 'static) -> io::Result<()> {
         if self.is_busy() {
-            self.give_up();
+            self.abandon();
         }
-        let writer = match &self.writer {
-            Some(writer) => writer,
-            None => self.writer.insert(Writer::start()?),
+        let thread = match &self.thread {
+            Some(thread) => thread,
+            None => self.thread.insert(Shared::start()?),
         };
-        *writer.state() = State::Asked(Box::new(write));
-        writer.changed.notify_one();
+        *thread.state() = State::Queued(Box::new(job));
+        thread.changed.notify_one();
         Ok(())
     }
 
-    /// The letter, if it has come.
+    /// The result, if it has come.
     pub(super) fn take(&mut self) -> Option<T> {
-        let writer = self.writer.as_ref()?;
-        let mut state = writer.state();
+        let thread = self.thread.as_ref()?;
+        let mut state = thread.state();
         match std::mem::replace(&mut *state, State::Idle) {
-            State::Come(letter) => {
-                // Cannot fail: it has come.
-                let _ = writer.come.read();
-                Some(letter)
+            State::Done(result) => {
+                // This cannot fail: the counter is 1.
+                let _ = thread.done.read();
+                Some(result)
             }
-            other @ (State::Idle | State::Asked(_) | State::Writing | State::Closed) => {
+            other @ (State::Idle | State::Queued(_) | State::Running | State::Abandoned) => {
                 *state = other;
                 None
             }
         }
     }
 
-    /// Leaves the thread behind.
-    pub(super) fn give_up(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            *writer.state() = State::Closed;
-            writer.changed.notify_one();
+    /// Leaves the thread and its job to themselves.
+    pub(super) fn abandon(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.abandon();
         }
     }
 
-    /// What is ready when the letter has come.
+    /// Ready when the result has come.
     pub(super) fn interest(&self) -> Option<Interest<'_>> {
-        self.writer
+        self.thread
             .as_ref()
-            .map(|writer| Interest::readable(writer.come.as_fd()))
+            .map(|thread| Interest::readable(thread.done.as_fd()))
     }
 }
 
-impl<T> Drop for Desk<T> {
+impl<T> Drop for Worker<T> {
     fn drop(&mut self) {
-        if let Some(writer) = &self.writer {
-            *writer.state() = State::Closed;
-            writer.changed.notify_one();
+        if let Some(thread) = &self.thread {
+            thread.abandon();
         }
     }
 }
 
-impl<T> fmt::Debug for Desk<T> {
+impl<T> fmt::Debug for Worker<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Desk")
+        f.write_str("Worker")
     }
 }
 
-impl<T> Writer<T> {
+impl<T> Shared<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abandon(&self) {
+        *self.state() = State::Abandoned;
+        self.changed.notify_one();
     }
 }
 
-impl<T: Send + 'static> Writer<T> {
+impl<T: Send + 'static> Shared<T> {
     fn start() -> io::Result<Arc<Self>> {
-        let come =
+        let done =
             EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let writer = Arc::new(Self {
-            desk: Mutex::new(State::Idle),
+        let shared = Arc::new(Self {
+            state: Mutex::new(State::Idle),
             changed: Condvar::new(),
-            come,
+            done,
         });
-        let own = Arc::clone(&writer);
+        let own = Arc::clone(&shared);
         thread::Builder::new()
             .stack_size(STACK)
-            .spawn(move || own.serve())?;
-        Ok(writer)
+            .spawn(move || own.run())?;
+        Ok(shared)
     }
 
-    /// Writes what is asked, until nobody reads any more.
-    fn serve(&self) {
+    /// Runs jobs until the worker abandons the thread.
+    fn run(&self) {
         let mut state = self.state();
         loop {
-            match std::mem::replace(&mut *state, State::Writing) {
-                State::Asked(write) => {
+            match std::mem::replace(&mut *state, State::Running) {
+                State::Queued(job) => {
                     drop(state);
-                    let letter = write();
+                    let result = job();
                     state = self.state();
-                    if matches!(*state, State::Closed) {
+                    if matches!(*state, State::Abandoned) {
                         return;
                     }
-                    *state = State::Come(letter);
-                    // Cannot fail: the counter goes from 0 to 1.
-                    let _ = self.come.write(1);
+                    *state = State::Done(result);
+                    // This cannot fail: the counter goes from 0 to 1.
+                    let _ = self.done.write(1);
                 }
-                State::Closed => return,
-                other @ (State::Idle | State::Writing | State::Come(_)) => {
+                State::Abandoned => return,
+                other @ (State::Idle | State::Running | State::Done(_)) => {
                     *state = other;
                     state = self
                         .changed
@@ -173,47 +177,50 @@ impl<T: Send + 'static> Writer<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Desk;
+    use super::Worker;
     use crate::event_loop::Poller;
     use std::sync::mpsc;
     use std::thread;
     use std::time::{Duration, Instant};
 
-    fn come(desk: &mut Desk<thread::ThreadId>) -> thread::ThreadId {
+    fn result(worker: &mut Worker<thread::ThreadId>) -> thread::ThreadId {
         let mut poller = Poller::new();
-        poller.add(desk.interest().expect("a thread"), "came");
+        poller.add(worker.interest().expect("a thread"), "done");
         let until = Instant::now() + Duration::from_secs(20);
-        assert_eq!(poller.wait(Some(until)), Ok(vec!["came"]));
-        desk.take().expect("a letter")
+        assert_eq!(poller.wait(Some(until)), Ok(vec!["done"]));
+        worker.take().expect("a result")
     }
 
     #[test]
-    fn a_thread_writes_many_letters() {
-        let mut desk = Desk::new();
-        assert!(desk.take().is_none() && !desk.is_busy());
-        desk.ask(|| thread::current().id()).expect("a thread");
-        let first = come(&mut desk);
-        assert!(desk.take().is_none() && !desk.is_busy());
-        desk.ask(|| thread::current().id()).expect("a thread");
-        assert_eq!(come(&mut desk), first);
+    fn one_thread_runs_many_jobs() {
+        let mut worker = Worker::new();
+        assert!(worker.take().is_none() && !worker.is_busy());
+        worker.start(|| thread::current().id()).expect("a thread");
+        let first = result(&mut worker);
+        assert!(worker.take().is_none() && !worker.is_busy());
+        worker.start(|| thread::current().id()).expect("a thread");
+        assert_eq!(result(&mut worker), first);
     }
 
     #[test]
-    fn one_that_does_not_come_back_is_left_behind() {
-        let mut desk = Desk::new();
+    fn a_thread_that_does_not_come_back_is_abandoned() {
+        let mut worker = Worker::new();
         let (release, held) = mpsc::channel::<()>();
-        desk.ask(move || {
-            let _ = held.recv();
-            thread::current().id()
-        })
-        .expect("a thread");
-        assert!(desk.is_busy() && desk.take().is_none());
-        desk.ask(|| thread::current().id()).expect("another thread");
-        let second = come(&mut desk);
+        worker
+            .start(move || {
+                let _ = held.recv();
+                thread::current().id()
+            })
+            .expect("a thread");
+        assert!(worker.is_busy() && worker.take().is_none());
+        worker
+            .start(|| thread::current().id())
+            .expect("another thread");
+        let second = result(&mut worker);
         drop(release);
         thread::sleep(Duration::from_millis(50));
-        assert!(desk.take().is_none(), "its letter is nobody's");
-        desk.ask(|| thread::current().id()).expect("the thread");
-        assert_eq!(come(&mut desk), second);
+        assert!(worker.take().is_none(), "an abandoned result is dropped");
+        worker.start(|| thread::current().id()).expect("the thread");
+        assert_eq!(result(&mut worker), second);
     }
 }

@@ -1,5 +1,5 @@
-//! A hostile HTTP server. The real client (`probe::ask`, with its thread, its connections and its
-//! redirects) sends a request over a unix socket; the input is the server's answer.
+//! A hostile HTTP server. The real client (`probe::request`, with its thread, its connections and
+//! its redirects) sends a request over a unix socket; the input is the server's answer.
 //!
 //! An input is a byte that selects the request and the server's behaviour, and the answers, one for
 //! each connection, with `\n====\n` between them.
@@ -13,9 +13,10 @@ use podgate::core::url::Url;
 use podgate::core::http::{Header, MOST_HEADERS, MOST_REDIRECTS, Request, Statuses, statuses};
 use podgate::core::outcome::{Outcome, Reason};
 use podgate::event_loop::{Interest, Poller};
+use podgate::message::reason;
 use podgate::probe::http::Ask;
 use podgate::probe::tls::{Roots, Trust};
-use podgate::probe::{Leaf, Step, ask};
+use podgate::probe::{self, Probe, Step};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -92,7 +93,7 @@ struct Server {
     listener: UnixListener,
     url: Url,
     /// One probe for each check, used again and again, as in a gate.
-    leaves: HashMap<How, Box<dyn Leaf>>,
+    probes: HashMap<How, Box<dyn Probe>>,
 }
 
 thread_local! {
@@ -126,7 +127,7 @@ impl Server {
         Self {
             listener,
             url,
-            leaves: HashMap::new(),
+            probes: HashMap::new(),
         }
     }
 }
@@ -193,12 +194,12 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
     let Server {
         listener,
         url,
-        leaves,
+        probes,
     } = server;
     let request = how.request();
-    let leaf = leaves.entry(how.asked()).or_insert_with(|| {
+    let probe = probes.entry(how.asked()).or_insert_with(|| {
         let trust = Trust::new(Roots::System, None);
-        ask(
+        probe::request(
             url,
             Ask {
                 request: Arc::new(request.clone()),
@@ -212,7 +213,7 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
     let began = Instant::now();
     let mark = memory::mark();
     let mut own = 0;
-    let mut step = leaf.start(began + PATIENCE);
+    let mut step = probe.start(began + PATIENCE);
     let mut outcome = loop {
         if let Step::Done(outcome) = step {
             break outcome;
@@ -240,11 +241,11 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
         for talk in talks.iter().filter(|talk| talk.is_sending) {
             poller.add(Interest::writable(talk.stream.as_fd()), ());
         }
-        if let Some(interest) = leaf.interest() {
+        if let Some(interest) = probe.interest() {
             poller.add(interest, ());
         }
         poller.wait(Some(began + PATIENCE)).expect("a wait");
-        step = leaf.proceed();
+        step = probe.proceed();
     };
     let most = memory::most_since(mark).saturating_sub(own);
     // A connection that the client gave up at once: a redirect to https, which this build does not
@@ -289,14 +290,14 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
             );
         }
         Outcome::NotYet(reason) => {
-            let text = reason.to_string();
+            let text = reason::text(&reason);
             assert!(
                 !text.contains(SECRET) && !text.contains(char::is_control) && text.len() < 300,
                 "{text:?}"
             );
             assert!(!matches!(reason, Reason::TimedOut { .. }), "{text}");
         }
-        Outcome::Never(reason) => panic!("never: {reason}"),
+        Outcome::Never(reason) => panic!("never: {reason:?}"),
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::core::check::Check;
 use crate::core::exit::Exit;
 use crate::core::gate::{Spec, Verdict};
-use crate::driver::gate::{self, Around, Driver, Tells};
+use crate::driver::gate::{self, Driver, Shared, Verbosity};
 use crate::event_loop::Poller;
 use crate::message;
 use crate::probe::http::Ask;
@@ -55,10 +55,10 @@ impl<'a> Gates<'a> {
         &mut self,
         settings: GateSettings<'a>,
         continues_on_timeout: bool,
-        (shared, signals): (&Around, &Signals),
+        (shared, signals): (&Shared, &Signals),
         report: &mut Report,
     ) -> Option<Verdict> {
-        let mut driver = settings.driver(Tells::All, shared, report);
+        let mut driver = settings.driver(Verbosity::All, shared, report);
         let watchdog = driver.watchdog(signals, report);
         let verdict = driver.begin(report);
         self.after = Some(After {
@@ -73,10 +73,10 @@ impl<'a> Gates<'a> {
     pub(super) fn begin_ready(
         &mut self,
         settings: GateSettings<'a>,
-        shared: &Around,
+        shared: &Shared,
         report: &mut Report,
     ) {
-        let mut driver = settings.driver(Tells::Changes, shared, report);
+        let mut driver = settings.driver(Verbosity::Changes, shared, report);
         let verdict = driver.begin(report);
         self.ready = Some(Ready { driver, verdict });
     }
@@ -140,7 +140,7 @@ impl<'a> Gates<'a> {
             Verdict::Opened => (Answer::Start, None),
             Verdict::Stopped(number) => {
                 let (waited, checks) = (driver.waited(), driver.waited_for());
-                report.line(&message::life::stopped_at_gate(number, waited, &checks));
+                report.line(&message::gate::stopped_before_cmd(number, waited, &checks));
                 (Answer::DoNotStart(Exit::Signal(number)), None)
             }
             Verdict::TimedOut => {
@@ -152,7 +152,7 @@ impl<'a> Gates<'a> {
         if let Some(waited) = failure {
             let failure = driver.failure(verdict, waited, "--after-timeout");
             match answer {
-                Answer::Start => report.line(&message::life::continued(failure)),
+                Answer::Start => report.line(&message::gate::continued(failure)),
                 Answer::DoNotStart(_) => report.failure(&failure),
             }
         }
@@ -199,12 +199,12 @@ impl<'a> Gates<'a> {
 }
 
 impl<'a> GateSettings<'a> {
-    fn driver(self, tells: Tells, shared: &Around, report: &mut Report) -> Driver<'a> {
+    fn driver(self, verbosity: Verbosity, shared: &Shared, report: &mut Report) -> Driver<'a> {
         Driver::new(
             self.checks,
             self.spec.clone(),
             self.ask,
-            tells,
+            verbosity,
             shared,
             report,
         )

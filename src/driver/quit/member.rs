@@ -1,0 +1,97 @@
+//! One member that is asked by a request on the volume. Its lock tells when it is gone.
+
+use crate::core::member::Name;
+use crate::core::observation::{Observation, Snapshot, observe};
+use crate::core::quit::Timeouts;
+use crate::members::{Request, Volume};
+use crate::message::Message;
+use crate::message::quit::{self, MemberEnd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+pub(super) struct Member {
+    pub(super) name: Name,
+    volume: Rc<Volume>,
+    limits: Timeouts,
+    start: Instant,
+    /// The request and the incarnation that it is for. Dropped when the answer is known, which
+    /// withdraws it.
+    request: Option<(u64, Request)>,
+    /// `None`: not known yet.
+    pub(super) is_gone: Option<bool>,
+}
+
+impl Member {
+    pub(super) const fn new(
+        name: Name,
+        volume: Rc<Volume>,
+        limits: Timeouts,
+        start: Instant,
+    ) -> Self {
+        Self {
+            name,
+            volume,
+            limits,
+            start,
+            request: None,
+            is_gone: None,
+        }
+    }
+
+    /// Observes the member, and asks it if it was not asked yet. Returns the news.
+    pub(super) fn proceed(&mut self) -> Option<Message> {
+        if self.is_gone.is_some() {
+            return None;
+        }
+        let waited = self.start.elapsed();
+        let found = self.volume.look(&self.name);
+        match found.as_ref().map(|found| self.end(found)) {
+            Some(Err(error)) => return Some(self.finish(MemberEnd::CannotAsk(&error), waited)),
+            Some(Ok(Some(end))) => return Some(self.finish(end, waited)),
+            Some(Ok(None)) | None => {}
+        }
+        if self.limits.all.is_none_or(|all| waited < all) {
+            return None;
+        }
+        let unreadable = found.and_then(|found| found.record).and_then(Result::err);
+        let path = self.volume.record_path(&self.name);
+        let end = match unreadable {
+            Some(why) if self.request.is_none() => MemberEnd::Unreadable(&path, why),
+            Some(_) | None => MemberEnd::StillAlive(self.limits.option),
+        };
+        Some(self.finish(end, waited))
+    }
+
+    /// How it ended, if it did. Asks it if it lives and was not asked.
+    fn end(&mut self, found: &Snapshot) -> std::io::Result<Option<MemberEnd<'static>>> {
+        let asked = self.request.as_ref().map(|(id, _)| *id);
+        Ok(match (observe(found, self.volume.host()), asked) {
+            // It has published its end and is not gone yet: the lock is the truth about life.
+            (Observation::Ended { .. }, _) if found.is_held => None,
+            (Observation::Absent | Observation::Ended { .. } | Observation::Unreadable, None) => {
+                Some(MemberEnd::AlreadyGone)
+            }
+            (
+                Observation::Absent | Observation::Ended { .. } | Observation::Unreadable,
+                Some(_),
+            ) => Some(MemberEnd::Gone),
+            (Observation::Alive { id: Some(id), .. }, Some(before)) if id != before => {
+                Some(MemberEnd::StartedAgain)
+            }
+            (Observation::Alive { id: Some(id), .. }, None) => {
+                self.request = Some((id, self.volume.ask(&self.name, id)?));
+                None
+            }
+            (Observation::Alive { .. }, _) => None,
+        })
+    }
+
+    fn finish(&mut self, end: MemberEnd<'_>, waited: Duration) -> Message {
+        self.is_gone = Some(match end {
+            MemberEnd::AlreadyGone | MemberEnd::Gone | MemberEnd::StartedAgain => true,
+            MemberEnd::CannotAsk(_) | MemberEnd::StillAlive(_) | MemberEnd::Unreadable(..) => false,
+        });
+        self.request = None;
+        quit::member(&self.name, end, waited)
+    }
+}

@@ -1,0 +1,256 @@
+//! Why an attempt did not pass, in words: the part of a message after the check's name and a colon,
+//! as in `"tcp://db:5432": connection refused`.
+
+use super::member::ended;
+use crate::core::duration::show;
+use crate::core::errno::Errno;
+use crate::core::exec_error::ExecError;
+use crate::core::member::Name;
+use crate::core::outcome::{MemberState, Operation, Phase, Reason};
+
+/// Of a connect(2) to a unix socket: its backlog is full (unix(7)).
+const EAGAIN: Errno = Errno(11);
+
+pub fn text(reason: &Reason) -> String {
+    match reason {
+        Reason::Refused => "connection refused".to_owned(),
+        Reason::Closed => "connection closed before an answer".to_owned(),
+        Reason::Unresolved(cause) => format!("the name cannot be resolved: {cause}"),
+        Reason::TimedOut { phase, after, said } => {
+            let phase = doing(*phase);
+            with_output(&format!("timed out after {} {phase}", show(*after)), said)
+        }
+        Reason::Status(status) => format!("HTTP status {status}"),
+        Reason::TooManyRedirects => "more than 10 redirects".to_owned(),
+        Reason::BadRedirect(how) => format!("redirected {how}"),
+        Reason::BodyLacks(status) => format!(
+            "HTTP status {status}, but the body does not contain the text of --http-body-contains"
+        ),
+        Reason::NotHttp(how) => format!("not an HTTP answer: {how}"),
+        Reason::UnknownIssuer => "the certificate is not signed by a trusted CA".to_owned(),
+        Reason::WrongName => "the certificate is for another name".to_owned(),
+        Reason::WrongTime => "the certificate has expired or is not valid yet".to_owned(),
+        Reason::Tls(cause) => format!("TLS handshake failed: {cause}"),
+        Reason::NotListening => "no process listens on this port".to_owned(),
+        Reason::NoFile => "the path does not exist".to_owned(),
+        Reason::ExitCode(code, line) => with_output(&format!("exit code {code}"), line),
+        Reason::Killed(signal, line) => with_output(&format!("killed by signal {signal}"), line),
+        Reason::NoCommand(name) => format!("command {name:?} not found"),
+        Reason::NotExecutable(name, error) => format!("cannot execute {name:?}: {}", exec(*error)),
+        Reason::Member(state) => member(state),
+        Reason::System(Operation::Connect, EAGAIN) => {
+            "cannot connect: the backlog of the socket is full".to_owned()
+        }
+        Reason::System(operation, errno) => {
+            format!("cannot {}: {}", verb(*operation), errno.words())
+        }
+    }
+}
+
+/// What a person can do, except to wait longer.
+pub const fn remedy(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Refused | Reason::NotListening => {
+            "is it running, and listening on this address and port?"
+        }
+        Reason::Closed | Reason::NotHttp(_) => {
+            "check the port and the scheme, and the server's log"
+        }
+        Reason::Unresolved(_) => "check the name, and the cluster's DNS",
+        Reason::TimedOut { .. } => "check the server's log, or raise --attempt-timeout",
+        Reason::Status(_) => "check the server's log; --http-status sets which statuses pass",
+        Reason::BodyLacks(_) => "check the server's answer and its log",
+        Reason::TooManyRedirects | Reason::BadRedirect(_) => {
+            "use the URL that answers without a redirect"
+        }
+        Reason::UnknownIssuer => {
+            "set its CA with --tls-ca FILE, or accept any certificate with --tls-insecure"
+        }
+        Reason::WrongName => "set the name in the certificate with --tls-server-name",
+        Reason::WrongTime => "renew the certificate, or check the clocks",
+        Reason::Tls(_) => "check that this is a TLS port, and the server's log",
+        Reason::NoFile => "check the log of the process that creates it",
+        Reason::ExitCode(..) | Reason::Killed(..) => "run the command yourself to see the cause",
+        Reason::NoCommand(_) => "use a command of this image, not of the sidecar's",
+        Reason::NotExecutable(..) => "check its mode, its #! line and its architecture",
+        Reason::Member(_) => "check podgate status, and that the name is the member's --name",
+        Reason::System(..) => "check the network and the limits of this container",
+    }
+}
+
+/// What a member is like.
+pub fn member(state: &MemberState) -> String {
+    match state {
+        MemberState::NoVolume => "members cannot be seen without --dir".to_owned(),
+        MemberState::Unknown => "the volume cannot be read at the moment".to_owned(),
+        MemberState::Absent { seen, .. } if seen.is_empty() => {
+            "absent, as is every other member".to_owned()
+        }
+        MemberState::Absent { seen, has_more } => {
+            let names: Vec<&str> = seen.iter().map(Name::as_str).collect();
+            let more = if *has_more { ", …" } else { "" };
+            format!("absent; seen here: {}{more}", names.join(", "))
+        }
+        MemberState::OtherHost(path, host) => {
+            format!("absent: {path:?} is from another host, {host:?}")
+        }
+        MemberState::Unreadable(path, why) => format!("unknown: {path:?} {why}"),
+        MemberState::Starting => "starting".to_owned(),
+        MemberState::Waiting => "waiting for others itself".to_owned(),
+        MemberState::Running => "running, but not ready".to_owned(),
+        MemberState::Ready => "still running".to_owned(),
+        MemberState::Alive => "still alive".to_owned(),
+        MemberState::Ended(end) => ended(*end),
+    }
+}
+
+const fn doing(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolving => "while resolving the name",
+        Phase::Connecting => "while connecting",
+        Phase::Handshaking => "in the TLS handshake",
+        Phase::Answer => "while waiting for the answer",
+        Phase::Body => "while reading the body",
+        Phase::Command => "while the command was running",
+        Phase::Path => "while looking up the path",
+    }
+}
+
+const fn verb(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Resolve => "resolve the name",
+        Operation::Connect => "connect",
+        Operation::SendRequest => "send the request",
+        Operation::LookUpPath => "look up the path",
+        Operation::ListSockets => "read /proc/net/tcp",
+    }
+}
+
+/// Why a command cannot be executed.
+fn exec(error: ExecError) -> String {
+    match error {
+        ExecError::NotFound => "it does not exist".to_owned(),
+        ExecError::NoInterpreter => {
+            "its interpreter or dynamic loader is not in this image".to_owned()
+        }
+        ExecError::NotPermitted => "permission denied".to_owned(),
+        ExecError::WrongFormat => "it is not a program for this machine".to_owned(),
+        ExecError::Busy => "another process is writing the file".to_owned(),
+        ExecError::NoResources(errno) | ExecError::Other(errno) => errno.words(),
+    }
+}
+
+/// Appends the last line that a command printed, if there is one.
+fn with_output(text: &str, line: &str) -> String {
+    if line.is_empty() {
+        text.to_owned()
+    } else {
+        format!("{text}: {line}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{member, remedy, text};
+    use crate::core::errno::Errno;
+    use crate::core::exec_error::ExecError;
+    use crate::core::member::Name;
+    use crate::core::observation::End;
+    use crate::core::outcome::{MemberState, Operation, Phase, Reason};
+    use crate::core::record::Unreadable;
+    use nix::libc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_reason_is_the_cause_after_the_name_of_a_check() {
+        let timed_out = |phase, said: &str| Reason::TimedOut {
+            phase,
+            after: Duration::from_secs(1),
+            said: said.to_owned(),
+        };
+        for (reason, expected) in [
+            (Reason::Refused, "connection refused"),
+            (Reason::Closed, "connection closed before an answer"),
+            (
+                Reason::Unresolved("no such name".to_owned()),
+                "the name cannot be resolved: no such name",
+            ),
+            (
+                timed_out(Phase::Resolving, ""),
+                "timed out after 1s while resolving the name",
+            ),
+            (
+                timed_out(Phase::Command, "no response"),
+                "timed out after 1s while the command was running: no response",
+            ),
+            (Reason::Status(503), "HTTP status 503"),
+            (
+                Reason::BodyLacks(200),
+                "HTTP status 200, but the body does not contain the text of --http-body-contains",
+            ),
+            (Reason::ExitCode(2, String::new()), "exit code 2"),
+            (
+                Reason::ExitCode(2, "no response".to_owned()),
+                "exit code 2: no response",
+            ),
+            (Reason::Killed(9, String::new()), "killed by signal 9"),
+            (Reason::NoCommand("x".to_owned()), "command \"x\" not found"),
+            (
+                Reason::NotExecutable("/x".to_owned(), ExecError::NotPermitted),
+                "cannot execute \"/x\": permission denied",
+            ),
+            (
+                Reason::System(Operation::LookUpPath, Errno::EACCES),
+                "cannot look up the path: permission denied",
+            ),
+            (
+                Reason::System(Operation::Connect, Errno(libc::EAGAIN)),
+                "cannot connect: the backlog of the socket is full",
+            ),
+        ] {
+            assert_eq!(text(&reason), expected);
+        }
+    }
+
+    #[test]
+    fn a_remedy_is_about_the_reason() {
+        for (reason, part) in [
+            (Reason::Refused, "listening on this address and port?"),
+            (Reason::NotListening, "listening on this address and port?"),
+            (Reason::Status(503), "--http-status"),
+            (Reason::UnknownIssuer, "--tls-ca FILE"),
+            (Reason::WrongName, "--tls-server-name"),
+            (Reason::NoCommand("x".to_owned()), "of this image"),
+        ] {
+            assert!(remedy(&reason).contains(part), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_described_by_its_state() {
+        let name = |text: &str| Name::parse(text).expect("a name");
+        let absent = |names: &[&str], has_more| MemberState::Absent {
+            seen: names.iter().map(|text| name(text)).collect(),
+            has_more,
+        };
+        for (state, expected) in [
+            (absent(&[], false), "absent, as is every other member"),
+            (absent(&["a", "b"], false), "absent; seen here: a, b"),
+            (absent(&["a"], true), "absent; seen here: a, …"),
+            (
+                MemberState::OtherHost("/run/a.record".into(), "b".to_owned()),
+                "absent: \"/run/a.record\" is from another host, \"b\"",
+            ),
+            (MemberState::Running, "running, but not ready"),
+            (MemberState::Ended(End::Code(3)), "ended with exit code 3"),
+            (
+                MemberState::Ended(End::Lost),
+                "was lost: it died without a word (SIGKILL, or out of memory)",
+            ),
+        ] {
+            assert_eq!(member(&state), expected);
+        }
+        let unreadable = MemberState::Unreadable("/run/a.record".into(), Unreadable::Newer(2));
+        assert!(member(&unreadable).starts_with("unknown: \"/run/a.record\" is of version 2"));
+    }
+}
