@@ -46,12 +46,6 @@ pub fn already_joined(name: &Name) -> Message {
     Message::new(Severity::Info, LogEvent::Joined, text)
 }
 
-/// ppoll(2) failed.
-pub fn cannot_wait(error: &dyn Display) -> Message {
-    let text = format!("cannot wait for events: {error}");
-    Message::new(Severity::Error, LogEvent::Failed, text)
-}
-
 /// The background process ends.
 pub fn agent_failed(what: &str, error: &dyn Display) -> Message {
     let text = format!(
