@@ -212,3 +212,161 @@ fn is_lock(change: &Change) -> bool {
         Change::Anything => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, Observer, is_about, is_lock};
+    use crate::core::life::Seen;
+    use crate::core::member::{Name, Stage};
+    use crate::core::observation::{End, Observation};
+    use crate::event_loop::Poller;
+    use crate::members::{Membership, Plain, Statement, Volume};
+    use crate::report::{Format, Level, LogTo, Report};
+    use std::fs;
+    use std::path::PathBuf;
+    use std::rc::Rc;
+    use std::time::{Duration, Instant};
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let file = format!("podgate-observer-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(file);
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(path.join("volume")).expect("a folder");
+            Self(path)
+        }
+
+        fn volume(&self) -> Rc<Volume> {
+            let path = self.0.join("volume");
+            Rc::new(Volume::open(&path, Plain::Allowed).expect("a volume"))
+        }
+
+        fn report(&self) -> Report {
+            let log = LogTo::File(self.0.join("log"));
+            Report::open(Format::Text, Level::Normal, &log).expect("a log")
+        }
+
+        fn log(&self) -> String {
+            fs::read_to_string(self.0.join("log")).expect("a log")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn names(all: &[&str]) -> Vec<Name> {
+        let name = |text: &&str| Name::parse(text).expect("a name");
+        all.iter().map(name).collect()
+    }
+
+    fn take(volume: &Rc<Volume>, name: &Name) -> Membership {
+        let statement = Statement {
+            name: name.clone(),
+            policy: None,
+            is_joined: false,
+        };
+        Membership::take(volume, statement)
+            .map_err(|_| ())
+            .expect("a membership")
+    }
+
+    /// Turns of a loop until one of them saw something.
+    fn next(observer: &mut Observer<'_>, report: &mut Report) -> Vec<Seen> {
+        let limit = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < limit {
+            let mut poller = Poller::new();
+            if let Some(interest) = observer.interest() {
+                poller.add(interest, ());
+            }
+            let ready = poller.wait(observer.deadline()).expect("a wait");
+            let observed = observer.proceed(!ready.is_empty(), None, report);
+            if let Some(seen) = observed.seen.filter(|seen| !seen.is_empty()) {
+                return seen;
+            }
+        }
+        panic!("nothing was seen");
+    }
+
+    #[test]
+    fn a_change_is_about_the_member_before_the_first_dot() {
+        let [main, ma] = <[Name; 2]>::try_from(names(&["main", "ma"])).expect("two");
+        let file = |name: &str| Change::File(name.to_owned());
+        for (change, about_main, about_ma, lock) in [
+            (file("main.record"), true, false, false),
+            (file("main.lock"), true, false, true),
+            (file("main"), false, false, false),
+            (Change::Anything, true, true, false),
+        ] {
+            assert_eq!(is_about(&change, &main), about_main, "{change:?}");
+            assert_eq!(is_about(&change, &ma), about_ma, "{change:?}");
+            assert_eq!(is_lock(&change), lock, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_member_that_changed_is_looked_at() {
+        let folder = Folder::new("changed");
+        let (volume, members) = (folder.volume(), names(&["a", "b"]));
+        let (mut report, mut b) = (folder.report(), take(&volume, &members[1]));
+        let mut observer = Observer::new(Some(&volume), &members, false);
+        assert_eq!(observer.observe_all(&mut report).len(), 2);
+        b.publish(Stage::Ready).expect("published");
+        let seen = next(&mut observer, &mut report);
+        let stage = match seen[..] {
+            [
+                Seen {
+                    member: 1,
+                    observation: Observation::Alive { stage, .. },
+                },
+            ] => stage,
+            _ => None,
+        };
+        assert_eq!(stage, Some(Stage::Ready), "{seen:?}");
+    }
+
+    #[test]
+    fn a_lock_that_is_free_a_moment_after_its_close_is_seen_before_the_slow_poll() {
+        let folder = Folder::new("closed");
+        let (volume, members) = (folder.volume(), names(&["main"]));
+        let (mut report, main) = (folder.report(), take(&volume, &members[0]));
+        let mut observer = Observer::new(Some(&volume), &members, false);
+        observer.observe_all(&mut report);
+        let start = Instant::now();
+        drop(main);
+        let is_lost =
+            |seen: &Seen| matches!(seen.observation, Observation::Ended { end: End::Lost, .. });
+        while !next(&mut observer, &mut report).iter().any(is_lost) {}
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_unusable_record_is_reported_once_and_garbage_does_not_fill_the_log() {
+        let folder = Folder::new("garbage");
+        let (volume, members) = (folder.volume(), names(&["main"]));
+        let mut report = folder.report();
+        let mut observer = Observer::new(Some(&volume), &members, false);
+        for version in 2..20 {
+            let record = format!("podgate: {version}\n");
+            fs::write(volume.record_path(&members[0]), record).expect("written");
+            observer.observe_all(&mut report);
+            observer.observe_all(&mut report);
+        }
+        let lines = folder.log();
+        assert_eq!(lines.lines().count(), 4, "{lines}");
+    }
+
+    #[test]
+    fn without_members_and_requests_there_is_no_poll() {
+        let folder = Folder::new("nothing");
+        let volume = folder.volume();
+        assert_eq!(Observer::new(Some(&volume), &[], false).deadline(), None);
+        assert_eq!(Observer::new(None, &[], false).deadline(), None);
+        let alone = Observer::new(Some(&volume), &[], true);
+        assert!(alone.interest().is_some() || alone.deadline().is_some());
+    }
+}

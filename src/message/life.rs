@@ -42,10 +42,8 @@ impl View<'_> {
 
     /// The members to outlive, and the verb that fits their number.
     fn names_to_outlive<'a>(&self, one: &'a str, several: &'a str) -> (String, &'a str) {
-        let verb = match self.life.to_outlive().count() {
-            1 => one,
-            _ => several,
-        };
+        let is_one = self.life.to_outlive().count() == 1;
+        let verb = if is_one { one } else { several };
         (self.names(self.life.to_outlive()), verb)
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct CmdSettings<'a> {
 }
 
 /// What a signal means that is not forwarded.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Nothing,
     /// It stops CMD.
@@ -238,5 +238,60 @@ impl Lonely {
     fn look(since: Option<Instant>) -> Option<Self> {
         let at = Instant::now().checked_add(FAST)?;
         Some(Self { at, since })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cmd, CmdSettings, MainProcess, Meaning};
+    use crate::core::signal::TERM;
+    use crate::process::{Children, Reach, Signals, Which};
+    use crate::report::{Format, Report};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    const INT: u8 = 2;
+    const QUIT: u8 = 3;
+    const TSTP: u8 = 20;
+
+    /// What each signal means, with the stop signal QUIT.
+    fn meanings(process: MainProcess<'_>, is_started: bool, has_gate: bool) -> [Meaning; 4] {
+        let signals = Signals::take(Which::Ending).expect("signals");
+        let children = Rc::new(RefCell::new(Children::new(signals.original())));
+        let settings = CmdSettings {
+            stop_signal: QUIT,
+            mappings: &[],
+            reach: Reach::Child,
+            ok_exits: &[],
+        };
+        let mut cmd = Cmd::new(process, settings, &children);
+        cmd.is_started = is_started;
+        let mut report = Report::plain(Format::Text);
+        let all = [(TERM, true), (QUIT, true), (INT, true), (TSTP, false)];
+        let meanings = all.map(|(it, ends)| cmd.take_signal(it, ends, has_gate, &mut report));
+        let keeps = !is_started && !has_gate && matches!(process, MainProcess::Child(_));
+        assert_eq!(cmd.early == [TSTP], keeps);
+        meanings
+    }
+
+    #[test]
+    fn what_a_signal_means_depends_on_whether_cmd_is_started() {
+        use Meaning::{EndOfWait, Nothing, Stop};
+        for has_gate in [true, false] {
+            assert_eq!(
+                meanings(MainProcess::Child(&[]), false, has_gate),
+                [Stop, Stop, EndOfWait, Nothing]
+            );
+            assert_eq!(
+                meanings(MainProcess::Child(&[]), true, has_gate),
+                [Stop, Stop, Nothing, Nothing]
+            );
+            for is_started in [true, false] {
+                assert_eq!(
+                    meanings(MainProcess::Init, is_started, has_gate),
+                    [Nothing; 4]
+                );
+            }
+        }
     }
 }
