@@ -1,4 +1,5 @@
-//! A container ends with the others: each row of the table of exit codes, under each restart policy, with real containers.
+//! A container ends with the others: each row of the table of exit codes, under each restart
+//! policy, with real containers.
 
 use crate::support::cast::{
     NEVER, comes, deaf_server, goes_before, job, job_in_lives, let_end, line, onlooker, podgate_in,
@@ -12,9 +13,9 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::time::Duration;
 
-/// Generous: nothing here takes so long but by a fault.
+/// Only a failing test takes this long.
 const LONG: Duration = Duration::from_secs(15);
-/// `--linger` that is not to end while the test runs.
+/// A `--linger` that is longer than the test.
 const LINGERS: &str = "--restart-policy on-failure --linger 10m";
 
 /// How a main container ends.
@@ -100,7 +101,7 @@ fn when_nothing_is_restarted() {
         let Some(pod) = Pod::new() else { return };
         let what = format!("{policy}, main ends {ends:?}");
         let options = format!("--until main --linger 300ms --restart-policy {policy}");
-        // Whatever its command says to the stop signal.
+        // The exit code of its command does not matter.
         let play = pod.play(
             rules(NEVER),
             [run("proxy", &options, &server(9)), main_that(ends, "")],
@@ -115,7 +116,7 @@ fn when_nothing_is_restarted() {
         });
         let Some(code) = expected else {
             assert_eq!(play.phase(), Phase::Running, "{what}\n{play}");
-            // It would have ended by now, had it acted on what it has said; and it hears what it is told.
+            // The proxy reported the end and did not act on it. It still handles its stop signal.
             proxy.signal(Signal::SIGTERM);
             proxy.code(9);
             continue;
@@ -145,9 +146,9 @@ fn when_what_failed_is_restarted() {
     for (policy, proxy, says) in [
         // Both are restarted.
         ("auto", &[3, 0][..], "the exit code will be 3"),
-        // It stays through the failure.
+        // The proxy stays through the failure.
         (LINGERS, &[0], "main ended with exit code 3"),
-        // The wrong policy for this pod: the retry is without a sidecar.
+        // The wrong policy for this pod: the retry runs without a sidecar.
         ("never", &[0], "main is done, with exit code 3"),
     ] {
         let Some(pod) = Pod::new() else { return };
@@ -256,7 +257,7 @@ fn always_stays_whatever_happens() {
 }
 
 #[test]
-fn what_is_always_restarted_ends_by_its_own_policy() {
+fn a_main_that_is_always_restarted_ends_by_its_own_policy() {
     for (policy, first) in [("auto", 3), ("never", 0), ("on-failure --linger 10m", 0)] {
         let Some(pod) = Pod::new() else { return };
         let options = format!("--until main --restart-policy {policy}");
@@ -271,7 +272,7 @@ fn what_is_always_restarted_ends_by_its_own_policy() {
         assert_eq!(play.codes("proxy")[0], first, "{policy}\n{play}");
         assert_eq!(play.phase(), Phase::Running);
     }
-    // The other way round: a sidecar that thinks that all comes back does not end with what does not.
+    // A sidecar under `always` does not end with a main that states nothing else.
     let Some(pod) = Pod::new() else { return };
     let play = pod.play(
         rules(RestartPolicy::OnFailure),
@@ -290,7 +291,7 @@ fn what_is_always_restarted_ends_by_its_own_policy() {
 }
 
 #[test]
-fn what_the_main_states_itself_goes_before_what_the_sidecar_thinks() {
+fn the_policy_that_the_main_states_goes_before_the_sidecars() {
     for (main, proxy, code) in [
         ("--restart-policy never", "", 0),
         (
@@ -351,7 +352,7 @@ fn asked_to_quit() {
             Some(code.to_string()),
             "{options}\n{a}"
         );
-        // The request is taken back.
+        // The request is removed.
         assert!(
             !files(&pod).iter().any(|file| file.contains(".quit.")),
             "{:?}",
@@ -360,7 +361,7 @@ fn asked_to_quit() {
     }
 }
 
-/// A port that nobody had a moment ago.
+/// A port that was free a moment ago.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -377,9 +378,9 @@ fn files(pod: &Pod) -> Vec<String> {
 }
 
 #[test]
-fn asked_to_quit_is_asked_now() {
+fn a_quit_is_not_held_back() {
     let Some(pod) = Pod::new() else { return };
-    // No hold, though the one that it outlives is there.
+    // There is no hold, although the member to outlive is alive.
     let app = pod.start(&run("app", "", &server(0)));
     let proxy = pod.start(&run("proxy", "--outlive app", &server(0)));
     proxy.prints("up");
@@ -428,7 +429,7 @@ fn sigterm_before_and_after_ready() {
 }
 
 #[test]
-fn a_main_that_is_not_ready_when_it_is_told_to_stop_is_restarted() {
+fn a_main_that_is_stopped_before_it_is_ready_is_restarted() {
     let Some(pod) = Pod::new() else { return };
     let main = run(
         "main",
@@ -439,7 +440,7 @@ fn a_main_that_is_not_ready_when_it_is_told_to_stop_is_restarted() {
     let first = play.life("main");
     first.prints("up");
     comes(&pod, "main", "running");
-    // As a liveness probe does.
+    // This is what a failed liveness probe does.
     first.signal(Signal::SIGTERM);
     first.code(143);
     play.nth_life("main", 1).prints("up");
@@ -451,7 +452,7 @@ fn a_main_that_is_not_ready_when_it_is_told_to_stop_is_restarted() {
 }
 
 #[test]
-fn what_keeps_a_main_from_starting_is_an_end_that_completes_the_sidecar() {
+fn a_main_that_cannot_start_completes_the_sidecar() {
     let taken = Server::status(200);
     let listen = format!("--listen 127.0.0.1:{}", taken.port());
     let podgate =
@@ -594,7 +595,7 @@ fn a_quit_while_it_waits() {
 }
 
 #[test]
-fn who_is_done_before_its_gate_opens_says_that_the_command_is_not_started() {
+fn a_completion_before_the_gate_opens_does_not_start_the_command() {
     let Some(pod) = Pod::new() else { return };
     pod.start(&run("main", "", "exit 3")).code(3);
     let proxy = pod.start(&run(
@@ -610,14 +611,15 @@ fn who_is_done_before_its_gate_opens_says_that_the_command_is_not_started() {
 }
 
 #[test]
-fn a_quit_between_the_first_record_and_the_watch_is_heard() {
+fn a_quit_between_the_first_record_and_the_watch_is_not_lost() {
     if !needs("strace", program("strace", &[]).is_some()) {
         return;
     }
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&onlooker("proxy"));
-    // The watch comes half a second after the record.
-    let slow = "exec strace -f -qq -o /dev/null -e trace=inotify_init1 -e inject=inotify_init1:delay_enter=500000";
+    // The watch begins half a second after the record is written.
+    let slow = "exec strace -f -qq -o /dev/null -e trace=inotify_init1 \
+                -e inject=inotify_init1:delay_enter=500000";
     let main = format!("{slow} {IMAGE} run --name main --after file://{VOLUME}/no -- true");
     let main = pod.start(&Container::sh("main", &main));
     comes(&pod, "main", "waiting");
@@ -684,11 +686,11 @@ fn a_need_is_waited_for() {
 }
 
 #[test]
-fn the_normal_pair_is_no_cycle() {
+fn the_normal_pair_has_no_cycle() {
     for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
         let Some(pod) = Pod::new() else { return };
         let ends = Ends::With(code);
-        // The main first: it waits for the other.
+        // The main starts first, and waits for the other.
         let play = pod.play(
             rules(NEVER),
             [
@@ -704,7 +706,7 @@ fn the_normal_pair_is_no_cycle() {
             "{play}"
         );
     }
-    // Under OnFailure, when the sidecar dies: the main ends with 69, and both come back.
+    // When the sidecar dies under OnFailure, the main ends with 69 and both come back.
     let Some(pod) = Pod::new() else { return };
     let main = main_that(Ends::With(0), "--needs proxy");
     let play = pod.play(
@@ -749,7 +751,7 @@ fn the_normal_pair_is_deleted_in_its_order() {
 }
 
 #[test]
-fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
+fn a_need_that_never_came_is_not_lost_if_cmd_runs_without_it() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&run(
         "main",
@@ -757,14 +759,14 @@ fn a_need_that_never_came_is_not_lost_where_cmd_runs_all_the_same() {
         &server(0),
     ));
     main.prints("up");
-    // Once it has come, it may be lost.
+    // A need that has come can be lost.
     let proxy = pod.start(&run("proxy", "", &server(0)));
     main.says("proxy is ready");
     proxy.prints("up");
     proxy.signal(Signal::SIGTERM);
     proxy.code(0);
     main.code(69);
-    // And one that stays away does no harm at all.
+    // A need that never comes changes nothing.
     fs::remove_file(pod.volume().join("proxy.record")).unwrap();
     let main = pod.start(&run(
         "main",
@@ -802,7 +804,7 @@ fn all_mains_have_to_be_done() {
         let mains =
             [("a", a), ("b", b)].map(|(name, code)| pod.start(&run(name, "", &job(name, code))));
         up(&mains);
-        // The last one that is named first: the order of the names counts, not that of the ends.
+        // The exit code is that of the member that is named first, not of the one that ended first.
         let_end(&pod, "b");
         mains[1].code(b);
         proxy.says(&format!("b ended with exit code {b}"));
@@ -871,7 +873,7 @@ fn a_sidecar_that_is_killed_and_restarted_before_the_end_still_ends_with_the_mai
         play.nth_life("proxy", 1).prints("up");
         let main = pod.start(&main_that(Ends::With(code), "--restart-policy never"));
         end(&pod, &main, Ends::With(code));
-        // The main's own word is that it is not restarted: its end is final, whatever its code.
+        // The main states that it is not restarted, so its end is final with any exit code.
         assert_eq!(play.finish(), Phase::Succeeded, "{phase:?}\n{play}");
         assert_eq!(play.codes("proxy"), [137, 0], "{play}");
     }
@@ -889,9 +891,9 @@ fn an_end_that_was_missed_is_acted_on() {
         first.kill();
         first.code(137);
         end(&pod, &main, ends);
-        // Nobody saw it end.
+        // No member saw it end.
         pod.start(&proxy()).code(ends.code());
-        // Nor is it there to be seen by one that comes for the first time.
+        // A new member acts on it as well, although it has not seen it end either.
         pod.start(&run("late", "--until main", &server(0)))
             .code(ends.code());
     }
@@ -906,7 +908,8 @@ fn a_failure_is_not_acted_on_twice() {
         first.prints("up");
         end(&pod, &pod.start(&main_that(ends, "")), ends);
         first.code(ends.code());
-        // It is back before the main is, and waits for it: otherwise it would end with the old code.
+        // The sidecar is back before the main, and waits for it. Otherwise it would end with the
+        // old code.
         fs::remove_file(pod.volume().join("go-main")).ok();
         let second = proxy();
         second.says(if ends == Ends::Lost {
@@ -919,7 +922,7 @@ fn a_failure_is_not_acted_on_twice() {
         second.says("main is ready");
         end(&pod, &main, Ends::With(0));
         second.code(0);
-        // A success is final, whenever it is seen.
+        // A success is final, even if it is seen late.
         proxy().code(0);
     }
 }
@@ -972,7 +975,7 @@ fn a_sidecar_that_is_killed_while_it_stops_completes_after_its_restart() {
             assert_eq!(play.finish(), Phase::Succeeded, "{play}");
             assert_eq!(play.codes("proxy"), [137, 0], "{play}");
         } else {
-            // It has acted on that failure, and waits for the restart.
+            // The sidecar has acted on that failure, and waits for the restart.
             let second = play.nth_life("proxy", 1);
             second.says("main ended with exit code 3");
             fs::remove_file(pod.volume().join("go-main")).unwrap();
@@ -987,9 +990,9 @@ fn a_sidecar_that_is_killed_while_it_stops_completes_after_its_restart() {
 }
 
 #[test]
-fn what_an_earlier_life_left_on_the_volume_does_no_harm() {
+fn files_of_an_earlier_life_do_no_harm() {
     let Some(pod) = Pod::new() else { return };
-    // Both were killed at once, with a request under way: the node was restarted.
+    // The node was restarted: both were killed at once while a request was pending.
     let lives = [
         pod.start(&run("proxy", "--until main", &server(0))),
         pod.start(&main_that(Ends::With(0), "")),
@@ -1007,7 +1010,7 @@ fn what_an_earlier_life_left_on_the_volume_does_no_harm() {
         "",
     )
     .unwrap();
-    // The main is back first.
+    // The main comes back first.
     let main = pod.start(&main_that(Ends::With(0), ""));
     main.prints("up");
     let proxy = pod.start(&run("proxy", "--until main", &server(0)));
@@ -1016,7 +1019,7 @@ fn what_an_earlier_life_left_on_the_volume_does_no_harm() {
     let_end(&pod, "main");
     proxy.code(0);
     assert_eq!(line(&pod, "proxy", "incarnation").as_deref(), Some("2"));
-    // Nothing that was kept is left.
+    // No temporary record and no request is left.
     let left: Vec<_> = files(&pod)
         .into_iter()
         .filter(|file| file.contains(".next.") || file.contains(".quit."))
@@ -1040,7 +1043,7 @@ fn another_pods_records_do_not_count() {
 }
 
 #[test]
-fn an_absent_main_is_waited_for_and_those_that_are_there_are_named() {
+fn an_absent_main_is_waited_for_and_the_members_that_are_there_are_named() {
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&run("proxy", "--until mian", &server(0)));
     let main = pod.start(&run("main", "", "exit 0"));
@@ -1082,7 +1085,7 @@ fn two_with_one_name() {
     assert!(end.at.duration_since(second.started()) < LONG, "{second}");
     second.says("another container of this pod is app and lives (uid 1234, since ");
     assert_eq!(second.stdout(), "");
-    // The first one has noticed nothing.
+    // The first one is not affected.
     assert_eq!(record(&pod, "app"), before);
     let proxy = pod.start(&run("proxy", "--until app", &server(0)));
     proxy.says("app is ready");
@@ -1101,15 +1104,15 @@ fn a_name_is_free_again_as_soon_as_its_owner_is_dead() {
             line(&pod, "app", "incarnation"),
             Some(incarnation.to_string())
         );
+        // The next one starts although this one may not have been reaped.
         life.kill();
-        // Not even its end is waited for.
     }
 }
 
 #[test]
 fn the_first_cause_decides() {
     let Some(pod) = Pod::new() else { return };
-    // SIGTERM after done does not change the code, nor does a need that ends while we stop.
+    // Neither a SIGTERM nor the end of a need changes the code after the members are done.
     let main = pod.start(&main_that(Ends::With(3), ""));
     let dependency = pod.start(&run("db", "", &server(0)));
     let proxy = pod.start(&run(
@@ -1127,7 +1130,7 @@ fn the_first_cause_decides() {
 }
 
 #[test]
-fn a_cmd_that_does_not_heed_its_stop_signal_is_killed_and_the_code_stays() {
+fn a_cmd_that_ignores_its_stop_signal_is_killed_and_the_code_stays() {
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&run(
         "proxy",

@@ -1,4 +1,5 @@
-//! `podgate join` makes a member of a container whose entrypoint is not ours, from its postStart hook.
+//! `podgate join`, called by a postStart hook, makes a container a member whose entrypoint is not
+//! podgate.
 
 use crate::support::cast::{
     NEVER, comes, job, let_end, line, onlooker, podgate_in, record, rules, run, server,
@@ -13,10 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(15);
-/// A user that nothing belongs to.
+/// A user without any files.
 const USER: u32 = 4321;
 
-/// The words of a hook that joins.
+/// The command line of a hook that joins.
 fn hook(name: &str, options: &str) -> Vec<String> {
     let words = [IMAGE, "join", "--name", name]
         .into_iter()
@@ -29,7 +30,7 @@ fn joined(name: &str, options: &str, script: &str) -> Container {
     Container::sh(name, script).post_start(hook(name, options))
 }
 
-/// The process that a hook has left behind.
+/// The background process that the hook started.
 fn agent(life: &Life) -> Process {
     life.process("podgate")
 }
@@ -69,7 +70,7 @@ fn it_has_registered_before_it_returns() {
                 && record.contains("state: ready\n"),
             "{record}"
         );
-        // Others see it, whoever they are.
+        // Any user sees it.
         let onlooker = pod.start(&onlooker("o").user(USER + 1, USER + 1).read_only_volume());
         podgate_in(&onlooker, "check ready:main started:main").code(0);
         podgate_in(&onlooker, "check gone:main").code(1);
@@ -125,12 +126,12 @@ fn wait_has_an_end() {
     play.post_start("proxy")
         .code(124)
         .says("gave up after 300ms");
-    // The kubelet kills what has a hook that fails.
+    // The kubelet kills a container whose hook fails.
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
 }
 
 #[test]
-fn a_hook_that_runs_twice_is_no_error() {
+fn a_hook_may_run_twice() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&Container::sh("main", &server(0)));
     join(&main, "main", "--restart-policy never").code(0);
@@ -149,7 +150,7 @@ fn a_hook_that_runs_twice_is_no_error() {
         (line(&pod, "main", "id"), agent(&main).pid),
         (before, first)
     );
-    // Another container of that name is one too many.
+    // A second container cannot have the same name.
     let other = pod.start(&Container::sh("other", &server(0)));
     join(&other, "main", "--restart-policy never")
         .code(125)
@@ -190,7 +191,7 @@ fn a_restart_of_the_container_runs_the_hook_again() {
 }
 
 #[test]
-fn the_hook_that_was_there_before_is_executed() {
+fn the_command_of_the_hook_is_executed() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&Container::sh("main", &server(0)).env("GREETING", "hello you"));
     let script = "echo $#; printf '%s\\n' \"$@\" \"$GREETING\"; exit 7";
@@ -206,21 +207,21 @@ fn the_hook_that_was_there_before_is_executed() {
         .concat(),
     );
     done.code(127).says("no-such-hook");
-    // It is no child of the agent, and gets its signals as ever.
+    // It is not a child of the agent, and gets its signals as usual.
     let show = ["--", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"];
     let done = main.exec([hook("main", "--restart-policy never"), words(show)].concat());
     assert_eq!(done.stdout, main.exec(&show[1..]).stdout);
 }
 
 #[test]
-fn what_it_leaves_behind_is_by_itself() {
+fn the_background_process_keeps_nothing_of_the_hook() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(
         &Container::sh("main", &server(0))
             .user(USER, USER)
             .hardened(),
     );
-    // A hook with open descriptors, as runtimes and shells leave them.
+    // A hook with the open descriptors that runtimes and shells leave.
     let script = format!(
         "exec 7</etc/passwd 8>&1; {}",
         hook("main", "--restart-policy never").join(" ")
@@ -266,9 +267,9 @@ fn what_it_leaves_behind_is_by_itself() {
 }
 
 #[test]
-fn a_broadcast_does_not_end_it() {
+fn a_signal_to_all_processes_does_not_end_it() {
     let Some(pod) = Pod::new() else { return };
-    // What it starts is ended by the broadcast, too.
+    // The broadcast ends every process that this container starts.
     let script = "trap 'exit 0' TERM; echo up; while :; do sleep 100 & wait; done";
     let main = pod.start(&Container::sh("main", script));
     main.prints("up");
@@ -288,7 +289,7 @@ fn a_broadcast_does_not_end_it() {
     let onlooker = pod.start(&onlooker("o"));
     podgate_in(&onlooker, "check ready:main").code(0);
     assert_eq!(main.process("podgate").pid, agent.pid);
-    // And it is no obstacle to the container's own end.
+    // It does not delay the container's own end.
     main.signal(Signal::SIGTERM);
     main.code(0);
     podgate_in(&onlooker, "check gone:main").code(0);
@@ -333,9 +334,12 @@ fn a_pid_1_that_does_not_heed_it_is_told_of_loudly() {
             [joined("proxy", options, script), run("main", "", "exit 0")],
         );
         let proxy = play.life("proxy");
-        proxy.says("PID 1 has not ended within 400ms of SIGTERM, and cannot be killed from inside its container");
+        proxy.says(
+            "PID 1 has not ended within 400ms of SIGTERM, and cannot be killed from inside its \
+             container",
+        );
         assert!(proxy.is_running());
-        // It stays a member while it lives.
+        // The container stays a member while it lives.
         let onlooker = pod.start(&onlooker("o"));
         podgate_in(&onlooker, "check started:proxy").code(0);
     }
@@ -357,7 +361,7 @@ fn a_request_to_quit_stops_pid_1() {
 #[test]
 fn in_a_shared_pid_namespace_it_refuses() {
     let Some(pod) = Pod::new() else { return };
-    // As seen from a container whose PID 1 is another's: with another mount namespace.
+    // In a container whose PID 1 belongs to another container, which has another mount namespace.
     let other = pod.start(&onlooker("pause"));
     let shared = |options: &str| {
         other.exec([words(["unshare", "--mount"]), hook("proxy", options)].concat())
@@ -366,7 +370,7 @@ fn in_a_shared_pid_namespace_it_refuses() {
     done.code(125)
         .says("PID 1 is not this container's own (shareProcessNamespace)");
     assert_eq!(record(&pod, "proxy"), "");
-    // It only says that it is there.
+    // Without a member to end with, it only publishes itself.
     shared("--restart-policy never").code(0);
     assert!(other.is_running());
 }
@@ -374,7 +378,8 @@ fn in_a_shared_pid_namespace_it_refuses() {
 #[test]
 fn a_hook_of_another_user_than_pid_1s() {
     let Some(pod) = Pod::new() else { return };
-    // The entrypoint drops to another user, as many do; the hook runs as the container's: root, and may signal it.
+    // The entrypoint changes to another user, as many do. The hook runs as the container's user,
+    // root, and may signal it.
     let script = format!("exec setpriv --reuid={USER} --regid={USER} --clear-groups sh -c \"$0\"");
     let proxy = Container::new("proxy", ["sh", "-c", &script, &server(0)])
         .post_start(hook("proxy", "--restart-policy never --until main"));
@@ -384,7 +389,7 @@ fn a_hook_of_another_user_than_pid_1s() {
     let_end(&pod, "main");
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
 
-    // The other way round it may not, and says so; where nobody reads that, at least its log does.
+    // A hook of another user may not signal it. The agent reports that in the log.
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&Container::sh("proxy", &server(0)));
     proxy.prints("up");
@@ -409,7 +414,7 @@ fn a_hook_of_another_user_than_pid_1s() {
 }
 
 #[test]
-fn what_it_needs_is_said_before_anything_is_done() {
+fn wrong_options_are_refused_before_anything_is_done() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&onlooker("main"));
     for (options, says) in [
@@ -442,14 +447,14 @@ fn what_it_needs_is_said_before_anything_is_done() {
     assert!(files.is_empty(), "{files:?}");
 }
 
-/// Which members of an unmodified pair are joined.
+/// The members of an unmodified pair that join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Main {
     Exits(i32),
     Killed,
 }
 
-/// Plays a Job of two unmodified images: the main one waits for `go`.
+/// Plays a Job of two unmodified images. The main container waits for `go`.
 fn job_of_two(
     pod: &Pod,
     kubelet: RestartPolicy,
@@ -462,7 +467,7 @@ fn job_of_two(
         0
     };
     let options = format!("--restart-policy {policy}");
-    // The next life works.
+    // The next run of the container succeeds.
     let script = format!(
         "test -e {VOLUME}/went && exit 0; {}",
         job("main", code).replace("; exit", &format!("; touch {VOLUME}/went; exit"))
@@ -488,7 +493,7 @@ fn job_of_two(
 }
 
 #[test]
-fn an_unmodified_job_completes_when_nothing_is_restarted() {
+fn an_unmodified_job_completes_under_never() {
     for (main, phase) in [
         (Main::Exits(0), Phase::Succeeded),
         (Main::Exits(3), Phase::Failed),
@@ -503,14 +508,14 @@ fn an_unmodified_job_completes_when_nothing_is_restarted() {
 }
 
 #[test]
-fn an_unmodified_job_completes_when_what_failed_is_restarted() {
+fn an_unmodified_job_completes_under_on_failure() {
     for (main, codes) in [
         (Main::Exits(0), &[0][..]),
         (Main::Exits(3), &[3, 0]),
         (Main::Killed, &[137, 0]),
     ] {
         let Some(pod) = Pod::new() else { return };
-        // Its code is not known: that it does not come back is what tells.
+        // The exit code is not known. The container is done because it does not come back.
         let play = job_of_two(
             &pod,
             RestartPolicy::OnFailure,
@@ -547,7 +552,7 @@ fn a_joined_main_and_a_sidecar_under_run() {
         comes(&pod, "main", "ready");
         let_end(&pod, "main");
         play.finish();
-        // Nobody can tell with which code it ended.
+        // The exit code of a joined member is not known.
         assert_eq!(
             (play.codes("proxy"), play.codes("main")),
             (vec![0], vec![code]),
@@ -562,9 +567,10 @@ fn a_joined_main_and_a_sidecar_under_run() {
     }
 }
 
-/// The kernel may give a new container the number of the one before while its agent still holds its lock, dying.
+/// The kernel may give a new container the number of the one before while the dying agent of that
+/// one still holds its lock.
 #[test]
-fn who_dies_while_a_hook_runs_is_not_its_own_agent() {
+fn a_dying_agent_of_another_container_is_not_its_own() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&Container::sh("main", &server(0)));
     join(&main, "main", "--restart-policy never").code(0);
@@ -575,7 +581,7 @@ fn who_dies_while_a_hook_runs_is_not_its_own_agent() {
             .all(|it| it.name != "podgate")
             .then_some(())
     });
-    // Its lock, for as long as a process takes to die on a busy machine.
+    // Holds the lock for as long as a process takes to die on a busy machine.
     let dying = main.start_exec([
         "python3",
         "-c",
@@ -597,7 +603,7 @@ time.sleep(0.2)"
     dying.finish().code(0);
     assert_eq!(line(&pod, "main", "incarnation").as_deref(), Some("2"));
     agent(&main);
-    // The control: who lives is found, and nobody joins twice.
+    // The negative control: a living agent is found, and its container does not join twice.
     join(&main, "main", "--restart-policy never")
         .code(0)
         .says("main has already joined");

@@ -1,4 +1,5 @@
-//! A container outlives the others when the pod is deleted: all get SIGTERM at once, and the sidecar goes last.
+//! A container outlives the others when the pod is deleted: all get SIGTERM at once, and the
+//! sidecar ends last.
 
 use crate::support::cast::{
     NEVER, comes, deaf_server, goes_before, job, let_end, line, onlooker, podgate_in, rules, run,
@@ -9,7 +10,7 @@ use crate::support::pod::{Container, IMAGE, Pod, VOLUME};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
-/// The grace of a pod that has time. Nothing here takes so long but by a fault.
+/// The grace period of a pod that has time. Only a failing test takes this long.
 const GRACE: Duration = Duration::from_secs(20);
 const AMPLE: &str = "--grace 20s --stop-margin 1s";
 
@@ -38,13 +39,13 @@ fn at_a_deletion_the_sidecar_stays_until_the_app_has_ended() {
         assert_eq!(phase, Phase::Succeeded, "{play}");
         let (proxy, app) = (play.life("proxy"), play.life("app"));
         goes_before(&pod, "app", "proxy");
-        // It was told at the same time, and held that back.
+        // It got its signal at the same time, and held that back from CMD.
         assert!(
             proxy
                 .says("holding SIGTERM back from the command until app has ended, for at most 19s")
                 < app.prints("ended")
         );
-        // As soon as it could.
+        // CMD was stopped as soon as that was possible.
         let after = proxy.prints("told").duration_since(app.prints("ended"));
         assert!(after < Duration::from_secs(2), "{after:?}\n{play}");
     }
@@ -53,7 +54,7 @@ fn at_a_deletion_the_sidecar_stays_until_the_app_has_ended() {
 #[test]
 fn its_exit_code_is_the_commands_own() {
     let Some(pod) = Pod::new() else { return };
-    // The app takes its time: it must not be done before the proxy is told.
+    // The app is slow, so that it is not done before the proxy gets its signal.
     let app = run("app", "", &slow_server(6, 0.5));
     let play = pod.play(
         rules(NEVER),
@@ -63,7 +64,7 @@ fn its_exit_code_is_the_commands_own() {
         ],
     );
     assert_eq!(delete(&pod, &play, &["proxy", "app"], GRACE), Phase::Failed);
-    // Told first, done later: the first cause decides.
+    // The signal came first and the end second: the first cause decides.
     assert_eq!(
         (play.codes("proxy"), play.codes("app")),
         (vec![5], vec![6]),
@@ -114,7 +115,7 @@ fn a_chain_stops_in_its_order() {
 }
 
 #[test]
-fn all_that_it_outlives_are_held_for() {
+fn every_member_that_is_outlived_holds_the_stop_back() {
     let Some(pod) = Pod::new() else { return };
     let play = pod.play(
         rules(NEVER),
@@ -138,7 +139,7 @@ fn all_that_it_outlives_are_held_for() {
 }
 
 #[test]
-fn a_second_signal_means_now() {
+fn a_second_signal_ends_the_hold() {
     for second in [Signal::SIGTERM, Signal::SIGQUIT] {
         let Some(pod) = Pod::new() else { return };
         let app = pod.start(&run("app", "", &server(0)));
@@ -183,7 +184,7 @@ fn the_stop_signal_of_the_image_begins_the_hold_too() {
 }
 
 #[test]
-fn a_hold_that_runs_out_is_told_loudly_and_ends() {
+fn a_hold_that_runs_out_is_a_warning_and_ends() {
     let Some(pod) = Pod::new() else { return };
     let app = pod.start(&run("app", "", &server(0)));
     app.prints("up");
@@ -211,12 +212,12 @@ fn a_hold_that_runs_out_is_told_loudly_and_ends() {
 }
 
 #[test]
-fn what_is_left_of_the_grace_is_for_the_commands_own_stop() {
+fn the_rest_of_the_grace_period_is_for_the_commands_own_stop() {
     let Some(pod) = Pod::new() else { return };
     let app = pod.start(&run("app", "", &server(0)));
     app.prints("up");
     comes(&pod, "app", "ready");
-    // Held for 300 ms of 900: it is killed 600 ms after its stop signal, not 900.
+    // The hold takes 300 of 900 ms, so CMD is killed 600 ms after its stop signal, not 900.
     let proxy = pod.start(&run(
         "proxy",
         "--outlive app --grace 900ms --stop-margin 600ms",
@@ -235,7 +236,7 @@ fn what_is_left_of_the_grace_is_for_the_commands_own_stop() {
 #[test]
 fn at_the_end_of_the_grace_the_kubelet_kills_both() {
     let Some(pod) = Pod::new() else { return };
-    // --grace is longer than the pod's, and the app does not heed its signal.
+    // --grace is longer than the pod's grace period, and the app ignores its signal.
     let play = pod.play(
         rules(NEVER),
         [
@@ -257,9 +258,9 @@ fn at_the_end_of_the_grace_the_kubelet_kills_both() {
 }
 
 #[test]
-fn who_is_not_alive_is_not_held_for() {
+fn a_member_that_is_not_alive_does_not_hold_the_stop_back() {
     let Some(pod) = Pod::new() else { return };
-    // One that ended, one that failed and may come back, one that was lost, and one that never came.
+    // One member ended, one failed and may come back, one was lost, and one never came.
     pod.start(&run("ended", "", "exit 0")).code(0);
     pod.start(&run("failed", "--restart-policy on-failure", "exit 3"))
         .code(3);
@@ -314,7 +315,7 @@ fn an_app_that_is_lost_during_the_hold_ends_it() {
 }
 
 #[test]
-fn an_app_that_comes_back_during_the_hold_is_held_for() {
+fn an_app_that_comes_back_during_the_hold_holds_the_stop_back() {
     let Some(pod) = Pod::new() else { return };
     let app = || run("app", "", &server(0));
     let other = pod.start(&run("other", "", &server(0)));
@@ -364,7 +365,7 @@ fn an_unwrapped_sidecar_waits_in_its_pre_stop() {
 }
 
 #[test]
-fn a_pre_stop_never_waits_for_one_that_is_not_there() {
+fn a_pre_stop_never_waits_for_an_absent_member() {
     let Some(pod) = Pod::new() else { return };
     let proxy = Container::sh("proxy", &server(0))
         .read_only_volume()
@@ -375,16 +376,16 @@ fn a_pre_stop_never_waits_for_one_that_is_not_there() {
     play.delete(GRACE);
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
     let hook = &play.hooks("proxy", Hook::PreStop)[0];
-    // It may be a wrong name: it says whom it does see.
+    // The name may be wrong, so the message lists the members that are there.
     hook.code(0)
         .within(Duration::from_secs(10))
         .says("seen here: app");
 }
 
 #[test]
-fn a_job_that_is_deleted_in_its_middle() {
+fn a_job_that_is_deleted_while_it_works() {
     let Some(pod) = Pod::new() else { return };
-    // The app handles no signal: podgate is PID 1, and its child dies of it.
+    // The app handles no signal. It is not PID 1, so it dies by the signal.
     let play = pod.play(
         rules(RestartPolicy::OnFailure),
         [
@@ -406,13 +407,13 @@ fn a_job_that_is_deleted_in_its_middle() {
 }
 
 #[test]
-fn who_is_told_and_finds_the_other_gone_at_the_same_moment_was_told() {
+fn a_stop_goes_before_an_end_at_the_same_moment() {
     let Some(pod) = Pod::new() else { return };
     let app = pod.start(&run("app", "", &server(6)));
     let proxy = pod.start(&run("proxy", &format!("--until app {AMPLE}"), &server(5)));
     proxy.prints("up");
     proxy.says("app is ready");
-    // It gets no time between the signal and the end of the other.
+    // No time passes between the signal and the end of the other member.
     proxy.signal(Signal::SIGSTOP);
     proxy.signal(Signal::SIGTERM);
     app.prints("up");
@@ -461,6 +462,6 @@ fn the_readiness_of_the_sidecar_does_not_matter_to_the_hold() {
     let onlooker = pod.start(&onlooker("onlooker"));
     podgate_in(&onlooker, "check started:proxy").code(0);
     app.signal(Signal::SIGTERM);
-    // Told before it was ready.
+    // The stop came before the member was ready.
     proxy.code(143);
 }
