@@ -40,7 +40,6 @@ const NOT_YET: &[&str] = &[
     "tests/sees_members.rs",
     "tests/tells_what_happens.rs",
     "tests/under_load.rs",
-    "tests/wraps_a_command.rs",
 ];
 
 fn is_listed(path: &str) -> bool {

@@ -1,4 +1,5 @@
-//! `run` is an init: exit codes, signals, orphans, the terminal, and nothing else of CMD's is touched. As PID 1 and elsewhere.
+//! `run` is an init: it handles exit codes, signals, orphans and the terminal, and changes nothing
+//! else of CMD. The tests run it as PID 1 and as another process.
 
 use crate::support::pod::{Container, IMAGE, Life, Pod};
 use crate::support::server::ClosedPort;
@@ -20,7 +21,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A program that sees what the kernel does, without a libc that keeps signals for itself. No shell is between.
+/// A program that sees every signal of the kernel. It calls the kernel directly, because a libc
+/// keeps some signals for itself, and starts no shell.
 const HELPER: &str = r#"
 #define _GNU_SOURCE
 #include <signal.h>
@@ -99,7 +101,7 @@ int main(int argc, char **argv) {
 }
 "#;
 
-/// The helper, compiled: one for all tests that run at the same time, gone with the last of them.
+/// The compiled helper. Tests that run at the same time share it; it is removed after the last one.
 struct Helper {
     path: String,
     _folder: Folder,
@@ -133,7 +135,7 @@ fn send(helper: &str, to: Pid, signals: &[i32]) {
     );
 }
 
-/// All that can be passed on, the receiver's last one at the end.
+/// Every signal that can be forwarded. The last one ends the receiver.
 fn forwardable() -> Vec<i32> {
     (1..=64)
         .filter(|number| ![9, 17, 19].contains(number))
@@ -181,7 +183,7 @@ fn is_gone(pid: Pid) -> bool {
     field(pid, "State").is_none_or(|state| state.starts_with('Z'))
 }
 
-/// CMD of a podgate, once it has been executed.
+/// The pid of CMD, once it is executed.
 fn cmd_of(pid: Pid, name: &str) -> Pid {
     eventually("CMD", || {
         children(pid)
@@ -194,7 +196,8 @@ fn cmd_of(pid: Pid, name: &str) -> Pid {
 fn exit_codes_pass_through() {
     let Some(pod) = Pod::new() else { return };
     let all = format!(
-        "for n in $(seq 0 255); do {IMAGE} run -- sh -c \"exit $n\"; is=$?; test $is = $n || echo $n became $is; done"
+        "for n in $(seq 0 255); do {IMAGE} run -- sh -c \"exit $n\"; is=$?; \
+         test $is = $n || echo $n became $is; done"
     );
     let life = pod.start(&Container::sh("all", &all));
     for code in [0, 1, 2, 42, 69, 124, 125, 126, 127, 128, 137, 143, 255] {
@@ -210,7 +213,7 @@ fn a_death_by_a_signal_is_128_and_its_number() {
         return;
     };
     let helper = helper.path.as_str();
-    // Those that do not end a process: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH.
+    // These do not end a process: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH.
     let deadly: Vec<i32> = (1..=64)
         .filter(|number| ![17, 18, 19, 20, 21, 22, 23, 28].contains(number))
         .collect();
@@ -220,7 +223,8 @@ fn a_death_by_a_signal_is_128_and_its_number() {
         .collect::<Vec<_>>()
         .join(" ");
     let all = format!(
-        "for n in {list}; do {IMAGE} run -- {helper} die $n; is=$?; test $is = $((128+n)) || echo $n became $is; done"
+        "for n in {list}; do {IMAGE} run -- {helper} die $n; is=$?; \
+         test $is = $((128+n)) || echo $n became $is; done"
     );
     let life = pod.start(&Container::sh("all", &all));
     for number in [1, 9, 11, 15, 34, 64] {
@@ -231,7 +235,7 @@ fn a_death_by_a_signal_is_128_and_its_number() {
 }
 
 #[test]
-fn what_cannot_be_run_has_codes_of_its_own() {
+fn a_command_that_cannot_be_run_has_codes_of_its_own() {
     let Some(pod) = Pod::new() else { return };
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -268,12 +272,13 @@ fn every_signal_reaches_cmd() {
     eventually("the receiver", || {
         running.stdout().contains("up").then_some(())
     });
-    // Real-time signals queue, wherever they are sent from; 64 ends the receiver.
+    // Real-time signals queue. Signal 64 ends the receiver.
     let mut signals = forwardable();
     for _ in 0..20 {
         signals.extend([34, 35, 50, 63]);
     }
-    // CONT and the stops discard each other while they are pending (signal(7)), so it is sent by itself.
+    // CONT and the stop signals discard each other while they are pending (signal(7)), so CONT is
+    // sent alone.
     signals.retain(|number| ![18, 64].contains(number));
     signals.sort_unstable();
     let got = |stdout: &dyn Fn() -> String, wanted: &[i32]| {
@@ -301,10 +306,10 @@ fn every_signal_reaches_cmd() {
 }
 
 #[test]
-fn what_comes_while_podgate_starts_is_not_lost() {
+fn a_signal_that_arrives_while_podgate_starts_is_not_lost() {
     let Some(helper) = helper() else { return };
     let helper = helper.path.as_str();
-    // Those that are pending when it starts. One that tells to end needs no CMD.
+    // These signals are pending when podgate starts. A signal that ends podgate needs no CMD.
     for number in [1, 2, 3, 10, 12, 15] {
         let done = inside(
             &[helper, "pending", &number.to_string(), "--"],
@@ -313,7 +318,8 @@ fn what_comes_while_podgate_starts_is_not_lost() {
         .run();
         done.code(128 + number).prints("");
     }
-    // The others are CMD's, when there is nothing to wait for. It inherits a mask with which it can wait for them.
+    // The others are forwarded to CMD if there is no gate. CMD inherits a mask that blocks them, so
+    // that it can wait for them.
     let call = ["run", "--", helper, "receive"];
     let done = inside(
         &[
@@ -327,7 +333,7 @@ fn what_comes_while_podgate_starts_is_not_lost() {
         [14, 18, 23, 28, 40, 40, 64],
         "{done}"
     );
-    // A negative control: without them it does not come to its end.
+    // The negative control: without the signals CMD does not end.
     let mut running = inside(&[helper, "pending", "40", "--"], call).start();
     eventually("the receiver's answer", || {
         running.stdout().contains("got 40").then_some(())
@@ -339,7 +345,7 @@ fn what_comes_while_podgate_starts_is_not_lost() {
 fn a_stop_at_any_moment_of_the_start_is_a_stop() {
     for step in 0..60 {
         let running = podgate(["run", "--", "sleep", "100"]).start();
-        // From before podgate's main to after CMD's exec; nothing waits for the moment, all are to be met.
+        // The delays reach from before podgate's main to after CMD's exec.
         thread::sleep(Duration::from_micros(100 * step));
         running.signal(Signal::SIGTERM);
         let done = running.finish();
@@ -352,18 +358,21 @@ fn a_stop_at_any_moment_of_the_start_is_a_stop() {
 }
 
 #[test]
-fn cmd_gets_all_as_podgate_got_it() {
+fn cmd_inherits_everything_unchanged() {
     // glibc keeps the signals 32 and 33 for itself.
     if !musl() {
         return;
     }
     let Some(pod) = Pod::new() else { return };
     let folder = Folder::new();
-    let show = "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; ls /proc/self/fd; pwd; env | grep -v '^_=' | sort; umask; ulimit -n; \
+    let show = "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; ls /proc/self/fd; pwd; \
+                env | grep -v '^_=' | sort; umask; ulimit -n; \
                 cat /proc/self/oom_score_adj; readlink /proc/self/fd/0";
-    // With a few signals blocked and ignored, a descriptor that is inherited, and an input of its own.
-    let python = "import os,signal,sys\nS=signal\nS.pthread_sigmask(S.SIG_BLOCK,{S.SIGTERM,S.SIGUSR2,S.SIGCHLD,40})\n\
-                  S.signal(S.SIGHUP,S.SIG_IGN)\nS.signal(S.SIGCHLD,S.SIG_IGN)\nS.signal(41,S.SIG_IGN)\n\
+    // CMD gets a few signals blocked and ignored, an inherited descriptor, and its own input.
+    let python = "import os,signal,sys\nS=signal\n\
+                  S.pthread_sigmask(S.SIG_BLOCK,{S.SIGTERM,S.SIGUSR2,S.SIGCHLD,40})\n\
+                  S.signal(S.SIGHUP,S.SIG_IGN)\nS.signal(S.SIGCHLD,S.SIG_IGN)\n\
+                  S.signal(41,S.SIG_IGN)\n\
                   S.signal(S.SIGPIPE,S.SIG_DFL)\nS.signal(S.SIGXFSZ,S.SIG_DFL)\n\
                   os.execvp(sys.argv[1],sys.argv[1:])";
     let odd = ["/usr/bin/python3", "-c", python];
@@ -385,7 +394,7 @@ fn cmd_gets_all_as_podgate_got_it() {
         plain.code(0);
         wrapped.code(0);
         assert_eq!(wrapped.stdout(), plain.stdout());
-        // Not as PID 1.
+        // The same where podgate is not PID 1.
         let call = |mut words: Vec<&str>| {
             let mut all = starter.to_vec();
             all.append(&mut words);
@@ -403,7 +412,7 @@ fn cmd_gets_all_as_podgate_got_it() {
 }
 
 #[test]
-fn streams_and_arguments_are_cmds_own() {
+fn cmd_has_its_own_streams_and_arguments() {
     let strange = OsStr::from_bytes(b"\xff\xfe\n");
     let mut child = Command::new(PODGATE)
         .args([
@@ -447,7 +456,7 @@ fn no_orphan_stays_a_zombie() {
     let helper = helper.path.as_str();
     let pid_1 = run_in(&pod, ["--", helper, "orphans", "300"]);
     let elsewhere = podgate(["run", "--", helper, "orphans", "300"]).start();
-    // A negative control: a PID 1 that reaps nobody.
+    // The negative control: a PID 1 that reaps no orphan.
     let careless = pod.start(&Container::sh(
         "careless",
         &format!("{helper} orphans 60 & exec sleep 100"),
@@ -493,7 +502,7 @@ fn cmd_does_not_outlive_podgate() {
     running.signal(Signal::SIGKILL);
     assert_eq!(running.finish().status.signal(), Some(9));
     eventually("CMD's end", || is_gone(cmd).then_some(()));
-    // A negative control: a shell's child goes on.
+    // The negative control: a shell's child survives the shell.
     let mut shell = Program::start(Command::new("sh").args(["-c", "sleep 100; true"]));
     let orphan = cmd_of(shell.pid(), "sleep");
     kill(shell.pid(), Signal::SIGKILL).unwrap();
@@ -501,7 +510,7 @@ fn cmd_does_not_outlive_podgate() {
     assert!(!is_gone(orphan));
 }
 
-/// Something on a terminal of its own.
+/// A process with a terminal of its own.
 struct Terminal(Child);
 
 impl Terminal {
@@ -530,7 +539,7 @@ impl Terminal {
             .unwrap();
     }
 
-    /// Reads until this is there.
+    /// Reads until this text has arrived.
     fn shows(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
         let mut byte = [0];
@@ -566,7 +575,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Says whether it is in the foreground: its process group (5), and that of its terminal (8).
+/// Prints whether the process is in the foreground: its process group (field 5) and that of its
+/// terminal (field 8).
 const FOREGROUND: &str =
     "set -- $(cat /proc/$$/stat); test $5 = $8 && echo in-front || echo behind";
 
@@ -594,7 +604,7 @@ fn cmd_has_the_terminal_and_gives_it_back() {
     terminal.types("\x03");
     assert_eq!(terminal.code(), Some(33));
 
-    // Afterwards, whoever started it can read again.
+    // Afterwards the process that started podgate can read again.
     let after = folder.script(
         "after",
         &format!("{PODGATE} run -- true; {FOREGROUND}; read line; echo \"then $line\""),
@@ -605,10 +615,13 @@ fn cmd_has_the_terminal_and_gives_it_back() {
     terminal.shows("then more");
     assert_eq!(terminal.code(), Some(0));
 
-    // In the background of a shell with job control it takes nothing away.
+    // In the background of a shell with job control podgate does not take the terminal.
     let behind = folder.script(
         "behind",
-        &format!("set -m; {PODGATE} run -- sh -c '{FOREGROUND}; exit 5' & wait $!; echo \"code $?\"; {FOREGROUND}; read line; echo \"shell has $line\""),
+        &format!(
+            "set -m; {PODGATE} run -- sh -c '{FOREGROUND}; exit 5' & wait $!; echo \"code $?\"; \
+             {FOREGROUND}; read line; echo \"shell has $line\""
+        ),
     );
     let mut terminal = Terminal::start(&behind);
     terminal.shows("behind");
@@ -619,7 +632,7 @@ fn cmd_has_the_terminal_and_gives_it_back() {
     assert_eq!(terminal.code(), Some(0));
 }
 
-/// Goes on, and says which signals it gets.
+/// Keeps running, and prints the signals that it gets.
 fn says_signals(more: &str) -> String {
     let traps: String = ["HUP", "INT", "QUIT", "USR1", "TERM"]
         .map(|name| format!("trap 'echo got-{name}' {name}; "))
@@ -651,7 +664,7 @@ fn signals_are_mapped_and_dropped() {
     life.signal(Signal::SIGTERM);
     life.code(3);
     assert_eq!(life.stdout(), "up\ngot-USR1\ngot-QUIT\n");
-    // From the environment; and without it, HUP arrives.
+    // The variable does the same. Without it, HUP arrives.
     let script = says_signals("trap 'exit 4' HUP;");
     let life = pod.start(
         &Container::podgate("a", ["run", "--", "sh", "-c", &script])
@@ -669,9 +682,10 @@ fn signals_are_mapped_and_dropped() {
 }
 
 #[test]
-fn a_group_gets_signals_only_if_it_is_asked_for() {
+fn the_group_gets_signals_only_with_signal_group() {
     let Some(pod) = Pod::new() else { return };
-    let script = "trap 'echo outer' USR1; sh -c 'trap \"echo inner\" USR1; echo inner-up; while :; do sleep 0.02; done' & \
+    let script = "trap 'echo outer' USR1; \
+                  sh -c 'trap \"echo inner\" USR1; echo inner-up; while :; do sleep 0.02; done' & \
                   while :; do sleep 0.02; done";
     for is_group in [true, false] {
         let option: &[&str] = if is_group { &["--signal-group"] } else { &[] };
@@ -680,13 +694,13 @@ fn a_group_gets_signals_only_if_it_is_asked_for() {
             option.iter().copied().chain(["--", "bash", "-c", script]),
         );
         life.prints("inner-up");
-        // A sleep in the group dies of it, too; what has a trap goes on.
+        // A sleep in the group dies of the signal. A process with a trap survives.
         life.signal(Signal::SIGUSR1);
         life.prints("outer");
         if is_group {
             life.prints("inner\n");
         } else {
-            // Whatever went to the group would have come with the first of three.
+            // A signal to the group would have arrived with the first of three.
             for count in 2..4 {
                 life.signal(Signal::SIGUSR1);
                 eventually("outer again", || {
@@ -699,7 +713,7 @@ fn a_group_gets_signals_only_if_it_is_asked_for() {
 }
 
 #[test]
-fn a_stop_is_what_stop_signal_says() {
+fn stop_signal_sets_the_signal_that_stops() {
     let Some(pod) = Pod::new() else { return };
     let script = says_signals("trap 'echo got-QUIT; exit 6' QUIT;");
     for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
@@ -735,7 +749,7 @@ fn a_stop_is_what_stop_signal_says() {
 }
 
 #[test]
-fn who_does_not_heed_a_stop_is_killed_when_the_grace_is_over() {
+fn a_cmd_that_ignores_a_stop_is_killed_after_the_grace_period() {
     let Some(pod) = Pod::new() else { return };
     let call = [
         "--grace",
@@ -752,7 +766,7 @@ fn who_does_not_heed_a_stop_is_killed_when_the_grace_is_over() {
     let told = Instant::now();
     life.signal(Signal::SIGTERM);
     life.prints("got-TERM");
-    // A second one is passed on as well, and does not lengthen the grace.
+    // A second stop signal is sent as well, and does not extend the grace period.
     life.signal(Signal::SIGTERM);
     eventually("both", || {
         (life.stdout().matches("got-TERM").count() == 2).then_some(())
@@ -767,7 +781,7 @@ fn who_does_not_heed_a_stop_is_killed_when_the_grace_is_over() {
             .contains("the command has not ended within the grace period of 700ms"),
         "{life}"
     );
-    // The default is long.
+    // The default grace period is long.
     let life = run_in(&pod, ["--", "sh", "-c", &says_signals("")]);
     life.prints("up");
     life.signal(Signal::SIGTERM);
@@ -782,7 +796,7 @@ fn gates_have_codes_of_their_own() {
     let closed = ClosedPort::new();
     let closed = closed.tcp();
     let quick = "trap 'exit 0' TERM; echo up; while :; do sleep 0.02; done";
-    // Before it is ready, and after.
+    // A stop before the member is ready, and a stop after that.
     let life = run_in(&pod, ["--ready", &closed, "--", "sh", "-c", quick]);
     life.prints("up");
     life.signal(Signal::SIGTERM);
@@ -791,7 +805,7 @@ fn gates_have_codes_of_their_own() {
     life.prints("up");
     life.signal(Signal::SIGTERM);
     life.code(0);
-    // While the gate is closed.
+    // A stop while the gate is closed.
     let life = run_in(&pod, ["--after", &closed, "--", "echo", "started"]);
     life.says("refused");
     life.signal(Signal::SIGTERM);
@@ -817,7 +831,7 @@ fn gates_have_codes_of_their_own() {
     run_in(&pod, ["--after", "file:///", "--", "sh", "-c", "exit 5"]).code(5);
 }
 
-/// Wake-ups, and CPU time in ticks.
+/// The number of wake-ups, and the CPU time in ticks.
 fn effort(pid: Pid) -> (u64, u64) {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let after_name: Vec<&str> = stat
@@ -852,7 +866,8 @@ fn it_sleeps_while_nothing_happens() {
         .unwrap()
         .port();
     let named = sleeper("named", &["--name", "named", "--listen", &port.to_string()]);
-    // A user's inotify instances are counted for the whole machine (128 here): other tests may have used them up, and without one it polls.
+    // The limit on inotify instances (128 here) counts all processes of a user. Other tests may
+    // have used them up, and without an instance podgate polls.
     let has_inotify = |life: &Life| {
         let links = fs::read_dir(format!("/proc/{}/fd", life.pid()))
             .unwrap()
@@ -874,7 +889,7 @@ fn it_sleeps_while_nothing_happens() {
             field(life.pid(), "State")?.starts_with('S').then_some(())
         });
     }
-    // It has seen its own files change.
+    // podgate wakes up for the changes of its own files.
     thread::sleep(Duration::from_millis(500));
     let before = lives.map(|life| effort(life.pid()));
     thread::sleep(Duration::from_secs(3));
@@ -892,7 +907,7 @@ fn it_sleeps_while_nothing_happens() {
 }
 
 #[test]
-fn a_limit_on_descriptors_that_is_lowered_later_neither_kills_cmd_nor_keeps_signals_from_it() {
+fn a_limit_on_descriptors_that_is_lowered_later_does_no_harm_to_cmd() {
     let Some(pod) = Pod::new() else { return };
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -931,14 +946,14 @@ fn a_limit_on_descriptors_that_is_lowered_later_neither_kills_cmd_nor_keeps_sign
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_does_no_harm() {
+fn a_stderr_without_a_reader_does_no_harm() {
     let Some(helper) = helper() else { return };
     let helper = helper.path.as_str();
     let folder = Folder::new();
     for is_full in [false, true] {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let reader = if is_full {
-            // As much as goes in, a page at a time: what is left is less than a line.
+            // Fills the pipe a page at a time, until there is no room for another line.
             nix::fcntl::fcntl(
                 &writer,
                 nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
@@ -956,7 +971,7 @@ fn a_stderr_that_nobody_reads_does_no_harm() {
             None
         };
         let told = folder.text(if is_full { "full" } else { "closed" });
-        // Under -v it tells of each signal. The receiver would tell of a SIGPIPE.
+        // With -v podgate reports each signal. The receiver would print a SIGPIPE.
         let mut child = Program::start(
             Command::new(PODGATE)
                 .args([
@@ -1001,7 +1016,7 @@ fn a_stderr_that_nobody_reads_does_no_harm() {
 }
 
 #[test]
-fn it_says_what_it_was_told_to_say() {
+fn the_log_options_set_what_is_reported() {
     let closed = ClosedPort::new();
     let closed = closed.tcp();
     let run = |options: &[&str]| -> Done {
@@ -1033,13 +1048,13 @@ fn it_says_what_it_was_told_to_say() {
         .prints("");
     let quiet = run(&["--quiet"]);
     assert!(quiet.code(124).stderr.lines().count() <= 1, "{quiet}");
-    // Nothing is said where all is well.
+    // Nothing is reported if all is well.
     let done = podgate(["run", "--", "true"]).run();
     assert_eq!(done.code(0).stderr, "", "{done}");
 }
 
 #[test]
-fn variables_do_as_options_do() {
+fn variables_have_the_same_effect_as_options() {
     let closed = ClosedPort::new();
     let closed = closed.tcp();
     podgate(["run", "--", "true"])
@@ -1084,7 +1099,7 @@ fn variables_do_as_options_do() {
     }
 }
 
-/// The KiB of podgate's code and constants that are resident: proc(5), smaps.
+/// How many KiB of podgate's code and constants are resident (proc(5), smaps).
 fn resident_code(pid: Pid) -> u64 {
     let smaps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
     let mut is_code = false;
@@ -1107,7 +1122,7 @@ fn the_pages_of_code_are_given_back_when_cmd_is_ready() {
     let ready = folder.text("ready");
     let check = format!("file://{ready}");
     let running = podgate(["run", "--ready", &check, "--", "sleep", "100"]).start();
-    // It sleeps once it waits for the file: then the number does not change any more.
+    // podgate sleeps while it waits for the file, so the number no longer changes.
     let before = eventually("podgate to wait for readiness", || {
         let used = resident_code(running.pid());
         thread::sleep(Duration::from_millis(200));
