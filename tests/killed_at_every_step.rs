@@ -1,7 +1,9 @@
-//! Somebody is killed with SIGKILL at a random moment, in many small pods, and what was promised holds all the same (P6 and P7).
+//! In many small pods one process is killed with SIGKILL at a random moment, and the promises hold
+//! all the same (P6 and P7).
 //!
-//! Seen from outside: each CMD writes down when it began and when it ended or was told to, by itself; podgate is not asked. A CMD's
-//! end is stamped before it happens and a stop after it was sent, so load delays what is seen but accuses nobody.
+//! The test looks from outside: each CMD itself writes down when it began, when it ended and when
+//! it got a stop signal. An end is written before it happens and a stop after it was sent, so load
+//! can hide a fault but cannot invent one.
 //!
 //! `PODGATE_CHAOS_SEED` and `PODGATE_CHAOS_ROUNDS` repeat or prolong it.
 
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const AT_ONCE: usize = 5;
 
-/// From an end to the next start.
+/// The pause between an end and the next start.
 const RESTART: Duration = Duration::from_millis(150);
 
 fn number(variable: &str, otherwise: u64) -> u64 {
@@ -35,7 +37,7 @@ fn seed() -> u64 {
     )
 }
 
-/// The wall clock, as `date +%s%N` has it.
+/// The wall clock, as `date +%s%N` prints it.
 fn now() -> u128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -62,7 +64,7 @@ impl Dice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Victim {
     Nobody,
-    /// PID 1, and the kernel ends the container with it.
+    /// PID 1. The kernel ends the container with it.
     Container(&'static str),
     Cmd(&'static str),
 }
@@ -73,12 +75,12 @@ struct Round {
     policy: &'static str,
     mains: &'static [&'static str],
     is_needed: bool,
-    /// What the first life of the first main ends with; later ones succeed.
+    /// The exit code of the first life of the first main. Later lives succeed.
     code: u64,
     /// How long a main's CMD works.
     work: u64,
     victim: Victim,
-    /// From the start of the victim's life, or from the beginning of its CMD's last moments.
+    /// The delay from the start of the victim's life, or from the last moments of its CMD.
     after: Duration,
     at_end: bool,
 }
@@ -99,14 +101,14 @@ impl Round {
             Victim::Container(one),
             Victim::Cmd(one),
         ]);
-        // A main that is killed between publishing 0 and its own end is started again by the kubelet, to others a success all the same:
-        // its sidecar is gone for good, and it would need it for ever.
+        // The kubelet restarts a main that is killed between publishing 0 and its own end. Its
+        // sidecar took it for a success and is gone, so a main that needs it would wait for ever.
         let may_need = pods == RestartPolicy::Never || victim != Victim::Container("main");
         Self {
             pods,
             policy: dice.pick(policies),
             mains,
-            // A need that is killed stops the main with 69, which the pod retries.
+            // A killed need stops the main with 69, and the pod starts the main again.
             is_needed: dice.roll(4) == 0 && may_need,
             code: dice.pick(&[0, 0, 3]),
             work: 30 + dice.roll(90),
@@ -121,7 +123,7 @@ impl Round {
     }
 }
 
-/// A main's CMD: `begin`, work, `end`.
+/// The CMD of a main: `begin`, work, `end`.
 fn main_script(name: &str, round: &Round) -> String {
     let code = if name == "main" { round.code } else { 0 };
     format!(
@@ -136,7 +138,7 @@ exit $code",
     )
 }
 
-/// A sidecar's CMD: `begin`, and `stop` as soon as it is told to.
+/// The CMD of a sidecar: `begin`, and `stop` as soon as it gets its stop signal.
 fn sidecar_script() -> String {
     format!(
         "trap 'echo stop $(date +%s%N) >>{VOLUME}/sidecar-log; exit 0' TERM
@@ -152,7 +154,8 @@ fn moments(volume: &Path, name: &str, what: &str) -> Vec<u128> {
         .collect()
 }
 
-/// Was the sidecar told to stop while a main's CMD was alive? `killed`: who was killed, and just before when.
+/// Did the sidecar get its stop signal while a main's CMD was alive? `killed`: each process that
+/// was killed, and a time just before that.
 fn violation(volume: &Path, mains: &[&str], killed: &[(&str, u128)]) -> Option<String> {
     for name in mains {
         let ends = moments(volume, name, "end ");
@@ -162,7 +165,8 @@ fn violation(volume: &Path, mains: &[&str], killed: &[(&str, u128)]) -> Option<S
             .map(|(_, at)| *at)
             .collect();
         let ends: Vec<u128> = ends.into_iter().chain(kills.iter().copied()).collect();
-        // What came between the look at the clock and the kill is the killed one's; its restart comes later.
+        // What happened between the look at the clock and the kill belongs to the killed process.
+        // Its restart comes later.
         let is_killed = |begin: &u128| {
             kills
                 .iter()
@@ -201,7 +205,7 @@ fn containers(round: &Round) -> Vec<Container> {
         sidecar.extend(["--until", name]);
     }
     if round.pods == RestartPolicy::Never {
-        // A main that is killed before podgate could say anything never came.
+        // A main that is killed before podgate wrote a record never came.
         sidecar.extend(["--absent-timeout", "2s"]);
     }
     let script = sidecar_script();
@@ -219,14 +223,14 @@ fn containers(round: &Round) -> Vec<Container> {
     all
 }
 
-/// Kills who is to be killed; who, and just before when.
+/// Kills the victim. Returns its name and a time just before the kill.
 fn strike(pod: &Pod, play: &Play, round: &Round) -> Option<(&'static str, u128)> {
     let (Victim::Container(name) | Victim::Cmd(name)) = round.victim else {
         return None;
     };
     let life = play.life(name);
     if round.at_end {
-        // About when the work is over.
+        // At about the time when the work is done.
         let work = Duration::from_millis(round.work).saturating_sub(Duration::from_millis(10));
         let volume = pod.volume();
         let start = Instant::now();
@@ -264,7 +268,7 @@ fn play(round: &Round) {
     };
     let play = pod.play(rules, containers(round));
     let killed: Vec<_> = strike(&pod, &play, round).into_iter().collect();
-    // All mains end by themselves, so a sidecar that stays is what this waits for in vain.
+    // All mains end by themselves, so only a sidecar that stays makes this time out.
     let phase = play.finish();
     let show = || format!("{round:?}\nkilled: {killed:?}\n{play}");
     if let Some(what) = violation(&pod.volume(), round.mains, &killed) {
@@ -284,7 +288,7 @@ fn play(round: &Round) {
             let allowed = [own]
                 .into_iter()
                 .chain(is_victim(name).then_some(137))
-                // The sidecar it needs was killed, or gone before it came: it lost it, or waited in vain.
+                // The sidecar that it needs was killed, or had gone before the main came.
                 .chain(
                     (round.is_needed && round.victim != Victim::Nobody)
                         .then_some([69, 124])
@@ -304,7 +308,8 @@ fn play(round: &Round) {
             );
         }
         if !is_victim("sidecar") {
-            // One that is killed once it has published its CMD's code ended with that for all others.
+            // For the others, a process that is killed after it published its CMD's code ended
+            // with that code.
             let codes = |killed: bool| -> i32 {
                 let code = |name: &&str| match last(name) {
                     137 if !killed && *name == "main" => i32::try_from(round.code).unwrap(),
@@ -332,7 +337,7 @@ fn play(round: &Round) {
             );
         }
     }
-    // Every life has one end, and 125 is podgate's own failure.
+    // No life ends with 125, which is a failure of podgate itself.
     for name in round.mains.iter().chain(&["sidecar"]) {
         assert!(!play.codes(name).contains(&125), "{}", show());
     }
@@ -345,7 +350,7 @@ fn play(round: &Round) {
 }
 
 #[test]
-fn whoever_is_killed_whenever() {
+fn a_kill_at_any_moment_breaks_no_promise() {
     if Pod::new().is_none() {
         return;
     }
@@ -376,7 +381,7 @@ fn whoever_is_killed_whenever() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// The negative control: the same look at a sidecar that goes by the clock.
+/// The negative control: the same test of a sidecar that ends at a fixed time.
 #[test]
 fn a_sidecar_that_only_sleeps_is_caught() {
     let Some(pod) = Pod::new() else { return };
@@ -402,7 +407,8 @@ fn a_sidecar_that_only_sleeps_is_caught() {
     );
 }
 
-/// Where podgate is not PID 1, the kernel kills CMD with it (PR_SET_PDEATHSIG), and the sidecar of the killed one ends.
+/// Where podgate is not PID 1, the kernel kills CMD together with podgate (PR_SET_PDEATHSIG), and
+/// the sidecar of the killed main ends.
 #[test]
 fn without_namespaces_the_command_dies_with_podgate() {
     let seed = seed();
@@ -446,7 +452,7 @@ fn without_namespaces_the_command_dies_with_podgate() {
         assert_eq!(status.signal(), Some(9));
         let what = format!("the end of CMD in round {round} of seed {seed}");
         eventually(&what, || (!is_locked(&alive)).then_some(()));
-        // Not a moment between the fork and its program.
+        // Lets the moment between flock's fork and its exec pass.
         thread::sleep(Duration::from_millis(5));
         assert!(!is_locked(&alive), "{what}");
         let status = eventually("the end of the sidecar", || sidecar.has_ended());

@@ -27,7 +27,6 @@ const NOT_YET: &[&str] = &[
     "tests/gate_over_many_checks.rs",
     "tests/hostile_servers.rs",
     "tests/hostile_volume.rs",
-    "tests/killed_at_every_step.rs",
     "tests/player_rules.rs",
     "tests/pod_harness.rs",
     "tests/quit_endpoint.rs",
