@@ -26,30 +26,33 @@ mod process;
 pub mod quit_endpoint;
 mod report;
 
+pub use command::usage_message;
+
+use crate::cli::Kind;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::message::Message;
+use std::ffi::OsString;
 use std::panic;
 use std::process::{ExitCode, exit};
 
 /// Runs the program: the arguments and the environment of this process, to its exit code.
 pub fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let kind = Kind::of(&words);
     // First of all: PID 1 has no default signal actions.
-    let is_run = std::env::args_os()
-        .nth(1)
-        .is_some_and(|command| command == "run");
-    let signals = process::Signals::take(if is_run {
+    let signals = process::Signals::take(if kind == Some(Kind::Run) {
         process::Which::All
     } else {
         process::Which::Ending
     });
-    panic::set_hook(Box::new(|info| {
-        fail(&message::process::bug(&info.to_string()));
+    panic::set_hook(Box::new(move |info| {
+        fail(kind, &message::process::bug(&info.to_string()));
         exit(Exit::Internal.code().into());
     }));
     match signals {
         Ok(signals) => {
-            let exit = command::run(cli::parse(std::env::args_os().collect()), &signals);
+            let exit = command::run(&words, &signals);
             // A wait ends by the signal that ended it, so that a shell's loop stops. `run` reports
             // 128 + n by another variant.
             if let Exit::Signal(number) = exit {
@@ -58,13 +61,16 @@ pub fn main() -> ExitCode {
             exit.into()
         }
         Err(error) => {
-            fail(&message::process::cannot_take_signals(Errno(error as i32)));
+            fail(
+                kind,
+                &message::process::cannot_take_signals(Errno(error as i32)),
+            );
             Exit::Internal.into()
         }
     }
 }
 
 /// Reports a failure that the options for reports do not apply to.
-fn fail(message: &Message) {
-    command::early_report().failure(message);
+fn fail(kind: Option<Kind>, message: &Message) {
+    command::early_report(kind).failure(message);
 }

@@ -7,6 +7,7 @@
 //! `core` has redacted.
 
 use crate::core::errno::Errno;
+use crate::core::logging::{Format, Level, LogTo};
 use crate::event_loop::is_ready;
 use crate::message::json::Object;
 use crate::message::log::{LogError, no_container_log, no_termination_message};
@@ -33,37 +34,6 @@ const PIPE_BUF: usize = 4096;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The live line is cut to this many characters, so that it stays one line.
 const LIVE_WIDTH: usize = 78;
-
-/// `--log-format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// `podgate: …`
-    Text,
-    /// One object a line.
-    Json,
-}
-
-/// `--quiet`, `--verbose`, or neither. Lines up to this level are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    /// Failures and warnings.
-    Quiet,
-    /// Changes and heartbeats as well.
-    Normal,
-    /// Plans as well.
-    Verbose,
-}
-
-/// `--log-to`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LogTo {
-    /// Our own stderr.
-    Stderr,
-    /// The container's log.
-    Container,
-    /// Appended to this file.
-    File(PathBuf),
-}
 
 /// Where lines go.
 #[derive(Debug)]

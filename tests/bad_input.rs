@@ -1,4 +1,5 @@
-//! What is refused, and with which words. Every message names what was given and shows a right example; nothing is started, exit 2.
+//! Calls that are refused: each message names what was given and shows a right example. Nothing is
+//! started, and the exit code is 2.
 
 use crate::support::{Folder, podgate};
 
@@ -34,7 +35,7 @@ const CASES: &[Case] = &[
         &[],
         &["\"nonsense\"", "http://", "exec:"],
     ),
-    (&["wait", "app", "--serve"], &[], &["--serve", "after --"]),
+    (&["wait", "app", "--serve"], &[], &["--serve", "after `--`"]),
     (&["wait", "Istio"], &[], &["\"Istio\"", "use istio "]),
     (&["wait", "istio-proxy"], &[], &["use istio "]),
     (&["wait", "cloudsql"], &[], &["use cloud-sql-proxy "]),
@@ -342,7 +343,7 @@ const CASES: &[Case] = &[
     (
         &["wait", "file:///"],
         &["PODGATE_DISABLE=true"],
-        &["PODGATE_DISABLE \"true\"", "gates"],
+        &["PODGATE_DISABLE: unknown value \"true\"", "gates"],
     ),
     // HTTP and TLS.
     (
@@ -518,7 +519,7 @@ const CASES: &[Case] = &[
     (
         &["quit", "istio"],
         &["PODGATE_DISABLE=quit"],
-        &["PODGATE_DISABLE \"quit\"", "quits"],
+        &["PODGATE_DISABLE: unknown value \"quit\"", "quits"],
     ),
     // Lives.
     (&["run"], &[], &["needs a command", "podgate run"]),
@@ -678,7 +679,7 @@ const CASES: &[Case] = &[
             "true",
         ],
         &[],
-        &["no preset", "istio"],
+        &["not a preset", "istio"],
     ),
     (
         &[
@@ -728,7 +729,7 @@ const CASES: &[Case] = &[
         &[],
         &["\"--any\"", "podgate run --help"],
     ),
-    (&["run", "true"], &[], &["after --", "podgate run"]),
+    (&["run", "true"], &[], &["after `--`", "podgate run"]),
     (
         &["join", "--restart-policy", "never"],
         &[],
@@ -796,7 +797,11 @@ const CASES: &[Case] = &[
         &[],
         &["--dir none"],
     ),
-    (&["status", "main"], &[], &["too many", "podgate status"]),
+    (
+        &["status", "main"],
+        &[],
+        &["unexpected argument \"main\"", "podgate status --help"],
+    ),
     (&["status", "--", "true"], &[], &["CMD"]),
     (&["doctor", "--grace", "x"], &[], &["--grace \"x\"", "30s"]),
     // The command line itself.

@@ -462,7 +462,7 @@ fn disable_beats_everything_and_says_what_was_skipped() {
         .env("PODGATE_DISABLE", "gate")
         .run()
         .code(2)
-        .says("PODGATE_DISABLE \"gate\"");
+        .says("PODGATE_DISABLE: unknown value \"gate\"");
     podgate(["check", &tcp])
         .env("PODGATE_DISABLE", "all")
         .run()

@@ -369,7 +369,7 @@ fn a_call_that_is_wrong_about_whom_to_ask_asks_nobody_and_starts_nothing() {
                 "--restart-policy",
                 "never",
             ],
-            "is no preset",
+            "not a preset",
         ),
         (
             vec![

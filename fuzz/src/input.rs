@@ -1,4 +1,4 @@
-//! Takes inputs apart, and sets variables for them.
+//! Takes inputs apart, and removes variables.
 
 use std::ffi::OsStr;
 
@@ -62,7 +62,8 @@ pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
 pub(crate) fn examples(message: &str) -> Vec<String> {
     let Some((_, said)) = message
         .rsplit_once("; use ")
-        .or_else(|| message.rsplit_once("say ")) else {
+        .or_else(|| message.rsplit_once("say "))
+    else {
         return Vec::new();
     };
     let said = said.split_once(';').map_or(said, |(said, _)| said);
@@ -82,12 +83,7 @@ pub(crate) fn examples(message: &str) -> Vec<String> {
         .collect()
 }
 
-pub(crate) fn set(name: &OsStr, value: &OsStr) {
-    // SAFETY: the targets that read the environment have one thread.
-    unsafe { std::env::set_var(name, value) }
-}
-
 pub(crate) fn unset(name: &OsStr) {
-    // SAFETY: as above; at the start every target has one thread.
+    // SAFETY: at the start every target has one thread.
     unsafe { std::env::remove_var(name) }
 }

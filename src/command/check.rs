@@ -1,31 +1,43 @@
 //! `podgate check`: one attempt of each check, for probes. Prints one line for each check. Exit
 //! code 0 if they pass, 1 if not.
 
-use crate::config::Settings;
+use super::call::{Call, variable, wrong};
+use crate::cli::CheckArgs;
+use crate::config::{self, Settings};
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::driver::gate::{Driver, Shared, Verbosity};
 use crate::members::Volume;
-use crate::message;
+use crate::message::{self, Message};
+use crate::probe::http::Ask;
 use crate::process::Signals;
 use crate::report::Report;
 use std::rc::Rc;
 
-pub(super) fn run(
+pub(super) fn perform(args: &CheckArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    call.open_log(&args.output, None)?;
+    let settings = config::check(args, &variable).map_err(wrong)?;
+    let ask = call.ask(&settings.request, &settings.trust)?;
+    Ok(match call.open_members(&settings) {
+        Ok(volume) => run(settings, &ask, volume, &mut call.report, call.signals),
+        Err(exit) => exit,
+    })
+}
+
+fn run(
     settings: Settings,
+    ask: &Ask,
     volume: Option<Rc<Volume>>,
     report: &mut Report,
     signals: &Signals,
 ) -> Exit {
-    let Settings {
-        checks, gate, ask, ..
-    } = settings;
+    let Settings { checks, gate, .. } = settings;
     // `PODGATE_DISABLE` has taken all checks away, and this was reported. So none can fail.
     if checks.is_empty() {
         return Exit::Passed;
     }
     let shared = Shared::new(signals, volume);
-    let mut driver = Driver::new(&checks, gate, &ask, Verbosity::Nothing, &shared, report);
+    let mut driver = Driver::new(&checks, gate, ask, Verbosity::Nothing, &shared, report);
     let answer = driver.run(signals, report);
     match answer.verdict {
         Ok(Verdict::Stopped(number)) => {

@@ -1,15 +1,18 @@
 //! `podgate doctor`: is this container set up right for podgate? Prints one line a finding, and
 //! each tells what to do. Exit code 0 if nothing is wrong, 1 otherwise.
 
-use crate::config::Place;
+use super::call::{Call, wrong};
+use crate::cli::DoctorArgs;
+use crate::config::{self, MembersDir};
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::member::Name;
+use crate::core::plain_dir::Plain;
 use crate::driver::membership::{own_path, replaceable};
 use crate::members::watch::{Watch, tells};
-use crate::members::{Membership, Plain, Refusal, Statement, Volume, is_plain};
+use crate::members::{Membership, Refusal, Statement, Volume, is_plain};
 use crate::message::doctor::{Binary, Finding, Init, Inotify, TRIAL_IS_TAKEN, Verdict};
-use crate::message::{doctor, volume};
+use crate::message::{Message, doctor, volume};
 use crate::process;
 use crate::report::{CONTAINER_LOG, TERMINATION_LOG};
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -22,17 +25,24 @@ use std::time::Duration;
 /// The name that the trial takes on the volume: nobody gives it to a container.
 const TRIAL: &str = "podgate-doctor-trial";
 
+pub(super) fn perform(args: &DoctorArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    call.open_log(&args.output, None)?;
+    // A budget that does not fit is a finding.
+    let budget = config::budget(&args.budget).map_err(|error| wrong(error).text);
+    Ok(run(&MembersDir::of(&args.dir), budget))
+}
+
 /// `budget` is the grace period and its margin, or why they do not fit.
-pub(super) fn run(place: &Place, budget: Result<(Duration, Duration), String>) -> Exit {
-    let mut findings = match &place.dir {
-        Some(dir) => volume_findings(dir, place.plain),
+fn run(members: &MembersDir, budget: Result<(Duration, Duration), String>) -> Exit {
+    let mut findings = match &members.path {
+        Some(dir) => volume_findings(dir, members.plain),
         None => vec![doctor::no_dir()],
     };
     findings.extend(process_findings());
     findings.push(doctor::grace_budget(
         budget.as_ref().copied().map_err(String::as_str),
     ));
-    findings.push(binary_finding(place.dir.as_deref()));
+    findings.push(binary_finding(members.path.as_deref()));
     // The reader may have closed its end.
     let _ = std::io::stdout().write_all(doctor::lines(&findings).as_bytes());
     let is_wrong = |finding: &Finding| finding.verdict == Verdict::Wrong;

@@ -1,9 +1,12 @@
 //! `podgate install`: copies this binary, for init containers of images without cp.
 
+use super::call::{Call, wrong};
+use crate::cli::InstallArgs;
+use crate::config;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
-use crate::message;
 use crate::message::install::InstallError;
+use crate::message::{self, Message};
 use crate::report::Report;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -15,7 +18,16 @@ const MYSELF: &str = "/proc/self/exe";
 /// The mode of the copy: the user that runs it is often another one.
 const MODE: u32 = 0o755;
 
-pub(super) fn run(dest: &Path, report: &mut Report) -> Exit {
+pub(super) fn perform(args: &InstallArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    call.open_log(&args.output, Some(&args.failure))?;
+    let dest = config::install(args).map_err(wrong)?;
+    let watchdog = call.watchdog();
+    let exit = run(&dest, &mut call.report);
+    watchdog.leave();
+    Ok(exit)
+}
+
+fn run(dest: &Path, report: &mut Report) -> Exit {
     let dest = if dest.is_dir() {
         dest.join("podgate")
     } else {

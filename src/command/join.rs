@@ -1,34 +1,44 @@
 //! `podgate join`: a member in a container whose entrypoint is not podgate, from a postStart hook.
 
-use crate::config::Logging;
-use crate::config::life::Life;
+use super::call::{Call, variable, wrong};
+use crate::cli::JoinArgs;
+use crate::config::{self, Life, Logging};
 use crate::core::exit::Exit;
+use crate::core::logging::LogTo;
 use crate::driver::exec::exec_or_exit;
 use crate::driver::join::Join;
-use crate::message;
+use crate::message::Message;
+use crate::probe::http::Ask;
 use crate::process::Signals;
-use crate::report::{LogTo, Report};
+use crate::report::Report;
 use std::ffi::OsString;
 
-pub(super) fn run(
+pub(super) fn perform(args: &JoinArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    let logging = call.open_log(&args.output, Some(&args.failure))?;
+    let life = config::join(args, &variable).map_err(wrong)?;
+    let ask = call.ask(&life.request, &life.trust)?;
+    call.tell_skipped(&life);
+    let (report, signals) = (&mut call.report, call.signals);
+    Ok(run(&life, &ask, &logging, &args.cmd, report, signals))
+}
+
+fn run(
     settings: &Life,
+    ask: &Ask,
     logging: &Logging,
     hook: &[OsString],
     report: &mut Report,
     signals: &Signals,
 ) -> Exit {
-    for skipped in &settings.skipped {
-        report.line(&message::life::disabled(skipped));
-    }
     let Some(statement) = super::life::statement(settings) else {
         return exec_or_exit(hook, report, signals);
     };
-    let (name, life) = (statement.name.clone(), super::life::settings(settings));
+    let (name, life) = (statement.name.clone(), super::life::settings(settings, ask));
     let join = Join {
         life: &life,
         statement,
-        dir: settings.place.dir.as_deref(),
-        plain: settings.place.plain,
+        dir: settings.dir.path.as_deref(),
+        plain: settings.dir.plain,
         agent_log: (logging.to == LogTo::Stderr).then_some((logging.format, logging.level)),
     };
     let volume = match join.register(report, signals) {

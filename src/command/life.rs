@@ -1,11 +1,12 @@
 //! What `run` and `join` share: from the settings of a life to those of its driver.
 
-use crate::config::OnTimeout;
-use crate::config::life::Life;
+use crate::cli::OnTimeout;
+use crate::config::Life;
 use crate::driver::life::{CmdSettings, GateSettings, Settings};
 use crate::members::Statement;
+use crate::probe::http::Ask;
 
-pub(super) fn settings(life: &Life) -> Settings<'_> {
+pub(super) fn settings<'a>(life: &'a Life, ask: &'a Ask) -> Settings<'a> {
     Settings {
         spec: &life.spec,
         members: &life.members,
@@ -18,13 +19,13 @@ pub(super) fn settings(life: &Life) -> Settings<'_> {
         after: GateSettings {
             checks: &life.after,
             spec: &life.after_gate,
-            ask: &life.ask,
+            ask,
         },
         continues_on_timeout: life.on_timeout == OnTimeout::Run,
         ready: GateSettings {
             checks: &life.ready,
             spec: &life.ready_gate,
-            ask: &life.ask,
+            ask,
         },
         listen: life.listen,
     }

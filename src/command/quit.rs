@@ -1,34 +1,47 @@
 //! `podgate quit`: asks sidecars and members to quit. Exit code 0 when all are gone, 1 when one is
 //! not.
 
-use crate::config::{Place, Quitting};
+use super::call::{Call, variable, wrong};
+use crate::cli::QuitArgs;
+use crate::config::{self, MembersDir, Quitting};
 use crate::core::exit::Exit;
 use crate::driver::membership::open_volume;
 use crate::driver::quit::Quits;
 use crate::members::Volume;
-use crate::message::{self, LogEvent};
+use crate::message::{self, LogEvent, Message};
+use crate::probe::tls::Trust;
 use crate::process::{Children, Signals};
 use crate::report::Report;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-pub(super) fn run(
+pub(super) fn perform(args: &QuitArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    call.open_log(&args.output, Some(&args.failure))?;
+    let (quitting, dir) = config::quit(args, &variable).map_err(wrong)?;
+    let trust = call.trust(&quitting.trust)?;
+    let (report, signals) = (&mut call.report, call.signals);
+    Ok(run(quitting, trust, &dir, report, signals))
+}
+
+fn run(
     settings: Quitting,
-    place: &Place,
+    trust: Arc<Trust>,
+    dir: &MembersDir,
     report: &mut Report,
     signals: &Signals,
 ) -> Exit {
     if settings.is_disabled {
-        report.line(&message::quit::disabled(&settings.names()));
+        report.line(&message::disabled::quits(&settings.names()));
         return Exit::Passed;
     }
     if !settings.skipped.is_empty() {
         let skipped = settings.skipped.iter();
         let skipped: Vec<String> = skipped.map(|name| format!("member:{name}")).collect();
-        report.line(&message::quit::disabled(&skipped));
+        report.line(&message::disabled::quits(&skipped));
     }
     let needs_volume = !settings.members.is_empty();
-    let volume = needs_volume.then(|| open_volume(place.dir.as_deref(), place.plain));
+    let volume = needs_volume.then(|| open_volume(dir.path.as_deref(), dir.plain));
     let volume = match volume.transpose() {
         Ok(volume) => volume,
         Err(error) => {
@@ -37,12 +50,14 @@ pub(super) fn run(
         }
     };
     let children = RefCell::new(Children::new(signals.original()));
-    ask(settings, volume.as_ref(), report, signals, &children, None)
+    let volume = volume.as_ref();
+    ask(settings, trust, volume, report, signals, &children, None)
 }
 
 /// Asks, and waits until all are gone. `kept` is the exit code of CMD where it has ended before.
 pub(super) fn ask(
     settings: Quitting,
+    trust: Arc<Trust>,
     volume: Option<&Rc<Volume>>,
     report: &mut Report,
     signals: &Signals,
@@ -50,6 +65,6 @@ pub(super) fn ask(
     kept: Option<Exit>,
 ) -> Exit {
     let (members, limits) = (settings.members, settings.limits);
-    Quits::new(settings.targets, &members, volume, limits, settings.trust)
+    Quits::new(settings.targets, &members, volume, limits, trust)
         .run(report, signals, children, kept)
 }

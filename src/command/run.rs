@@ -1,28 +1,45 @@
 //! `podgate run`: the container's entrypoint. Starts CMD when its gate opens, publishes its state,
 //! and ends it with other members.
 
-use crate::config::life::Life;
+use super::call::{Call, variable, wrong};
+use crate::cli::RunArgs;
+use crate::config::{self, Life, Quitting};
 use crate::core::exit::Exit;
 use crate::core::member::Policy;
 use crate::driver::gate::Shared;
 use crate::driver::life::{Driver, MainProcess};
 use crate::driver::membership::take_part;
-use crate::message::{self, LogEvent};
+use crate::message::{self, LogEvent, Message};
+use crate::probe::http::Ask;
+use crate::probe::tls::Trust;
 use crate::process::{Children, Signals};
 use crate::report::Report;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::rc::Rc;
+use std::sync::Arc;
 
-pub(super) fn run(
+pub(super) fn perform(args: &RunArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    call.open_log(&args.output, Some(&args.failure))?;
+    let life = config::run(args, &variable).map_err(wrong)?;
+    let ask = call.ask(&life.request, &life.trust)?;
+    let quits = match &life.quits {
+        Some(quits) => Some((quits, call.trust(&quits.trust)?)),
+        None => None,
+    };
+    call.tell_skipped(&life);
+    let (report, signals) = (&mut call.report, call.signals);
+    Ok(run(&life, &ask, quits, &args.cmd, report, signals))
+}
+
+fn run(
     settings: &Life,
+    ask: &Ask,
+    quits: Option<(&Quitting, Arc<Trust>)>,
     cmd: &[OsString],
     report: &mut Report,
     signals: &Signals,
 ) -> Exit {
-    for skipped in &settings.skipped {
-        report.line(&message::life::disabled(skipped));
-    }
     let children = Rc::new(RefCell::new(Children::new(signals.original())));
     children.borrow_mut().become_subreaper();
     let mut shared = Shared {
@@ -31,15 +48,15 @@ pub(super) fn run(
     };
     // `_own` holds the lock until podgate ends.
     let (code, _own) = match take_part(
-        settings.uses_volume(),
-        settings.place.dir.as_deref(),
-        settings.place.plain,
+        settings.uses_volume,
+        settings.dir.path.as_deref(),
+        settings.dir.plain,
         super::life::statement(settings),
         report,
     ) {
         Ok((volume, own)) => {
             shared.volume = volume;
-            let life = super::life::settings(settings);
+            let life = super::life::settings(settings, ask);
             Driver::new(
                 &life,
                 MainProcess::Child(cmd),
@@ -59,10 +76,18 @@ pub(super) fn run(
     // Under `never` quits follow any end. Otherwise they follow success alone, because a container
     // that failed is started again and needs its sidecars.
     let quits_follow = code == 0 || settings.spec.policy == Policy::Never;
-    if let Some(quits) = settings.quits.as_ref().filter(|_| quits_follow) {
+    if let Some((quits, trust)) = quits.filter(|_| quits_follow) {
         let (volume, children) = (shared.volume.as_ref(), &shared.children);
         // The exit code stays CMD's, however the quits end.
-        let _ = super::quit::ask(quits.clone(), volume, report, signals, children, Some(exit));
+        let _ = super::quit::ask(
+            quits.clone(),
+            trust,
+            volume,
+            report,
+            signals,
+            children,
+            Some(exit),
+        );
     }
     exit
 }

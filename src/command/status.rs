@@ -1,6 +1,8 @@
 //! `podgate status`: who is in this pod, in what state. A table for people, JSON for programs.
 
-use crate::config::Place;
+use super::call::{Call, wrong};
+use crate::cli::StatusArgs;
+use crate::config::{self, MembersDir};
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::driver::membership::open_volume;
@@ -10,8 +12,14 @@ use crate::message::{LogEvent, Message, Severity, volume};
 use crate::report::Report;
 use std::io::Write;
 
-pub(super) fn run(place: &Place, is_json: bool, report: &mut Report) -> Exit {
-    let opened = match open_volume(place.dir.as_deref(), place.plain) {
+pub(super) fn perform(args: &StatusArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    call.open_log(&args.output, None)?;
+    let dir = config::status(&args.dir).map_err(wrong)?;
+    Ok(run(&dir, args.json.value, &mut call.report))
+}
+
+fn run(dir: &MembersDir, is_json: bool, report: &mut Report) -> Exit {
+    let opened = match open_volume(dir.path.as_deref(), dir.plain) {
         Ok(opened) => opened,
         Err(error) => {
             report.line(&volume::failed(LogEvent::Volume, &error));

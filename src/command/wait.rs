@@ -1,19 +1,36 @@
 //! `podgate wait`: blocks until the gate opens. Then becomes CMD, if one is given.
 
-use crate::config::{Gates, OnTimeout, Settings};
+use super::call::{Call, variable, wrong};
+use crate::cli::{OnTimeout, WaitArgs};
+use crate::config::{self, Gates, Settings};
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::driver::exec::exec_or_exit;
 use crate::driver::gate::{Driver, Shared, Verbosity};
 use crate::members::Volume;
-use crate::message;
+use crate::message::{self, Message};
+use crate::probe::http::Ask;
 use crate::process::Signals;
 use crate::report::Report;
 use std::ffi::OsString;
 use std::rc::Rc;
 
-pub(super) fn run(
+pub(super) fn perform(args: &WaitArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
+    call.open_log(&args.output, Some(&args.failure))?;
+    let settings = config::wait(args, &variable).map_err(wrong)?;
+    let ask = call.ask(&settings.request, &settings.trust)?;
+    Ok(match call.open_members(&settings) {
+        Ok(volume) => {
+            let (report, signals) = (&mut call.report, call.signals);
+            run(settings, &ask, volume, &args.cmd, report, signals)
+        }
+        Err(exit) => exit,
+    })
+}
+
+fn run(
     settings: Settings,
+    ask: &Ask,
     volume: Option<Rc<Volume>>,
     cmd: &[OsString],
     report: &mut Report,
@@ -22,26 +39,26 @@ pub(super) fn run(
     let Settings {
         checks,
         gate,
-        ask,
         on_timeout,
         gates,
         skipped,
         ..
     } = settings;
     if gates == Gates::Disabled {
-        report.line(&message::gate::disabled(&checks));
+        let names: Vec<String> = checks.into_iter().map(|check| check.name).collect();
+        report.line(&message::disabled::gates(&names));
         return exec_or_exit(cmd, report, signals);
     }
     if checks.is_empty() {
         // What `PODGATE_DISABLE` has taken away was reported already.
-        if skipped.is_none() {
+        if skipped.is_empty() {
             report.line(&message::gate::nothing_to_wait_for());
         }
         return exec_or_exit(cmd, report, signals);
     }
     report.line(&message::gate::plan(&checks, &gate));
     let shared = Shared::new(signals, volume);
-    let mut driver = Driver::new(&checks, gate, &ask, Verbosity::All, &shared, report);
+    let mut driver = Driver::new(&checks, gate, ask, Verbosity::All, &shared, report);
     let answer = driver.run(signals, report);
     let verdict = match answer.verdict {
         Ok(verdict) => verdict,

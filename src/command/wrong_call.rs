@@ -1,23 +1,43 @@
 //! What a call of `run` with wrong options still owes the other members: its end, and its quits.
 
-use crate::cli::Typed;
-use crate::config::life::{identity, quits_after_usage};
+use super::call::{Call, variable};
+use crate::config::{self, MembersDir, Quitting, WrongRun};
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
+use crate::core::member::{Name, Policy};
 use crate::driver::membership::open_volume;
 use crate::members::{Membership, Refusal, Statement};
-use crate::message;
+use crate::message::{self, Message};
+use crate::probe::tls::Trust;
 use crate::process::{Children, Signals};
 use crate::report::Report;
 use std::cell::RefCell;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+/// Tells why the call is wrong. The end of a wrong `run` is an end for others too.
+pub(super) fn refuse(call: &mut Call<'_>, words: &[OsString], message: &Message) -> Exit {
+    let WrongRun {
+        member,
+        stated,
+        quits,
+    } = config::wrong_run(words, &variable).unwrap_or_default();
+    if let Some((name, dir)) = member {
+        publish(name, &dir, stated, &mut call.report);
+    }
+    call.report.failure(message);
+    if let Some((quits, dir)) = quits
+        && let Ok(trust) = call.trust(&quits.trust)
+    {
+        quit(quits, trust, &dir, &mut call.report, call.signals);
+    }
+    Exit::Usage
+}
 
 /// Publishes the end of the call if the options tell which member it is, so that no other member
 /// waits for it for ever.
-pub(super) fn publish(typed: &Typed, report: &mut Report) {
-    let Some((name, place, policy)) = identity(typed) else {
-        return;
-    };
-    let Ok(volume) = open_volume(place.dir.as_deref(), place.plain) else {
+fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Report) {
+    let Ok(volume) = open_volume(dir.path.as_deref(), dir.plain) else {
         return;
     };
     let statement = Statement {
@@ -38,18 +58,22 @@ pub(super) fn publish(typed: &Typed, report: &mut Report) {
 
 /// Asks sidecars to quit if the options tell which ones: under `never` quits follow any end, and a
 /// wrong call is one.
-pub(super) fn quit(typed: &Typed, report: &mut Report, signals: &Signals) {
-    let Some((quits, place)) = quits_after_usage(typed) else {
-        return;
-    };
+fn quit(
+    quits: Quitting,
+    trust: Arc<Trust>,
+    dir: &MembersDir,
+    report: &mut Report,
+    signals: &Signals,
+) {
     let volume = if quits.members.is_empty() {
         None
     } else {
-        open_volume(place.dir.as_deref(), place.plain).ok()
+        open_volume(dir.path.as_deref(), dir.plain).ok()
     };
     let children = RefCell::new(Children::new(signals.original()));
     let _ = super::quit::ask(
         quits,
+        trust,
         volume.as_ref(),
         report,
         signals,

@@ -1,541 +1,467 @@
-//! What `run` and `join` were meant to do: one life, and its relations to others.
+//! What `run` and `join` are to do: one life, and its relations to others.
 
-use super::{
-    Disabled, OnTimeout, Place, QUIT_TIMEOUT, Quitting, bad, disabled, http, place, switch, trust,
-    value, word,
+use super::dir::MembersDir;
+use super::disable::Disabled;
+use super::gate::Schedule;
+use super::http::{needs_url, request, trust};
+use super::quit::{self, Quitting, after_end};
+use crate::cli::{
+    BudgetArgs, FinishArgs, Given, HttpArgs, JoinArgs, OnTimeout, PaceArgs, RunArgs, TlsArgs,
+    UsageError, Variables,
 };
-use crate::cli::{Command, Given, Source, Stop, Typed};
-use crate::core::check::{self, Check, Fact, Kind};
-use crate::core::duration::{self, Limit};
-use crate::core::endpoint;
-use crate::core::gate::{Need, Spec};
+use crate::core::check::{Check, Fact, Kind};
+use crate::core::duration::Limit;
+use crate::core::gate::Spec;
+use crate::core::http::Request;
 use crate::core::life::{self, Relation};
 use crate::core::member::{Name, Policy};
-use crate::core::quit::Timeouts;
-use crate::core::redact;
-use crate::core::schedule::Pace;
-use crate::core::signal::{self, Mapping};
+use crate::core::signal::{self, Mapping, Reach};
+use crate::core::trust::TrustSpec;
 use crate::core::url::Url;
-use crate::probe::http::Ask;
-use crate::process::Reach;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// `--after-timeout`, unless it is given; `--timeout` of `join --wait`, too.
-const AFTER_TIMEOUT: Duration = Duration::from_secs(60);
-/// `--attempt-timeout`: the kubelet's `timeoutSeconds`.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The kubelet's longest back-off is 5 minutes.
-const LINGER: Duration = Duration::from_secs(360);
-/// Kubernetes' own default of terminationGracePeriodSeconds.
-const GRACE: Duration = Duration::from_secs(30);
-const MARGIN: Duration = Duration::from_secs(5);
-
-/// A life, as it was meant.
+/// What `run` or `join` is to do.
+#[derive(Debug, Clone)]
 pub struct Life {
-    /// `--name`: `None` without membership.
-    pub(crate) name: Option<Name>,
-    /// Where members meet.
-    pub(crate) place: Place,
-    /// `--after` and `--needs`: CMD starts when these pass.
+    /// `None` without membership.
+    pub name: Option<Name>,
+    pub dir: MembersDir,
+    /// `--after`, `--sidecar` and `--needs`: CMD starts when these pass.
     pub after: Vec<Check>,
-    /// When, and for how long.
-    pub(crate) after_gate: Spec,
-    /// What to do when they do not.
-    pub(crate) on_timeout: OnTimeout,
-    /// `--ready`: `ready` is published when these pass.
+    pub after_gate: Spec,
+    pub on_timeout: OnTimeout,
+    /// `ready` is published when these pass.
     pub ready: Vec<Check>,
-    /// When.
-    pub(crate) ready_gate: Spec,
-    /// What HTTP checks ask.
-    pub(crate) ask: Ask,
-    /// The other members, in the order in which they were named first; as many as `spec.relations`.
+    pub ready_gate: Spec,
+    pub request: Request,
+    pub trust: TrustSpec,
+    /// The other members, in the order in which they were named first; as many as
+    /// `spec.relations`.
     pub members: Vec<Name>,
-    /// What they are to this one, and how long all may take.
     pub spec: life::Spec,
-    /// The restart policy that is stated in the record.
-    pub(crate) stated: Option<Policy>,
-    /// What CMD is sent to stop.
-    pub(crate) stop_signal: u8,
+    /// The restart policy that the record states.
+    pub stated: Option<Policy>,
+    /// The signal that stops CMD.
+    pub stop_signal: u8,
     /// What other signals become.
-    pub(crate) mappings: Vec<Mapping>,
-    /// Who gets them.
-    pub(crate) reach: Reach,
+    pub mappings: Vec<Mapping>,
+    pub reach: Reach,
     /// Codes of CMD that count as 0.
-    pub(crate) ok_exits: Vec<u8>,
-    /// `--quit` and `--sidecar`: who is asked to quit when CMD has ended.
+    pub ok_exits: Vec<u8>,
+    /// Who is asked to quit when CMD has ended.
     pub quits: Option<Quitting>,
-    /// `--listen`: where others may ask CMD to quit.
-    pub(crate) listen: Option<SocketAddr>,
+    /// Where others may ask CMD to quit.
+    pub listen: Option<SocketAddr>,
     /// `join --wait`: for how long.
-    pub(crate) wait: Option<Limit>,
-    /// What `PODGATE_DISABLE` takes away, in words.
-    pub skipped: Vec<String>,
+    pub wait: Option<Limit>,
+    /// Is it a member, or does it look at members?
+    pub uses_volume: bool,
+    /// What `PODGATE_DISABLE` takes away.
+    pub skipped: Vec<Skipped>,
 }
 
-/// Reads a life.
+/// What `PODGATE_DISABLE` takes away from a life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Skipped {
+    /// Waiting for these checks.
+    Gates(Vec<String>),
+    /// Being a member, and looking at members.
+    Members,
+    /// Asking these to quit.
+    Quits(Vec<String>),
+}
+
+/// Reads what `run` is to do.
 ///
 /// # Errors
-/// A bad value, or values that contradict each other.
-pub fn life(typed: &Typed) -> Result<Life, Stop> {
-    let is_joined = typed.command == Command::Join;
-    let off = disabled()?;
-    let place = place(typed)?;
-    let name = value(typed, "name", Name::parse)?;
-    if is_joined && name.is_none() {
-        return Err(Stop::Wrong(
-            "join needs a name; say podgate join --name main --restart-policy never".to_owned(),
-        ));
+/// Values that contradict each other.
+pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError> {
+    let off = Disabled::read(variables)?;
+    if args.cmd.is_empty() {
+        return Err(UsageError::NeedsCmd);
     }
-    if !is_joined && typed.cmd.is_empty() {
-        return Err(Stop::Wrong(
-            "run needs a command; say podgate run --name main -- /app --serve".to_owned(),
-        ));
-    }
-    let until = names(typed, "until")?;
-    let outlive = names(typed, "outlive")?;
-    let needs = names(typed, "needs")?;
-    if is_joined && let Some((source, _)) = &outlive {
-        let cause = "cannot be kept by join: the signal goes to PID 1, past podgate; say it with run, or hold the container with a \
-                     preStop: podgate wait gone:NAME";
-        return Err(Stop::Wrong(format!("{source} {cause}")));
-    }
-    for (source, _) in [&until, &outlive].into_iter().flatten() {
-        if name.is_none() {
-            return Err(Stop::Wrong(format!(
-                "{source} needs a --name of this one, too; say --name proxy"
-            )));
+    let name = args.identity.name.as_ref();
+    let others = Others {
+        name,
+        until: &args.finish.until,
+        outlive: &args.outlive,
+        needs: &args.needs,
+    };
+    let policy = args.policy.restart_policy.value;
+    let of_quits = quit::Life {
+        name,
+        policy,
+        pace: &args.pace,
+        tls: &args.tls,
+        off,
+    };
+    let mut parts = Parts::of(&others, after(args), values(&args.ready))?;
+    parts.quits = after_end(&args.quits, &of_quits, variables)?;
+    let asks = Asks {
+        http: &args.http,
+        tls: &args.tls,
+    };
+    let asks = asks.read(&parts, off, variables)?;
+    let (grace, margin) = budget(&args.budget)?;
+    let mappings = values(&args.map_signal);
+    let spec = life::Spec {
+        grace,
+        margin,
+        serves: others.serves() || args.listen.is_some(),
+        // If CMD runs although the gate did not open, the gate did not see the needs ready.
+        gate_proves_needs: args.on_timeout.value == OnTimeout::Fail,
+        ..finish(&args.finish, policy)?
+    };
+    let dir = MembersDir::of(&args.identity.dir);
+    parts.take_away(off);
+    if dir.path.is_none() {
+        // For images that have `run --name` baked in.
+        parts.name = None;
+        if parts.use_volume() {
+            return Err(UsageError::NoMembers);
         }
     }
-    if let Some((own_source, own)) = &name {
-        for (source, given) in [&until, &outlive, &needs].into_iter().flatten() {
-            if given.contains(own) {
-                return Err(bad(
-                    source,
-                    own.as_str(),
-                    &format!("is this member itself ({own_source}); name another one"),
-                ));
-            }
-        }
-    }
-    let (members, relations) = relations(&until, &outlive, &needs);
-
-    let policy = value(typed, "restart-policy", Policy::parse)?;
-    if is_joined
-        && policy
-            .as_ref()
-            .is_none_or(|(_, policy)| *policy == Policy::Auto)
-    {
-        return Err(Stop::Wrong(
-            "join needs --restart-policy never, on-failure or always, the pod's own: it cannot know with which code PID 1 ends".to_owned(),
-        ));
-    }
-    let policy = policy.map_or(Policy::Auto, |(_, policy)| policy);
-
-    let mut after = checks(typed, "after")?;
-    let sidecars = checks(typed, "sidecar")?;
-    if let (Some(check), Some(given)) = (
-        sidecars.iter().find(|check| check.preset.is_none()),
-        typed.get("sidecar")?,
-    ) {
-        let cause = "is no preset; say --sidecar istio, or --after CHECK and --quit TARGET";
-        return Err(bad(&given.source, &check.name, cause));
-    }
-    after.extend(sidecars);
-    let quits = quits(typed, policy)?;
-    let ready = checks(typed, "ready")?;
-    let needed = needs.iter().flat_map(|(_, names)| names);
-    after.extend(needed.map(|name| Check::of(Kind::Member(Fact::Ready, name.clone()))));
-    let all: Vec<Check> = after.iter().chain(&ready).cloned().collect();
-    let request = http(typed, &all)?;
-    let urls: Vec<&Url> = all.iter().filter_map(Check::url).collect();
-    let ask = Ask {
-        request: Arc::new(request),
-        trust: Arc::new(trust(typed, &urls, !off.gates)?),
-    };
-
-    let attempt_timeout = value(typed, "attempt-timeout", duration::positive)?
-        .map_or(ATTEMPT_TIMEOUT, |(_, timeout)| timeout);
-    let interval = value(typed, "interval", duration::positive)?;
-    let spec = |checks: &[Check], timeout: Option<Duration>| Spec {
-        floors: checks.iter().map(|check| check.kind.floor()).collect(),
-        need: Need::All,
-        pace: interval
-            .as_ref()
-            .map_or(Pace::Proportional, |(_, it)| Pace::Every(*it)),
-        success_threshold: 1,
-        failure_threshold: None,
-        initial_delay: Duration::ZERO,
-        attempt_timeout,
-        timeout,
-    };
-    let after_timeout = value(typed, "after-timeout", duration::limit)?
-        .map_or(Limit::After(AFTER_TIMEOUT), |(_, timeout)| timeout);
-    let on_timeout = match value(typed, "on-timeout", super::on_timeout)? {
-        Some((_, on_timeout)) => on_timeout,
-        None => OnTimeout::Fail,
-    };
-
-    let grace = value(typed, "grace", duration::positive)?;
-    let margin = value(typed, "stop-margin", duration::delay)?;
-    let (grace, margin) = if is_joined {
-        // It cannot hold a stop back, so nothing is to be kept of the grace.
-        (grace.map_or(GRACE, |(_, grace)| grace), Duration::ZERO)
-    } else {
-        budget(grace, margin)?
-    };
-    let absent_timeout = value(typed, "absent-timeout", duration::limit)?;
-    if let (Some((source @ Source::Flag(_), _)), None) = (&absent_timeout, &until) {
-        return Err(Stop::Wrong(format!(
-            "{source} is about the members of --until, and there is none; say --until main"
-        )));
-    }
-    let serves = until.is_some() || outlive.is_some() || typed.get("listen")?.is_some();
-
-    let mappings = list(typed, "map-signal", signal::mapping)?;
-    let stop_signal = value(typed, "stop-signal", signal::deliverable)?;
-    // Who says that TERM means QUIT to CMD means a stop, too.
-    let stop_signal = stop_signal.map_or_else(
-        || signal::mapped(&mappings, signal::TERM).unwrap_or(signal::TERM),
-        |(_, signal)| signal,
-    );
-    let wait = match (
-        switch(typed, "wait")?,
-        value(typed, "timeout", duration::limit)?,
-    ) {
-        (Some(_), timeout) if is_joined => {
-            Some(timeout.map_or(Limit::After(AFTER_TIMEOUT), |(_, timeout)| timeout))
-        }
-        (None, Some((source @ Source::Flag(_), _))) if is_joined => {
-            return Err(Stop::Wrong(format!(
-                "{source} is about --wait, which is not given; say --wait, too"
-            )));
-        }
-        (Some(_) | None, _) => None,
-    };
-
-    let mut life = Life {
-        spec: life::Spec {
-            relations,
-            policy,
-            linger: value(typed, "linger", duration::delay)?.map_or(LINGER, |(_, linger)| linger),
-            grace,
-            margin,
-            absent_timeout: absent_timeout.and_then(|(_, timeout)| timeout.duration()),
-            has_ready: !ready.is_empty(),
-            serves,
-            // Where CMD runs all the same, the gate has seen nobody.
-            gate_proves_needs: needs.is_some() && on_timeout == OnTimeout::Fail,
-            is_joined,
-            acted: Vec::new(),
-        },
-        after_gate: spec(&after, after_timeout.duration()),
-        ready_gate: spec(&ready, None),
-        name: name.map(|(_, name)| name),
-        place,
-        after,
-        on_timeout,
-        ready,
-        ask,
-        members,
-        stated: (policy != Policy::Auto).then_some(policy),
-        stop_signal,
+    Ok(Life {
+        on_timeout: args.on_timeout.value,
+        stop_signal: stop_signal(args.stop_signal.as_ref(), &mappings),
         mappings,
-        reach: if switch(typed, "signal-group")?.is_some() {
+        reach: if args.signal_group.value {
             Reach::Group
         } else {
             Reach::Child
         },
-        ok_exits: list(typed, "ok-exit", exit_code)?,
-        quits,
-        listen: value(typed, "listen", endpoint::address)?.map(|(_, address)| address),
-        wait,
-        skipped: Vec::new(),
-    };
-    life.skip(off);
-    life.needs_a_volume(typed)?;
-    Ok(life)
+        ok_exits: values(&args.ok_exit),
+        listen: args.listen.as_ref().map(|it| it.value),
+        ..parts.life(
+            dir,
+            spec,
+            &args.pace,
+            args.after_timeout.value.duration(),
+            asks,
+        )
+    })
 }
 
-impl Life {
-    /// Takes away what `PODGATE_DISABLE` says, and remembers what.
-    fn skip(&mut self, off: Disabled) {
-        if off.gates && !(self.after.is_empty() && self.ready.is_empty()) {
-            let names: Vec<&str> = self
-                .after
-                .iter()
-                .chain(&self.ready)
-                .map(|check| check.name.as_str())
-                .collect();
-            self.skipped.push(format!("not waiting for {names:?}"));
+/// Reads what `join` is to do.
+///
+/// # Errors
+/// Values that contradict each other.
+pub fn join(args: &JoinArgs, variables: Variables<'_>) -> Result<Life, UsageError> {
+    let off = Disabled::read(variables)?;
+    let name = args.identity.name.as_ref();
+    if name.is_none() {
+        return Err(UsageError::NeedsName);
+    }
+    if let Some(outlive) = args.outlive.first() {
+        let source = outlive.source.to_string();
+        return Err(UsageError::CannotOutlive { source });
+    }
+    let others = Others {
+        name,
+        until: &args.finish.until,
+        outlive: &[],
+        needs: &[],
+    };
+    let mut parts = Parts::of(&others, Vec::new(), values(&args.ready))?;
+    let policy = args.restart_policy.as_ref().map(|policy| policy.value);
+    let Some(policy) = policy.filter(|policy| *policy != Policy::Auto) else {
+        return Err(UsageError::NeedsPolicy);
+    };
+    let asks = Asks {
+        http: &args.http,
+        tls: &args.tls,
+    };
+    let asks = asks.read(&parts, off, variables)?;
+    let timeout = &args.timeout;
+    if !args.wait.value && timeout.source.is_flag() {
+        let source = timeout.source.to_string();
+        return Err(UsageError::TimeoutWithoutWait { source });
+    }
+    let spec = life::Spec {
+        grace: args.grace.grace.value,
+        // It cannot hold a stop back, so nothing of the grace is kept for CMD.
+        margin: Duration::ZERO,
+        serves: others.serves(),
+        is_joined: true,
+        ..finish(&args.finish, policy)?
+    };
+    let dir = MembersDir::of(&args.identity.dir);
+    if dir.path.is_none() {
+        return Err(UsageError::NoMembersToJoin);
+    }
+    parts.take_away(off);
+    Ok(Life {
+        stop_signal: stop_signal(args.stop_signal.as_ref(), &[]),
+        wait: args.wait.value.then_some(timeout.value),
+        ..parts.life(dir, spec, &args.pace, None, asks)
+    })
+}
+
+/// Reads `--grace` and `--stop-margin`.
+///
+/// # Errors
+/// Nothing of the grace is left before CMD's own stop.
+pub fn budget(args: &BudgetArgs) -> Result<(Duration, Duration), UsageError> {
+    let (grace, margin) = (&args.grace.grace, &args.stop_margin);
+    if margin.value >= grace.value {
+        return Err(UsageError::GraceTooShort {
+            source: grace.source.to_string(),
+            grace: grace.value,
+            margin_source: margin.source.to_string(),
+            margin: margin.value,
+        });
+    }
+    Ok((grace.value, margin.value))
+}
+
+fn values<T: Clone>(given: &[Given<T>]) -> Vec<T> {
+    given.iter().map(|it| it.value.clone()).collect()
+}
+
+/// What CMD waits for: `--after`, `--sidecar` and `--needs`.
+fn after(args: &RunArgs) -> Vec<Check> {
+    let sidecars = args.quits.sidecar.iter().map(|it| it.value.check.clone());
+    let ready = |name: &Given<Name>| Check::of(Kind::Member(Fact::Ready, name.value.clone()));
+    let needs = args.needs.iter().map(ready);
+    let mut after = values(&args.after);
+    after.extend(sidecars.chain(needs));
+    after
+}
+
+/// A map of TERM is also a statement of what stops CMD.
+fn stop_signal(given: Option<&Given<u8>>, mappings: &[Mapping]) -> u8 {
+    let mapped = || signal::mapped(mappings, signal::TERM).unwrap_or(signal::TERM);
+    given.map_or_else(mapped, |signal| signal.value)
+}
+
+/// What `run` and `join` share about their end.
+fn finish(args: &FinishArgs, policy: Policy) -> Result<life::Spec, UsageError> {
+    let absent = &args.absent_timeout;
+    if args.until.is_empty() && absent.source.is_flag() {
+        let source = absent.source.to_string();
+        return Err(UsageError::AbsentTimeoutWithoutUntil { source });
+    }
+    Ok(life::Spec {
+        relations: Vec::new(),
+        policy,
+        linger: args.linger.value,
+        grace: Duration::ZERO,
+        margin: Duration::ZERO,
+        absent_timeout: absent.value.duration(),
+        has_ready: false,
+        serves: false,
+        gate_proves_needs: false,
+        is_joined: false,
+        acted: Vec::new(),
+    })
+}
+
+/// The other members that options name.
+struct Others<'a> {
+    name: Option<&'a Given<Name>>,
+    until: &'a [Given<Name>],
+    outlive: &'a [Given<Name>],
+    needs: &'a [Given<Name>],
+}
+
+impl Others<'_> {
+    /// Is CMD a server that others end?
+    fn serves(&self) -> bool {
+        !self.until.is_empty() || !self.outlive.is_empty()
+    }
+
+    /// Every member that is named, once, and what it is to this one.
+    fn relations(&self) -> Result<(Vec<Name>, Vec<Relation>), UsageError> {
+        self.allowed()?;
+        let until = Relation {
+            until: true,
+            outlives: true,
+            needs: false,
+        };
+        let outlive = Relation {
+            until: false,
+            ..until
+        };
+        let needs = Relation {
+            until: false,
+            outlives: false,
+            needs: true,
+        };
+        let (mut members, mut relations): (Vec<Name>, Vec<Relation>) = (Vec::new(), Vec::new());
+        for (names, more) in [
+            (self.until, until),
+            (self.outlive, outlive),
+            (self.needs, needs),
+        ] {
+            for name in names.iter().map(|name| &name.value) {
+                let at = members.iter().position(|it| it == name).unwrap_or_else(|| {
+                    members.push(name.clone());
+                    relations.push(Relation::default());
+                    members.len().saturating_sub(1)
+                });
+                if let Some(it) = relations.get_mut(at) {
+                    it.until |= more.until;
+                    it.outlives |= more.outlives;
+                    it.needs |= more.needs;
+                }
+            }
+        }
+        Ok((members, relations))
+    }
+
+    fn allowed(&self) -> Result<(), UsageError> {
+        let Some(own) = self.name else {
+            return match self.until.first().or(self.outlive.first()) {
+                Some(first) => Err(UsageError::RelationNeedsName {
+                    source: first.source.to_string(),
+                }),
+                None => Ok(()),
+            };
+        };
+        let mut all = self.until.iter().chain(self.outlive).chain(self.needs);
+        match all.find(|name| name.value == own.value) {
+            Some(itself) => Err(UsageError::NamesItself {
+                source: itself.source.to_string(),
+                value: own.value.to_string(),
+                name: own.source.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The options about HTTP and TLS.
+struct Asks<'a> {
+    http: &'a HttpArgs,
+    tls: &'a TlsArgs,
+}
+
+impl Asks<'_> {
+    fn read(
+        &self,
+        parts: &Parts,
+        off: Disabled,
+        variables: Variables<'_>,
+    ) -> Result<(Request, TrustSpec), UsageError> {
+        let checks: Vec<Check> = parts.after.iter().chain(&parts.ready).cloned().collect();
+        let urls: Vec<&Url> = checks.iter().filter_map(Check::url).collect();
+        let quits = parts.quits.iter().flat_map(Quitting::urls);
+        let all: Vec<&Url> = urls.iter().copied().chain(quits).collect();
+        needs_url(self.tls, &all)?;
+        let request = request(self.http, &checks)?;
+        Ok((request, trust(self.tls, &urls, !off.gates, variables)))
+    }
+}
+
+/// What `PODGATE_DISABLE` may take away.
+struct Parts {
+    name: Option<Name>,
+    after: Vec<Check>,
+    ready: Vec<Check>,
+    members: Vec<Name>,
+    relations: Vec<Relation>,
+    quits: Option<Quitting>,
+    /// Did the gate see every need ready, once it has opened?
+    proves_needs: bool,
+    skipped: Vec<Skipped>,
+}
+
+impl Parts {
+    fn of(others: &Others<'_>, after: Vec<Check>, ready: Vec<Check>) -> Result<Self, UsageError> {
+        let (members, relations) = others.relations()?;
+        Ok(Self {
+            name: others.name.map(|name| name.value.clone()),
+            after,
+            ready,
+            members,
+            relations,
+            quits: None,
+            proves_needs: !others.needs.is_empty(),
+            skipped: Vec::new(),
+        })
+    }
+
+    fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.after.iter().chain(&self.ready)
+    }
+
+    /// Is it a member, or does it look at members?
+    fn use_volume(&self) -> bool {
+        let asks_member = |quits: &Quitting| !quits.members.is_empty();
+        self.name.is_some()
+            || !self.members.is_empty()
+            || self.checks().any(|check| check.kind.member().is_some())
+            || self.quits.as_ref().is_some_and(asks_member)
+    }
+
+    /// Takes away what is disabled, and remembers what.
+    fn take_away(&mut self, off: Disabled) {
+        if off.gates && self.checks().next().is_some() {
+            let names = self.checks().map(|check| check.name.clone()).collect();
+            self.skipped.push(Skipped::Gates(names));
             self.after.clear();
             self.ready.clear();
         }
         if off.members {
-            let is_member = |check: &Check| check.kind.member().is_some();
-            let asks = self
-                .quits
-                .as_ref()
-                .is_some_and(|quits| !quits.members.is_empty());
-            if self.name.is_some()
-                || !self.members.is_empty()
-                || asks
-                || self.after.iter().chain(&self.ready).any(is_member)
-            {
-                self.skipped
-                    .push("taking no part as a member, and looking at none".to_owned());
-            }
-            self.name = None;
-            self.members.clear();
-            self.spec.relations.clear();
-            self.after.retain(|check| !is_member(check));
-            self.ready.retain(|check| !is_member(check));
-            self.quits
-                .iter_mut()
-                .for_each(|quits| quits.members.clear());
+            self.take_members_away();
         }
         if let Some(quits) = self.quits.take_if(|_| off.quits) {
-            self.skipped
-                .push(format!("not asking {:?} to quit", quits.names()));
+            self.skipped.push(Skipped::Quits(quits.names()));
         }
-        self.after_gate.floors = self.after.iter().map(|check| check.kind.floor()).collect();
-        self.ready_gate.floors = self.ready.iter().map(|check| check.kind.floor()).collect();
-        self.spec.has_ready = !self.ready.is_empty();
-        self.spec.gate_proves_needs = self.spec.gate_proves_needs && !off.gates && !off.members;
+        self.proves_needs &= !off.gates && !off.members;
     }
 
-    /// Does it look at members, or is it one?
-    pub(crate) fn uses_volume(&self) -> bool {
-        let is_member = |check: &Check| check.kind.member().is_some();
-        self.name.is_some()
-            || !self.members.is_empty()
-            || self.after.iter().chain(&self.ready).any(is_member)
-            || self
-                .quits
-                .as_ref()
-                .is_some_and(|quits| !quits.members.is_empty())
-    }
-
-    /// `--dir none` is for images that have `run --name` baked in: the name goes, and what needs members is an error.
-    fn needs_a_volume(&mut self, typed: &Typed) -> Result<(), Stop> {
-        if self.place.dir.is_some() {
-            return Ok(());
-        }
-        if typed.command == Command::Join {
-            return Err(Stop::Wrong(
-                "--dir none: join is about members and needs their volume; say --dir /run/podgate"
-                    .to_owned(),
-            ));
+    fn take_members_away(&mut self) {
+        if self.use_volume() {
+            self.skipped.push(Skipped::Members);
         }
         self.name = None;
-        if self.uses_volume() {
-            return Err(Stop::Wrong(
-                "--dir none: there are no members, but an option names some; leave it away, or say --dir /run/podgate"
-                    .to_owned(),
-            ));
+        self.members.clear();
+        self.relations.clear();
+        for checks in [&mut self.after, &mut self.ready] {
+            checks.retain(|check| check.kind.member().is_none());
         }
-        Ok(())
-    }
-}
-
-/// Reads and compares `--grace` and `--stop-margin`.
-pub(super) fn budget(
-    grace: Option<(Source, Duration)>,
-    margin: Option<(Source, Duration)>,
-) -> Result<(Duration, Duration), Stop> {
-    let given = grace.as_ref().map_or(GRACE, |(_, grace)| *grace);
-    match margin {
-        Some((source, margin)) if margin >= given => {
-            let cause = format!(
-                "leaves nothing of --grace {}; say --stop-margin 1s, or raise both",
-                duration::show(given)
-            );
-            Err(bad(&source, &duration::show(margin), &cause))
-        }
-        Some((_, margin)) => Ok((given, margin)),
-        None if MARGIN >= given => {
-            let source = grace.map_or(Source::Flag("--grace".to_owned()), |(source, _)| source);
-            let cause = format!(
-                "is not longer than --stop-margin {}; say --stop-margin 1s, too",
-                duration::show(MARGIN)
-            );
-            Err(bad(&source, &duration::show(given), &cause))
-        }
-        None => Ok((given, MARGIN)),
-    }
-}
-
-/// Reads `--quit` and `--sidecar`, which need to know whether an end is one: a proxy that was asked to quit does not come back for the retry.
-fn quits(typed: &Typed, policy: Policy) -> Result<Option<Quitting>, Stop> {
-    let mut all = Vec::new();
-    for option in ["quit", "sidecar"] {
-        let Some(given) = typed.get(option)? else {
-            continue;
-        };
-        let source = &given.source;
-        match policy {
-            Policy::Never | Policy::OnFailure => {}
-            Policy::Auto => {
-                return Err(Stop::Wrong(format!(
-                    "{source} needs the pod's --restart-policy: under never the sidecar is asked to quit after any end, under on-failure \
-                     after success only; say --restart-policy never or --restart-policy on-failure"
-                )));
-            }
-            Policy::Always => {
-                return Err(Stop::Wrong(format!(
-                    "{source} makes no sense with --restart-policy always: the command is started again, and needs its sidecar; leave it away"
-                )));
-            }
-        }
-        all.push(given);
-    }
-    let (mut targets, mut members) = (Vec::new(), Vec::new());
-    for given in &all {
-        let (more, names) = super::targets(given)?;
-        targets.extend(more);
-        members.extend(names);
-    }
-    if let (Some((source, name)), Some(given)) = (value(typed, "name", Name::parse)?, all.first())
-        && members.contains(&name)
-    {
-        let cause = format!("is this member itself ({source}); name another one");
-        return Err(bad(&given.source, &format!("member:{name}"), &cause));
-    }
-    let timeout = value(typed, "quit-timeout", duration::limit)?
-        .map_or(Limit::After(QUIT_TIMEOUT), |(_, it)| it);
-    let attempt =
-        value(typed, "attempt-timeout", duration::positive)?.map_or(ATTEMPT_TIMEOUT, |(_, it)| it);
-    let urls: Vec<&Url> = targets
-        .iter()
-        .filter(|it| it.preset.is_none())
-        .map(|it| &it.url)
-        .collect();
-    let trust = Arc::new(trust(typed, &urls, !disabled()?.quits)?);
-    let limits = Timeouts {
-        attempt,
-        all: timeout.duration(),
-        option: "--quit-timeout",
-    };
-    Ok((!all.is_empty()).then_some(Quitting {
-        targets,
-        members,
-        limits,
-        trust,
-        is_disabled: false,
-        skipped: Vec::new(),
-    }))
-}
-
-/// Of a call that is wrong elsewhere: who is to be asked to quit after any end, and where members meet.
-pub(crate) fn quits_after_usage(typed: &Typed) -> Option<(Quitting, Place)> {
-    let (_, policy) = value(typed, "restart-policy", Policy::parse).ok()??;
-    let off = disabled().ok()?;
-    if policy != Policy::Never || off.quits {
-        return None;
-    }
-    if checks(typed, "sidecar")
-        .ok()?
-        .iter()
-        .any(|check| check.preset.is_none())
-    {
-        return None;
-    }
-    let mut quits = quits(typed, policy).ok()??;
-    if off.members {
-        quits.members.clear();
-    }
-    Some((quits, place(typed).ok()?))
-}
-
-type Named = Option<(Source, Vec<Name>)>;
-
-fn names(typed: &Typed, option: &str) -> Result<Named, Stop> {
-    let Some(Given { source, values }) = typed.get(option)? else {
-        return Ok(None);
-    };
-    let one = |text: &String| Name::parse(text).map_err(|cause| bad(&source, text, &cause));
-    let names = values.iter().map(one).collect::<Result<_, _>>()?;
-    Ok(Some((source, names)))
-}
-
-/// Every member that is named, once, and what it is to this one.
-fn relations(until: &Named, outlive: &Named, needs: &Named) -> (Vec<Name>, Vec<Relation>) {
-    let (mut members, mut relations): (Vec<Name>, Vec<Relation>) = (Vec::new(), Vec::new());
-    let until_is = Relation {
-        until: true,
-        outlives: true,
-        needs: false,
-    };
-    let outlive_is = Relation {
-        until: false,
-        outlives: true,
-        needs: false,
-    };
-    let need_is = Relation {
-        until: false,
-        outlives: false,
-        needs: true,
-    };
-    for (named, more) in [(until, until_is), (outlive, outlive_is), (needs, need_is)] {
-        for name in named.iter().flat_map(|(_, names)| names) {
-            let at = members.iter().position(|it| it == name).unwrap_or_else(|| {
-                members.push(name.clone());
-                relations.push(Relation::default());
-                members.len().saturating_sub(1)
-            });
-            if let Some(it) = relations.get_mut(at) {
-                it.until |= more.until;
-                it.outlives |= more.outlives;
-                it.needs |= more.needs;
-            }
+        if let Some(quits) = &mut self.quits {
+            quits.members.clear();
         }
     }
-    (members, relations)
-}
 
-fn checks(typed: &Typed, option: &str) -> Result<Vec<Check>, Stop> {
-    let Some(Given { source, values }) = typed.get(option)? else {
-        return Ok(Vec::new());
-    };
-    let one = |text: &String| {
-        check::parse(text).map_err(|cause| bad(&source, &redact::refused(text), &cause))
-    };
-    values.iter().map(one).collect()
-}
-
-fn list<T>(
-    typed: &Typed,
-    option: &str,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Vec<T>, Stop> {
-    let Some(Given { source, values }) = typed.get(option)? else {
-        return Ok(Vec::new());
-    };
-    values
-        .iter()
-        .map(|text| read(text).map_err(|cause| bad(&source, text, &cause)))
-        .collect()
-}
-
-fn exit_code(text: &str) -> Result<u8, String> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|_| digits)
-        .ok_or_else(|| "is no exit code from 0 to 255; say 143".to_owned())
-}
-
-/// `--name` and `--dir` of a call whose options are wrong: enough to publish that end, too.
-pub fn identity(typed: &Typed) -> Option<(Name, Place, Option<Policy>)> {
-    let name = Name::parse(&word(typed, "name").ok()??.1).ok()?;
-    let policy = word(typed, "restart-policy")
-        .ok()
-        .flatten()
-        .and_then(|(_, text)| Policy::parse(&text).ok());
-    let off = disabled().is_ok_and(|off| off.members);
-    let place = place(typed)
-        .ok()
-        .filter(|place| place.dir.is_some() && !off)?;
-    Some((name, place, policy.filter(|policy| *policy != Policy::Auto)))
+    fn life(
+        self,
+        dir: MembersDir,
+        spec: life::Spec,
+        pace: &PaceArgs,
+        timeout: Option<Duration>,
+        (request, trust): (Request, TrustSpec),
+    ) -> Life {
+        Life {
+            uses_volume: self.use_volume(),
+            after_gate: Schedule::plain(pace, timeout).of(&self.after),
+            ready_gate: Schedule::plain(pace, None).of(&self.ready),
+            spec: life::Spec {
+                relations: self.relations,
+                has_ready: !self.ready.is_empty(),
+                gate_proves_needs: spec.gate_proves_needs && self.proves_needs,
+                ..spec
+            },
+            stated: (spec.policy != Policy::Auto).then_some(spec.policy),
+            name: self.name,
+            dir,
+            after: self.after,
+            on_timeout: OnTimeout::Fail,
+            ready: self.ready,
+            request,
+            trust,
+            members: self.members,
+            stop_signal: signal::TERM,
+            mappings: Vec::new(),
+            reach: Reach::Child,
+            ok_exits: Vec::new(),
+            quits: self.quits,
+            listen: None,
+            wait: None,
+            skipped: self.skipped,
+        }
+    }
 }

@@ -91,6 +91,15 @@ pub fn name(number: u8) -> String {
     }
 }
 
+/// Which processes get a signal that is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// CMD alone.
+    Child,
+    /// CMD's whole process group: `--signal-group`.
+    Group,
+}
+
 /// What CMD gets when one signal arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {

@@ -65,6 +65,8 @@ pub(crate) struct Driver<'a> {
     start: Instant,
     /// The exit code, once it is decided.
     end: Option<u8>,
+    /// Whether memory is given back before the next sleep.
+    gives_back: bool,
     cmd: Cmd<'a>,
     own: OwnMember,
     observer: Observer<'a>,
@@ -94,6 +96,7 @@ impl<'a> Driver<'a> {
             life: Life::new(spec, Time::ZERO),
             start: Instant::now(),
             end: None,
+            gives_back: false,
             cmd: Cmd::new(process, settings.cmd, &shared.children),
             observer: Observer::new(shared.volume.as_ref(), settings.members, own.is_some()),
             own: OwnMember(own),
@@ -197,6 +200,10 @@ impl<'a> Driver<'a> {
 
     /// Sleeps until something happens, and handles it.
     fn turn(&mut self) -> Result<(), nix::Error> {
+        if std::mem::take(&mut self.gives_back) {
+            // From here on podgate mostly sleeps.
+            process::sys::give_back_code();
+        }
         let ready = Ready::wait(
             self.signals,
             &self.observer,
@@ -379,10 +386,7 @@ impl<'a> Driver<'a> {
 
     fn publish(&mut self, stage: Stage) {
         self.own.publish(stage, self.report);
-        if stage == Stage::Ready {
-            // From here on podgate mostly sleeps.
-            process::sys::give_back_code();
-        }
+        self.gives_back |= stage == Stage::Ready;
     }
 
     fn notice(&mut self, notice: &Notice) {

@@ -1,8 +1,9 @@
 //! Takes part in the pod: opens the shared volume and takes a name on it.
 
 use crate::core::member::Name;
+use crate::core::plain_dir::Plain;
 use crate::core::volume_error::MembershipError;
-use crate::members::{Membership, Plain, Refusal, Statement, Volume, is_plain, mount_id};
+use crate::members::{Membership, Refusal, Statement, Volume, is_plain, mount_id};
 use crate::message::{self, LogEvent, Message, Severity};
 use crate::report::Report;
 use nix::unistd::{AccessFlags, access};

@@ -217,11 +217,13 @@ fn is_lock(change: &Change) -> bool {
 mod tests {
     use super::{Change, Observer, is_about, is_lock};
     use crate::core::life::Seen;
+    use crate::core::logging::{Format, Level, LogTo};
     use crate::core::member::{Name, Stage};
     use crate::core::observation::{End, Observation};
+    use crate::core::plain_dir::Plain;
     use crate::event_loop::Poller;
-    use crate::members::{Membership, Plain, Statement, Volume};
-    use crate::report::{Format, Level, LogTo, Report};
+    use crate::members::{Membership, Statement, Volume};
+    use crate::report::Report;
     use std::fs;
     use std::path::PathBuf;
     use std::rc::Rc;

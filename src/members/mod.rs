@@ -22,4 +22,4 @@ pub(crate) mod watch;
 
 pub(crate) use mount::{container, is_plain, mount_id};
 pub(crate) use publish::{Membership, Refusal, Statement};
-pub(crate) use volume::{Plain, Request, Volume};
+pub(crate) use volume::{Request, Volume};

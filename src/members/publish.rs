@@ -313,10 +313,11 @@ fn now() -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::super::lock::{Hold, hold, whole_file};
-    use super::super::volume::{Plain, Volume};
+    use super::super::volume::Volume;
     use super::{Membership, Statement};
     use crate::core::member::{Name, Stage};
     use crate::core::observation::{End, Observation};
+    use crate::core::plain_dir::Plain;
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
     use std::fs::{self, OpenOptions};

@@ -8,21 +8,13 @@ use crate::core::member::Name;
 use crate::core::observation::Snapshot;
 #[cfg(test)]
 use crate::core::observation::{Observation, observe};
+use crate::core::plain_dir::Plain;
 use crate::core::record::{Record, Unreadable};
 use crate::core::volume_error::DirError;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// May `--dir` be a directory on the container's own root file system?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plain {
-    /// No: every container would have another one.
-    Refused,
-    /// Yes: `--allow-plain-dir`, for a laptop.
-    Allowed,
-}
 
 /// How often one look at a member is repeated while its record changes.
 const LOOKS: usize = 8;

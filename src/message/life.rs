@@ -315,12 +315,6 @@ pub fn cannot_wait(error: &dyn Display) -> Message {
     Message::new(Severity::Error, LogEvent::Failed, text)
 }
 
-/// `skipped` is what `PODGATE_DISABLE` takes away.
-pub fn disabled(skipped: &str) -> Message {
-    let text = format!("PODGATE_DISABLE is set: {skipped}");
-    Message::new(Severity::Info, LogEvent::Disabled, text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{View, notice};

@@ -5,6 +5,7 @@
 //! looked up. `report` prints messages, and is the only place that does.
 
 pub mod check;
+pub mod disabled;
 pub mod doctor;
 pub mod exec;
 pub mod gate;
@@ -18,6 +19,7 @@ pub mod process;
 pub mod quit;
 pub mod reason;
 pub mod status;
+pub mod usage;
 pub mod volume;
 
 /// How bad a message is: the `level` of JSON.

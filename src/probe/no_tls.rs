@@ -3,35 +3,14 @@
 
 use super::stream::Stream;
 use crate::core::outcome::Reason;
+use crate::core::trust::TrustSpec;
 use crate::core::url::Host;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
-
-/// The roots of trust, as the options set them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Roots {
-    /// `--tls-insecure`.
-    Anyone,
-    /// The file, and the option or variable that named it.
-    File(PathBuf, String),
-    System,
-}
-
-pub type Name = String;
-
-/// Reads the value of `--tls-server-name`.
-///
-/// # Errors
-/// None: the value is not used.
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as with TLS")]
-pub(crate) fn name(text: &str) -> Result<Name, String> {
-    Ok(text.to_owned())
-}
 
 pub struct Trust(());
 
 impl Trust {
-    pub fn new(_roots: Roots, _server_name: Option<Name>) -> Self {
+    pub fn new(_spec: TrustSpec) -> Self {
         Self(())
     }
 

@@ -5,6 +5,7 @@
 use super::stream::Stream;
 use crate::core::outcome::{Reason, one_line};
 use crate::core::redact;
+use crate::core::trust::{Roots, TrustSpec};
 use crate::core::url::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -17,7 +18,7 @@ use rustls::{
     SignatureScheme, StreamOwned,
 };
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// Where distributions keep their bundle (the list of Go's `crypto/x509`).
@@ -33,22 +34,11 @@ const BUNDLES: [&str; 6] = [
 /// webpki's error for a server whose certificate is that of a CA. rustls passes it on as text only.
 const OWN_CA: &str = "CaUsedAsEndEntity";
 
-/// The roots of trust, as the options set them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Roots {
-    /// Accepts any certificate, as the kubelet does: `--tls-insecure`.
-    Anyone,
-    /// The CAs in this file, and the option or variable that named it.
-    File(PathBuf, String),
-    /// The CAs in the system's bundle.
-    System,
-}
-
 /// How servers are verified.
 pub struct Trust {
     roots: Roots,
     /// `--tls-server-name`.
-    server_name: Option<Name>,
+    server_name: Option<String>,
     /// Made for the first server that is verified: a bundle takes a while to read, and a plain
     /// check may never be redirected to https.
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
@@ -56,10 +46,10 @@ pub struct Trust {
 
 impl Trust {
     /// Reads no file yet.
-    pub const fn new(roots: Roots, server_name: Option<Name>) -> Self {
+    pub fn new(spec: TrustSpec) -> Self {
         Self {
-            roots,
-            server_name,
+            roots: spec.roots,
+            server_name: spec.server_name,
             config: OnceLock::new(),
         }
     }
@@ -104,18 +94,6 @@ fn no_bundle() -> String {
     "this image has no CA bundle to verify an https server with; set the server's CA with --tls-ca \
      FILE, or accept any certificate, as the kubelet does, with --tls-insecure"
         .to_owned()
-}
-
-/// The name that the server's certificate has to be for.
-pub type Name = ServerName<'static>;
-
-/// Reads the value of `--tls-server-name`.
-///
-/// # Errors
-/// The text is not a host name.
-pub(crate) fn name(text: &str) -> Result<Name, String> {
-    ServerName::try_from(text.to_owned())
-        .map_err(|_| "is not a host name; use a name such as db.example.com".to_owned())
 }
 
 fn verify_by(
@@ -233,7 +211,8 @@ pub(super) fn shake_hands(
         .config()
         .map_err(|cause| Failure::Reason(Reason::BadRedirect(format!("to https: {cause}"))))?;
     let name = match (&trust.server_name, host) {
-        (Some(name), Host::Name(_) | Host::Address(_)) => name.clone(),
+        (Some(name), Host::Name(_) | Host::Address(_)) => ServerName::try_from(name.clone())
+            .map_err(|_| failed("--tls-server-name is not a host name"))?,
         (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned())
             .map_err(|_| failed("the host is not a DNS name"))?,
         (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
@@ -346,5 +325,50 @@ impl ServerCertVerifier for TrustAnyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::trust::server_name;
+    use rustls::pki_types::ServerName;
+
+    #[test]
+    fn the_command_line_takes_the_server_names_that_rustls_takes() {
+        let (long, longer) = ("a".repeat(63), "a".repeat(64));
+        let names = [
+            "db",
+            "db.example.com",
+            "a.b.",
+            "1.2.3.4",
+            "::1",
+            "[::1]",
+            "_x",
+            "a-b",
+            "1a",
+            "a1",
+            "",
+            ".",
+            "..",
+            "a b",
+            "-a",
+            "a-",
+            "a..b",
+            ".a",
+            "1.2",
+            "1.2.",
+            "a.1",
+            "12",
+            "x.-y",
+            "*.a",
+            "a/b",
+            "ä",
+            &long,
+            &longer,
+        ];
+        for name in names {
+            let taken = ServerName::try_from(name).is_ok();
+            assert_eq!(server_name(name).is_ok(), taken, "{name:?}");
+        }
     }
 }

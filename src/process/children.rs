@@ -2,6 +2,7 @@
 
 use super::pid_1::is_pid_1;
 use super::sys::{self, Death, End, Original, restore_signals};
+use crate::core::signal::Reach;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
@@ -14,15 +15,6 @@ use std::time::{Duration, Instant};
 
 /// How long killed children may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
-
-/// Which processes get a signal that is forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// CMD alone.
-    Child,
-    /// CMD's whole process group: `--signal-group`.
-    Group,
-}
 
 /// The commands of checks, each the leader of a process group of its own, and `run`'s CMD. The only
 /// place that waits for children: a second one would steal the first one's statuses.

@@ -19,7 +19,7 @@ pub(crate) mod sys;
 pub(crate) mod watchdog;
 
 pub(crate) use arrival::{Arrived, Signals, Which};
-pub(crate) use children::{Children, Reach};
+pub(crate) use children::Children;
 pub(crate) use exec::become_command;
 pub(crate) use leave::{daemonize, end_by_signal};
 pub(crate) use pid_1::{is_only_child_of_init, is_pid_1, shares_pid_namespace, signal_init};

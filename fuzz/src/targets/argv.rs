@@ -7,10 +7,9 @@
 //! in a place where users put secrets ([`planted`]). Every other word is used as it is.
 
 use super::SECRET;
-use crate::input::{set, unset};
 use crate::is_planted;
-use podgate::cli::{self, Command, Stop, Typed};
-use podgate::config;
+use podgate::cli::{self, Command, Stop, UsageError, Variables};
+use podgate::config::{self, Skipped};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -37,19 +36,18 @@ pub(crate) fn run(bytes: &[u8]) {
             word => words.push(OsStr::from_bytes(word).to_owned()),
         }
     }
-    for (name, value) in &variables {
-        set(name, value);
-    }
-    let read = call(words);
-    for (name, _) in &variables {
-        unset(name);
-    }
+    let read = call(&words, &|name| {
+        let found = variables.iter().find(|(it, _)| it == name)?;
+        Some(found.1.clone())
+    });
     match read {
         Ok(shown) => shown
             .iter()
             .for_each(|text| assert!(!text.contains(SECRET), "{text:?} has the secret")),
-        Err(Stop::Read(text) | Stop::Begin(text)) => assert!(!text.contains(SECRET)),
-        Err(Stop::Wrong(mut text)) => {
+        Err(Stop::Begin) => {}
+        Err(Stop::Read(text)) => assert!(!text.contains(SECRET)),
+        Err(Stop::Wrong(error)) => {
+            let mut text = podgate::usage_message(&error).text;
             if is_planted() && text.contains("--linger") {
                 text.push_str(SECRET);
             }
@@ -134,57 +132,64 @@ fn planted(
 
 /// Reads all of a call, as podgate does before it starts anything. Returns the texts that podgate
 /// may print.
-pub(crate) fn call(words: Vec<OsString>) -> Result<Vec<String>, Stop> {
-    if let Some(typed) = cli::gist(words.clone()) {
-        let _ = config::life::identity(&typed);
+pub(crate) fn call(words: &[OsString], variables: Variables<'_>) -> Result<Vec<String>, Stop> {
+    // The part of a wrong call that podgate still acts on.
+    let mut shown = Vec::new();
+    if let Some((quits, _)) = config::wrong_run(words, variables).and_then(|it| it.quits) {
+        shown.extend(quits.names());
     }
-    let typed = cli::parse(words)?;
-    let logging = config::logging(&typed)?;
-    let mut shown = vec![logging.path()];
-    // --tls-ca is not read: this build has no TLS, which would open the file.
-    shown.extend(read(&typed)?);
+    let command = cli::parse(words, variables)?;
+    shown.extend(read(&command, variables).map_err(Stop::Wrong)?);
     Ok(shown)
 }
 
-fn read(typed: &Typed) -> Result<Vec<String>, Stop> {
-    let names = |checks: &[podgate::core::check::Check]| {
-        checks.iter().map(|it| it.name.clone()).collect::<Vec<_>>()
-    };
-    Ok(match typed.command {
-        Command::Wait | Command::Check => {
-            let read = config::read(typed)?;
-            assert_eq!(read.gate.floors.len(), read.checks.len());
-            names(&read.checks)
-                .into_iter()
-                .chain(read.skipped)
-                .collect()
+fn read(command: &Command, variables: Variables<'_>) -> Result<Vec<String>, UsageError> {
+    Ok(match command {
+        Command::Wait(args) => {
+            let log = config::logging(&args.output, Some(&args.failure));
+            gate(config::wait(args, variables)?, log.path())
         }
-        Command::Run | Command::Join => {
-            let life = config::life::life(typed)?;
-            assert_eq!(life.members.len(), life.spec.relations.len());
-            assert!(life.spec.margin < life.spec.grace);
-            let quits = life.quits.iter().flat_map(config::Quitting::names);
-            names(&life.after)
-                .into_iter()
-                .chain(names(&life.ready))
-                .chain(quits)
-                .chain(life.skipped.clone())
-                .collect()
+        Command::Check(args) => {
+            let log = config::logging(&args.output, None);
+            gate(config::check(args, variables)?, log.path())
         }
-        Command::Quit => config::quitting(typed)?.0.names(),
-        Command::Status => {
-            config::is_on(typed, "json")?;
-            config::place(typed)?;
+        Command::Run(args) => life(config::run(args, variables)?),
+        Command::Join(args) => life(config::join(args, variables)?),
+        Command::Quit(args) => config::quit(args, variables)?.0.names(),
+        Command::Status(args) => {
+            config::status(&args.dir)?;
             Vec::new()
         }
-        Command::Doctor => {
-            config::place(typed)?;
-            // A wrong budget is a finding of doctor, which prints it too.
-            match config::budget(typed)? {
-                Ok(_) => Vec::new(),
-                Err(stop) => return Err(stop),
-            }
+        // A wrong budget is a finding of doctor, which prints it too.
+        Command::Doctor(args) => {
+            config::budget(&args.budget)?;
+            Vec::new()
         }
-        Command::Install => Vec::new(),
+        Command::Install(args) => {
+            config::install(args)?;
+            Vec::new()
+        }
     })
+}
+
+fn names(checks: &[podgate::core::check::Check]) -> impl Iterator<Item = String> {
+    checks.iter().map(|check| check.name.clone())
+}
+
+fn gate(settings: config::Settings, log: String) -> Vec<String> {
+    assert_eq!(settings.gate.floors.len(), settings.checks.len());
+    let checks = names(&settings.checks).chain(settings.skipped);
+    checks.chain([log]).collect()
+}
+
+fn life(life: config::Life) -> Vec<String> {
+    assert_eq!(life.members.len(), life.spec.relations.len());
+    assert!(life.spec.margin < life.spec.grace);
+    let quits = life.quits.iter().flat_map(config::Quitting::names);
+    let skipped = life.skipped.iter().flat_map(|skipped| match skipped {
+        Skipped::Gates(names) | Skipped::Quits(names) => names.clone(),
+        Skipped::Members => Vec::new(),
+    });
+    let checks = names(&life.after).chain(names(&life.ready));
+    checks.chain(quits).chain(skipped).collect()
 }

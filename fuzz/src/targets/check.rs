@@ -4,8 +4,8 @@
 use super::SECRET;
 use crate::is_planted;
 use podgate::core::check::{Kind, parse};
-use podgate::core::redact;
 use podgate::core::quit::target;
+use podgate::core::redact;
 
 pub(crate) fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {

@@ -9,13 +9,14 @@ use crate::input::{expanded, pieces};
 use crate::{is_planted, memory};
 use nix::sys::socket::{setsockopt, sockopt};
 use podgate::core::check::{Kind, parse};
-use podgate::core::url::Url;
 use podgate::core::http::{Header, MOST_HEADERS, MOST_REDIRECTS, Request, Statuses, statuses};
 use podgate::core::outcome::{Outcome, Reason};
+use podgate::core::trust::{Roots, TrustSpec};
+use podgate::core::url::Url;
 use podgate::event_loop::{Interest, Poller};
 use podgate::message::reason;
 use podgate::probe::http::Ask;
-use podgate::probe::tls::{Roots, Trust};
+use podgate::probe::tls::Trust;
 use podgate::probe::{self, Probe, Step};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -198,7 +199,11 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
     } = server;
     let request = how.request();
     let probe = probes.entry(how.asked()).or_insert_with(|| {
-        let trust = Trust::new(Roots::System, None);
+        let trust = Trust::new(TrustSpec {
+            roots: Roots::System,
+            server_name: None,
+            is_needed: false,
+        });
         probe::request(
             url,
             Ask {

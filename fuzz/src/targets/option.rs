@@ -4,9 +4,9 @@
 //! An input is a byte for the option, a byte for the way to give it, and its value.
 
 use super::argv::call;
-use crate::input::{examples, set, unset};
+use crate::input::examples;
 use crate::is_planted;
-use podgate::cli::{self, Stop};
+use podgate::cli::{self, Stop, UsageError, Variables};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::OnceLock;
@@ -50,10 +50,9 @@ fn flags() -> &'static [Flag] {
     FLAGS.get_or_init(|| {
         let mut all = Vec::new();
         for (at, words) in CALLS.iter().enumerate() {
-            assert!(said(at, None).is_ok(), "{words:?}");
-            let Err(Stop::Read(help)) =
-                cli::parse(vec!["podgate".into(), words[0].into(), "--help".into()])
-            else {
+            assert!(said(at, None, &|_| None).is_ok(), "{words:?}");
+            let typed = ["podgate", words[0], "--help"].map(OsString::from);
+            let Err(Stop::Read(help)) = cli::parse(&typed, &|_| None) else {
                 panic!("no help for {words:?}");
             };
             let heads = help
@@ -78,7 +77,7 @@ fn flags() -> &'static [Flag] {
 }
 
 /// Reads a call, with one more word.
-fn said(call_at: usize, word: Option<OsString>) -> Result<(), Stop> {
+fn said(call_at: usize, word: Option<OsString>, variables: Variables<'_>) -> Result<(), Stop> {
     let (command, rest) = CALLS[call_at].split_first().unwrap();
     let mut words: Vec<OsString> = vec!["podgate".into(), command.into()];
     words.extend(word);
@@ -86,7 +85,7 @@ fn said(call_at: usize, word: Option<OsString>) -> Result<(), Stop> {
     if ["wait", "run", "join"].contains(command) {
         words.extend(["--".into(), "app".into()]);
     }
-    call(words).map(drop)
+    call(&words, variables).map(drop)
 }
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -100,18 +99,26 @@ pub(crate) fn run(bytes: &[u8]) {
     let say = |value: &[u8]| {
         if how & 1 == 0 || value.contains(&0) {
             let word = [b"--", flag.name.as_bytes(), b"=", value].concat();
-            return said(flag.call, Some(OsString::from_vec(word)));
+            return said(flag.call, Some(OsString::from_vec(word)), &|_| None);
         }
-        set(variable.as_ref(), OsStr::from_bytes(value));
-        let read = said(flag.call, None);
-        unset(variable.as_ref());
-        read
+        let value = OsStr::from_bytes(value).to_owned();
+        said(flag.call, None, &|name| {
+            (name == variable).then(|| value.clone())
+        })
     };
     let mut read = say(value);
     if is_planted() && flag.name == "linger" && value.contains(&b'd') {
-        read = Err(Stop::Wrong("is no good; say 3".to_owned()));
+        let cause = "is no good; say 3".to_owned();
+        read = Err(Stop::Wrong(UsageError::BadValue {
+            source: String::new(),
+            value: None,
+            cause,
+        }));
     }
-    let Err(Stop::Wrong(text)) = read else { return };
+    let Err(Stop::Wrong(error)) = read else {
+        return;
+    };
+    let text = podgate::usage_message(&error).text;
     // Only in this build, and for any option.
     if text.contains("built without TLS") {
         return;
@@ -122,7 +129,7 @@ pub(crate) fn run(bytes: &[u8]) {
         "{text:?} does not name {named}"
     );
     // That example is only for the wrong half of FROM=TO.
-    if text.contains("is no signal") {
+    if text.contains("is not a signal") {
         return;
     }
     // Parts of the value could be taken for an example, or for the end of one.
@@ -154,6 +161,7 @@ pub(crate) fn run(bytes: &[u8]) {
         }
         // Another option may be missing; that does not matter here.
         if let Err(Stop::Wrong(again)) = say(word.as_bytes()) {
+            let again = podgate::usage_message(&again).text;
             let is_about_it = again.contains(&format!("{word:?}"))
                 && !again.replacen(&named, "", 1).contains("--");
             assert!(

@@ -6,8 +6,8 @@
 use super::SECRET;
 use crate::is_planted;
 use podgate::core::check::{Kind, parse};
-use podgate::core::url::Server;
 use podgate::core::http::{Answer, MOST_REDIRECTS, Statuses, answer, header, method, statuses};
+use podgate::core::url::Server;
 
 pub(crate) fn run(bytes: &[u8]) {
     // A header is bytes. What is not UTF-8 becomes replacement characters, as in `probe::http`.

@@ -1,11 +1,11 @@
 //! CMD of a life: how it is started, signalled and reaped.
 
 use crate::core::exit::Exit;
-use crate::core::signal::{self, Mapping};
+use crate::core::signal::{self, Mapping, Reach};
 use crate::members::watch::FAST;
 use crate::message;
 use crate::process::exec::exec_error;
-use crate::process::{self, Children, End, Reach};
+use crate::process::{self, Children, End};
 use crate::report::Report;
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -244,9 +244,11 @@ impl Lonely {
 #[cfg(test)]
 mod tests {
     use super::{Cmd, CmdSettings, MainProcess, Meaning};
+    use crate::core::logging::Format;
+    use crate::core::signal::Reach;
     use crate::core::signal::TERM;
-    use crate::process::{Children, Reach, Signals, Which};
-    use crate::report::{Format, Report};
+    use crate::process::{Children, Signals, Which};
+    use crate::report::Report;
     use std::cell::RefCell;
     use std::rc::Rc;
 

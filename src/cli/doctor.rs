@@ -1,0 +1,18 @@
+//! `podgate doctor`.
+
+use super::membership::DirArgs;
+use super::output::OutputArgs;
+use super::stop::BudgetArgs;
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub dir: DirArgs,
+
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

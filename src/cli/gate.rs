@@ -1,0 +1,63 @@
+//! When a gate asks, and how long one attempt may take.
+
+use super::given::{Given, value};
+use crate::core::duration;
+use clap::Args;
+use std::time::Duration;
+
+pub(super) const HEADING: &str = "When the gate opens";
+
+// What `wait`, `run` and `join` share.
+#[derive(Debug, Args)]
+#[command(next_help_heading = HEADING)]
+pub struct PaceArgs {
+    /// How long one attempt may take
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    #[arg(value_parser = value(duration::positive))]
+    pub attempt_timeout: Given<Duration>,
+
+    /// Start an attempt this long after the one before
+    /// [default: 2% of the time waited so far, at least 1ms (20ms for exec: and
+    /// other hosts), at most 250ms]
+    #[arg(short, long, value_name = "TIME", value_parser = value(duration::positive))]
+    #[arg(verbatim_doc_comment)]
+    pub interval: Option<Given<Duration>>,
+}
+
+/// What to do when the gate does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// Exit with the gate's code.
+    Fail,
+    /// Go on as if it had opened.
+    Run,
+}
+
+impl OnTimeout {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "run" => Ok(Self::Run),
+            _ => Err("expected fail or run".to_owned()),
+        }
+    }
+}
+
+/// A number of attempts.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|count| digits && *count > 0)
+        .ok_or_else(|| "expected a number from 1, as 3".to_owned())
+}
+
+/// A number of attempts, or `none`.
+pub(super) fn count_or_none(text: &str) -> Result<Option<u32>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    count(text)
+        .map(Some)
+        .map_err(|cause| format!("{cause}, or none for no limit"))
+}

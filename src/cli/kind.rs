@@ -1,0 +1,126 @@
+//! The commands by their names, and the definition of each.
+
+use super::check::CheckArgs;
+use super::doctor::DoctorArgs;
+use super::install::InstallArgs;
+use super::join::JoinArgs;
+use super::quit::QuitArgs;
+use super::run::RunArgs;
+use super::status::StatusArgs;
+use super::texts;
+use super::wait::WaitArgs;
+use clap::{Args, Command};
+use std::ffi::OsString;
+
+/// A command without its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Wait,
+    Check,
+    Run,
+    Join,
+    Quit,
+    Status,
+    Doctor,
+    Install,
+}
+
+impl Kind {
+    /// In the order of the help.
+    pub const ALL: [Self; 8] = [
+        Self::Wait,
+        Self::Check,
+        Self::Run,
+        Self::Join,
+        Self::Quit,
+        Self::Status,
+        Self::Doctor,
+        Self::Install,
+    ];
+
+    /// The command that a command line calls, if its first word names one.
+    pub fn of(words: &[OsString]) -> Option<Self> {
+        let word = words.get(1)?;
+        Self::ALL.into_iter().find(|kind| word == kind.name())
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Check => "check",
+            Self::Run => "run",
+            Self::Join => "join",
+            Self::Quit => "quit",
+            Self::Status => "status",
+            Self::Doctor => "doctor",
+            Self::Install => "install",
+        }
+    }
+
+    /// Does the command take CMD after `--`?
+    pub const fn takes_cmd(self) -> bool {
+        match self {
+            Self::Wait | Self::Run | Self::Join => true,
+            Self::Check | Self::Quit | Self::Status | Self::Doctor | Self::Install => false,
+        }
+    }
+
+    /// The definition of the command, without its arguments.
+    pub(super) fn bare(self) -> Command {
+        let (about, after) = self.texts();
+        Command::new(self.name())
+            .bin_name(format!("podgate {}", self.name()))
+            .about(about)
+            .after_help(after)
+            .next_line_help(true)
+    }
+
+    pub(super) fn augment(self, command: Command) -> Command {
+        match self {
+            Self::Wait => WaitArgs::augment_args(command),
+            Self::Check => CheckArgs::augment_args(command),
+            Self::Run => RunArgs::augment_args(command),
+            Self::Join => JoinArgs::augment_args(command),
+            Self::Quit => QuitArgs::augment_args(command),
+            Self::Status => StatusArgs::augment_args(command),
+            Self::Doctor => DoctorArgs::augment_args(command),
+            Self::Install => InstallArgs::augment_args(command),
+        }
+    }
+
+    /// What the command is for, and what its help ends with.
+    fn texts(self) -> (&'static str, String) {
+        let (about, after): (_, &[&str]) = match self {
+            Self::Wait => (
+                "Block until all checks pass; then become CMD, if one is given",
+                &[texts::CHECKS, texts::WAIT],
+            ),
+            Self::Check => (
+                "Try each check once, for probes: exit 0 or 1",
+                &[texts::CHECKS, texts::CHECK],
+            ),
+            Self::Run => (
+                "Supervise CMD: gate its start, publish its state, end it with others",
+                &[texts::CHECKS, texts::RUN],
+            ),
+            Self::Join => (
+                "Take part in a container whose entrypoint stays as it is, from its postStart hook",
+                &[texts::CHECKS, texts::JOIN],
+            ),
+            Self::Quit => (
+                "Ask sidecars to stop, and see that they did: exit 0 or 1",
+                &[texts::QUIT],
+            ),
+            Self::Status => ("Who is in this pod, in what state", &[texts::STATUS]),
+            Self::Doctor => (
+                "Is this container set up right for podgate? One line a finding: exit 0 or 1",
+                &[texts::DOCTOR],
+            ),
+            Self::Install => (
+                "Copy this binary to DEST, for init containers without cp",
+                &[texts::INSTALL],
+            ),
+        };
+        (about, after.concat())
+    }
+}

@@ -1,0 +1,73 @@
+//! Takes the words of one command apart.
+
+use super::kind::Kind;
+use super::refusal::{Refused, UsageError};
+use super::variables::{self, Variable, Variables};
+use clap::error::ErrorKind;
+use clap::{ArgAction, ArgMatches, Command};
+use std::ffi::OsString;
+
+/// A call that does not run a command.
+#[derive(Debug)]
+pub enum Stop {
+    /// A text was asked for: it goes to stdout, exit code 0.
+    Read(String),
+    /// podgate was called without arguments.
+    Begin,
+    Wrong(UsageError),
+}
+
+/// Parses the words of one command. Where variables are set that the words do not replace, it
+/// parses again with the variables as words before them.
+pub(super) fn matches(
+    kind: Kind,
+    build: &dyn Fn() -> Command,
+    words: &[OsString],
+    variables: Variables<'_>,
+) -> Result<ArgMatches, Stop> {
+    let (command, found) = take(build(), words);
+    let found = found.map_err(|error| stop(error, &command, kind, words, &[]))?;
+    let set = variables::set(&command, &found, variables);
+    if set.is_empty() {
+        return Ok(found);
+    }
+    // In a variable a switch has a value.
+    let switches = set.iter().filter(|variable| variable.is_switch);
+    let command = switches.fold(build(), |command, variable| {
+        command.mut_arg(&variable.id, |arg| arg.action(ArgAction::Set))
+    });
+    let more = set.iter().flat_map(|variable| &variable.words).chain(words);
+    let more: Vec<OsString> = more.cloned().collect();
+    let (command, found) = take(command, &more);
+    found.map_err(|error| stop(error, &command, kind, words, &set))
+}
+
+type Found = Result<ArgMatches, clap::Error>;
+
+fn take(command: Command, words: &[OsString]) -> (Command, Found) {
+    let mut command = command.no_binary_name(true);
+    let found = command.try_get_matches_from_mut(words);
+    (command, found)
+}
+
+fn stop(
+    error: clap::Error,
+    command: &Command,
+    kind: Kind,
+    words: &[OsString],
+    variables: &[Variable],
+) -> Stop {
+    if error.kind() == ErrorKind::DisplayHelp {
+        return Stop::Read(error.render().to_string());
+    }
+    let end = words.iter().position(|word| word == "--");
+    let words = words.get(..end.unwrap_or(words.len())).unwrap_or_default();
+    let refused = Refused {
+        error,
+        command,
+        kind,
+        words,
+        variables,
+    };
+    Stop::Wrong(refused.usage())
+}

@@ -1,0 +1,42 @@
+//! `podgate quit`.
+
+use super::given::{Given, url, value};
+use super::membership::DirArgs;
+use super::output::{FailureArgs, OutputArgs};
+use super::tls::TlsArgs;
+use crate::core::duration::{self, Limit};
+use crate::core::quit::{self, Target};
+use clap::Args;
+use std::time::Duration;
+
+const HEADING: &str = "Until they are gone";
+
+#[derive(Debug, Args)]
+pub struct QuitArgs {
+    /// Whom to ask
+    #[arg(value_name = "TARGET", value_parser = url(quit::target))]
+    pub targets: Vec<Given<Target>>,
+
+    #[command(flatten)]
+    pub dir: DirArgs,
+
+    /// Give up after this time, with exit code 1; none: never
+    // The id: PODGATE_TIMEOUT is the gate's, and `run` shares PODGATE_QUIT_TIMEOUT.
+    #[arg(short = 't', long = "timeout", help_heading = HEADING, value_name = "TIME")]
+    #[arg(default_value = "10s", value_parser = value(duration::limit))]
+    pub quit_timeout: Given<Limit>,
+
+    /// How long one attempt may take
+    #[arg(long, help_heading = HEADING, value_name = "TIME", default_value = "1s")]
+    #[arg(value_parser = value(duration::positive))]
+    pub attempt_timeout: Given<Duration>,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    #[command(flatten)]
+    pub failure: FailureArgs,
+}

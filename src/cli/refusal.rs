@@ -1,0 +1,376 @@
+//! Why a call is wrong, as values. `message::usage` has the sentences.
+
+use super::given::typed_name;
+use super::kind::Kind;
+use super::variables::{self, Variable};
+use crate::core::check;
+use crate::core::redact;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, Error};
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// What is wrong with a command line or a variable. A `source` is an option as `--timeout`, an
+/// argument as `CHECK`, or a variable as `PODGATE_TIMEOUT`. Secrets are hidden already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageError {
+    UnknownCommand {
+        word: String,
+        near: Option<String>,
+    },
+    /// A check stands in the place of the command.
+    CheckAsCommand {
+        check: String,
+    },
+    UnknownOption {
+        call: &'static str,
+        option: String,
+        near: Option<String>,
+    },
+    /// `word` is `None` where it may be a secret.
+    UnexpectedArgument {
+        call: &'static str,
+        takes_cmd: bool,
+        word: Option<String>,
+    },
+    /// CMD is given to a command that takes none.
+    NoCmd {
+        call: &'static str,
+    },
+    /// `source` is `None` where the number follows no option.
+    Negative {
+        source: Option<String>,
+        value: String,
+    },
+    MissingValue {
+        call: &'static str,
+        source: String,
+    },
+    NeedlessValue {
+        source: String,
+    },
+    GivenTwice {
+        source: String,
+    },
+    Conflict {
+        one: String,
+        other: String,
+    },
+    NotUtf8 {
+        source: String,
+    },
+    /// `value` is `None` where it may be a secret. `cause` has a right example.
+    BadValue {
+        source: String,
+        value: Option<String>,
+        cause: String,
+    },
+    /// The text after `-H NAME:` was not quoted with it, and may be a secret.
+    UnquotedHeader {
+        source: String,
+    },
+    /// clap refuses the call for a reason that this program does not know.
+    Unreadable {
+        call: &'static str,
+    },
+
+    NeedsCheck {
+        call: &'static str,
+    },
+    NeedsTarget,
+    NeedsDestination,
+    /// `run` without CMD.
+    NeedsCmd,
+    /// `join` without `--name`.
+    NeedsName,
+    /// `join` without `--restart-policy`.
+    NeedsPolicy,
+    /// `join --outlive`.
+    CannotOutlive {
+        source: String,
+    },
+    /// A relation to other members without `--name`.
+    RelationNeedsName {
+        source: String,
+    },
+    /// A member names itself.
+    NamesItself {
+        source: String,
+        value: String,
+        name: String,
+    },
+    QuitNeedsPolicy {
+        source: String,
+    },
+    QuitUnderAlways {
+        source: String,
+    },
+    /// An option of HTTP checks without an HTTP check to apply to.
+    NoHttpCheck {
+        source: String,
+        has_preset: bool,
+    },
+    NoHttpsUrl {
+        source: String,
+    },
+    SeveralHosts {
+        source: String,
+    },
+    TwoHostHeaders {
+        source: String,
+    },
+    BodyOfHead {
+        source: String,
+        value: String,
+    },
+    ThresholdNeedsInterval {
+        source: String,
+        value: u32,
+    },
+    DelayTooLong {
+        source: String,
+        delay: Duration,
+        timeout: Duration,
+    },
+    GraceTooShort {
+        source: String,
+        grace: Duration,
+        margin_source: String,
+        margin: Duration,
+    },
+    AbsentTimeoutWithoutUntil {
+        source: String,
+    },
+    TimeoutWithoutWait {
+        source: String,
+    },
+    /// `PODGATE_DISABLE` has this word.
+    Disable {
+        word: String,
+    },
+    DisableNotUtf8,
+    /// `status --dir none`.
+    NoMembersToShow,
+    /// `join --dir none`.
+    NoMembersToJoin,
+    /// Another option of a life names members, and `--dir none` is given.
+    NoMembers,
+    /// A check is about a member, and `--dir none` is given.
+    NoMembersToCheck {
+        check: String,
+    },
+    NoMembersToQuit {
+        source: String,
+        target: String,
+    },
+}
+
+/// What was refused: clap's error, and what it was about.
+pub(super) struct Refused<'a> {
+    pub(super) error: Error,
+    pub(super) command: &'a Command,
+    pub(super) kind: Kind,
+    /// As typed, without the command's own word.
+    pub(super) words: &'a [OsString],
+    /// The variables that were put in.
+    pub(super) variables: &'a [Variable],
+}
+
+impl Refused<'_> {
+    /// What is wrong, from the error's context.
+    pub(super) fn usage(&self) -> UsageError {
+        let call = self.kind.name();
+        let about = self.text(ContextKind::InvalidArg).unwrap_or_default();
+        match self.error.kind() {
+            ErrorKind::ValueValidation => self.bad_value(about),
+            ErrorKind::InvalidUtf8 if about.is_empty() => UsageError::Unreadable { call },
+            ErrorKind::InvalidUtf8 => UsageError::NotUtf8 { source: about },
+            ErrorKind::UnknownArgument => self.unknown(about),
+            // A value is missing: the other values are read by us.
+            ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+                self.missing(&self.source(&about))
+            }
+            ErrorKind::TooManyValues => UsageError::NeedlessValue {
+                source: self.source(&about),
+            },
+            ErrorKind::ArgumentConflict => self.conflict(&about),
+            ErrorKind::InvalidSubcommand
+            | ErrorKind::NoEquals
+            | ErrorKind::MissingRequiredArgument
+            | ErrorKind::MissingSubcommand
+            | ErrorKind::DisplayHelp
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion
+            | ErrorKind::Io
+            | ErrorKind::Format
+            | _ => UsageError::Unreadable { call },
+        }
+    }
+
+    fn text(&self, kind: ContextKind) -> Option<String> {
+        context(&self.error, kind)
+    }
+
+    /// The name of an argument that clap calls `--timeout <TIME>`.
+    fn source(&self, about: &str) -> String {
+        let is_it = |arg: &&Arg| arg.to_string() == about;
+        let Some(arg) = self.command.get_arguments().find(is_it) else {
+            return about.to_owned();
+        };
+        let is_variable = self
+            .variables
+            .iter()
+            .any(|it| arg.get_id() == it.id.as_str());
+        match variables::name(arg) {
+            Some(name) if is_variable => name,
+            Some(_) | None => typed_name(arg),
+        }
+    }
+
+    fn bad_value(&self, source: String) -> UsageError {
+        // Only a text without a flag can be what follows `-H NAME:`.
+        if !source.starts_with('-') && !source.starts_with("PODGATE_") && self.has_open_header() {
+            return UsageError::UnquotedHeader { source };
+        }
+        UsageError::BadValue {
+            source,
+            value: self.text(ContextKind::InvalidValue),
+            cause: self.text(ContextKind::Custom).unwrap_or_default(),
+        }
+    }
+
+    fn unknown(&self, word: String) -> UsageError {
+        let call = self.kind.name();
+        if !word.starts_with('-') {
+            return UsageError::UnexpectedArgument {
+                call,
+                takes_cmd: self.kind.takes_cmd(),
+                word: (!self.has_open_header()).then(|| redact::refused(&word)),
+            };
+        }
+        if is_negative(&word) {
+            return self.negative(&word);
+        }
+        // The value of the option before it is missing, or begins with a dash: it may be a secret.
+        if let Some(source) = self.before(&word) {
+            return UsageError::MissingValue { call, source };
+        }
+        let suggested = self.text(ContextKind::SuggestedArg);
+        UsageError::UnknownOption {
+            call,
+            near: suggested.map(|near| self.source(&near)),
+            option: redact::refused(&word),
+        }
+    }
+
+    /// clap names one letter of `-5s`; the message shows the whole word, and the option before it.
+    fn negative(&self, start: &str) -> UsageError {
+        let is_it = |word: &&OsString| word.to_string_lossy().starts_with(start);
+        let word = self.words.iter().find(is_it);
+        // Of a word with a secret the start is enough.
+        let whole = word.map(|word| word.to_string_lossy().into_owned());
+        let shown = whole.filter(|word| redact::value(word) == *word);
+        UsageError::Negative {
+            source: self.before(start),
+            value: shown.unwrap_or_else(|| start.to_owned()),
+        }
+    }
+
+    /// The option whose value should stand where a word stands that begins with `start`.
+    fn before(&self, start: &str) -> Option<String> {
+        let is_it = |word: &OsString| word.to_string_lossy().starts_with(start);
+        let at = self.words.iter().position(is_it)?;
+        let before = self.words.get(at.checked_sub(1)?)?;
+        self.option(&before.to_string_lossy())
+    }
+
+    fn missing(&self, source: &str) -> UsageError {
+        let after = self
+            .words
+            .iter()
+            .skip_while(|word| self.option(&word.to_string_lossy()).as_deref() != Some(source))
+            .nth(1)
+            .map(|word| word.to_string_lossy().into_owned());
+        match after.filter(|word| is_negative(word)) {
+            Some(word) => UsageError::Negative {
+                source: Some(source.to_owned()),
+                value: redact::value(&word),
+            },
+            None => UsageError::MissingValue {
+                call: self.kind.name(),
+                source: source.to_owned(),
+            },
+        }
+    }
+
+    /// The option that takes its value from the next word, if `word` ends with one.
+    fn option(&self, word: &str) -> Option<String> {
+        let is_it = |arg: &&Arg| {
+            let long = word.strip_prefix("--");
+            let short = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+            (long.is_some() && long == arg.get_long())
+                || short.is_some_and(|letters| arg.get_short() == letters.chars().last())
+        };
+        let arg = self.command.get_arguments().find(is_it)?;
+        arg.get_action().takes_values().then(|| typed_name(arg))
+    }
+
+    fn conflict(&self, about: &str) -> UsageError {
+        let one = self.source(about);
+        let prior = self.text(ContextKind::PriorArg).unwrap_or_default();
+        let other = self.source(&prior);
+        if one == other {
+            UsageError::GivenTwice { source: one }
+        } else {
+            UsageError::Conflict { one, other }
+        }
+    }
+
+    /// `-H X-Token: secret` without quotes makes the secret an argument of its own.
+    fn has_open_header(&self) -> bool {
+        let words = || self.words.iter().map(|word| word.to_string_lossy());
+        let is_header = |word: &str| {
+            let short = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+            word.starts_with("--http-header") || short.is_some_and(|it| it.contains('H'))
+        };
+        words().any(|word| is_header(&word)) && words().any(|word| word.ends_with(':'))
+    }
+}
+
+/// The first text of a part of clap's error.
+fn context(error: &Error, kind: ContextKind) -> Option<String> {
+    let value = error.get(kind)?;
+    if let ContextValue::Strings(texts) = value {
+        return texts.first().cloned();
+    }
+    if let ContextValue::String(text) = value {
+        return Some(text.clone());
+    }
+    None
+}
+
+fn is_negative(word: &str) -> bool {
+    word.strip_prefix('-')
+        .is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+}
+
+/// What is wrong where the command should stand.
+pub(super) fn command(word: &str, error: &Error) -> UsageError {
+    let shown = redact::refused(word);
+    if word.starts_with('-') {
+        // Its name alone: the value of an option may be a secret.
+        let option = context(error, ContextKind::InvalidArg).unwrap_or_default();
+        return UsageError::UnknownOption {
+            call: "",
+            option: redact::refused(&option),
+            near: context(error, ContextKind::SuggestedArg),
+        };
+    }
+    if check::parse(word).is_ok() {
+        return UsageError::CheckAsCommand { check: shown };
+    }
+    UsageError::UnknownCommand {
+        word: shown,
+        near: context(error, ContextKind::SuggestedSubcommand),
+    }
+}

@@ -1,0 +1,119 @@
+//! `podgate run`.
+
+use super::gate::{self, OnTimeout, PaceArgs};
+use super::given::{Given, switch, url, value};
+use super::http::HttpArgs;
+use super::membership::{IdentityArgs, PolicyArgs};
+use super::output::{FailureArgs, OutputArgs};
+use super::relation::{self, FinishArgs, QuitsArgs};
+use super::stop::{self, BudgetArgs};
+use super::tls::TlsArgs;
+use crate::core::check::{self, Check};
+use crate::core::duration::{self, Limit};
+use crate::core::endpoint;
+use crate::core::member::Name;
+use crate::core::signal::{self, Mapping};
+use clap::{ArgAction, Args};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+pub(super) const START: &str = "Start";
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The container's own command
+    #[arg(last = true, value_name = "CMD")]
+    pub cmd: Vec<OsString>,
+
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// Start CMD when this passes (repeatable)
+    #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse))]
+    pub after: Vec<Given<Check>>,
+
+    /// Give up after this time, with exit code 124; none: never
+    #[arg(long, help_heading = START, value_name = "TIME", default_value = "60s")]
+    #[arg(value_parser = value(duration::limit))]
+    pub after_timeout: Given<Limit>,
+
+    /// Start CMD when this member is ready, and stop it with exit code 69 when the member ends
+    /// (repeatable)
+    #[arg(long, help_heading = START, value_name = "NAME", value_parser = value(Name::parse))]
+    #[arg(verbatim_doc_comment)]
+    pub needs: Vec<Given<Name>>,
+
+    /// Publish ready when this passes (repeatable) [default: ready is running]
+    #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse))]
+    pub ready: Vec<Given<Check>>,
+
+    #[command(flatten)]
+    pub finish: FinishArgs,
+
+    /// This exit code of CMD counts as 0 (repeatable)
+    #[arg(long, help_heading = relation::HEADING, value_name = "CODE")]
+    #[arg(value_parser = value(exit_code))]
+    pub ok_exit: Vec<Given<u8>>,
+
+    #[command(flatten)]
+    pub quits: QuitsArgs,
+
+    /// Let POST /quitquitquit end CMD, from this machine only: 127.0.0.1:PORT, or :PORT for the
+    /// same
+    #[arg(long, help_heading = relation::HEADING, value_name = "ADDRESS")]
+    #[arg(verbatim_doc_comment, value_parser = value(endpoint::address))]
+    pub listen: Option<Given<SocketAddr>>,
+
+    /// Hold CMD's stop back while this member lives (repeatable)
+    #[arg(long, help_heading = stop::HEADING, value_name = "NAME")]
+    #[arg(value_parser = value(Name::parse))]
+    pub outlive: Vec<Given<Name>>,
+
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+
+    /// The signal that stops CMD [default: TERM]
+    #[arg(long, help_heading = stop::HEADING, value_name = "SIGNAL")]
+    #[arg(value_parser = value(signal::deliverable))]
+    pub stop_signal: Option<Given<u8>>,
+
+    /// Pass one signal on as another, as TERM=QUIT, or drop it, as HUP=none (repeatable)
+    #[arg(long, help_heading = stop::HEADING, value_name = "FROM=TO")]
+    #[arg(value_parser = value(signal::mapping))]
+    pub map_signal: Vec<Given<Mapping>>,
+
+    /// Pass signals on to CMD's whole process group
+    #[arg(long, help_heading = stop::HEADING, action = ArgAction::SetTrue, value_parser = switch())]
+    pub signal_group: Given<bool>,
+
+    #[command(flatten)]
+    pub pace: PaceArgs,
+
+    /// When the gate does not open: fail, or run CMD all the same
+    #[arg(long, help_heading = gate::HEADING, value_name = "fail|run", default_value = "fail")]
+    #[arg(value_parser = value(OnTimeout::parse))]
+    pub on_timeout: Given<OnTimeout>,
+
+    #[command(flatten)]
+    pub http: HttpArgs,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    #[command(flatten)]
+    pub failure: FailureArgs,
+}
+
+fn exit_code(text: &str) -> Result<u8, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or_else(|| "expected an exit code from 0 to 255, as 143".to_owned())
+}

@@ -1,0 +1,38 @@
+//! What a wrong call still says: whose it is, and where its failure is to be reported.
+
+use super::kind::Kind;
+use super::parse::matches;
+use super::variables::Variables;
+use clap::error::ErrorKind;
+use clap::{Args, Command};
+use std::ffi::OsString;
+
+/// Reads one group of options from a call that may be wrong elsewhere. `None` where the options of
+/// the group itself are wrong.
+pub fn salvage<A: Args>(words: &[OsString], variables: Variables<'_>) -> Option<A> {
+    let build = || A::augment_args(Command::new("").disable_help_flag(true));
+    let kept = known(&build, words);
+    let mut found = matches(Kind::Run, &build, &kept, variables).ok()?;
+    A::from_arg_matches_mut(&mut found).ok()
+}
+
+/// The words that belong to the options of this group.
+fn known(build: &dyn Fn() -> Command, words: &[OsString]) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let own = words.iter().skip(2).take_while(|word| *word != "--");
+    let mut rest = own.peekable();
+    while let Some(word) = rest.next() {
+        let is_option = word.as_encoded_bytes().starts_with(b"-");
+        let read = build().no_binary_name(true).try_get_matches_from([word]);
+        match read.map_err(|error| error.kind()) {
+            Err(ErrorKind::UnknownArgument) => {}
+            // Without the value that stands in the next word.
+            Err(ErrorKind::InvalidValue) if is_option => {
+                kept.push(word.clone());
+                kept.extend(rest.next().cloned());
+            }
+            Ok(_) | Err(_) => kept.push(word.clone()),
+        }
+    }
+    kept
+}

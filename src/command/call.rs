@@ -1,0 +1,143 @@
+//! What every command does before it begins: it opens the files that its options name.
+
+use super::usage;
+use crate::cli::{FailureArgs, Kind, OutputArgs, UsageError};
+use crate::config::{self, Gates, Life, Logging, Settings, Skipped};
+use crate::core::exit::Exit;
+use crate::core::http::Request;
+use crate::core::logging::{Format, LogTo};
+use crate::core::signal;
+use crate::core::trust::{Roots, TrustSpec};
+use crate::driver::membership::open_volume;
+use crate::members::Volume;
+use crate::message::{self, LogEvent, Message, Severity, disabled};
+use crate::probe::http::Ask;
+use crate::probe::tls::Trust;
+use crate::process::watchdog::Watchdog;
+use crate::process::{Signals, Which, end_by_signal};
+use crate::report::Report;
+use std::ffi::OsString;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A report for what happens before the options are read, or outside of what they say.
+pub(crate) fn early_report(kind: Option<Kind>) -> Report {
+    let is_json = variable("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
+    let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
+    // A probe that fails, or is typed wrongly, must not overwrite why the app ended.
+    if kind == Some(Kind::Check) {
+        report.without_termination_log();
+    }
+    report
+}
+
+/// A variable of this process.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The sentence about a wrong call.
+pub(super) fn wrong(error: UsageError) -> Message {
+    usage::message(&error)
+}
+
+/// A call of this program.
+pub(super) struct Call<'a> {
+    pub(super) kind: Option<Kind>,
+    pub(super) report: Report,
+    pub(super) signals: &'a Signals,
+}
+
+impl Call<'_> {
+    /// Opens the log as the options say.
+    pub(super) fn open_log(
+        &mut self,
+        output: &OutputArgs,
+        failure: Option<&FailureArgs>,
+    ) -> Result<Logging, Message> {
+        let logging = config::logging(output, failure);
+        let watchdog = matches!(logging.to, LogTo::File(_)).then(|| self.watchdog());
+        let opened = Report::open(logging.format, logging.level, &logging.to);
+        watchdog.into_iter().for_each(Watchdog::leave);
+        self.report = opened.map_err(|cause| {
+            message::usage::log_cannot_be_written(&logging.path(), &message::log::cause(cause))
+        })?;
+        if self.kind == Some(Kind::Check) {
+            self.report.without_termination_log();
+        } else if let Some(path) = &logging.termination {
+            self.report.set_termination_log(path.clone());
+        }
+        Ok(logging)
+    }
+
+    /// What HTTP checks ask, with the CAs that they need.
+    pub(super) fn ask(&self, request: &Request, trust: &TrustSpec) -> Result<Ask, Message> {
+        Ok(Ask {
+            request: Arc::new(request.clone()),
+            trust: self.trust(trust)?,
+        })
+    }
+
+    /// Reads the CAs, where they are needed.
+    pub(super) fn trust(&self, spec: &TrustSpec) -> Result<Arc<Trust>, Message> {
+        let trust = Trust::new(spec.clone());
+        if spec.is_needed {
+            let watchdog = matches!(spec.roots, Roots::File(..)).then(|| self.watchdog());
+            let ready = trust.ready();
+            watchdog.into_iter().for_each(Watchdog::leave);
+            ready.map_err(|cause| message::usage::no_trust(&cause))?;
+        }
+        Ok(Arc::new(trust))
+    }
+
+    /// Opens the volume, if a check looks at a member.
+    pub(super) fn open_members(&mut self, settings: &Settings) -> Result<Option<Rc<Volume>>, Exit> {
+        if !settings.skipped.is_empty() {
+            self.report
+                .line(&disabled::member_checks(&settings.skipped));
+        }
+        let mut kinds = settings.checks.iter().map(|check| &check.kind);
+        if settings.gates == Gates::Disabled || kinds.all(|kind| kind.member().is_none()) {
+            return Ok(None);
+        }
+        let dir = &settings.dir;
+        let opened = open_volume(dir.path.as_deref(), dir.plain);
+        opened.map(Some).map_err(|error| {
+            let message = message::volume::failed(LogEvent::Volume, &error);
+            self.report.failure(&message);
+            Exit::Internal
+        })
+    }
+
+    /// Tells what `PODGATE_DISABLE` takes away.
+    pub(super) fn tell_skipped(&mut self, life: &Life) {
+        for skipped in &life.skipped {
+            self.report.line(&match skipped {
+                Skipped::Gates(checks) => disabled::gates(checks),
+                Skipped::Members => disabled::members(),
+                Skipped::Quits(targets) => disabled::quits(targets),
+            });
+        }
+    }
+
+    /// Watches while a file is opened that an option names: on a file system that does not answer,
+    /// a signal could not end podgate.
+    pub(super) fn watchdog(&self) -> Watchdog {
+        const CHANCE: Duration = Duration::from_secs(1);
+        let (kind, which) = (self.kind, self.signals.which());
+        Watchdog::start(self.signals, None, CHANCE, move |signal| {
+            let number = signal.unwrap_or_default();
+            let text = format!(
+                "stopped by {}: a file that an option names cannot be opened; is its server gone?",
+                signal::name(number)
+            );
+            let message = Message::new(Severity::Error, LogEvent::Hangs, text);
+            early_report(kind).failure(&message);
+            if which == Which::Ending {
+                end_by_signal(number);
+            }
+            std::process::exit(Exit::Signal(number).code().into());
+        })
+    }
+}

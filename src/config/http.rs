@@ -1,0 +1,111 @@
+//! What HTTP checks ask, and whom TLS trusts.
+
+use crate::cli::{Given, HttpArgs, Source, TlsArgs, UsageError, Variables};
+use crate::core::check::Check;
+use crate::core::http::{Header, Request};
+use crate::core::trust::{Roots, TrustSpec};
+use crate::core::url::{Scheme, Url};
+use std::path::PathBuf;
+
+/// Reads the request of all HTTP checks of a call.
+///
+/// # Errors
+/// An option that applies to no check, or headers that would go to several hosts.
+pub(super) fn request(args: &HttpArgs, checks: &[Check]) -> Result<Request, UsageError> {
+    let urls: Vec<&Url> = checks.iter().filter_map(Check::url).collect();
+    if urls.is_empty() {
+        applies_to_nothing(args, checks)?;
+    }
+    Ok(Request {
+        method: args.http_method.value.clone(),
+        headers: headers(&args.http_header, &urls)?,
+        pass: args.http_status.value.clone(),
+        body_contains: body(args)?,
+    })
+}
+
+fn applies_to_nothing(args: &HttpArgs, checks: &[Check]) -> Result<(), UsageError> {
+    let header = args.http_header.first().map(|it| &it.source);
+    let body = args.http_body_contains.as_ref().map(|it| &it.source);
+    let others = [&args.http_method.source, &args.http_status.source];
+    let mut all = header.into_iter().chain(others).chain(body);
+    match all.find(|source| source.is_flag()) {
+        Some(source) => Err(UsageError::NoHttpCheck {
+            source: source.to_string(),
+            has_preset: checks.iter().any(|check| check.preset.is_some()),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Headers may be secrets: they go to one host.
+fn headers(given: &[Given<Header>], urls: &[&Url]) -> Result<Vec<Header>, UsageError> {
+    let Some(first) = given.first() else {
+        return Ok(Vec::new());
+    };
+    let source = first.source.to_string();
+    let mut origins = urls.iter().map(|url| url.origin());
+    let origin = origins.next();
+    if origins.any(|other| Some(other) != origin) {
+        return Err(UsageError::SeveralHosts { source });
+    }
+    let headers: Vec<Header> = given.iter().map(|it| it.value.clone()).collect();
+    if headers.iter().filter(|header| header.is("Host")).count() > 1 {
+        return Err(UsageError::TwoHostHeaders { source });
+    }
+    Ok(headers)
+}
+
+fn body(args: &HttpArgs) -> Result<Option<String>, UsageError> {
+    let Some(body) = &args.http_body_contains else {
+        return Ok(None);
+    };
+    if args.http_method.value == "HEAD" {
+        return Err(UsageError::BodyOfHead {
+            source: body.source.to_string(),
+            value: crate::core::redact::value(&body.value),
+        });
+    }
+    Ok(Some(body.value.clone()))
+}
+
+/// Reads whom TLS trusts. `is_used` is false where the URLs will not be asked: an image may be
+/// without the mesh that brings the CA.
+pub(super) fn trust(
+    args: &TlsArgs,
+    urls: &[&Url],
+    is_used: bool,
+    variables: Variables<'_>,
+) -> TrustSpec {
+    let from_variable = variables("SSL_CERT_FILE").filter(|path| !path.is_empty());
+    let roots = match (&args.tls_ca, from_variable) {
+        _ if args.tls_insecure.value => Roots::Anyone,
+        (Some(ca), _) => Roots::File(ca.value.clone(), ca.source.to_string()),
+        (None, Some(path)) => Roots::File(PathBuf::from(path), "SSL_CERT_FILE".to_owned()),
+        (None, None) => Roots::System,
+    };
+    TrustSpec {
+        roots,
+        server_name: args.tls_server_name.as_ref().map(|it| it.value.clone()),
+        is_needed: is_used && urls.iter().any(|url| url.scheme == Scheme::Tls),
+    }
+}
+
+/// Refuses a flag about TLS in a call without a URL.
+pub(super) fn needs_url(args: &TlsArgs, urls: &[&Url]) -> Result<(), UsageError> {
+    let ca = args.tls_ca.as_ref().map(|it| &it.source);
+    let name = args.tls_server_name.as_ref().map(|it| &it.source);
+    let insecure = Some(&args.tls_insecure)
+        .filter(|it| it.value)
+        .map(|it| &it.source);
+    let given = [ca, insecure, name].into_iter().flatten();
+    match given
+        .filter(|_| urls.is_empty())
+        .find(|it| Source::is_flag(it))
+    {
+        Some(source) => Err(UsageError::NoHttpsUrl {
+            source: source.to_string(),
+        }),
+        None => Ok(()),
+    }
+}

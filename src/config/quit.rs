@@ -1,0 +1,160 @@
+//! Who is asked to quit, by `quit` and after the end of `run`.
+
+use super::dir::MembersDir;
+use super::disable::Disabled;
+use super::http::{needs_url, trust};
+use crate::cli::{Given, PaceArgs, QuitArgs, QuitsArgs, Source, TlsArgs, UsageError, Variables};
+use crate::core::member::{Name, Policy};
+use crate::core::quit::{Asked, Target, Timeouts};
+use crate::core::trust::TrustSpec;
+use crate::core::url::Url;
+
+/// Who is asked to quit, and how long that may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quitting {
+    /// Those that are asked over HTTP.
+    pub targets: Vec<Asked>,
+    /// Those that are asked on the volume.
+    pub members: Vec<Name>,
+    pub limits: Timeouts,
+    pub trust: TrustSpec,
+    /// Does `PODGATE_DISABLE` have `quits`, so that nobody is asked?
+    pub is_disabled: bool,
+    /// The members that are not asked because `PODGATE_DISABLE` has `members`.
+    pub skipped: Vec<Name>,
+}
+
+impl Quitting {
+    /// Who is asked, for messages.
+    pub fn names(&self) -> Vec<String> {
+        let members = self.members.iter().map(|name| format!("member:{name}"));
+        let targets = self.targets.iter().map(|target| target.name.clone());
+        targets.chain(members).collect()
+    }
+
+    /// The URLs that the options about TLS apply to.
+    pub(super) fn urls(&self) -> Vec<&Url> {
+        urls(&self.targets)
+    }
+}
+
+fn urls(targets: &[Asked]) -> Vec<&Url> {
+    let typed = targets.iter().filter(|target| target.preset.is_none());
+    typed.map(|target| &target.url).collect()
+}
+
+/// Reads what `quit` is to do.
+///
+/// # Errors
+/// No target, or values that contradict each other.
+pub fn quit(
+    args: &QuitArgs,
+    variables: Variables<'_>,
+) -> Result<(Quitting, MembersDir), UsageError> {
+    let off = Disabled::read(variables)?;
+    if args.targets.is_empty() {
+        return Err(UsageError::NeedsTarget);
+    }
+    let dir = MembersDir::of(&args.dir);
+    let is_member = |it: &&Given<Target>| matches!(it.value, Target::Member(_));
+    if let (
+        None,
+        Some(Given {
+            value: Target::Member(name),
+            source,
+        }),
+    ) = (&dir.path, args.targets.iter().find(is_member))
+    {
+        return Err(UsageError::NoMembersToQuit {
+            source: source.to_string(),
+            target: format!("member:{name}"),
+        });
+    }
+    let (targets, mut members) = split(args.targets.iter().map(|it| &it.value));
+    let skipped = if off.members && !off.quits {
+        std::mem::take(&mut members)
+    } else {
+        Vec::new()
+    };
+    needs_url(&args.tls, &urls(&targets))?;
+    let trust = trust(&args.tls, &urls(&targets), !off.quits, variables);
+    let limits = Timeouts {
+        attempt: args.attempt_timeout.value,
+        all: args.quit_timeout.value.duration(),
+        option: "--timeout",
+    };
+    let quitting = Quitting {
+        targets,
+        members,
+        limits,
+        trust,
+        is_disabled: off.quits,
+        skipped,
+    };
+    Ok((quitting, dir))
+}
+
+fn split<'a>(all: impl Iterator<Item = &'a Target>) -> (Vec<Asked>, Vec<Name>) {
+    let (mut targets, mut members) = (Vec::new(), Vec::new());
+    for target in all {
+        match target {
+            Target::Http(asked) => targets.push(asked.clone()),
+            Target::Member(name) => members.push(name.clone()),
+        }
+    }
+    (targets, members)
+}
+
+/// What a life is, for those that it asks to quit.
+pub(super) struct Life<'a> {
+    pub(super) name: Option<&'a Given<Name>>,
+    pub(super) policy: Policy,
+    pub(super) pace: &'a PaceArgs,
+    pub(super) tls: &'a TlsArgs,
+    pub(super) off: Disabled,
+}
+
+/// Reads `--quit` and `--sidecar` of `run`. They need a policy that tells whether an end is final:
+/// a proxy that was asked to quit does not come back for the retry.
+pub(super) fn after_end(
+    args: &QuitsArgs,
+    life: &Life<'_>,
+    variables: Variables<'_>,
+) -> Result<Option<Quitting>, UsageError> {
+    let of_sidecars = args.sidecar.iter().map(|it| (&it.value.target, &it.source));
+    let of_quits = args.quit.iter().map(|it| (&it.value, &it.source));
+    let all: Vec<(&Target, &Source)> = of_quits.chain(of_sidecars).collect();
+    let Some((_, source)) = all.first() else {
+        return Ok(None);
+    };
+    let source = source.to_string();
+    match life.policy {
+        Policy::Never | Policy::OnFailure => {}
+        Policy::Auto => return Err(UsageError::QuitNeedsPolicy { source }),
+        Policy::Always => return Err(UsageError::QuitUnderAlways { source }),
+    }
+    if let Some(own) = life.name {
+        let itself = Target::Member(own.value.clone());
+        if let Some((_, source)) = all.iter().find(|(target, _)| **target == itself) {
+            return Err(UsageError::NamesItself {
+                source: source.to_string(),
+                value: format!("member:{}", own.value),
+                name: own.source.to_string(),
+            });
+        }
+    }
+    let (targets, members) = split(all.iter().map(|(target, _)| *target));
+    let trust = trust(life.tls, &urls(&targets), !life.off.quits, variables);
+    Ok(Some(Quitting {
+        targets,
+        members,
+        limits: Timeouts {
+            attempt: life.pace.attempt_timeout.value,
+            all: args.quit_timeout.value.duration(),
+            option: "--quit-timeout",
+        },
+        trust,
+        is_disabled: false,
+        skipped: Vec::new(),
+    }))
+}

@@ -1,0 +1,528 @@
+//! What typed values mean together, and which of them contradict each other.
+
+use super::{
+    Disabled, Gates, Life, Quitting, Settings, Skipped, WrongRun, budget, check, install, join,
+    logging, quit, run, status, wait, wrong_run,
+};
+use crate::cli::{Command, OnTimeout, UsageError, parse};
+use crate::core::gate::Need;
+use crate::core::logging::Level;
+use crate::core::member::Policy;
+use crate::core::schedule::{FAR, NEAR, Pace};
+use crate::core::trust::Roots;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// All that a call means.
+#[derive(Debug)]
+enum Meant {
+    Gate(Settings),
+    Life(Box<Life>),
+    Quit(Quitting),
+    Other,
+}
+
+fn words(typed: &str) -> Vec<OsString> {
+    let words = ["podgate"].into_iter().chain(typed.split(' '));
+    words
+        .map(|word| OsString::from(word.replace('_', " ")))
+        .collect()
+}
+
+fn meant(typed: &str, variables: Pairs<'_>) -> Result<Meant, UsageError> {
+    let variable = |name: &str| {
+        let found = variables.iter().find(|(it, _)| *it == name)?;
+        Some(OsString::from(found.1))
+    };
+    match parse(&words(typed), &variable).unwrap_or_else(|stop| panic!("{typed}: {stop:?}")) {
+        Command::Wait(args) => wait(&args, &variable).map(Meant::Gate),
+        Command::Check(args) => check(&args, &variable).map(Meant::Gate),
+        Command::Run(args) => run(&args, &variable).map(Box::new).map(Meant::Life),
+        Command::Join(args) => join(&args, &variable).map(Box::new).map(Meant::Life),
+        Command::Quit(args) => quit(&args, &variable).map(|(it, _)| Meant::Quit(it)),
+        Command::Status(args) => status(&args.dir).map(|_| Meant::Other),
+        Command::Doctor(args) => budget(&args.budget).map(|_| Meant::Other),
+        Command::Install(args) => install(&args).map(|_| Meant::Other),
+    }
+}
+
+fn gate(typed: &str, variables: Pairs<'_>) -> Settings {
+    match meant(typed, variables) {
+        Ok(Meant::Gate(settings)) => settings,
+        other => panic!("{typed}: {other:?}"),
+    }
+}
+
+fn life(typed: &str, variables: Pairs<'_>) -> Life {
+    match meant(typed, variables) {
+        Ok(Meant::Life(life)) => *life,
+        other => panic!("{typed}: {other:?}"),
+    }
+}
+
+fn wrong(typed: &str, variables: Pairs<'_>) -> UsageError {
+    match meant(typed, variables) {
+        Err(error) => error,
+        other => panic!("{typed}: {other:?}"),
+    }
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_wait_without_options_is_what_the_help_says() {
+    let settings = gate("wait tcp://localhost:1 tcp://far.example:1", &[]);
+    let spec = &settings.gate;
+    assert_eq!(spec.floors, [NEAR, FAR]);
+    assert_eq!((spec.need, spec.pace), (Need::All, Pace::Proportional));
+    assert_eq!((spec.success_threshold, spec.failure_threshold), (1, None));
+    assert_eq!(spec.initial_delay, Duration::ZERO);
+    assert_eq!(spec.attempt_timeout, seconds(1));
+    assert_eq!(spec.timeout, Some(seconds(60)));
+    assert_eq!(settings.request.method, "GET");
+    assert!(settings.request.pass.contain(399) && !settings.request.pass.contain(400));
+    assert_eq!(settings.trust.roots, Roots::System);
+    assert_eq!(settings.dir.path, Some(PathBuf::from("/run/podgate")));
+    assert_eq!(
+        (settings.on_timeout, settings.gates),
+        (OnTimeout::Fail, Gates::On)
+    );
+}
+
+#[test]
+fn the_other_commands_without_options_are_what_the_help_says() {
+    let probe = gate("check file:///", &[]).gate;
+    assert_eq!(probe.attempt_timeout, Duration::from_millis(800));
+    assert_eq!((probe.pace, probe.timeout), (Pace::Once, None));
+    let it = life("run -- app", &[]);
+    assert_eq!((it.spec.grace, it.spec.margin), (seconds(30), seconds(5)));
+    assert_eq!(
+        (it.spec.linger, it.spec.absent_timeout),
+        (seconds(360), None)
+    );
+    assert_eq!(it.after_gate.timeout, Some(seconds(60)));
+    assert_eq!(
+        (it.spec.policy, it.stated, it.stop_signal),
+        (Policy::Auto, None, 15)
+    );
+    assert!(!it.spec.has_ready && !it.uses_volume && it.quits.is_none());
+    let it = life("join --name a --restart-policy never --wait", &[]);
+    assert_eq!(
+        it.wait.and_then(|limit| limit.duration()),
+        Some(seconds(60))
+    );
+    match meant("quit istio", &[]) {
+        Ok(Meant::Quit(it)) => {
+            assert_eq!(
+                (it.limits.attempt, it.limits.all),
+                (seconds(1), Some(seconds(10)))
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    for (typed, error) in [
+        ("wait", UsageError::NeedsCheck { call: "wait" }),
+        ("check", UsageError::NeedsCheck { call: "check" }),
+        ("quit", UsageError::NeedsTarget),
+        ("install", UsageError::NeedsDestination),
+        ("run", UsageError::NeedsCmd),
+        ("join --restart-policy never", UsageError::NeedsName),
+        ("join --name a", UsageError::NeedsPolicy),
+        (
+            "join --name a --restart-policy auto",
+            UsageError::NeedsPolicy,
+        ),
+    ] {
+        assert_eq!(wrong(typed, &[]), error, "{typed}");
+    }
+    assert!(gate("wait -- app", &[]).checks.is_empty());
+}
+
+#[test]
+fn attempts_in_a_row_need_an_interval() {
+    let needs = |source: &str, value| UsageError::ThresholdNeedsInterval {
+        source: source.to_owned(),
+        value,
+    };
+    let typed = "wait file:/// --success-threshold 2";
+    assert_eq!(wrong(typed, &[]), needs("--success-threshold", 2));
+    let typed = "wait file:/// --failure-threshold 3";
+    assert_eq!(wrong(typed, &[]), needs("--failure-threshold", 3));
+    let variables = [("PODGATE_FAILURE_THRESHOLD", "3")];
+    let expected = needs("PODGATE_FAILURE_THRESHOLD", 3);
+    assert_eq!(wrong("wait file:///", &variables), expected);
+    let spec = gate("wait file:/// --failure-threshold 3 -i 1s", &[]).gate;
+    assert_eq!(
+        (spec.failure_threshold, spec.pace),
+        (Some(3), Pace::Every(seconds(1)))
+    );
+    assert_eq!(
+        gate("wait file:/// --failure-threshold 1", &[])
+            .gate
+            .failure_threshold,
+        Some(1)
+    );
+}
+
+#[test]
+fn a_delay_is_shorter_than_the_timeout_and_the_margin_than_the_grace() {
+    let delay = |delay, timeout| UsageError::DelayTooLong {
+        source: "--initial-delay".to_owned(),
+        delay: seconds(delay),
+        timeout: seconds(timeout),
+    };
+    assert_eq!(
+        wrong("wait file:/// --initial-delay 60s", &[]),
+        delay(60, 60)
+    );
+    assert_eq!(
+        wrong("wait file:/// -t 1s --initial-delay 2s", &[]),
+        delay(2, 1)
+    );
+    assert!(meant("wait file:/// -t none --initial-delay 2h", &[]).is_ok());
+    let grace = |source: &str, grace, margin| UsageError::GraceTooShort {
+        source: source.to_owned(),
+        grace: seconds(grace),
+        margin_source: "--stop-margin".to_owned(),
+        margin: seconds(margin),
+    };
+    assert_eq!(wrong("run --grace 5s -- app", &[]), grace("--grace", 5, 5));
+    assert_eq!(
+        wrong("run --grace 9s --stop-margin 9s -- a", &[]),
+        grace("--grace", 9, 9)
+    );
+    let variable = [("PODGATE_GRACE", "5s")];
+    assert_eq!(wrong("doctor", &variable), grace("PODGATE_GRACE", 5, 5));
+    // `join` cannot hold a stop back.
+    assert!(meant("join --name a --restart-policy never --grace 1s", &[]).is_ok());
+}
+
+#[test]
+fn options_about_http_need_an_http_check_unless_they_are_variables() {
+    for option in [
+        "-H A:_b",
+        "--http-method POST",
+        "--http-status 200",
+        "--http-body-contains x",
+    ] {
+        for (check, has_preset) in [("tcp://h:1", false), ("istio", true)] {
+            match wrong(&format!("check {option} {check}"), &[]) {
+                UsageError::NoHttpCheck {
+                    source,
+                    has_preset: it,
+                } => assert!(
+                    source.starts_with("--http-") && it == has_preset,
+                    "{source}"
+                ),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let variables = [
+        ("PODGATE_HTTP_HEADER", "A: b"),
+        ("PODGATE_TLS_INSECURE", "1"),
+    ];
+    assert!(meant("check tcp://h:1", &variables).is_ok());
+    assert!(meant("check istio", &variables).is_ok());
+    for option in ["--tls-insecure", "--tls-ca /ca", "--tls-server-name db"] {
+        for call in ["check file:///", "check istio", "quit istio"] {
+            match wrong(&format!("{call} {option}"), &[]) {
+                UsageError::NoHttpsUrl { source } => assert!(option.starts_with(&source)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let typed = "run --tls-insecure --restart-policy never --quit https://h/q -- app";
+    assert!(meant(typed, &[]).is_ok());
+    assert!(meant("run --tls-insecure --after https://h/ -- app", &[]).is_ok());
+}
+
+#[test]
+fn headers_go_to_one_host_and_name_one() {
+    let several = |source: &str| UsageError::SeveralHosts {
+        source: source.to_owned(),
+    };
+    let typed = "check -H A:_b http://h/ http://h:81/";
+    assert_eq!(wrong(typed, &[]), several("--http-header"));
+    let variables = [("PODGATE_HTTP_HEADER", "A: b")];
+    let typed = "check http://h/ http://i/ http://h/";
+    assert_eq!(wrong(typed, &variables), several("PODGATE_HTTP_HEADER"));
+    assert!(meant("check -H A:_b http://h/a http://h:80/b", &[]).is_ok());
+    let two = UsageError::TwoHostHeaders {
+        source: "--http-header".to_owned(),
+    };
+    assert_eq!(wrong("check -H Host:_a -H host:_b http://h/", &[]), two);
+    match wrong(
+        "check --http-method HEAD --http-body-contains x http://h/",
+        &[],
+    ) {
+        UsageError::BodyOfHead { source, value } => {
+            assert_eq!(
+                (source.as_str(), value.as_str()),
+                ("--http-body-contains", "x")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whom_tls_trusts() {
+    let https = "check https://h/";
+    let trust = |options: &str, variables| gate(&format!("{https}{options}"), variables).trust;
+    assert_eq!(trust("", &[]).roots, Roots::System);
+    assert!(trust("", &[]).is_needed && !gate("check http://h/", &[]).trust.is_needed);
+    let bundle = [("SSL_CERT_FILE", "/bundle")];
+    let file = |path: &str, source: &str| Roots::File(PathBuf::from(path), source.to_owned());
+    assert_eq!(trust("", &bundle).roots, file("/bundle", "SSL_CERT_FILE"));
+    assert_eq!(
+        trust(" --tls-ca /ca", &bundle).roots,
+        file("/ca", "--tls-ca")
+    );
+    let ca = [("PODGATE_TLS_CA", "/ca")];
+    assert_eq!(trust("", &ca).roots, file("/ca", "PODGATE_TLS_CA"));
+    assert_eq!(trust(" --tls-insecure", &ca).roots, Roots::Anyone);
+    // A gate that is disabled needs no CA: its image may be without the mesh that brings it.
+    let disabled = [("PODGATE_DISABLE", "gates")];
+    assert!(!gate("wait https://h/", &disabled).trust.is_needed);
+    assert!(gate("check https://h/", &disabled).trust.is_needed);
+}
+
+#[test]
+fn relations_need_a_name_that_is_not_the_members_own() {
+    let needs = |source: &str| UsageError::RelationNeedsName {
+        source: source.to_owned(),
+    };
+    assert_eq!(wrong("run --until main -- app", &[]), needs("--until"));
+    let outlive = [("PODGATE_OUTLIVE", "main")];
+    assert_eq!(wrong("run -- app", &outlive), needs("PODGATE_OUTLIVE"));
+    let itself = |source: &str, value: &str| UsageError::NamesItself {
+        source: source.to_owned(),
+        value: value.to_owned(),
+        name: "--name".to_owned(),
+    };
+    let typed = "run --name a --until b --until a -- app";
+    assert_eq!(wrong(typed, &[]), itself("--until", "a"));
+    assert_eq!(
+        wrong("run --name a --needs a -- app", &[]),
+        itself("--needs", "a")
+    );
+    let typed = "run --name a --quit istio --quit member:a --restart-policy never -- app";
+    assert_eq!(wrong(typed, &[]), itself("--quit", "member:a"));
+    let it = life(
+        "run --name a --until b --outlive c --needs b --needs d -- app",
+        &[],
+    );
+    let names: Vec<_> = it.members.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["b", "c", "d"]);
+    let of_b = it.spec.relations[0];
+    assert!(of_b.until && of_b.outlives && of_b.needs && it.spec.gate_proves_needs);
+    let checks: Vec<_> = it.after.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(checks, ["ready:b", "ready:d"]);
+    assert!(it.spec.serves && !life("run -- app", &[]).spec.serves);
+}
+
+#[test]
+fn join_cannot_do_everything_that_run_can() {
+    const JOIN: &str = "join --name a --restart-policy never";
+    let outlive = UsageError::CannotOutlive {
+        source: "--outlive".to_owned(),
+    };
+    assert_eq!(wrong(&format!("{JOIN} --outlive b"), &[]), outlive);
+    let timeout = UsageError::TimeoutWithoutWait {
+        source: "--timeout".to_owned(),
+    };
+    assert_eq!(wrong(&format!("{JOIN} -t 5s"), &[]), timeout);
+    assert!(life(JOIN, &[("PODGATE_TIMEOUT", "5s")]).wait.is_none());
+    let waits = life(&format!("{JOIN} -t 5s"), &[("PODGATE_WAIT", "true")]).wait;
+    assert_eq!(waits.and_then(|limit| limit.duration()), Some(seconds(5)));
+    assert_eq!(
+        wrong(&format!("{JOIN} --dir none"), &[]),
+        UsageError::NoMembersToJoin
+    );
+}
+
+#[test]
+fn an_absent_timeout_is_about_until() {
+    let error = UsageError::AbsentTimeoutWithoutUntil {
+        source: "--absent-timeout".to_owned(),
+    };
+    assert_eq!(wrong("run --absent-timeout 5s -- app", &[]), error);
+    let timeout = [("PODGATE_ABSENT_TIMEOUT", "5s")];
+    assert!(meant("run -- app", &timeout).is_ok());
+    let until = [("PODGATE_UNTIL", "main"), ("PODGATE_NAME", "a")];
+    let it = life("run --absent-timeout 5s -- app", &until);
+    assert_eq!(it.spec.absent_timeout, Some(seconds(5)));
+}
+
+#[test]
+fn quits_need_a_policy_under_which_an_end_is_final() {
+    for option in ["--quit istio", "--sidecar istio"] {
+        let source = option.split(' ').next().unwrap().to_owned();
+        let auto = UsageError::QuitNeedsPolicy {
+            source: source.clone(),
+        };
+        assert_eq!(wrong(&format!("run {option} -- app"), &[]), auto);
+        let always = UsageError::QuitUnderAlways { source };
+        assert_eq!(
+            wrong(&format!("run {option} --restart-policy Always -- app"), &[]),
+            always
+        );
+        let it = life(
+            &format!("run {option} --restart-policy OnFailure -- app"),
+            &[],
+        );
+        assert_eq!(it.quits.unwrap().names(), ["istio"]);
+        assert_eq!(it.stated, Some(Policy::OnFailure));
+    }
+    let it = life("run --sidecar istio --restart-policy never -- app", &[]);
+    assert_eq!(it.after[0].name, "istio");
+}
+
+#[test]
+fn without_members_nothing_may_name_one() {
+    assert_eq!(wrong("status --dir none", &[]), UsageError::NoMembersToShow);
+    let check = UsageError::NoMembersToCheck {
+        check: "ready:b".to_owned(),
+    };
+    assert_eq!(wrong("wait --dir none ready:b", &[]), check);
+    let target = UsageError::NoMembersToQuit {
+        source: "TARGET".to_owned(),
+        target: "member:b".to_owned(),
+    };
+    assert_eq!(wrong("quit --dir none istio member:b", &[]), target);
+    for options in [
+        "--name a --until b",
+        "--after ready:b",
+        "--ready gone:b",
+        "--needs b",
+    ] {
+        let typed = format!("run --dir none {options} -- app");
+        assert_eq!(wrong(&typed, &[]), UsageError::NoMembers);
+    }
+    assert!(life("run --dir none --name a -- app", &[]).name.is_none());
+}
+
+#[test]
+fn what_is_disabled_is_taken_away_and_told() {
+    let read = |word: &str| Disabled::read(&|_| Some(word.into()));
+    let (gates, quits, members) = (true, true, true);
+    let all = Disabled {
+        gates,
+        quits,
+        members,
+    };
+    for word in ["1", "all", " gates, quits\nmembers "] {
+        assert_eq!(read(word), Ok(all));
+    }
+    for word in ["", "0", "false", " , "] {
+        assert_eq!(read(word), Ok(Disabled::default()));
+    }
+    let error = UsageError::Disable {
+        word: "gate".to_owned(),
+    };
+    assert_eq!(read("quits,gate"), Err(error));
+
+    let typed = "run --name a --until b --needs b --after file:/// --quit istio --quit member:b \
+                 --restart-policy never -- app"
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let it = life(&typed, &[("PODGATE_DISABLE", "all")]);
+    let names = ["file:///", "ready:b"].map(str::to_owned).to_vec();
+    let targets = vec!["istio".to_owned()];
+    let expected = [
+        Skipped::Gates(names),
+        Skipped::Members,
+        Skipped::Quits(targets),
+    ];
+    assert_eq!(it.skipped, expected);
+    assert!(it.name.is_none() && it.after.is_empty() && it.quits.is_none() && !it.uses_volume);
+    assert!(it.after_gate.floors.is_empty() && !it.spec.gate_proves_needs);
+    let it = life(&typed, &[("PODGATE_DISABLE", "members")]);
+    assert_eq!(it.skipped, [Skipped::Members]);
+    assert_eq!(it.after_gate.floors, [NEAR]);
+    assert_eq!(it.quits.unwrap().names(), ["istio"]);
+    // It is validated all the same.
+    let disabled = [("PODGATE_DISABLE", "all")];
+    assert_eq!(
+        wrong("run --until b -- app", &disabled),
+        wrong("run --until b -- app", &[])
+    );
+    let it = gate("wait ready:b file:///", &[("PODGATE_DISABLE", "members")]);
+    assert_eq!(
+        (it.skipped, it.gate.floors.len()),
+        (vec!["ready:b".to_owned()], 1)
+    );
+}
+
+#[test]
+fn the_log_is_what_the_options_say() {
+    let read = |typed: &str| match parse(&words(typed), &|_| None) {
+        Ok(Command::Wait(args)) => logging(&args.output, Some(&args.failure)),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(read("wait file:///").level, Level::Normal);
+    assert_eq!(read("wait -q file:///").level, Level::Quiet);
+    let log = read("wait -v --log-to /a/b --termination-log /c file:///");
+    assert_eq!((log.level, log.path().as_str()), (Level::Verbose, "/a/b"));
+    assert_eq!(log.termination, Some(PathBuf::from("/c")));
+}
+
+#[test]
+fn a_wrong_run_still_tells_whose_end_it_is() {
+    let read = |typed: &str, disable: &'static str| {
+        wrong_run(&words(typed), &|name| {
+            (name == "PODGATE_DISABLE").then(|| disable.into())
+        })
+    };
+    let name = |wrong: &Option<WrongRun>| {
+        let (name, _) = wrong.as_ref()?.member.as_ref()?;
+        Some(name.to_string())
+    };
+    let quits = |wrong: &Option<WrongRun>| {
+        let (quits, _) = wrong.as_ref()?.quits.as_ref()?;
+        Some(quits.names())
+    };
+    let typed = "run --grace x --name a --restart-policy never --quit istio -- app";
+    let wrong = read(typed, "");
+    assert_eq!(name(&wrong).as_deref(), Some("a"));
+    assert_eq!(quits(&wrong), Some(vec!["istio".to_owned()]));
+    assert_eq!(wrong.unwrap().stated, Some(Policy::Never));
+    assert_eq!(
+        (name(&read(typed, "all")), quits(&read(typed, "all"))),
+        (None, None)
+    );
+    assert_eq!(quits(&read(typed, "quits")), None);
+    // What is not clear tells nothing.
+    for typed in [
+        "run --name a --name b --restart-policy never",
+        "run --name A --restart-policy never",
+        "run --name a --dir none --bogus",
+        "run --name a --dir x --bogus",
+        "wait --name a",
+    ] {
+        assert_eq!(name(&read(typed, "")), None, "{typed}");
+    }
+    for typed in [
+        "run --restart-policy on-failure --quit istio",
+        "run --restart-policy never --quit istio --quit nonsense",
+        "run --restart-policy never --quit istio --quit-timeout 0",
+        "run --restart-policy never --quit istio --sidecar tcp://h:1",
+        "run --restart-policy never --name a --quit member:a",
+    ] {
+        assert_eq!(quits(&read(typed, "")), None, "{typed}");
+    }
+    // A policy that is wrong does not hide whose end it is.
+    let wrong = read("run --name a --restart-policy x --quit istio", "");
+    assert_eq!((name(&wrong).as_deref(), quits(&wrong)), (Some("a"), None));
+}

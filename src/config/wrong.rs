@@ -1,0 +1,66 @@
+//! What a wrong `run` call still says about its end. The end of a member is published even if its
+//! call was wrong: otherwise others would wait for it for ever.
+
+use super::dir::MembersDir;
+use super::disable::Disabled;
+use super::quit::{Life, Quitting, after_end};
+use crate::cli::{
+    IdentityArgs, Kind, PaceArgs, PolicyArgs, QuitsArgs, TlsArgs, Variables, salvage,
+};
+use crate::core::member::{Name, Policy};
+use std::ffi::OsString;
+
+/// What is clear about a wrong call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrongRun {
+    /// The member whose end it is, and where it is published.
+    pub member: Option<(Name, MembersDir)>,
+    /// The restart policy that the record states.
+    pub stated: Option<Policy>,
+    /// Under `never` an end is followed by quits.
+    pub quits: Option<(Quitting, MembersDir)>,
+}
+
+/// Reads what is clear about a wrong call, if it is one of `run`.
+pub fn wrong_run(words: &[OsString], variables: Variables<'_>) -> Option<WrongRun> {
+    Kind::of(words).filter(|kind| *kind == Kind::Run)?;
+    let off = Disabled::read(variables).ok();
+    let identity = salvage::<IdentityArgs>(words, variables);
+    let policy = salvage::<PolicyArgs>(words, variables).map(|it| it.restart_policy.value);
+    let takes_part = off.is_some_and(|off| !off.members);
+    let member = identity.as_ref().filter(|_| takes_part).and_then(|it| {
+        let dir = MembersDir::of(&it.dir);
+        let name = it.name.as_ref().filter(|_| dir.path.is_some())?;
+        Some((name.value.clone(), dir))
+    });
+    let quits = off.filter(|off| !off.quits && policy == Some(Policy::Never));
+    Some(WrongRun {
+        member,
+        stated: policy.filter(|policy| *policy != Policy::Auto),
+        quits: quits.and_then(|off| quits_of(words, identity.as_ref()?, off, variables)),
+    })
+}
+
+fn quits_of(
+    words: &[OsString],
+    identity: &IdentityArgs,
+    off: Disabled,
+    variables: Variables<'_>,
+) -> Option<(Quitting, MembersDir)> {
+    let args = salvage::<QuitsArgs>(words, variables)?;
+    let none = |_: &str| None;
+    let pace = salvage::<PaceArgs>(words, variables).or_else(|| salvage(&[], &none))?;
+    let tls = salvage::<TlsArgs>(words, variables)?;
+    let life = Life {
+        name: identity.name.as_ref(),
+        policy: Policy::Never,
+        pace: &pace,
+        tls: &tls,
+        off,
+    };
+    let mut quits = after_end(&args, &life, variables).ok()??;
+    if off.members {
+        quits.members.clear();
+    }
+    Some((quits, MembersDir::of(&identity.dir)))
+}

@@ -1,0 +1,31 @@
+//! How lines are printed: `--log-format`, `--quiet`, `--verbose` and `--log-to`.
+
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `podgate: …`
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// What is shown: everything up to this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Failures and warnings.
+    Quiet,
+    /// Also changes and heartbeats.
+    Normal,
+    /// Also what is going to be done.
+    Verbose,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTo {
+    Stderr,
+    /// The container's log, seen from a hook.
+    Container,
+    /// Appended to this file.
+    File(PathBuf),
+}

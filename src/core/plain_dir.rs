@@ -1,0 +1,10 @@
+//! Whether members may meet in a directory of one container.
+
+/// May `--dir` be a directory on the container's own root file system?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// No: every container would have another one.
+    Refused,
+    /// Yes: `--allow-plain-dir`, for a laptop.
+    Allowed,
+}

@@ -1,0 +1,24 @@
+//! What `PODGATE_DISABLE` takes away.
+
+use super::{LogEvent, Message, Severity};
+
+fn disabled(text: &str) -> Message {
+    let text = format!("PODGATE_DISABLE is set: {text}");
+    Message::new(Severity::Info, LogEvent::Disabled, text)
+}
+
+pub fn gates(checks: &[String]) -> Message {
+    disabled(&format!("not waiting for {checks:?}"))
+}
+
+pub fn members() -> Message {
+    disabled("taking no part as a member, and looking at none")
+}
+
+pub fn member_checks(checks: &[String]) -> Message {
+    disabled(&format!("not looking at {checks:?}"))
+}
+
+pub fn quits(targets: &[String]) -> Message {
+    disabled(&format!("not asking {targets:?} to quit"))
+}

@@ -1,0 +1,409 @@
+//! Why a call is wrong: a command line or a variable that cannot be used.
+//!
+//! Each sentence names the option or variable and shows a right example. Secrets are hidden by the
+//! caller.
+
+use super::{LogEvent, Message, Severity};
+use crate::core::duration::show;
+use std::time::Duration;
+
+fn usage(text: String) -> Message {
+    Message::new(Severity::Error, LogEvent::Usage, text)
+}
+
+pub fn unknown_command(word: &str, near: Option<&str>) -> Message {
+    usage(match near {
+        Some(near) => format!("unknown command {word:?}; did you mean podgate {near}?"),
+        None => format!(
+            "unknown command {word:?}; use podgate wait or podgate run, or see podgate --help"
+        ),
+    })
+}
+
+pub fn check_as_command(check: &str) -> Message {
+    let again = example(check, "CHECK");
+    usage(format!(
+        "{check:?} is a check, not a command; use podgate wait {again} or podgate check {again}"
+    ))
+}
+
+/// A word for an example. A word with spaces needs quotes, and one with control characters must
+/// not reach a terminal: `instead` stands for it.
+fn example<'a>(word: &'a str, instead: &'a str) -> &'a str {
+    let is_special = |letter: char| letter.is_whitespace() || letter.is_control();
+    if word.is_empty() || word.contains(is_special) {
+        instead
+    } else {
+        word
+    }
+}
+
+/// `call` is empty where the option stands before a command.
+pub fn unknown_option(call: &str, option: &str, near: Option<&str>) -> Message {
+    let help = match (near, call) {
+        (Some(near), _) => format!("did you mean {near}?"),
+        (None, "") => "see podgate --help".to_owned(),
+        (None, call) => format!("see podgate {call} --help"),
+    };
+    let cmd = if call.is_empty() {
+        ""
+    } else {
+        " (options of CMD go after `--`)"
+    };
+    usage(format!("unknown option {option:?}; {help}{cmd}"))
+}
+
+/// `word` is `None` where it may be a secret.
+pub fn unexpected_argument(call: &str, takes_cmd: bool, word: Option<&str>) -> Message {
+    let shown = word.map_or("(not shown)".to_owned(), |word| format!("{word:?}"));
+    usage(if takes_cmd {
+        let again = word.map_or("CMD", |word| example(word, "CMD"));
+        format!(
+            "unexpected argument {shown}; put the command after `--`: podgate {call} -- {again}"
+        )
+    } else {
+        format!("unexpected argument {shown}; see podgate {call} --help")
+    })
+}
+
+pub fn no_cmd(call: &str) -> Message {
+    usage(format!(
+        "{call} does not take a command; use podgate wait CHECK -- CMD, or podgate run -- CMD"
+    ))
+}
+
+pub fn negative(source: Option<&str>, value: &str) -> Message {
+    let source = source
+        .map(|source| format!("{source} "))
+        .unwrap_or_default();
+    usage(format!(
+        "{source}{value:?}: a value cannot be negative; use 30s or 3"
+    ))
+}
+
+pub fn missing_value(call: &str, source: &str) -> Message {
+    usage(format!("{source} needs a value; see podgate {call} --help"))
+}
+
+pub fn needless_value(source: &str) -> Message {
+    usage(format!("{source} takes no value; use {source}"))
+}
+
+pub fn given_twice(source: &str) -> Message {
+    usage(format!("{source} is given twice; give it once"))
+}
+
+pub fn conflict(one: &str, other: &str) -> Message {
+    usage(format!(
+        "{one} and {other} contradict each other; use one of them"
+    ))
+}
+
+pub fn not_utf8(source: &str) -> Message {
+    usage(format!(
+        "{source}: the value is not UTF-8; write it in ASCII, percent-encoded in a URL"
+    ))
+}
+
+/// `value` is `None` where it may be a secret.
+pub fn bad_value(source: &str, value: Option<&str>, cause: &str) -> Message {
+    usage(match value {
+        Some(value) => format!("{source} {value:?}: {cause}"),
+        None => format!("{source} {cause}"),
+    })
+}
+
+pub fn unquoted_header(source: &str) -> Message {
+    usage(format!(
+        "{source} (not shown): not a check; quote the header: -H 'NAME: VALUE'"
+    ))
+}
+
+pub fn unreadable(call: &str) -> Message {
+    usage(format!(
+        "this command line cannot be read; see podgate {call} --help"
+    ))
+}
+
+pub fn needs_check(call: &str) -> Message {
+    usage(format!(
+        "{call} needs a check; use podgate {call} tcp://localhost:5432, or set PODGATE_CHECKS"
+    ))
+}
+
+pub fn needs_target() -> Message {
+    usage("quit needs a target; use podgate quit istio, or a URL".to_owned())
+}
+
+pub fn needs_destination() -> Message {
+    usage("install needs a destination; use podgate install /podgate-bin/podgate".to_owned())
+}
+
+pub fn needs_cmd() -> Message {
+    usage("run needs a command; use podgate run --name main -- /app --serve".to_owned())
+}
+
+pub fn needs_name() -> Message {
+    usage("join needs a name; use podgate join --name main --restart-policy never".to_owned())
+}
+
+pub fn needs_policy() -> Message {
+    usage(
+        "join needs --restart-policy never, on-failure or always, the pod's own: it cannot see the \
+         exit code of PID 1"
+            .to_owned(),
+    )
+}
+
+pub fn cannot_outlive(source: &str) -> Message {
+    usage(format!(
+        "{source} cannot be kept by join: the signal goes to PID 1, past podgate; use it with run, \
+         or hold the container with a preStop: podgate wait gone:NAME"
+    ))
+}
+
+pub fn relation_needs_name(source: &str) -> Message {
+    usage(format!(
+        "{source} needs the --name of this member; use --name proxy"
+    ))
+}
+
+pub fn names_itself(source: &str, value: &str, name: &str) -> Message {
+    usage(format!(
+        "{source} {value:?}: this is the member itself ({name}); name another one"
+    ))
+}
+
+pub fn quit_needs_policy(source: &str) -> Message {
+    usage(format!(
+        "{source} needs the pod's --restart-policy: under never the sidecar is asked to quit after \
+         any end, under on-failure only after success; use --restart-policy never or \
+         --restart-policy on-failure"
+    ))
+}
+
+pub fn quit_under_always(source: &str) -> Message {
+    usage(format!(
+        "{source} cannot be used with --restart-policy always: the command is started again and \
+         needs its sidecar; leave {source} out"
+    ))
+}
+
+pub fn no_http_check(source: &str, has_preset: bool) -> Message {
+    usage(if has_preset {
+        format!(
+            "{source} is about HTTP checks and does not apply to presets, which send a plain GET; \
+             use the full URL, as http://localhost:15021/healthz/ready"
+        )
+    } else {
+        format!(
+            "{source} is about HTTP checks, and this call has none; use it with \
+             http://localhost:8080/ready"
+        )
+    })
+}
+
+pub fn no_https_url(source: &str) -> Message {
+    usage(format!(
+        "{source} is about https, and this call has no URL; use it with \
+         https://localhost:8443/ready"
+    ))
+}
+
+pub fn several_hosts(source: &str) -> Message {
+    usage(format!(
+        "{source} would go to every HTTP host of this call, and there are several; use one host a \
+         call"
+    ))
+}
+
+pub fn two_host_headers(source: &str) -> Message {
+    usage(format!("{source} names two hosts; a request has one Host"))
+}
+
+pub fn body_of_head(source: &str, value: &str) -> Message {
+    usage(format!(
+        "{source} {value:?}: the answer to HEAD has no body; use --http-method GET"
+    ))
+}
+
+pub fn threshold_needs_interval(source: &str, value: u32) -> Message {
+    usage(format!(
+        "{source} \"{value}\": attempts in a row need a known distance; also use --interval 1s"
+    ))
+}
+
+pub fn delay_too_long(source: &str, delay: Duration, timeout: Duration) -> Message {
+    usage(format!(
+        "{source} \"{}\": not shorter than --timeout {}; raise --timeout, or use \
+         --initial-delay 1s",
+        show(delay),
+        show(timeout)
+    ))
+}
+
+pub fn grace_too_short(
+    (source, grace): (&str, Duration),
+    (margin_source, margin): (&str, Duration),
+) -> Message {
+    usage(format!(
+        "{source} \"{}\": not longer than {margin_source} \"{}\"; use --stop-margin 1s, or raise \
+         --grace",
+        show(grace),
+        show(margin)
+    ))
+}
+
+pub fn absent_timeout_without_until(source: &str) -> Message {
+    usage(format!(
+        "{source} is about the members of --until, and there are none; use it with --until main"
+    ))
+}
+
+pub fn timeout_without_wait(source: &str) -> Message {
+    usage(format!(
+        "{source} is about --wait, which is not given; also use --wait"
+    ))
+}
+
+pub fn disable(word: &str) -> Message {
+    usage(format!(
+        "PODGATE_DISABLE: unknown value {word:?} (expected all, or a list of gates, quits, members)"
+    ))
+}
+
+pub fn disable_not_utf8() -> Message {
+    usage(
+        "PODGATE_DISABLE: the value is not UTF-8 (expected all, or a list of gates, quits, \
+         members)"
+            .to_owned(),
+    )
+}
+
+pub fn no_members_to_show() -> Message {
+    usage("--dir none: there are no members to show; use --dir /run/podgate".to_owned())
+}
+
+pub fn no_members_to_join() -> Message {
+    usage(
+        "--dir none: join is about members and needs their volume; use --dir /run/podgate"
+            .to_owned(),
+    )
+}
+
+pub fn no_members() -> Message {
+    usage(
+        "--dir none: there are no members, but another option names some; leave it out, or use \
+         --dir /run/podgate"
+            .to_owned(),
+    )
+}
+
+pub fn no_members_to_check(check: &str) -> Message {
+    usage(format!(
+        "{check:?} is about a member, and with --dir none there are none; use --dir /run/podgate"
+    ))
+}
+
+pub fn no_members_to_quit(source: &str, target: &str) -> Message {
+    usage(format!(
+        "{source} {target:?}: a member, and with --dir none there are none; use --dir /run/podgate"
+    ))
+}
+
+/// The file that `--log-to` names cannot be opened.
+pub fn log_cannot_be_written(path: &str, cause: &str) -> Message {
+    usage(format!(
+        "--log-to {path:?}: cannot be written: {cause}; use --log-to stderr, or a file that can be \
+         written"
+    ))
+}
+
+/// The CAs that the options name cannot be used.
+pub fn no_trust(cause: &str) -> Message {
+    usage(cause.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        bad_value, check_as_command, disable, missing_value, unexpected_argument, unknown_command,
+        unknown_option,
+    };
+    use crate::message::{LogEvent, Severity};
+
+    #[test]
+    fn a_message_names_what_was_given_and_what_to_do() {
+        for (message, text) in [
+            (
+                unknown_command("waiting", Some("wait")),
+                r#"unknown command "waiting"; did you mean podgate wait?"#,
+            ),
+            (
+                unknown_command("x", None),
+                r#"unknown command "x"; use podgate wait or podgate run, or see podgate --help"#,
+            ),
+            (
+                check_as_command("exec:a b"),
+                "\"exec:a b\" is a check, not a command; use podgate wait CHECK or podgate check \
+                 CHECK",
+            ),
+            (
+                unknown_option("wait", "--timeuot", Some("--timeout")),
+                "unknown option \"--timeuot\"; did you mean --timeout? (options of CMD go after \
+                 `--`)",
+            ),
+            (
+                unknown_option("", "-q", None),
+                r#"unknown option "-q"; see podgate --help"#,
+            ),
+            (
+                unexpected_argument("run", true, Some("app")),
+                "unexpected argument \"app\"; put the command after `--`: podgate run -- app",
+            ),
+            (
+                unexpected_argument("run", true, None),
+                "unexpected argument (not shown); put the command after `--`: podgate run -- CMD",
+            ),
+            (
+                missing_value("quit", "--timeout"),
+                "--timeout needs a value; see podgate quit --help",
+            ),
+            (
+                bad_value("--http-header", None, "has no colon"),
+                "--http-header has no colon",
+            ),
+            (
+                disable("x"),
+                "PODGATE_DISABLE: unknown value \"x\" (expected all, or a list of gates, quits, \
+                 members)",
+            ),
+        ] {
+            assert_eq!(message.text, text);
+            assert_eq!(
+                (message.severity, message.event),
+                (Severity::Error, LogEvent::Usage)
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_line_and_cannot_drive_the_terminal() {
+        for word in ["a\nb", "\u{1b}[31m", "\u{7}"] {
+            for message in [
+                unknown_command(word, None),
+                check_as_command(word),
+                unknown_option("wait", word, None),
+                unexpected_argument("run", true, Some(word)),
+                bad_value("CHECK", Some(word), "is no check"),
+                disable(word),
+            ] {
+                assert!(
+                    !message.text.contains(char::is_control),
+                    "{:?}",
+                    message.text
+                );
+            }
+        }
+    }
+}
