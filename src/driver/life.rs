@@ -28,7 +28,7 @@ use crate::core::member::{Name, Stage};
 use crate::core::time::Time;
 use crate::members::Membership;
 use crate::message::{self, Severity};
-use crate::process::{self, Arrived, Signals};
+use crate::process::{Arrived, Signals};
 use crate::quit_endpoint::Endpoint;
 use crate::report::Report;
 use std::net::SocketAddr;
@@ -200,16 +200,14 @@ impl<'a> Driver<'a> {
 
     /// Sleeps until something happens, and handles it.
     fn turn(&mut self) -> Result<(), nix::Error> {
-        if std::mem::take(&mut self.gives_back) {
-            // From here on podgate mostly sleeps.
-            process::sys::give_back_code();
-        }
+        let deadline = self.deadline();
         let ready = Ready::wait(
             self.signals,
             &self.observer,
             &self.gates,
             self.endpoint.as_ref(),
-            self.deadline(),
+            deadline,
+            std::mem::take(&mut self.gives_back),
         )?;
         let own = self.own.name();
         let observed = self.observer.proceed(ready.has_change, own, self.report);

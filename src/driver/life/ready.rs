@@ -5,6 +5,7 @@ use crate::driver::gate;
 use crate::driver::observer::Observer;
 use crate::event_loop::{Interest, Poller};
 use crate::process::Signals;
+use crate::process::sys::give_back_code;
 use crate::quit_endpoint::Endpoint;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -31,13 +32,15 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Sleeps until something is ready, or until `deadline`.
+    /// Sleeps until something is ready, or until `deadline`. With `gives_back` it gives the pages
+    /// of the code back right before the sleep: code that runs after that is resident again.
     pub(super) fn wait(
         signals: &Signals,
         observer: &Observer<'_>,
         gates: &Gates<'_>,
         endpoint: Option<&Endpoint>,
         deadline: Option<Instant>,
+        gives_back: bool,
     ) -> Result<Self, nix::Error> {
         let mut poller = Poller::new();
         poller.add(Interest::readable(signals.as_fd()), Token::Signals);
@@ -49,6 +52,9 @@ impl Ready {
             endpoint.interests(&mut poller, Token::Endpoint);
         }
         let mut ready = Self::default();
+        if gives_back {
+            give_back_code();
+        }
         for token in poller.wait(deadline)? {
             match token {
                 Token::Signals => ready.has_signal = true,
