@@ -1,6 +1,6 @@
 //! `-- CMD` is exec(2): what CMD sees is what podgate saw.
 
-use crate::support::{Folder, inside, musl, output, podgate, python3};
+use crate::support::{Folder, inside, musl, output, podgate, python3, without_own_variables};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -43,12 +43,9 @@ fn arguments_and_environment_are_untouched() {
         .prints("|a b|--|--any|$HOME|");
     let done = podgate(arguments.into_iter().chain([strange])).run();
     done.code(0);
-    let plain = output(
-        Command::new("env")
-            .env_remove("SSL_CERT_FILE")
-            .env("PODGATE_TIMEOUT", "5s")
-            .env("X", "1 2"),
-    );
+    let mut env = Command::new("env");
+    without_own_variables(&mut env);
+    let plain = output(env.env("PODGATE_TIMEOUT", "5s").env("X", "1 2"));
     let gated = podgate(["wait", "file:///", "--", "env"])
         .env("PODGATE_TIMEOUT", "5s")
         .env("X", "1 2")
