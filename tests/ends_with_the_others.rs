@@ -502,7 +502,7 @@ fn a_main_that_cannot_start_completes_the_sidecar() {
         (
             podgate(&["one-word", "--", "true"]),
             2,
-            "an argument too many",
+            "unexpected argument \"one-word\"; put the command after `--`",
         ),
         (
             podgate(&["--dir=/run/podgate", "--ready", "db:5432", "--", "true"]),
