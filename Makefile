@@ -90,6 +90,8 @@ bench: size
 	python3 bench/measure.py --podgate target/$(TARGET)/release/podgate \
 	    --podgate-no-tls target/no-tls/$(TARGET)/release/podgate
 	python3 bench/coordinate.py --podgate target/$(TARGET)/release/podgate
+	$(if $(BEFORE),python3 bench/versions.py --before $(BEFORE) \
+	    --now target/$(TARGET)/release/podgate)
 
 # Lets every system call of a member fail, or kills the member there. `make test` does this at 60
 # calls of each member, `make faults ROUNDS=600` at 600.
