@@ -1,5 +1,5 @@
-//! Calls that are refused: each message names what was given and shows a right example. Nothing is
-//! started, and the exit code is 2.
+//! Wrong calls: each message names the wrong value and shows a right example. Nothing is started,
+//! and the exit code is 2.
 
 use crate::support::{Folder, podgate};
 
@@ -126,7 +126,8 @@ const CASES: &[Case] = &[
     (
         &[
             "wait",
-            "unix:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "unix:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+             aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ],
         &[],
         &["107 bytes"],
@@ -156,7 +157,7 @@ const CASES: &[Case] = &[
         &["PODGATE_CHECKS=db:5432"],
         &["PODGATE_CHECKS", "\"db:5432\"", "tcp://db:5432"],
     ),
-    // A URL where it has no place.
+    // A URL where none belongs.
     (
         &["wait", "--timeout", "http://u:secret@h/", "file:///"],
         &[],
@@ -923,7 +924,7 @@ fn every_bad_input_has_its_message() {
 
 #[test]
 fn a_password_in_a_url_is_hidden_where_no_url_belongs() {
-    // Found by fuzzing.
+    // Fuzzing found this.
     for option in [
         "--restart-policy",
         "--name",
@@ -938,7 +939,7 @@ fn a_password_in_a_url_is_hidden_where_no_url_belongs() {
         let done = podgate(["run", option, "http://user:hunter2@host/", "--", "true"]).run();
         done.code(2);
         assert!(!done.stderr.contains("hunter2"), "{done}");
-        // Without its scheme, too.
+        // The same without a scheme.
         let done = podgate(["run", option, "user:hunter2@host:80", "--", "true"]).run();
         done.code(2);
         assert!(!done.stderr.contains("hunter2"), "{done}");
@@ -946,7 +947,7 @@ fn a_password_in_a_url_is_hidden_where_no_url_belongs() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_refused_and_not_changed() {
+fn bytes_that_are_not_utf_8_are_refused() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let bad = OsStr::from_bytes(b"file:///\xff");

@@ -1,4 +1,5 @@
-//! `-- CMD` is exec(2): what CMD sees is what podgate saw.
+//! `-- CMD` calls exec(2): CMD has the same process, arguments, environment, signals and
+//! descriptors as podgate at its start.
 
 use crate::support::{Folder, inside, musl, output, podgate, python3, without_own_variables};
 use std::ffi::OsStr;
@@ -7,7 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-/// What a process says of its own signals: `SigBlk`, `SigIgn`, `SigCgt` of /proc/self/status.
+/// Prints its own blocked, ignored and caught signals: `SigBlk`, `SigIgn` and `SigCgt` of
+/// /proc/self/status.
 const SIGNALS: &[&str] = &["grep", "-E", "^Sig(Blk|Ign|Cgt):", "/proc/self/status"];
 
 #[test]
@@ -18,7 +20,7 @@ fn cmd_is_the_same_process() {
 }
 
 #[test]
-fn arguments_and_environment_are_untouched() {
+fn arguments_and_environment_are_unchanged() {
     let strange = OsStr::from_bytes(b"\xff\xfe not UTF-8\n");
     let show = "for word; do printf '%s|' \"$word\"; done";
     let arguments = [
@@ -64,17 +66,22 @@ fn arguments_and_environment_are_untouched() {
 
 #[test]
 fn signal_mask_and_dispositions_are_the_original_ones() {
-    // glibc keeps two signals for itself: their dispositions are not the original ones.
+    // glibc reserves two signals for itself, and their dispositions change.
     if !musl() || !python3() {
         return;
     }
-    // With nothing special, with signals ignored, and with signals blocked, as a parent may hand them down.
+    // A child inherits ignored and blocked signals. Test without any, with some ignored, and with
+    // some blocked.
     let ignoring = ["sh", "-c", "trap '' HUP CHLD USR1; exec \"$@\"", "sh"];
     let blocking = [
         "python3",
         "-c",
-        "import os,signal,sys\nsignal.pthread_sigmask(signal.SIG_BLOCK,{signal.SIGTERM,signal.SIGUSR2,signal.SIGCHLD})\n\
-         signal.signal(signal.SIGPIPE,signal.SIG_DFL)\nsignal.signal(signal.SIGXFSZ,signal.SIG_DFL)\nos.execvp(sys.argv[1],sys.argv[1:])",
+        "import os,signal,sys\n\
+         signal.pthread_sigmask(\
+         signal.SIG_BLOCK,{signal.SIGTERM,signal.SIGUSR2,signal.SIGCHLD})\n\
+         signal.signal(signal.SIGPIPE,signal.SIG_DFL)\n\
+         signal.signal(signal.SIGXFSZ,signal.SIG_DFL)\n\
+         os.execvp(sys.argv[1],sys.argv[1:])",
     ];
     for starter in [&[][..], &ignoring[..], &blocking[..]] {
         let plain = match starter.split_first() {
@@ -89,7 +96,7 @@ fn signal_mask_and_dispositions_are_the_original_ones() {
 }
 
 #[test]
-fn the_command_of_a_check_gets_them_too() {
+fn the_command_of_an_exec_check_has_the_original_signals_too() {
     let folder = Folder::new();
     let out = folder.text("out");
     podgate([
@@ -116,8 +123,9 @@ fn the_command_of_a_check_gets_them_too() {
 }
 
 #[test]
-fn sigpipe_ends_cmd_as_it_should() {
-    // Rust's runtime ignores SIGPIPE; a CMD that inherited that would write for ever into a closed pipe, or complain.
+fn sigpipe_ends_cmd() {
+    // Rust's runtime ignores SIGPIPE. A CMD that inherited this would not end when its pipe is
+    // closed.
     let script = format!(
         "{} wait -q file:/// -- sh -c 'yes; echo $? >&2' | head -n 1",
         crate::support::PODGATE
@@ -144,11 +152,15 @@ fn no_descriptor_is_left_open() {
 }
 
 #[test]
-fn cmd_is_no_subreaper() {
+fn cmd_is_not_a_subreaper() {
     if !python3() {
         return;
     }
-    let show = "import ctypes\nvalue=ctypes.c_int(-1)\nctypes.CDLL(None).prctl(37,ctypes.byref(value),0,0,0)\nprint(value.value)";
+    // 37 is PR_GET_CHILD_SUBREAPER.
+    let show = "import ctypes\n\
+                value=ctypes.c_int(-1)\n\
+                ctypes.CDLL(None).prctl(37,ctypes.byref(value),0,0,0)\n\
+                print(value.value)";
     podgate(["wait", "exec:true", "--", "python3", "-c", show])
         .run()
         .code(0)
@@ -156,7 +168,7 @@ fn cmd_is_no_subreaper() {
 }
 
 #[test]
-fn cmds_exit_code_is_podgates() {
+fn podgate_exits_with_the_exit_code_of_cmd() {
     for code in [0, 1, 42, 124, 255] {
         podgate([
             "wait",
@@ -172,7 +184,7 @@ fn cmds_exit_code_is_podgates() {
 }
 
 #[test]
-fn a_cmd_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
+fn a_cmd_that_cannot_be_executed_exits_126_and_a_missing_one_127() {
     let folder = Folder::new();
     podgate(["wait", "file:///", "--", "podgate-has-no-such-command"])
         .run()
@@ -188,7 +200,7 @@ fn a_cmd_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
         .says("it may not be executed");
     podgate(["wait", "file:///", "--", "/"]).run().code(126);
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).unwrap();
-    // glibc's execvp(3) takes a file without "#!" for a shell script.
+    // glibc's execvp(3) runs a file without "#!" as a shell script.
     if musl() {
         podgate(["wait", "file:///", "--", &plain])
             .run()
@@ -204,7 +216,7 @@ fn a_cmd_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
 }
 
 #[test]
-fn a_gate_that_does_not_open_starts_nothing() {
+fn a_gate_that_does_not_open_does_not_start_cmd() {
     let folder = Folder::new();
     let touched = folder.text("touched");
     podgate([

@@ -1,4 +1,4 @@
-//! `tcp`, `unix`, `listen`, `file` and `exec`, against the kernel itself.
+//! `tcp`, `unix`, `listen`, `file` and `exec` checks, with real sockets, files and processes.
 
 use crate::support::server::{ClosedPort, Server};
 use crate::support::{Folder, eventually, podgate};
@@ -27,15 +27,21 @@ fn tcp_passes_when_a_connection_is_accepted() {
 }
 
 #[test]
-fn tcp_is_never_connected_to_itself() {
-    // A port of the range that outgoing connections get theirs from can meet itself: TCP's simultaneous open. Narrowed to this one
-    // port, the range makes it certain.
+fn tcp_never_connects_to_itself() {
+    // An outgoing connection to a local port of the ephemeral range may get this very port as its
+    // source, and then connects to itself (TCP's simultaneous open). A range of one port makes this
+    // certain.
     if !crate::support::namespaces() {
         return;
     }
-    let script = "ip link set lo up && echo '20000 20001' > /proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"";
+    let script = "ip link set lo up && \
+                  echo '20000 20001' > /proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"";
     let netns = ["unshare", "--net", "sh", "-c", script, "sh"];
-    let itself = "import socket\nfor _ in range(50):\n s=socket.socket()\n try: s.connect(('127.0.0.1',20000)); print('itself'); break\n except OSError: pass";
+    let itself = "import socket\n\
+                  for _ in range(50):\n\
+                  \x20 s=socket.socket()\n\
+                  \x20 try: s.connect(('127.0.0.1',20000)); print('itself'); break\n\
+                  \x20 except OSError: pass";
     let control = crate::support::output(
         Command::new(netns[0])
             .args(&netns[1..])
@@ -44,7 +50,7 @@ fn tcp_is_never_connected_to_itself() {
     assert_eq!(
         control.trim(),
         "itself",
-        "the negative control: a naive client does connect to itself"
+        "the negative control: a plain client connects to itself"
     );
     crate::support::inside(&netns, ["wait", "--timeout", "2s", "tcp://127.0.0.1:20000"])
         .run()
@@ -70,7 +76,7 @@ fn unix_passes_when_a_connection_is_accepted() {
     let listener = UnixListener::bind(folder.join("app.sock")).unwrap();
     waiting.finish().code(0);
     drop(listener);
-    // A child that another test is just starting may still have it.
+    // A child that another test forks at this moment may still hold the listener.
     eventually("a refusal", || {
         podgate(["check", &url])
             .run()
@@ -81,7 +87,7 @@ fn unix_passes_when_a_connection_is_accepted() {
 }
 
 #[test]
-fn listen_sees_who_listens_and_the_server_sees_nothing() {
+fn listen_finds_a_listener_without_connecting_to_it() {
     let server = Server::raw(|_| {});
     let port = server.port();
     for check in [
@@ -133,7 +139,7 @@ fn listen_knows_ipv6_and_wildcards() {
 }
 
 #[test]
-fn a_connection_is_no_listener() {
+fn a_connection_is_not_a_listener() {
     let server = Server::raw(|stream| {
         std::thread::sleep(Duration::from_secs(5));
         drop(stream);
@@ -161,7 +167,7 @@ fn file_passes_when_the_path_exists() {
 }
 
 #[test]
-fn file_is_woken_through_folders_that_come_one_by_one() {
+fn file_notices_a_path_whose_folders_are_created_one_by_one() {
     let folder = Folder::new();
     let path = folder.text("a/b/c");
     let waiting = podgate(["wait", "--timeout", "25s", &format!("file://{path}")]).start();
@@ -175,7 +181,7 @@ fn file_is_woken_through_folders_that_come_one_by_one() {
 }
 
 #[test]
-fn file_is_asked_for_rarely_while_the_kernel_watches_it() {
+fn file_is_polled_rarely_while_inotify_watches_it() {
     let folder = Folder::new();
     let path = format!("file://{}", folder.text("never"));
     let watched = podgate(["wait", "--timeout", "3s", &path]).run();
@@ -193,7 +199,7 @@ fn file_is_asked_for_rarely_while_the_kernel_watches_it() {
             .expect("a number")
     };
     assert!(attempts(&watched) <= 10, "{watched}");
-    // The negative control: where nothing can be watched, the schedule asks.
+    // The negative control: a path that cannot be watched is polled by the schedule.
     std::os::unix::fs::symlink(folder.path(), folder.join("link")).unwrap();
     let polled = podgate([
         "wait",
@@ -206,11 +212,11 @@ fn file_is_asked_for_rarely_while_the_kernel_watches_it() {
 }
 
 #[test]
-fn file_is_found_without_inotify_too() {
+fn file_is_found_without_inotify() {
     if !crate::support::namespaces() {
         return;
     }
-    // The kernel's own limit, in a user namespace of ours: inotify_init fails with EMFILE.
+    // A limit of 0 in a new user namespace: inotify_init fails with EMFILE.
     let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
     let folder = Folder::new();
     let path = folder.text("ready");
@@ -247,7 +253,7 @@ fn exec_passes_when_the_command_exits_0() {
 }
 
 #[test]
-fn exec_splits_words_as_a_shell_but_runs_none() {
+fn exec_splits_words_like_a_shell_but_does_not_run_one() {
     let folder = Folder::new();
     let show = folder.script("show", "for word; do echo \"<$word>\"; done > \"$0.out\"");
     podgate([
@@ -261,7 +267,7 @@ fn exec_splits_words_as_a_shell_but_runs_none() {
 }
 
 #[test]
-fn exec_with_an_operator_of_the_shell_is_warned_about() {
+fn exec_with_a_shell_operator_causes_a_warning() {
     let folder = Folder::new();
     let file = folder.text("file");
     podgate(["check", &format!("exec:echo a > {file}")])
@@ -277,8 +283,9 @@ fn exec_with_an_operator_of_the_shell_is_warned_about() {
 }
 
 #[test]
-fn exec_leaves_nothing_to_cmd() {
-    // What a check's command puts into a session of its own would be CMD's child, and later its zombie.
+fn exec_leaves_no_process_to_cmd() {
+    // A process that a check's command moves to a new session would become CMD's child, and later
+    // its zombie.
     let show = "sleep 0.2; ps -o comm= --ppid $$ | grep -c sleep || true";
     podgate(["wait", "exec:setsid -f sleep 301", "--", "sh", "-c", show])
         .run()
@@ -287,7 +294,7 @@ fn exec_leaves_nothing_to_cmd() {
 }
 
 #[test]
-fn a_child_from_before_is_left_alone() {
+fn a_child_from_before_the_exec_is_not_killed() {
     let starter = ["sh", "-c", "sleep 302 & echo $! ; exec \"$@\"", "sh"];
     let done = crate::support::inside(&starter, ["wait", "-t", "300ms", "exec:false"]).run();
     done.code(124);
@@ -296,10 +303,10 @@ fn a_child_from_before_is_left_alone() {
 }
 
 #[test]
-fn a_daemon_that_such_a_child_leaves_behind_is_left_alone_too() {
+fn a_daemon_of_a_child_from_before_the_exec_is_not_killed() {
     let folder = Folder::new();
     let pids = folder.text("pids");
-    // The daemon's parent is podgate's child from before its exec, and ends while podgate waits.
+    // The daemon's parent became podgate's child before the exec, and ends while podgate waits.
     let script = format!("(sleep 100 & echo $! > {pids}; sleep 0.3) & exec \"$@\"");
     let starter = ["sh", "-c", &script, "sh"];
     crate::support::inside(
@@ -314,8 +321,8 @@ fn a_daemon_that_such_a_child_leaves_behind_is_left_alone_too() {
 }
 
 #[test]
-fn a_child_from_before_is_cmds_to_wait_for() {
-    // It ends while podgate runs a command of its own; CMD finds it, not yet waited for.
+fn a_child_from_before_the_exec_is_left_for_cmd_to_reap() {
+    // The child ends while podgate runs the command of a check. CMD finds it as a zombie.
     let starter = ["sh", "-c", "(sleep 0.2; exit 7) & exec \"$@\"", "sh"];
     let show = "exec ps -o stat= --ppid $$";
     let call = [
@@ -333,8 +340,8 @@ fn a_child_from_before_is_cmds_to_wait_for() {
 }
 
 #[test]
-fn an_old_end_is_never_taken_for_a_new_commands() {
-    // The pid of a command that was killed comes back at once: in a PID namespace one can ask for it.
+fn the_end_of_a_killed_command_is_not_taken_for_that_of_a_new_one() {
+    // The next command gets the pid of the killed one: `ns_last_pid` sets it in a PID namespace.
     if !crate::support::namespaces() {
         return;
     }
@@ -342,8 +349,10 @@ fn an_old_end_is_never_taken_for_a_new_commands() {
     let pids = folder.text("pids");
     let script = folder.script("hang", &format!("echo $$ >> {pids}; exec sleep 100"));
     let again = format!(
-        "\"$@\" & while ! test -s {pids}; do sleep 0.01; done; pid=$(head -n 1 {pids}); while kill -0 $pid 2>/dev/null; do :; done; \
-         for try in 1 2 3 4 5; do echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 0.3; done; wait"
+        "\"$@\" & while ! test -s {pids}; do sleep 0.01; done; pid=$(head -n 1 {pids}); \
+         while kill -0 $pid 2>/dev/null; do :; done; \
+         for try in 1 2 3 4 5; do \
+         echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 0.3; done; wait"
     );
     let starter: Vec<&str> = crate::support::AS_PID_1
         .iter()
@@ -369,12 +378,12 @@ fn an_old_end_is_never_taken_for_a_new_commands() {
     seen.dedup();
     assert!(
         seen.len() < text.lines().count(),
-        "no pid came back: the test shows nothing\n{text}{done}"
+        "no pid was used twice, so this test shows nothing\n{text}{done}"
     );
 }
 
 #[test]
-fn exec_that_is_cut_off_tells_what_it_said_last() {
+fn exec_that_times_out_reports_the_last_line_of_its_output() {
     let done = podgate([
         "check",
         "--attempt-timeout",
@@ -386,8 +395,8 @@ fn exec_that_is_cut_off_tells_what_it_said_last() {
         .says("timed out after 500ms while the command was running: step 3 of 7");
 }
 
-/// Runs what comes after where /tmp/podgate-dead is a FUSE file system whose server never answers.
-/// Exits with its code, or with [`BY_SIGTERM`].
+/// Mounts a FUSE file system whose server never answers at the first argument, and runs the rest as
+/// a command. Exits with the command's code, or with [`BY_SIGTERM`].
 pub const DEAD: &[&str] = &[
     "unshare",
     "--mount",
@@ -402,11 +411,11 @@ pub const DEAD: &[&str] = &[
      sys.exit(subprocess.run(sys.argv[2:]).returncode)",
 ];
 
-/// The exit code of [`DEAD`] for a command that SIGTERM killed: Python's -15, as a byte.
+/// The exit code of [`DEAD`] for a command that SIGTERM killed: Python's -15 as a byte.
 const BY_SIGTERM: i32 = 241;
 
 #[test]
-fn a_file_system_that_never_answers_holds_nothing_up() {
+fn a_file_system_that_never_answers_does_not_block_podgate() {
     if !crate::support::namespaces()
         || !crate::support::needs("/dev/fuse", Path::new("/dev/fuse").exists())
     {
@@ -457,7 +466,7 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
             .within(Duration::from_secs(10))
             .prints("");
     }
-    // A file that an option names: nothing can be done but end when told to.
+    // A file that an option names cannot be opened either. SIGTERM still ends the wait.
     let log = format!("{dead}/log");
     let running = inside(&["wait", "--log-to", &log, "file:///none"]).start();
     let pid = running.podgate_pid();
@@ -468,7 +477,7 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
         .code(BY_SIGTERM)
         .within(Duration::from_secs(10))
         .says("cannot be opened");
-    // A neighbour that can be looked at is not held up.
+    // Another check is not delayed.
     inside(&["wait", "--any", &format!("file://{dead}/ready"), "file:///"])
         .run()
         .code(0)
@@ -476,7 +485,7 @@ fn a_file_system_that_never_answers_holds_nothing_up() {
 }
 
 #[test]
-fn exec_of_what_does_not_exist_is_never_at_once() {
+fn exec_of_a_command_that_cannot_be_executed_fails_at_once() {
     for (check, reason) in [
         ("exec:podgate-has-no-such-command", "not found"),
         ("exec:/etc/passwd", "cannot execute"),
@@ -492,24 +501,25 @@ fn exec_of_what_does_not_exist_is_never_at_once() {
 }
 
 #[test]
-fn exec_has_nothing_to_read_and_a_group_of_its_own() {
+fn exec_has_an_empty_stdin_and_its_own_process_group() {
     let folder = Folder::new();
     let out = folder.text("out");
     podgate([
         "check",
         &format!(
-            "exec:sh -c 'cat; readlink /proc/self/fd/0; ps -o pgid= -p $$ | tr -d \" \" > {out}; echo $$ >> {out}'"
+            "exec:sh -c 'cat; readlink /proc/self/fd/0; \
+             ps -o pgid= -p $$ | tr -d \" \" > {out}; echo $$ >> {out}'"
         ),
     ])
     .run()
     .code(0);
     let text = fs::read_to_string(&out).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], lines[1], "the command leads its group");
+    assert_eq!(lines[0], lines[1], "the command leads its process group");
 }
 
 #[test]
-fn exec_is_killed_with_its_whole_group_when_its_time_is_over() {
+fn exec_is_killed_with_its_process_group_at_its_timeout() {
     let folder = Folder::new();
     let pids = folder.text("pids");
     let script = folder.script(
@@ -532,7 +542,7 @@ fn exec_is_killed_with_its_whole_group_when_its_time_is_over() {
 }
 
 #[test]
-fn exec_leaves_nobody_behind_when_it_ends_by_itself() {
+fn exec_leaves_no_process_behind_when_it_ends_by_itself() {
     let folder = Folder::new();
     let pids = folder.text("pids");
     let script = folder.script("leaves", &format!("sleep 100 & echo $! >> {pids}; exit 0"));
@@ -544,7 +554,7 @@ fn exec_leaves_nobody_behind_when_it_ends_by_itself() {
 }
 
 #[test]
-fn exec_that_prints_without_end_costs_its_timeout() {
+fn exec_that_prints_endlessly_still_times_out() {
     podgate(["check", "--attempt-timeout", "300ms", "exec:yes"])
         .run()
         .code(1)
@@ -581,7 +591,8 @@ fn exec_dies_with_podgate() {
     gone(Path::new(&pids), 1);
 }
 
-/// Asserts that the file names so many processes and that none of them lives, not even as a zombie.
+/// Asserts that the file names `count` processes and that none of them exists, not even as a
+/// zombie.
 #[track_caller]
 fn gone(pids: &Path, count: usize) {
     let text = fs::read_to_string(pids).unwrap();

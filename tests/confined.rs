@@ -1,22 +1,26 @@
-//! As containers are: not root, nothing writable, no capability, another network and other name servers.
+//! The restrictions of containers: not root, nothing writable, no capability, another network and
+//! other name servers.
 
 use crate::support::server::Server;
 use crate::support::{Folder, inside, namespaces};
 use std::fs;
 use std::time::Duration;
 
-/// Non-root, no capability, no new privileges, and the whole file system read-only.
+/// Runs a command as another user without capabilities and new privileges, on a read-only file
+/// system.
 const HARDENED: &[&str] = &[
     "unshare",
     "--mount",
     "sh",
     "-c",
-    "for point in $(awk '$5 != \"/proc\" && $5 !~ /^\\/proc\\// {print $5}' /proc/self/mountinfo | sort -r); do mount -o remount,bind,ro \"$point\" 2>/dev/null; done; \
-     exec setpriv --reuid 65532 --regid 65532 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs \"$@\"",
+    "for point in $(awk '$5 != \"/proc\" && $5 !~ /^\\/proc\\// {print $5}' /proc/self/mountinfo | \
+     sort -r); do mount -o remount,bind,ro \"$point\" 2>/dev/null; done; \
+     exec setpriv --reuid 65532 --regid 65532 --clear-groups \
+     --bounding-set -all --inh-caps -all --no-new-privs \"$@\"",
     "sh",
 ];
 
-/// A binary that any uid can reach, whatever the folder of the build is.
+/// A copy of the binary that any user can execute, unlike the one in the build folder.
 fn public_binary(folder: &Folder) -> String {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.text("podgate");
@@ -26,7 +30,7 @@ fn public_binary(folder: &Folder) -> String {
 }
 
 #[test]
-fn as_nobody_on_a_read_only_file_system() {
+fn it_works_as_nobody_on_a_read_only_file_system() {
     if !namespaces() {
         return;
     }
@@ -34,12 +38,13 @@ fn as_nobody_on_a_read_only_file_system() {
     let folder = Folder::new();
     let binary = public_binary(&folder);
     let hardened = |arguments: &[&str]| {
-        // HARDENED ends with $0 of its shell; what comes after is the command.
+        // HARDENED ends with the $0 of its shell. The command follows.
         let mut starter: Vec<&str> = HARDENED.to_vec();
         starter.extend([
             "sh",
             "-c",
-            "touch /tmp/x 2>/dev/null && exit 99; test $(id -u) = 65532 || exit 98; shift; exec \"$0\" \"$@\"",
+            "touch /tmp/x 2>/dev/null && exit 99; test $(id -u) = 65532 || exit 98; \
+             shift; exec \"$0\" \"$@\"",
             &binary,
         ]);
         inside(&starter, arguments.iter().copied()).run()
@@ -71,7 +76,7 @@ fn as_nobody_on_a_read_only_file_system() {
         .says("--log-to");
 }
 
-/// Runs what comes after with this text as /etc/hosts.
+/// Runs a command with this file as /etc/hosts.
 fn with_hosts(hosts: &str) -> Vec<&str> {
     vec![
         "unshare",
@@ -126,13 +131,14 @@ fn localhost_is_every_address_that_it_resolves_to() {
 }
 
 #[test]
-fn a_machine_without_ipv6_is_told_of_the_refusal() {
+fn a_refused_connection_is_reported_on_a_machine_without_ipv6() {
     if !namespaces() {
         return;
     }
     let folder = Folder::new();
     let hosts = folder.file("hosts", "127.0.0.1 localhost\n::1 localhost\n");
-    let script = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up; mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    let script = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up; \
+                  mount --bind \"$0\" /etc/hosts && exec \"$@\"";
     let starter = ["unshare", "--net", "--mount", "sh", "-c", script, &hosts];
     inside(&starter, ["check", "tcp://localhost:9"])
         .run()
@@ -144,20 +150,25 @@ fn a_machine_without_ipv6_is_told_of_the_refusal() {
         .says("cannot connect: ");
 }
 
-/// Runs what comes after in a network of its own, where a name server is asked and says nothing: a socket takes the questions. The
-/// second form has nobody at all at the name server's port.
+/// Runs a command in a separate network whose name server never answers: a socket receives the
+/// questions.
 const SILENT_DNS: &[&str] = &[
     "unshare",
     "--net",
     "--mount",
     "sh",
     "-c",
-    "ip link set lo up && echo 'nameserver 127.0.0.1' > \"$0\" && mount --bind \"$0\" /etc/resolv.conf && \
-     exec python3 -c 'import os,socket,sys\nsilent=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nsilent.bind((\"127.0.0.1\",53))\nsilent.set_inheritable(True)\nos.execvp(sys.argv[1],sys.argv[1:])' \"$@\"",
+    "ip link set lo up && echo 'nameserver 127.0.0.1' > \"$0\" && \
+     mount --bind \"$0\" /etc/resolv.conf && \
+     exec python3 -c 'import os,socket,sys\n\
+     silent=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n\
+     silent.bind((\"127.0.0.1\",53))\n\
+     silent.set_inheritable(True)\n\
+     os.execvp(sys.argv[1],sys.argv[1:])' \"$@\"",
 ];
 
 #[test]
-fn a_name_server_that_never_answers_costs_the_timeout() {
+fn a_name_server_that_never_answers_ends_in_a_timeout() {
     if !namespaces() {
         return;
     }
@@ -201,7 +212,7 @@ fn a_name_server_that_never_answers_costs_the_timeout() {
     let pid = running.podgate_pid();
     std::thread::sleep(Duration::from_millis(300));
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
-    assert_eq!(threads, 2, "it is asking the name server");
+    assert_eq!(threads, 2, "a second thread asks the name server");
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     running
         .finish()
@@ -211,7 +222,7 @@ fn a_name_server_that_never_answers_costs_the_timeout() {
 }
 
 #[test]
-fn attempts_that_hang_in_the_resolver_share_one_thread() {
+fn attempts_that_wait_for_the_resolver_share_one_thread() {
     if !namespaces() {
         return;
     }
@@ -241,12 +252,14 @@ fn attempts_that_hang_in_the_resolver_share_one_thread() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_says_so() {
+fn a_name_that_cannot_be_resolved_is_reported() {
     if !namespaces() {
         return;
     }
-    // Nobody is at the name server's port: the resolver says so at once, or after its own patience.
-    let script = "ip link set lo up && echo 'nameserver 127.0.0.1' > \"$0\" && mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    // Nothing listens on the name server's port. The resolver reports this at once, or after its
+    // own timeout.
+    let script = "ip link set lo up && echo 'nameserver 127.0.0.1' > \"$0\" && \
+                  mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
     let folder = Folder::new();
     let resolv = folder.text("resolv.conf");
     let starter = ["unshare", "--net", "--mount", "sh", "-c", script, &resolv];
@@ -268,11 +281,11 @@ fn a_name_that_does_not_exist_says_so() {
 }
 
 #[test]
-fn an_address_that_never_answers_costs_the_attempt_its_timeout_and_the_next_address_is_tried() {
+fn an_address_that_never_answers_times_out_and_the_next_address_is_tried() {
     if !namespaces() {
         return;
     }
-    // A listener whose backlog is full drops what comes: a connection to it stays half open (listen(2)).
+    // A listener with a full backlog drops new connections, which then stay half open (listen(2)).
     let folder = Folder::new();
     let hosts = folder.file("hosts", "127.0.0.9 twice\n127.0.0.1 twice localhost\n");
     let server = "import socket,subprocess,sys\n\
@@ -284,7 +297,8 @@ fn an_address_that_never_answers_costs_the_attempt_its_timeout_and_the_next_addr
                   full.listen(0);fine.listen()\n\
                   clients=[socket.socket() for _ in range(4)]\n\
                   [(it.setblocking(False),it.connect_ex((\"127.0.0.9\",port))) for it in clients]\n\
-                  sys.exit(subprocess.run([word.replace(\"PORT\",str(port)) for word in sys.argv[1:]]).returncode)";
+                  words=[word.replace(\"PORT\",str(port)) for word in sys.argv[1:]]\n\
+                  sys.exit(subprocess.run(words).returncode)";
     let starter: Vec<&str> = with_hosts(&hosts)
         .into_iter()
         .chain(["python3", "-c", server])
@@ -312,7 +326,7 @@ fn an_address_that_never_answers_costs_the_attempt_its_timeout_and_the_next_addr
 }
 
 #[test]
-fn without_proc_a_listener_cannot_be_seen_and_that_is_said() {
+fn without_proc_a_listen_check_fails_with_the_reason() {
     if !namespaces() {
         return;
     }
@@ -331,7 +345,7 @@ fn without_proc_a_listener_cannot_be_seen_and_that_is_said() {
 }
 
 #[test]
-fn few_descriptors_are_a_reason_and_no_crash() {
+fn too_few_descriptors_are_a_reason_and_not_a_crash() {
     let server = Server::status(200);
     let starter = ["sh", "-c", "ulimit -n 12; exec \"$@\"", "sh"];
     let urls: Vec<String> = (0..20)
@@ -341,7 +355,7 @@ fn few_descriptors_are_a_reason_and_no_crash() {
         "/", "/tmp", "/etc", "/usr", "/bin", "/dev", "/proc", "/sys", "/var", "/lib",
     ]
     .map(|path| format!("file://{path}"));
-    // What has passed gives back what it held, so that the others get their turn.
+    // A check that has passed closes its descriptors, so that the others can use them.
     inside(
         &starter,
         ["wait", "-t", "20s"]

@@ -1,5 +1,5 @@
-//! SIGTERM, SIGINT and SIGHUP end a wait at once, in every phase, and CMD is not started. A wait ends
-//! by the signal itself; as PID 1 it ends with 128+n.
+//! SIGTERM, SIGINT and SIGHUP end a wait at once, in every phase, and CMD is not started. The wait
+//! dies by the signal itself; as PID 1 it exits with 128+n.
 
 use crate::support::server::{ClosedPort, Server, head};
 use crate::support::{
@@ -40,7 +40,7 @@ fn phases() -> Vec<(&'static str, String, Server)> {
 
 const SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Sends the signal, and podgate ends by it.
+/// Sends the signal and asserts that podgate dies by it.
 fn ends(running: Running, pid: nix::unistd::Pid, signal: Signal, what: &str) {
     ends_somehow(running, pid, signal, what).killed_by(signal);
 }
@@ -59,7 +59,7 @@ fn ends_somehow(running: Running, pid: nix::unistd::Pid, signal: Signal, what: &
 }
 
 #[test]
-fn in_every_phase() {
+fn a_signal_ends_a_wait_in_every_phase() {
     for (what, url, server) in phases() {
         for signal in SIGNALS {
             let before = server.connections();
@@ -87,7 +87,7 @@ fn in_every_phase() {
 }
 
 #[test]
-fn as_pid_1() {
+fn a_signal_ends_a_wait_as_pid_1() {
     if !namespaces() {
         return;
     }
@@ -116,14 +116,14 @@ fn as_pid_1() {
                 .contains("\t1\n"),
             "it is PID 1"
         );
-        // PID 1 cannot die by a signal of its own: unshare reports the code.
+        // PID 1 cannot kill itself by a signal. unshare reports its exit code.
         ends_somehow(running, pid, Signal::SIGTERM, what).code(143);
     }
 }
 
 #[test]
-fn pid_1_drops_signals_that_nobody_handles() {
-    // The negative control of the test above: without handling, SIGTERM does nothing to a PID 1.
+fn pid_1_ignores_signals_without_a_handler() {
+    // The negative control of the test above: SIGTERM does nothing to a PID 1 without a handler.
     if !namespaces() {
         return;
     }
@@ -150,7 +150,7 @@ fn pid_1_drops_signals_that_nobody_handles() {
 }
 
 #[test]
-fn during_an_exec_check_whose_command_ignores_it() {
+fn a_signal_ends_a_wait_whose_exec_command_ignores_it() {
     let folder = Folder::new();
     let pids = folder.text("pids");
     let script = folder.script(
@@ -185,7 +185,7 @@ fn during_an_exec_check_whose_command_ignores_it() {
 }
 
 #[test]
-fn even_where_the_parent_has_them_blocked_or_ignored() {
+fn signals_that_the_parent_blocks_or_ignores_still_end_a_wait() {
     if !python3() {
         return;
     }
@@ -194,7 +194,10 @@ fn even_where_the_parent_has_them_blocked_or_ignored() {
     let blocking = [
         "python3",
         "-c",
-        "import os,signal,sys\nsignal.pthread_sigmask(signal.SIG_BLOCK,{signal.SIGTERM,signal.SIGINT,signal.SIGHUP})\nos.execvp(sys.argv[1],sys.argv[1:])",
+        "import os,signal,sys\n\
+         signal.pthread_sigmask(\
+         signal.SIG_BLOCK,{signal.SIGTERM,signal.SIGINT,signal.SIGHUP})\n\
+         os.execvp(sys.argv[1],sys.argv[1:])",
     ];
     for starter in [&ignoring[..], &blocking[..]] {
         for signal in SIGNALS {
@@ -207,8 +210,8 @@ fn even_where_the_parent_has_them_blocked_or_ignored() {
 }
 
 #[test]
-fn signals_that_images_name_as_stopsignal_end_it_too() {
-    // nginx has QUIT, HAProxy USR1; PID 1 would drop them.
+fn signals_that_images_name_as_stopsignal_end_a_wait() {
+    // nginx uses QUIT and HAProxy USR1. A PID 1 without a handler ignores them.
     let closed = ClosedPort::new();
     for signal in [
         Signal::SIGQUIT,
@@ -224,7 +227,7 @@ fn signals_that_images_name_as_stopsignal_end_it_too() {
     if !namespaces() {
         return;
     }
-    // Apache has WINCH, images with systemd RTMIN+3.
+    // Apache uses WINCH, and images with systemd use RTMIN+3.
     for number in ["WINCH", "37"] {
         let running = inside(AS_PID_1, ["wait", &closed.tcp(), "--", "echo", "no"]).start();
         running.says("refused");
@@ -237,11 +240,12 @@ fn signals_that_images_name_as_stopsignal_end_it_too() {
 }
 
 #[test]
-fn pid_1_reaps_what_others_leave_behind() {
+fn pid_1_reaps_orphans() {
     if !namespaces() {
         return;
     }
-    // `sh` leaves an orphan to PID 1, which podgate has become; CMD then finds no zombie among its children.
+    // `sh` leaves an orphan to PID 1, which then becomes podgate. CMD finds no zombie among its
+    // children.
     let script = "(sleep 0.2 &) ; exec \"$@\"";
     let starter: Vec<&str> = AS_PID_1
         .iter()
@@ -267,7 +271,7 @@ fn pid_1_reaps_what_others_leave_behind() {
 }
 
 #[test]
-fn check_ends_too() {
+fn a_signal_ends_a_check() {
     let server = Server::raw(|_stream| thread::sleep(Duration::from_secs(20)));
     let running = podgate(["check", "--attempt-timeout", "20s", &server.url("/")]).start();
     eventually("an attempt", || (server.connections() > 0).then_some(()));
@@ -280,7 +284,7 @@ fn check_ends_too() {
 }
 
 #[test]
-fn quit_and_a_waiting_join_end_by_the_signal_too() {
+fn a_signal_ends_quit_and_a_waiting_join() {
     let silent = Server::raw(|_stream| thread::sleep(Duration::from_secs(20)));
     for signal in SIGNALS {
         let before = silent.connections();
@@ -296,8 +300,8 @@ fn quit_and_a_waiting_join_end_by_the_signal_too() {
     if !namespaces() {
         return;
     }
-    // join leaves a process behind, which dies with PID 1: here that is a Python that calls join,
-    // signals it while it waits, and prints how it ended: -15 is "by SIGTERM".
+    // join starts a background process that ends with PID 1. Here PID 1 is Python: it runs join,
+    // sends SIGTERM while join waits, and prints how join ended. -15 means "by SIGTERM".
     let script = "import subprocess,sys\n\
         join=subprocess.Popen(sys.argv[1:],stderr=subprocess.PIPE,text=True)\n\
         for line in join.stderr:\n if 'waiting' in line: break\n\
@@ -331,8 +335,8 @@ fn quit_and_a_waiting_join_end_by_the_signal_too() {
 }
 
 #[test]
-fn run_reports_a_signal_as_its_code() {
-    // A container's exit code is what restart policies and podFailurePolicy read.
+fn run_reports_a_signal_as_its_exit_code() {
+    // Restart policies and podFailurePolicy read the exit code of a container.
     let closed = ClosedPort::new();
     for signal in SIGNALS {
         let running = podgate(["run", "--after", &closed.tcp(), "--", "echo", "no"]).start();
@@ -344,8 +348,8 @@ fn run_reports_a_signal_as_its_code() {
 
 #[test]
 fn ctrl_c_stops_a_shell_loop_around_it() {
-    // The shell and podgate share a process group, as on a terminal. Dash and bash go on with a
-    // loop when a command handled SIGINT and exited; they stop when it died by SIGINT.
+    // The shell and podgate share a process group, as on a terminal. Dash and bash continue a loop
+    // when a command handled SIGINT and exited. They stop the loop when the command died by SIGINT.
     let closed = ClosedPort::new();
     let folder = Folder::new();
     let rounds = folder.text("rounds");
@@ -373,25 +377,25 @@ fn ctrl_c_stops_a_shell_loop_around_it() {
             if sent.elapsed() > Duration::from_secs(10) {
                 let _ = killpg(group, Signal::SIGKILL);
                 let _ = looping.wait();
-                panic!("{shell}: the loop goes on");
+                panic!("{shell}: the loop continues");
             }
             thread::sleep(Duration::from_millis(5));
         };
         assert_eq!(status.signal(), Some(Signal::SIGINT as i32), "{shell}");
-        // Not one more round.
+        // The loop ran no further round.
         assert!(!std::path::Path::new(&rounds).exists(), "{shell}");
     }
 }
 
-/// The shells of this machine that wait for a command's status before they act on SIGINT.
+/// The installed shells that wait for a command's status before they act on SIGINT.
 fn shells() -> Vec<&'static str> {
     let here = |shell: &&str| Command::new(shell).args(["-c", ":"]).status().is_ok();
     ["bash", "sh"].into_iter().filter(here).collect()
 }
 
 #[test]
-fn a_signal_at_any_moment_ends_it_or_reaches_cmd() {
-    // From the first instruction to CMD's own: either podgate ends by it, or CMD does; it is never lost.
+fn a_signal_at_any_moment_ends_podgate_or_reaches_cmd() {
+    // The signal is never lost: either podgate dies by it, or CMD does.
     let server = Server::status(200);
     for round in 0..60_u64 {
         let running = podgate([
@@ -414,8 +418,8 @@ fn a_signal_at_any_moment_ends_it_or_reaches_cmd() {
 }
 
 #[test]
-fn a_command_that_takes_its_time_to_stop_is_left_alone() {
-    // Files that options name are watched while they are opened, not while CMD runs.
+fn a_command_that_stops_slowly_is_not_interrupted() {
+    // The watchdog guards the opening of files that options name. It must not run while CMD runs.
     let folder = Folder::new();
     let (bundle, log) = (folder.file("bundle.pem", ""), folder.text("log"));
     let script = "trap 'sleep 2; exit 7' TERM; echo up >&2; while :; do sleep 0.02; done";

@@ -1,4 +1,4 @@
-//! All, any, thresholds, timeouts, and what `PODGATE_*` variables do to them.
+//! Several checks in one gate: all, any, thresholds, timeouts, and their `PODGATE_*` variables.
 
 use crate::support::server::{ClosedPort, Server};
 use crate::support::{Folder, eventually, podgate};
@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 #[test]
-fn mixed_kinds_are_waited_for_side_by_side_and_all_must_pass() {
+fn checks_of_different_kinds_run_side_by_side_and_all_must_pass() {
     let (server, switch) = Server::switched();
     let folder = Folder::new();
     let port = ClosedPort::new();
@@ -43,7 +43,7 @@ fn mixed_kinds_are_waited_for_side_by_side_and_all_must_pass() {
 }
 
 #[test]
-fn any_is_content_with_one() {
+fn any_opens_the_gate_when_one_check_passes() {
     let (up, down) = (Server::status(200), ClosedPort::new());
     podgate(["wait", "--any", &down.tcp(), &up.url("/")])
         .run()
@@ -77,7 +77,7 @@ fn any_is_content_with_one() {
 }
 
 #[test]
-fn a_hundred_checks_in_one_call() {
+fn one_call_takes_a_hundred_checks() {
     let servers: Vec<Server> = (0..25).map(|_| Server::status(200)).collect();
     let folder = Folder::new();
     let mut checks = Vec::new();
@@ -91,7 +91,7 @@ fn a_hundred_checks_in_one_call() {
         ]);
     }
     assert_eq!(checks.len(), 100);
-    // In a probe's time; a machine that is busy may need some tries.
+    // All checks must pass within the timeout of a probe. A busy machine may need some tries.
     let check = || {
         podgate(
             ["check"]
@@ -121,7 +121,7 @@ fn a_hundred_checks_in_one_call() {
 }
 
 #[test]
-fn a_hundred_checks_that_hang_cost_one_timeout_together() {
+fn a_hundred_checks_that_hang_take_one_timeout_together() {
     let server = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
     let checks: Vec<String> = (0..100)
         .map(|index| server.url(&format!("/{index}")))
@@ -144,7 +144,7 @@ fn a_hundred_checks_that_hang_cost_one_timeout_together() {
 fn the_success_threshold_counts_in_a_row() {
     let folder = Folder::new();
     let log = folder.text("log");
-    // Passes at the 2nd, 4th, 5th, 6th attempt: three in a row only then.
+    // Attempts 2, 4, 5 and 6 pass, so only attempt 6 is the third success in a row.
     let script = folder.script(
         "flap",
         &format!("echo x >> {log}; n=$(wc -l < {log}); test $n != 1 -a $n != 3"),
@@ -214,7 +214,7 @@ fn the_initial_delay_comes_first() {
 }
 
 #[test]
-fn the_timeout_is_for_all_of_it() {
+fn the_timeout_covers_the_whole_wait() {
     let server = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
     let done = podgate([
         "wait",
@@ -248,7 +248,7 @@ fn the_timeout_is_for_all_of_it() {
 }
 
 #[test]
-fn on_timeout_run_goes_on_in_all_three_cases() {
+fn on_timeout_run_continues_after_each_kind_of_failure() {
     let closed = ClosedPort::new();
     let tcp = closed.tcp();
     for options in [
@@ -275,7 +275,7 @@ fn on_timeout_run_goes_on_in_all_three_cases() {
 }
 
 #[test]
-fn nothing_to_wait_for_is_said_and_the_command_runs() {
+fn without_checks_the_command_runs_and_the_log_says_so() {
     podgate(["wait", "--", "echo", "ran"])
         .run()
         .code(0)
@@ -313,7 +313,7 @@ fn podgate_checks_gives_the_checks_to_an_entrypoint() {
 }
 
 #[test]
-fn every_option_is_a_variable_too() {
+fn every_option_has_a_variable() {
     let server = Server::status(503);
     let closed = ClosedPort::new();
     let wait = || podgate(["wait", &server.url("/")]);
@@ -380,7 +380,7 @@ fn every_option_is_a_variable_too() {
                 .contains("gave up")
     );
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
-    // A busy machine may cut it a little later, and say so.
+    // On a busy machine the attempt may end a little later, and the message gives the longer time.
     eventually("a cut after 50ms", || {
         let call = podgate(["wait", "--failure-threshold", "1", &hang.url("/")]);
         let done = call.env("PODGATE_ATTEMPT_TIMEOUT", "50ms").run();
@@ -389,13 +389,13 @@ fn every_option_is_a_variable_too() {
             .contains("timed out after 50ms")
             .then_some(())
     });
-    // A flag goes before its variable.
+    // A flag takes precedence over its variable.
     podgate(["wait", "-t", "100ms", &closed.tcp()])
         .env("PODGATE_TIMEOUT", "20s")
         .run()
         .code(124)
         .within(Duration::from_secs(10));
-    // An empty variable is one that is not set.
+    // An empty variable counts as unset.
     wait()
         .env("PODGATE_TIMEOUT", "")
         .env("PODGATE_HTTP_STATUS", "503")
@@ -404,7 +404,7 @@ fn every_option_is_a_variable_too() {
 }
 
 #[test]
-fn schedule_and_thresholds_do_not_reach_check() {
+fn check_ignores_schedule_and_thresholds() {
     let (server, closed) = (Server::status(200), ClosedPort::new());
     let variables = [
         ("PODGATE_INITIAL_DELAY", "20s"),
@@ -435,7 +435,7 @@ fn schedule_and_thresholds_do_not_reach_check() {
 }
 
 #[test]
-fn disable_beats_everything_and_says_what_was_skipped() {
+fn disable_overrides_everything_and_reports_what_it_skips() {
     let closed = ClosedPort::new();
     let tcp = closed.tcp();
     for word in ["all", "1", "gates", "quits,gates", "members\ngates"] {
@@ -467,7 +467,7 @@ fn disable_beats_everything_and_says_what_was_skipped() {
         .env("PODGATE_DISABLE", "all")
         .run()
         .code(1);
-    // The mesh's CA is mounted where there is a mesh.
+    // A CA file may be missing: a mesh's CA is mounted only where there is a mesh.
     if cfg!(feature = "tls") {
         let call = [
             "wait",
@@ -491,7 +491,7 @@ fn disable_beats_everything_and_says_what_was_skipped() {
 }
 
 #[test]
-fn variables_that_are_no_options_are_ignored() {
+fn variables_that_are_not_options_are_ignored() {
     let server = Server::status(200);
     podgate(["check", &server.url("/")])
         .env("PODGATE_PORT", "tcp://10.0.0.1:80")
@@ -503,7 +503,8 @@ fn variables_that_are_no_options_are_ignored() {
 
 #[test]
 fn the_gate_opens_soon_after_ready() {
-    // 2 % of the wait and the floor, by design; what a loaded machine adds is bounded generously. See bench/ for figures.
+    // The schedule allows 2 % of the wait plus its minimum. The limit here leaves room for a loaded
+    // machine. See bench/ for measurements.
     let port = ClosedPort::new();
     let waiting = podgate(["wait", &port.tcp()]).start();
     waiting.says("refused");
@@ -519,7 +520,7 @@ fn the_gate_opens_soon_after_ready() {
 }
 
 #[test]
-fn attempts_grow_slowly_with_the_wait() {
+fn attempts_become_rarer_while_the_wait_lasts() {
     let server = Server::status(503);
     let waiting = podgate(["wait", "-t", "none", &server.url("/")]).start();
     eventually("the first attempts", || {
@@ -527,7 +528,7 @@ fn attempts_grow_slowly_with_the_wait() {
     });
     std::thread::sleep(Duration::from_secs(3));
     let count = server.connections();
-    // 257 in 3 s by the schedule; fewer on a loaded machine, never more.
+    // The schedule has 257 attempts in 3 s. A loaded machine makes fewer, never more.
     assert!((20..300).contains(&count), "{count} attempts");
     drop(waiting);
 }

@@ -1,4 +1,4 @@
-//! P4, row by row, against a scripted server.
+//! The rules of HTTP checks (P4) one by one, against a scripted server.
 
 use crate::support::server::{ClosedPort, Server, answer, redirect, unix_http};
 use crate::support::{Folder, podgate};
@@ -34,7 +34,7 @@ fn success_is_200_to_399() {
 }
 
 #[test]
-fn informational_answers_are_not_the_answer() {
+fn informational_responses_are_skipped() {
     let server = Server::raw(|mut stream| {
         crate::support::server::head(&mut stream);
         let _ = stream.write_all(
@@ -53,7 +53,7 @@ fn informational_answers_are_not_the_answer() {
 }
 
 #[test]
-fn the_request_is_as_the_kubelets() {
+fn the_request_is_the_same_as_the_kubelets() {
     let server = Server::status(200);
     let url = server.url("/ready?full=1");
     podgate(["check", &url]).run().code(0);
@@ -85,7 +85,7 @@ fn the_request_is_as_the_kubelets() {
 }
 
 #[test]
-fn each_attempt_has_a_connection_of_its_own() {
+fn each_attempt_opens_a_new_connection() {
     let server = Server::status(503);
     podgate([
         "wait",
@@ -99,7 +99,7 @@ fn each_attempt_has_a_connection_of_its_own() {
     .code(124);
     let (connections, requests) = (server.connections(), server.requests().len());
     assert!(requests > 3);
-    // The last one may have been cut off before it asked.
+    // The timeout may have ended the last attempt before it sent its request.
     assert!(
         (requests..=requests + 1).contains(&connections),
         "{connections} connections, {requests} requests"
@@ -163,7 +163,7 @@ fn headers_are_sent_as_given() {
 }
 
 #[test]
-fn headers_come_from_the_variable_too_and_a_flag_replaces_them() {
+fn headers_come_from_the_variable_unless_a_flag_replaces_them() {
     let server = Server::status(200);
     podgate(["check", &server.url("/")])
         .env("PODGATE_HTTP_HEADER", "X-A: 1\nX-B: 2\n")
@@ -191,7 +191,7 @@ fn headers_come_from_the_variable_too_and_a_flag_replaces_them() {
 }
 
 #[test]
-fn headers_are_refused_where_there_is_more_than_one_host() {
+fn headers_are_refused_with_more_than_one_host() {
     let (one, two) = (Server::status(200), Server::status(200));
     podgate([
         "check",
@@ -295,7 +295,7 @@ fn redirects_are_followed_while_the_host_name_stays_the_same() {
 }
 
 #[test]
-fn a_host_header_goes_along_with_relative_redirects_only() {
+fn a_host_header_is_sent_with_relative_redirects_only() {
     let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(0));
     let own = std::sync::Arc::clone(&port);
     let server = Server::http(
@@ -322,8 +322,8 @@ fn a_host_header_goes_along_with_relative_redirects_only() {
 }
 
 #[test]
-fn an_answer_that_fails_is_read_all_the_same() {
-    // A server that sees a reset says "broken pipe" in its log, with every attempt.
+fn a_failing_response_is_read_to_its_end() {
+    // Otherwise the server would log "broken pipe" for every attempt.
     let (send, written) = std::sync::mpsc::channel();
     let send = std::sync::Mutex::new(send);
     let server = Server::raw(move |mut stream| {
@@ -358,7 +358,7 @@ fn long_requests_are_sent_whole() {
 }
 
 #[test]
-fn no_proxy_is_taken_from_the_environment() {
+fn proxy_variables_are_ignored() {
     let (server, proxy) = (Server::status(200), Server::status(502));
     let mut call = podgate(["check", &server.url("/")]);
     for name in [
@@ -376,7 +376,7 @@ fn no_proxy_is_taken_from_the_environment() {
 }
 
 #[test]
-fn methods_statuses_and_bodies_can_be_asked_for() {
+fn options_choose_the_method_the_status_and_the_body() {
     let server = Server::http(|head| match head.split(' ').next().unwrap_or_default() {
         "HEAD" => b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n".to_vec(),
         "POST" if head.to_ascii_lowercase().contains("content-length: 0\r\n") => {
@@ -406,7 +406,7 @@ fn methods_statuses_and_bodies_can_be_asked_for() {
 }
 
 #[test]
-fn ten_kibibytes_of_a_body_are_read_and_no_more() {
+fn ten_kibibytes_of_a_body_are_read_at_most() {
     let early = Server::http(|_| answer(200, &[], &format!("{}READY", "x".repeat(10 * 1024 - 5))));
     check(&early, &["--http-body-contains", "READY"]).code(0);
     let late = Server::http(|_| answer(200, &[], &format!("{}READY", "x".repeat(10 * 1024 - 4))));
@@ -414,7 +414,7 @@ fn ten_kibibytes_of_a_body_are_read_and_no_more() {
 }
 
 #[test]
-fn chunked_and_unmarked_bodies_are_read() {
+fn chunked_bodies_and_bodies_without_a_length_are_read() {
     let chunked = Server::http(|_| {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nREA\r\n2\r\nDY\r\n0\r\n\r\n"
             .to_vec()
@@ -428,7 +428,7 @@ fn chunked_and_unmarked_bodies_are_read() {
 }
 
 #[test]
-fn http_goes_over_unix_sockets() {
+fn http_works_over_unix_sockets() {
     let folder = Folder::new();
     let requests = unix_http(&folder.join("app.sock"), 200);
     let path = folder.text("app.sock").replace('/', "%2F");
@@ -463,8 +463,8 @@ fn the_attempt_timeout_covers_everything() {
 }
 
 #[test]
-fn localhost_means_every_address_that_it_has() {
-    // Which addresses those are is tested with an /etc/hosts of our own: see confined.rs.
+fn localhost_means_all_its_addresses() {
+    // confined.rs tests with other /etc/hosts files which addresses are tried.
     let server = Server::status(200);
     podgate(["check", &format!("http://localhost:{}/", server.port())])
         .run()
@@ -497,7 +497,7 @@ fn ipv6_and_mapped_addresses_are_reached() {
 
 #[cfg(not(feature = "tls"))]
 #[test]
-fn without_tls_an_https_check_says_so() {
+fn without_tls_an_https_check_is_refused() {
     podgate(["check", "https://localhost/"])
         .run()
         .code(2)

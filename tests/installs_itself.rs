@@ -1,4 +1,4 @@
-//! `install`: an init container puts the binary on a volume.
+//! `install` copies the binary to a volume, as an init container does.
 
 use crate::support::server::ClosedPort;
 use crate::support::{Folder, inside, output, podgate};
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 #[test]
-fn into_a_file_or_a_directory_and_it_runs_from_there() {
+fn it_installs_into_a_file_or_a_directory_and_runs_from_there() {
     let folder = Folder::new();
     for (dest, made) in [
         (folder.text("gate"), folder.text("gate")),
@@ -29,12 +29,12 @@ fn into_a_file_or_a_directory_and_it_runs_from_there() {
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
         2,
-        "nothing else is left"
+        "no temporary file is left"
     );
 }
 
 #[test]
-fn over_a_copy_that_runs() {
+fn it_replaces_a_copy_that_is_running() {
     let folder = Folder::new();
     let dest = folder.text("podgate");
     podgate(["install", &dest]).run().code(0);
@@ -49,7 +49,7 @@ fn over_a_copy_that_runs() {
 }
 
 #[test]
-fn what_cannot_be_installed_is_said_and_nothing_is_left() {
+fn a_failed_install_is_reported_and_leaves_nothing() {
     let folder = Folder::new();
     podgate(["install", &folder.text("no/such/folder")])
         .run()
@@ -79,7 +79,7 @@ fn what_cannot_be_installed_is_said_and_nothing_is_left() {
 }
 
 #[test]
-fn without_proc_it_says_what_it_misses() {
+fn without_proc_the_message_names_what_is_missing() {
     if crate::support::namespaces() {
         let folder = Folder::new();
         let no_proc = [
