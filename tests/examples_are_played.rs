@@ -1,7 +1,8 @@
-//! The examples do what their comments promise: each is played by the kubelet's rules, as it is written, with programs of the test in its
-//! images' place.
+//! The examples keep the promises of their comments. Each manifest is played by the rules of the
+//! kubelet as it is written, with test programs in place of its images.
 //!
-//! What the programs note gives the order ([`Played::happened`]). Times that are too long for a test are replaced, each by its text.
+//! The notes of the programs give the order of events ([`Played::happened`]). Times that are too
+//! long for a test are replaced in the text.
 
 use crate::support::kubelet::{Hook, Phase};
 use crate::support::player::{Image, Manifest, Played, app, app_in_lives, fake};
@@ -12,7 +13,7 @@ const REPORT: &str = "registry.example/report:1";
 const APP: &str = "registry.example/app:1";
 const ENVOY: &str = "envoyproxy/envoy:v1.31.0";
 
-/// A grace that a test can wait for, in the pod and where podgate is told of it.
+/// A grace period that a test can wait for, in the pod and in the options of podgate.
 const SHORT_GRACE: &[(&str, &str)] = &[
     (
         "terminationGracePeriodSeconds: 30",
@@ -26,11 +27,11 @@ const POD_GRACE: &[(&str, &str)] = &[(
 )];
 const SHORT_GATE: &[(&str, &str)] = &[("--after-timeout=60s", "--after-timeout=1s")];
 
-/// Envoy's admin interface, as far as it is asked.
+/// The part of Envoy's admin interface that the examples use.
 fn envoy(arguments: &str) -> (&'static str, Image) {
     let script = fake(&format!("proxy --ready 9901/ready {arguments}"));
     let image = Image::new("envoy", &script);
-    // The entrypoint of the image, where the manifest names no command.
+    // The entrypoint of the image, for a manifest that names no command.
     (ENVOY, image)
 }
 
@@ -47,7 +48,7 @@ fn ends(code: i32) -> String {
     format!("note report up; sleep 0.2; note report ended; exit {code}")
 }
 
-/// Waits for the end of the last life of a container that is restarted.
+/// Waits until the lives of a container have ended with these exit codes.
 #[track_caller]
 fn lives(played: &Played, name: &str, codes: &[i32]) {
     crate::support::eventually_or(
@@ -57,7 +58,7 @@ fn lives(played: &Played, name: &str, codes: &[i32]) {
     );
 }
 
-// job-wrapped-sidecar.yaml, and the two that promise the same: by an image volume, and hardened.
+// job-wrapped-sidecar.yaml and two with the same promises: with an image volume, and hardened.
 
 const WRAPPED: [&str; 3] = [
     "job-wrapped-sidecar.yaml",
@@ -66,9 +67,9 @@ const WRAPPED: [&str; 3] = [
 ];
 
 #[test]
-fn a_wrapped_sidecar_comes_before_the_job_and_goes_after_it() {
+fn a_wrapped_sidecar_starts_before_the_job_and_ends_after_it() {
     for name in WRAPPED {
-        // What the proxy says to SIGTERM does not matter.
+        // The proxy's exit code after SIGTERM does not matter.
         let images = [
             envoy("--after 0.3 --code 5"),
             report(&app("report", 0, 0.0)),
@@ -211,7 +212,7 @@ fn the_hardened_pod_is_hardened() {
         said.contains("CapBnd:\t0000000000000000") && said.contains("NoNewPrivs:\t1"),
         "{said}"
     );
-    // Nobody is warned that the binary could be replaced. The negative control: that warning comes where it can be.
+    // There is no warning that the binary could be replaced. The negative control below has one.
     assert!(!said.contains("replace"), "{said}");
     let open = Manifest::example("hardened-pod.yaml")
         .shortened(&[("readOnly: true}", "readOnly: false}")]);
@@ -226,7 +227,8 @@ fn the_hardened_pod_is_hardened() {
             && !said.contains("to root"),
         "{said}"
     );
-    // And the root file system is not written to because it is read-only.
+    // Another negative control: without readOnlyRootFilesystem a program of root can write to the
+    // root file system.
     let soft = [
         (
             "readOnlyRootFilesystem: true",
@@ -249,7 +251,7 @@ fn the_hardened_pod_is_hardened() {
 // cronjob.yaml
 
 #[test]
-fn the_cronjob_tries_in_place_and_its_proxy_stays() {
+fn the_cronjob_is_retried_in_place_and_its_proxy_stays() {
     let images = [
         envoy("--after 0.2"),
         report(&app_in_lives("report", &[3, 4, 0])),
@@ -271,7 +273,7 @@ fn the_cronjob_tries_in_place_and_its_proxy_stays() {
 }
 
 #[test]
-fn the_cronjob_tries_again_what_was_killed_with_its_container() {
+fn the_cronjob_is_retried_when_its_container_is_killed() {
     let Some(played) =
         Manifest::example("cronjob.yaml").play(&[envoy(""), report(&app("report", 0, 0.0))])
     else {
@@ -286,18 +288,18 @@ fn the_cronjob_tries_again_what_was_killed_with_its_container() {
 }
 
 #[test]
-fn the_cronjob_takes_what_does_not_come_back_for_done() {
-    // The kubelet's back-off is at least 0.1 s here: that long a failed report is away.
+fn a_cronjob_that_does_not_come_back_within_the_linger_time_counts_as_done() {
+    // The back-off of the test kubelet is at least 0.1 s, which is longer than this --linger.
     let manifest = Manifest::example("cronjob.yaml").shortened(&[("--linger=6m", "--linger=10ms")]);
     let Some(played) = manifest.play(&[envoy(""), report(&app_in_lives("report", &[3, 0]))]) else {
         return;
     };
-    // Its proxy is restarted, too, because it ended with report's code.
+    // The proxy is restarted, too, because it ended with the exit code of report.
     played.ends_as(Phase::Succeeded, &[("report", &[3, 0]), ("proxy", &[3, 0])]);
 }
 
 #[test]
-fn the_cronjob_tries_again_when_its_proxy_is_not_ready_in_time_or_dies() {
+fn the_cronjob_is_retried_when_its_proxy_is_not_ready_in_time_or_dies() {
     let manifest = Manifest::example("cronjob.yaml").shortened(SHORT_GATE);
     let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else {
         return;
@@ -308,8 +310,9 @@ fn the_cronjob_tries_again_when_its_proxy_is_not_ready_in_time_or_dies() {
     assert_eq!(played.codes("report").last(), Some(&0), "{played}");
     assert_eq!(played.count("proxy up"), 1, "{played}");
 
-    // One that dies before it is ready is restarted, and ready in its second life.
-    let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; exec fake proxy --after never --dies 0.1 --code 9";
+    // A proxy that dies before it is ready is restarted, and becomes ready in its second life.
+    let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; \
+                  exec fake proxy --after never --dies 0.1 --code 9";
     let images = [(ENVOY, Image::new("envoy", script)), report(&ends(0))];
     let Some(played) = Manifest::example("cronjob.yaml").play(&images) else {
         return;
@@ -338,7 +341,7 @@ fn the_cronjob_kills_a_proxy_that_ignores_sigterm() {
 
 // job-join.yaml
 
-/// The images are as they are: their entrypoints are these.
+/// Unmodified images, with these scripts as their entrypoints.
 fn unmodified(proxy: &str, main: &str) -> [(&'static str, Image); 2] {
     [envoy(proxy), report(main)]
 }
@@ -351,7 +354,7 @@ fn joined_containers_start_and_end_in_order() {
             return;
         };
         played.comes("report up");
-        // It is a member as soon as its hook is over.
+        // The container is a member when its hook has ended.
         played.post_start("report").code(0);
         played.allow("end-report");
         played.ends_as(phase, &[("report", &[code]), ("proxy", &[0])]);
@@ -406,9 +409,9 @@ fn a_joined_sidecar_that_dies_early_does_not_keep_the_job_from_starting() {
     played.happened(&["proxy dies", "report up", "report ended"]);
 }
 
-/// Nobody can kill a PID 1 from inside: it stays until its pod is deleted.
+/// No process inside a container can kill its PID 1, so PID 1 stays until the pod is deleted.
 #[track_caller]
-fn a_deaf_joined_sidecar_outlasts(example: &str, main: &str) {
+fn a_joined_sidecar_that_ignores_sigterm_stays(example: &str, main: &str) {
     let manifest = Manifest::example(example).shortened(POD_GRACE);
     let Some(played) = manifest.play(&unmodified("--deaf", &app(main, 0, 0.0))) else {
         return;
@@ -427,8 +430,8 @@ fn a_deaf_joined_sidecar_outlasts(example: &str, main: &str) {
 }
 
 #[test]
-fn a_joined_sidecar_that_ignores_sigterm_is_complained_of_and_one_that_fails_on_it_fails_the_pod() {
-    a_deaf_joined_sidecar_outlasts("job-join.yaml", "report");
+fn a_joined_sidecar_that_ignores_sigterm_is_reported_and_one_that_fails_on_it_fails_the_pod() {
+    a_joined_sidecar_that_ignores_sigterm_stays("job-join.yaml", "report");
 
     let images = unmodified("--code 143", &app("report", 0, 0.0));
     let Some(played) = Manifest::example("job-join.yaml").play(&images) else {
@@ -441,20 +444,21 @@ fn a_joined_sidecar_that_ignores_sigterm_is_complained_of_and_one_that_fails_on_
 }
 
 #[test]
-fn a_job_that_ended_before_its_hook_is_not_waited_for_for_ever() {
+fn a_joined_sidecar_ends_although_the_job_ended_before_its_hook() {
     let manifest = Manifest::example("job-join.yaml")
         .shortened(&[("--absent-timeout=10m", "--absent-timeout=5s")]);
     let Some(played) = manifest.play(&unmodified("", "note report up; exit 0")) else {
         return;
     };
-    // Whether its hook was in time or not.
+    // This holds whether or not the hook ran before the container ended.
     played.ends_as(Phase::Succeeded, &[("report", &[0]), ("proxy", &[0])]);
     played.happened(&["report up", "proxy told", "proxy ended"]);
 }
 
 // job-istio.yaml, job-linkerd.yaml, job-cloud-sql-proxy.yaml
 
-/// The manifest, the container and the image of the proxy, and its documented ports and paths. Istio and Linkerd inject theirs.
+/// The manifest, the container and the image of the proxy, and its documented ports and paths.
+/// Istio and Linkerd inject their proxies.
 const MESHES: [(&str, &str, &str, &str); 3] = [
     (
         "job-istio.yaml",
@@ -496,7 +500,7 @@ fn mesh(
 }
 
 #[test]
-fn a_meshs_proxy_comes_before_the_job_and_is_asked_to_quit_after_it() {
+fn a_mesh_proxy_starts_before_the_job_and_is_asked_to_quit_after_it() {
     for its in MESHES {
         for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
             let (manifest, proxy) = mesh(its, "--after 0.3 --lasts 0.2");
@@ -513,7 +517,7 @@ fn a_meshs_proxy_comes_before_the_job_and_is_asked_to_quit_after_it() {
                 "proxy ended",
             ]);
             played.never_happened("proxy told");
-            // It saw that the proxy had gone.
+            // podgate waited for the end of the proxy.
             let (report, proxy) = (played.ends("report")[0].at, played.comes("proxy ended"));
             assert!(
                 proxy.at >= played.comes("proxy quit").at + Duration::from_millis(150),
@@ -528,10 +532,11 @@ fn a_meshs_proxy_comes_before_the_job_and_is_asked_to_quit_after_it() {
 }
 
 #[test]
-fn a_meshs_proxy_that_is_never_ready_fails_the_job_with_124_and_is_asked_to_quit() {
+fn a_mesh_proxy_that_is_never_ready_fails_the_job_with_124_and_is_asked_to_quit() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "--after never");
-        // Time enough for the proxy to come: it is the last of the list, and one that refuses connections is taken to be gone.
+        // The proxy is the last container in the list, so give it time to start: a proxy that
+        // refuses connections counts as gone.
         let Some(played) = manifest
             .shortened(&[("--after-timeout=60s", "--after-timeout=3s")])
             .play(&[proxy, report(&ends(0))])
@@ -546,7 +551,7 @@ fn a_meshs_proxy_that_is_never_ready_fails_the_job_with_124_and_is_asked_to_quit
 }
 
 #[test]
-fn a_meshs_proxy_that_dies_early_is_not_asked_and_the_job_goes_on() {
+fn a_mesh_proxy_that_dies_early_is_not_asked_to_quit_and_the_job_continues() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "--dies 0.5 --code 9");
         let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.0))]) else {
@@ -561,7 +566,7 @@ fn a_meshs_proxy_that_dies_early_is_not_asked_and_the_job_goes_on() {
 }
 
 #[test]
-fn nobody_asks_a_meshs_proxy_when_the_job_is_killed_with_its_container() {
+fn a_mesh_proxy_is_not_asked_to_quit_when_the_job_is_killed_with_its_container() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "");
         let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.0))]) else {
@@ -580,7 +585,7 @@ fn nobody_asks_a_meshs_proxy_when_the_job_is_killed_with_its_container() {
 }
 
 #[test]
-fn a_meshs_proxy_that_ignores_sigterm_serves_a_deleted_job_to_its_end() {
+fn a_mesh_proxy_that_ignores_sigterm_serves_a_deleted_job_to_its_end() {
     for its in MESHES {
         let (manifest, proxy) = mesh(its, "--deaf");
         let Some(played) = manifest.play(&[proxy, report(&app("report", 0, 0.5))]) else {
@@ -588,15 +593,16 @@ fn a_meshs_proxy_that_ignores_sigterm_serves_a_deleted_job_to_its_end() {
         };
         played.comes("report up");
         played.delete_it();
-        // Told with all others, it ends when it is asked.
+        // The proxy gets SIGTERM together with the others, and ends at the request to quit.
         played.ends_as(Phase::Succeeded, &[("report", &[0]), (its.1, &[0])]);
         played.happened(&["proxy told", "report ended", "proxy quit", "proxy ended"]);
     }
 }
 
 #[test]
-fn a_meshs_proxy_that_does_not_quit_is_told_of_and_does_not_change_the_jobs_code() {
-    // Linkerd without its annotation, the Cloud SQL proxy without --quitquitquit: the path or the port is not there.
+fn a_mesh_proxy_that_does_not_quit_is_reported_and_does_not_change_the_jobs_exit_code() {
+    // Linkerd without its annotation lacks the path, and the Cloud SQL proxy without --quitquitquit
+    // lacks the port.
     for (its, ports) in [
         (MESHES[1], "--ready 4191/ready"),
         (MESHES[2], "--ready 9090/startup"),
@@ -640,7 +646,7 @@ fn the_proxy_of_a_deployment_outlives_its_app() {
 }
 
 #[test]
-fn the_proxy_of_a_deployment_outlives_what_is_restarted_or_killed() {
+fn the_proxy_of_a_deployment_outlives_an_app_that_is_restarted_or_killed() {
     let images = [envoy(""), web(&app("app", 3, 0.0))];
     let Some(played) = Manifest::example("deployment-outlive.yaml").play(&images) else {
         return;
@@ -663,7 +669,7 @@ fn the_app_of_a_deployment_waits_for_a_proxy_that_is_late_or_dies() {
     lives(&played, "app", &[124]);
     played.never_happened("app up").allow("ready");
     played.comes("app up");
-    // A proxy that dies is restarted, and the app goes on.
+    // A proxy that dies is restarted, and the app continues.
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
     assert_eq!(
@@ -684,7 +690,7 @@ fn the_app_of_a_deployment_waits_for_a_proxy_that_is_late_or_dies() {
 }
 
 #[test]
-fn the_hold_of_a_deployments_proxy_ends_before_the_grace_does_and_loudly() {
+fn the_hold_of_a_deployments_proxy_ends_before_the_grace_with_a_message() {
     let short = [
         SHORT_GRACE[0],
         ("--grace=30s", "--grace=3s"),
@@ -745,8 +751,8 @@ fn a_pre_stop_hook_lets_the_proxy_outlive_its_app() {
 }
 
 #[test]
-fn the_pre_stop_hook_does_not_wait_for_an_app_that_is_not_there() {
-    // It ends at once, again and again.
+fn the_pre_stop_hook_does_not_wait_for_an_app_that_is_not_running() {
+    // The app ends at once in each life.
     let manifest = Manifest::example("deployment-prestop.yaml");
     let Some(played) = manifest.play(&[envoy(""), web("note app up; exit 3")]) else {
         return;
@@ -802,7 +808,7 @@ fn a_proxy_with_a_pre_stop_hook_that_dies_is_restarted_and_one_that_ignores_sigt
     played.post_start("app").code(0);
     played.life("proxy").kill();
     played.comes_again("proxy ready", 2);
-    // No preStop runs when a container ends by itself.
+    // The kubelet runs no preStop hook when a container ends by itself.
     assert!(played.hooks("proxy", Hook::PreStop).is_empty(), "{played}");
     played.never_happened("app told").delete_it();
     played.ends_as(Phase::Failed, &[("app", &[0]), ("proxy", &[137, 137])]);
@@ -835,7 +841,7 @@ fn an_app_that_is_restarted_joins_again() {
 
 const VAULT: &str = "hashicorp/vault:1.18";
 
-/// Writes the token when the test allows it, by `token`.
+/// Writes the token when the test allows `token`.
 fn vault() -> (&'static str, Image) {
     let script = "trap 'note secrets told; note secrets ended; exit 0' TERM\n\
                   note secrets up\n\
@@ -1010,7 +1016,7 @@ fn tunnel(arguments: &str) -> (&'static str, Image) {
 }
 
 #[test]
-fn an_essential_sidecar_is_there_from_the_start_to_the_end() {
+fn an_essential_sidecar_runs_from_the_start_to_the_end_of_the_job() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = [tunnel("--after 0.3"), report(&ends(code))];
         let Some(played) = Manifest::example("essential-sidecar.yaml").play(&images) else {
@@ -1054,7 +1060,9 @@ fn without_its_essential_sidecar_the_job_stops_with_69() {
 
 #[test]
 fn the_sigterm_of_a_liveness_probe_is_held_back_while_the_job_lives() {
-    // The kubelet tells the tunnel alone, and kills it when the probe's own grace is over; here the pod's is short, and nobody kills it.
+    // After a failed liveness probe the kubelet sends SIGTERM to the tunnel alone, and kills it
+    // after the probe's grace period (`is_killed`). Otherwise podgate ends the hold before the
+    // pod's grace period is over.
     let short = [
         SHORT_GRACE[0],
         ("\"--grace=30s\"", "\"--grace=3s\", \"--stop-margin=1s\""),
@@ -1113,7 +1121,7 @@ fn a_job_whose_essential_sidecar_dies_before_it_is_ready_fails_with_124() {
 }
 
 #[test]
-fn an_essential_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_that() {
+fn an_essential_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_sigterm() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GRACE);
     let Some(played) = manifest.play(&[tunnel("--deaf"), report(&app("report", 0, 0.0))]) else {
         return;
@@ -1129,8 +1137,8 @@ fn an_essential_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignore
 #[test]
 fn a_job_that_ignores_sigterm_without_its_essential_sidecar_is_killed() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GRACE);
-    let deaf = "trap 'note report told' TERM; note report up; while :; do sleep 0.1; done";
-    let Some(played) = manifest.play(&[tunnel(""), report(deaf)]) else {
+    let stubborn = "trap 'note report told' TERM; note report up; while :; do sleep 0.1; done";
+    let Some(played) = manifest.play(&[tunnel(""), report(stubborn)]) else {
         return;
     };
     played.comes("report up");
@@ -1236,8 +1244,7 @@ fn no_main_starts_when_the_proxy_of_both_is_never_ready() {
 }
 
 #[test]
-fn the_proxy_of_two_mains_that_dies_before_it_is_ready_keeps_both_from_starting_and_later_it_does_not()
- {
+fn two_mains_start_unless_their_proxy_dies_before_it_is_ready() {
     let manifest = Manifest::example("main-to-main.yaml").shortened(SHORT_GATE);
     let mut images = steps(&app("migrate", 0, 0.0), 0);
     images[0] = envoy("--after never --dies 0.1 --code 9");
@@ -1268,7 +1275,7 @@ fn the_proxy_of_two_mains_that_dies_before_it_is_ready_keeps_both_from_starting_
 }
 
 #[test]
-fn the_proxy_of_two_mains_ends_when_the_second_is_killed_and_is_killed_when_it_ignores_that() {
+fn the_proxy_of_two_mains_ends_when_the_second_is_killed_and_is_killed_if_it_ignores_sigterm() {
     let manifest = Manifest::example("main-to-main.yaml").shortened(SHORT_GRACE);
     let mut images = steps(&app("migrate", 0, 0.0), 0);
     images[0] = envoy("--deaf");
@@ -1315,7 +1322,7 @@ fn an_app_starts_when_its_native_sidecar_is_ready() {
 }
 
 #[test]
-fn a_native_sidecar_that_is_never_ready_is_restarted_and_the_app_goes_on_waiting() {
+fn a_native_sidecar_that_is_never_ready_is_restarted_and_the_app_continues_to_wait() {
     let short = [
         (
             "\"--timeout=55s\"",
@@ -1332,7 +1339,8 @@ fn a_native_sidecar_that_is_never_ready_is_restarted_and_the_app_goes_on_waiting
         .happened(&["proxy up", "proxy told", "proxy ended", "proxy up"])
         .never_happened("app up");
     assert_eq!(played.phase(), Phase::Pending, "{played}");
-    // Three attempts: each says so here, where without this option it says it to the kubelet.
+    // Each of the three attempts logs its failure here. Without `--log-to=container` only the
+    // kubelet would see it.
     assert_eq!(
         played
             .nth_life("proxy", 0)
@@ -1346,7 +1354,7 @@ fn a_native_sidecar_that_is_never_ready_is_restarted_and_the_app_goes_on_waiting
     played.comes("app up");
 }
 
-/// The process of a probe's attempt in the proxy's container, while it is at it.
+/// The process of the probe's attempt that runs in the proxy's container at this moment.
 fn attempt(played: &Played) -> Option<i32> {
     let processes = played.life("proxy").processes();
     processes
@@ -1369,7 +1377,7 @@ fn the_startup_probe_of_a_native_sidecar_blocks_in_one_attempt() {
         };
         played.comes("proxy up");
         let first = crate::support::eventually("an attempt", || attempt(&played));
-        // Two periods later it is still the same, and not one of those that came later, or none.
+        // Two periods later the same attempt still runs, not a later one.
         std::thread::sleep(Duration::from_millis(2500));
         assert_eq!(attempt(&played) == Some(first), is_one, "{played}");
         played.allow("ready");
@@ -1378,9 +1386,10 @@ fn the_startup_probe_of_a_native_sidecar_blocks_in_one_attempt() {
 }
 
 #[test]
-fn a_native_sidecar_that_dies_is_restarted_and_the_app_goes_on() {
-    // Before it is ready, and later.
-    let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; exec fake proxy --after never --dies 0.1";
+fn a_native_sidecar_that_dies_is_restarted_and_the_app_continues() {
+    // The sidecar dies before it is ready, and again later.
+    let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; \
+                  exec fake proxy --after never --dies 0.1";
     let images = [
         (ENVOY, Image::new("envoy", script)),
         web(&app("app", 0, 0.0)),
@@ -1397,7 +1406,7 @@ fn a_native_sidecar_that_dies_is_restarted_and_the_app_goes_on() {
         (1, 0),
         "{played}"
     );
-    // And the app, when it fails, without its sidecar.
+    // A failed app is restarted without its sidecar.
     played.life("app").kill();
     played.comes_again("app up", 2);
     assert_eq!(played.count("proxy up"), 3, "{played}");
@@ -1420,13 +1429,13 @@ fn a_native_sidecar_that_ignores_sigterm_is_killed_at_the_end_of_the_grace() {
 // native-sidecar-post-start.yaml
 
 #[test]
-fn a_job_starts_when_the_hook_of_its_native_sidecar_is_over_and_takes_it_along() {
+fn a_job_starts_after_the_hook_of_its_native_sidecar_which_ends_after_the_job() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = [envoy("--after 0.3 --code 5"), report(&ends(code))];
         let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else {
             return;
         };
-        // What a native sidecar exits with does not count.
+        // The exit code of a native sidecar does not count.
         played.ends_as(phase, &[("report", &[code]), ("proxy", &[5])]);
         played.happened(&[
             "proxy up",
@@ -1440,7 +1449,7 @@ fn a_job_starts_when_the_hook_of_its_native_sidecar_is_over_and_takes_it_along()
 }
 
 #[test]
-fn a_native_sidecar_whose_hook_fails_is_restarted_and_the_job_goes_on_waiting() {
+fn a_native_sidecar_whose_hook_fails_is_restarted_and_the_job_continues_to_wait() {
     let manifest = Manifest::example("native-sidecar-post-start.yaml")
         .shortened(&[("--timeout=60s", "--timeout=3s")]);
     let Some(played) = manifest.play(&[envoy("--after ready"), report(&ends(0))]) else {
@@ -1457,7 +1466,7 @@ fn a_native_sidecar_whose_hook_fails_is_restarted_and_the_job_goes_on_waiting() 
 }
 
 #[test]
-fn a_native_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_that() {
+fn a_native_sidecar_ends_when_the_job_is_killed_and_is_killed_when_it_ignores_sigterm() {
     for (arguments, code) in [("", 0), ("--deaf", 137)] {
         let manifest = Manifest::example("native-sidecar-post-start.yaml").shortened(POD_GRACE);
         let Some(played) = manifest.play(&[envoy(arguments), report(&app("report", 0, 0.0))])
@@ -1486,8 +1495,9 @@ fn a_native_sidecar_that_dies_while_the_job_runs_is_restarted() {
 }
 
 #[test]
-fn a_native_sidecar_that_dies_while_its_hook_waits_is_restarted_and_the_job_goes_on_waiting() {
-    let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; exec fake proxy --after never --dies 0.2";
+fn a_native_sidecar_that_dies_while_its_hook_waits_is_restarted_and_the_job_continues_to_wait() {
+    let script = "test -e /test/again && exec fake proxy --ready 9901/ready; >/test/again; \
+                  exec fake proxy --after never --dies 0.2";
     let images = [(ENVOY, Image::new("envoy", script)), report(&ends(0))];
     let Some(played) = Manifest::example("native-sidecar-post-start.yaml").play(&images) else {
         return;
@@ -1504,10 +1514,11 @@ fn a_native_sidecar_that_dies_while_its_hook_waits_is_restarted_and_the_job_goes
     ]);
 }
 
-// kustomize/job.rendered.yaml and kustomize/deployment.rendered.yaml: somebody else's, with the component.
+// kustomize/job.rendered.yaml and kustomize/deployment.rendered.yaml: third-party manifests with
+// the component.
 
 #[test]
-fn somebody_elses_job_completes_with_the_component() {
+fn a_third_party_job_completes_with_the_component() {
     for (code, phase) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
         let images = unmodified("--after 0.3", &app("main", code, 0.0));
         let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else {
@@ -1525,7 +1536,7 @@ fn somebody_elses_job_completes_with_the_component() {
             "proxy ended",
         ]);
     }
-    // The negative control: without it, the proxy runs for ever.
+    // The negative control: without the component the proxy does not end.
     let Some(played) =
         Manifest::example("kustomize/job/job.yaml").play(&unmodified("", &app("main", 0, 0.0)))
     else {
@@ -1542,7 +1553,7 @@ fn somebody_elses_job_completes_with_the_component() {
 }
 
 #[test]
-fn somebody_elses_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_ready() {
+fn a_third_party_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_ready() {
     let manifest = Manifest::example("kustomize/job.rendered.yaml");
     let Some(played) = manifest.play(&unmodified("", &app("main", 0, 0.0))) else {
         return;
@@ -1564,7 +1575,7 @@ fn somebody_elses_job_ends_when_it_is_killed_and_starts_when_its_proxy_is_never_
 }
 
 #[test]
-fn somebody_elses_job_goes_on_without_its_proxy_and_one_that_ignores_sigterm_is_complained_of() {
+fn a_third_party_job_continues_without_its_proxy_and_a_proxy_that_ignores_sigterm_is_reported() {
     let images = unmodified("--after never --dies 0.2 --code 9", &app("main", 0, 0.0));
     let Some(played) = Manifest::example("kustomize/job.rendered.yaml").play(&images) else {
         return;
@@ -1574,11 +1585,11 @@ fn somebody_elses_job_goes_on_without_its_proxy_and_one_that_ignores_sigterm_is_
     played.ends_as(Phase::Failed, &[("main", &[0]), ("proxy", &[9])]);
     played.happened(&["proxy dies", "main up", "main ended"]);
 
-    a_deaf_joined_sidecar_outlasts("kustomize/job.rendered.yaml", "main");
+    a_joined_sidecar_that_ignores_sigterm_stays("kustomize/job.rendered.yaml", "main");
 }
 
 #[test]
-fn what_goes_wrong_with_somebody_elses_deployment_is_as_with_the_hooks_alone() {
+fn a_third_party_deployment_with_the_component_fails_as_with_the_hooks_alone() {
     let manifest = Manifest::example("kustomize/deployment.rendered.yaml");
     let short = manifest.shortened(&[("--timeout=60s", "--timeout=3s")]);
     let Some(played) = short.play(&[envoy("--after ready"), web(&app("app", 0, 0.0))]) else {
@@ -1588,7 +1599,7 @@ fn what_goes_wrong_with_somebody_elses_deployment_is_as_with_the_hooks_alone() {
     played
         .happened(&["proxy up", "proxy told", "proxy ended", "app up"])
         .never_happened("proxy ready");
-    // In a later life it is ready. Then each is restarted alone.
+    // The proxy becomes ready in a later life. After that each container is restarted alone.
     played.allow("ready");
     played.comes("proxy ready");
     played.life("main").kill();
@@ -1618,7 +1629,7 @@ fn what_goes_wrong_with_somebody_elses_deployment_is_as_with_the_hooks_alone() {
 }
 
 #[test]
-fn the_proxy_of_somebody_elses_deployment_comes_first_and_goes_last_with_the_component() {
+fn the_proxy_of_a_third_party_deployment_starts_first_and_ends_last_with_the_component() {
     let images = [envoy("--after 0.3"), web(&app("app", 0, 0.5))];
     let Some(played) = Manifest::example("kustomize/deployment.rendered.yaml").play(&images) else {
         return;
@@ -1635,7 +1646,8 @@ fn the_proxy_of_somebody_elses_deployment_comes_first_and_goes_last_with_the_com
         "proxy told",
         "proxy ended",
     ]);
-    // The negative control: without it, the app starts at once, and the proxy is told when the app is.
+    // The negative control: without the component the app starts at once, and the proxy gets
+    // SIGTERM together with the app.
     let images = [envoy("--after never"), web(&app("app", 0, 0.5))];
     let Some(played) = Manifest::example("kustomize/deployment/deployment.yaml").play(&images)
     else {
@@ -1650,10 +1662,10 @@ fn the_proxy_of_somebody_elses_deployment_comes_first_and_goes_last_with_the_com
         .happened(&["proxy told", "app ended"]);
 }
 
-// The negative control of all the above: what is asserted comes from podgate's words in the manifest.
+// The negative control of all tests above: podgate's options in the manifest cause the order.
 
 #[test]
-fn without_podgates_words_an_example_does_not_keep_its_promise() {
+fn without_the_options_of_podgate_an_example_does_not_keep_its_promise() {
     let gateless = [
         ("\"--after=ready:proxy\", ", ""),
         ("\"--until=report\", ", ""),
@@ -1675,14 +1687,14 @@ fn without_podgates_words_an_example_does_not_keep_its_promise() {
 // wait-in-poststart.yaml
 
 #[test]
-fn an_app_starts_when_the_hook_of_its_sidecar_is_over() {
+fn an_app_starts_when_the_hook_of_its_sidecar_has_ended() {
     let images = [envoy("--after 0.3"), web(&app("app", 0, 0.0))];
     let Some(played) = Manifest::example("wait-in-poststart.yaml").play(&images) else {
         return;
     };
     played.comes("app up");
     played.happened(&["proxy up", "proxy ready", "app up"]);
-    // The app is restarted alone, and the proxy too.
+    // The app and the proxy are each restarted alone.
     played.life("app").kill();
     played.comes_again("app up", 2);
     played.life("proxy").kill();
@@ -1710,16 +1722,15 @@ fn a_hook_that_fails_stops_the_sidecar_and_the_app_starts_all_the_same() {
     played
         .happened(&["proxy up", "proxy told", "proxy ended", "app up"])
         .never_happened("proxy ready");
-    // The reason is in the log of the container, for the hook's own output is lost.
+    // The reason is in the log of the container, because the output of a hook is lost.
     played.nth_life("proxy", 0).says("gave up after 3s");
-    // It is restarted, and ready in a later life.
+    // The sidecar is restarted, and becomes ready in a later life.
     played.allow("ready");
     played.comes("proxy ready");
 }
 
 #[test]
-fn a_sidecar_that_dies_in_its_hook_does_not_keep_the_app_from_starting_nor_one_that_ignores_sigterm()
- {
+fn an_app_starts_although_its_sidecar_dies_in_its_hook_or_ignores_sigterm() {
     for (arguments, code) in [("--dies 0.2 --code 9", 9), ("--deaf", 137)] {
         let short = [POD_GRACE[0], ("--timeout=60s", "--timeout=3s")];
         let manifest = Manifest::example("wait-in-poststart.yaml").shortened(&short);
@@ -1736,7 +1747,7 @@ fn a_sidecar_that_dies_in_its_hook_does_not_keep_the_app_from_starting_nor_one_t
 }
 
 #[test]
-fn an_app_that_fails_is_restarted_beside_its_sidecar_and_a_deaf_sidecar_is_killed_with_the_pod() {
+fn an_app_that_fails_is_restarted_and_a_sidecar_that_ignores_sigterm_is_killed_with_the_pod() {
     for name in ["wait-in-poststart.yaml", "gate-in-entrypoint.yaml"] {
         let manifest = Manifest::example(name).shortened(POD_GRACE);
         let images = [envoy("--deaf"), web("note app up; sleep 0.1; exit 3")];
@@ -1758,7 +1769,7 @@ fn an_app_that_fails_is_restarted_beside_its_sidecar_and_a_deaf_sidecar_is_kille
 }
 
 #[test]
-fn a_pod_that_is_deleted_while_a_hook_waits_stays_until_the_hook_is_over() {
+fn a_pod_that_is_deleted_while_a_hook_waits_stays_until_the_hook_has_ended() {
     for (name, main) in [
         ("wait-in-poststart.yaml", APP),
         ("native-sidecar-post-start.yaml", REPORT),
@@ -1798,7 +1809,7 @@ fn the_gate_in_the_entrypoint_becomes_the_app_when_the_sidecar_is_ready() {
         "{played}"
     );
     played.allow("ready");
-    // The same process, with its arguments; nothing stays behind.
+    // The app is the same process and has its arguments. No process of podgate stays.
     played.comes("app up as 1 --serve");
     played.happened(&["proxy up", "proxy ready", "app up as 1 --serve"]);
     assert!(
@@ -1817,7 +1828,7 @@ fn the_gate_in_the_entrypoint_becomes_the_app_when_the_sidecar_is_ready() {
 }
 
 #[test]
-fn the_gate_in_the_entrypoint_holds_when_the_sidecar_is_never_ready_or_dies() {
+fn the_gate_in_the_entrypoint_stays_closed_when_the_sidecar_is_never_ready_or_dies() {
     for arguments in ["--after ready", "--after ready --dies 0.3"] {
         let manifest = Manifest::example("gate-in-entrypoint.yaml")
             .shortened(&[("--timeout=60s", "--timeout=500ms")]);

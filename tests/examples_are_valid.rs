@@ -1,5 +1,6 @@
-//! The examples, and the YAML in README and docs, are what Kubernetes takes: against the schemas of the newest version that the PyPI package
-//! `kubernetes-validate` carries (ci/setup), strictly: an unknown field is an error.
+//! The examples and the YAML in README and docs are valid by the schemas of Kubernetes: those of
+//! the newest version in the PyPI package `kubernetes-validate` (ci/setup). An unknown field is an
+//! error.
 
 use crate::support::player::Manifest;
 use crate::support::pod::Access;
@@ -25,7 +26,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files.into_iter().collect()
 }
 
-/// All manifests of examples/, those that only show the component included.
+/// All manifests in examples/, including those that only show the component.
 fn examples() -> Vec<PathBuf> {
     let mut all = files("examples", ".yaml");
     all.extend(files("examples/kustomize", ".rendered.yaml"));
@@ -36,7 +37,8 @@ fn examples() -> Vec<PathBuf> {
     all
 }
 
-/// Whether all of these files are valid, and what was said of them. `None` where the validator is not there.
+/// Whether all of these files are valid, and the output of the validator. `None` if it is not
+/// installed.
 fn validate(files: &[PathBuf]) -> Option<(bool, String)> {
     let tool = root().join("target/tools/kubernetes-validate/bin/kubernetes-validate");
     needs("kubernetes-validate", tool.exists()).then_some(())?;
@@ -52,7 +54,7 @@ fn validate(files: &[PathBuf]) -> Option<(bool, String)> {
     ))
 }
 
-/// Each of them was found valid, and none was passed over for want of a schema.
+/// Asserts that each file is valid, and that none was skipped for lack of a schema.
 #[track_caller]
 fn are_valid(files: &[PathBuf]) {
     let Some((valid, said)) = validate(files) else {
@@ -79,7 +81,7 @@ fn every_example_is_valid() {
 }
 
 #[test]
-fn what_is_not_valid_is_found() {
+fn invalid_manifests_are_found() {
     let folder = Folder::new();
     let pod = |spec: &str| {
         format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{{spec}}}\n")
@@ -137,8 +139,10 @@ fn blocks(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// A block as a whole object. One that is whole stays as it is; a list is a pod's `containers`; a mapping is part of a pod's spec if it has
-/// one of `containers`, `initContainers` and `volumes`, else it is part of a container. What is missing then is added: names, an image.
+/// Completes a block to an object. A complete object is returned unchanged. A list is the
+/// `containers` of a pod. A mapping is part of a pod's spec if it has `containers`,
+/// `initContainers` or `volumes`, and part of a container otherwise. Missing names and images are
+/// added.
 fn whole(block: &str) -> String {
     let documents =
         YamlLoader::load_from_str(block).unwrap_or_else(|error| panic!("{error} in\n{block}"));
@@ -197,9 +201,10 @@ fn every_yaml_block_of_readme_and_docs_is_valid() {
 }
 
 #[test]
-fn fragments_are_made_whole_without_hiding_what_is_wrong_with_them() {
+fn completing_a_fragment_does_not_hide_its_errors() {
     let blocks = blocks(
-        "text\n```yaml\n  - name: a\n    image: a\n```\n```console\n$ b\n```\n  ```yaml\nvolumes: []\n  ```\n",
+        "text\n```yaml\n  - name: a\n    image: a\n```\n```console\n$ b\n```\n\
+         \x20 ```yaml\nvolumes: []\n  ```\n",
     );
     assert_eq!(
         blocks,
@@ -244,7 +249,7 @@ fn fragments_are_made_whole_without_hiding_what_is_wrong_with_them() {
     }
 }
 
-/// The comment that a file opens with.
+/// The comment at the top of a file.
 fn comment(text: &str) -> String {
     text.lines()
         .take_while(|line| line.starts_with('#'))
@@ -288,7 +293,7 @@ fn every_example_is_played() {
 }
 
 #[test]
-fn only_the_init_container_can_write_the_binary_and_it_is_not_on_the_members_volume() {
+fn only_the_init_container_can_write_the_binary_which_is_not_on_the_members_volume() {
     let mut seen = 0;
     for path in examples() {
         let spec = Manifest::new(path.to_str().unwrap(), &fs::read_to_string(&path).unwrap())
@@ -326,8 +331,9 @@ fn the_examples_name_this_version() {
     }
 }
 
-/// What a strategic merge of the patch into the manifest has to leave: of each of the two what the other does not say; lists of mounts,
-/// containers and volumes by their names.
+/// Asserts that `rendered` is a strategic merge of `patch` into `base`: it has the fields of both,
+/// and the patch takes precedence. Items of lists of mounts, containers and volumes are matched by
+/// their names.
 fn is_merged(patch: &Yaml, base: &Yaml, rendered: &Yaml, at: &str) {
     match rendered {
         Yaml::Hash(fields) => {
@@ -336,7 +342,7 @@ fn is_merged(patch: &Yaml, base: &Yaml, rendered: &Yaml, at: &str) {
                 .into_iter()
                 .chain(base.as_hash())
                 .flat_map(|it| it.keys());
-            // What is null in the patch is to go.
+            // A null in the patch removes the field.
             let keys: BTreeSet<_> = keys
                 .filter(|key| !patch[key.as_str().unwrap()].is_null())
                 .collect();
@@ -400,7 +406,7 @@ fn is_merged(patch: &Yaml, base: &Yaml, rendered: &Yaml, at: &str) {
 }
 
 #[test]
-fn what_is_rendered_has_all_of_the_component_and_all_of_the_manifest() {
+fn the_rendered_files_contain_the_component_and_the_manifest() {
     for name in ["job", "deployment"] {
         let read = |path: String| {
             let text = fs::read_to_string(root().join("examples/kustomize").join(path)).unwrap();
@@ -410,7 +416,7 @@ fn what_is_rendered_has_all_of_the_component_and_all_of_the_manifest() {
             read(format!("podgate/{name}.yaml")),
             read(format!("{name}/{name}.yaml")),
         );
-        // Whatever its name is.
+        // The name of the patch does not matter.
         if let Yaml::Hash(fields) = &mut patch {
             fields.remove(&Yaml::from_str("metadata"));
         }
@@ -418,13 +424,15 @@ fn what_is_rendered_has_all_of_the_component_and_all_of_the_manifest() {
     }
 }
 
-/// What is rendered is in the repository, so that it is validated and played where kubectl is not at hand; where it is, it is made anew.
+/// The repository contains the rendered files, so that they are validated and played even without
+/// kubectl. With kubectl this test renders them again and compares.
 #[test]
-fn the_component_renders_to_what_is_in_the_repository() {
+fn the_component_renders_to_the_files_in_the_repository() {
     let Some(kubectl) = program("kubectl", &[]) else {
-        // In no package registry, so that CI may be without; the test above needs none. Not by eprintln, which a test that passes swallows.
+        // kubectl is in no package registry, so CI may run without it. The test above does not need
+        // it. libtest would capture the output of `eprintln!`.
         let _ = std::io::stderr()
-            .write_all(b"SKIPPED: kubectl is not at hand: the component is not rendered anew\n");
+            .write_all(b"SKIPPED: kubectl is not installed: the component is not rendered\n");
         return;
     };
     for name in ["job", "deployment"] {
@@ -441,7 +449,8 @@ fn the_component_renders_to_what_is_in_the_repository() {
             "{folder}.rendered.yaml"
         );
     }
-    // Hooks that a vendor's containers had before, of another kind: one handler each is left, and that is podgate's.
+    // The containers of a vendor may have hooks with other handlers. After the merge each hook has
+    // one handler, that of podgate.
     let folder = Folder::new();
     let copied = output(
         Command::new("cp")
@@ -480,7 +489,7 @@ fn the_component_renders_to_what_is_in_the_repository() {
             rendered.contains("podgate-bin/podgate") && !rendered.contains("httpGet"),
             "{rendered}"
         );
-        // The Job's has no preStop, and the vendor's stays.
+        // The component has no preStop for the Job, so the vendor's stays.
         assert_eq!(rendered.contains("sleep"), has_sleep, "{rendered}");
     }
 }

@@ -1,5 +1,5 @@
-//! `podgate join`, called by a postStart hook, makes a container a member whose entrypoint is not
-//! podgate.
+//! `podgate join`, called by a postStart hook, registers a container as a member although its
+//! entrypoint is not podgate.
 
 use crate::support::cast::{
     NEVER, comes, job, let_end, line, onlooker, podgate_in, record, rules, run, server,
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(15);
-/// A user without any files.
+/// A user who owns no files.
 const USER: u32 = 4321;
 
-/// The command line of a hook that joins.
+/// The command line of a hook that calls join.
 fn hook(name: &str, options: &str) -> Vec<String> {
     let words = [IMAGE, "join", "--name", name]
         .into_iter()
@@ -25,7 +25,7 @@ fn hook(name: &str, options: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// A container with a plain entrypoint, and a hook that joins.
+/// A container with an ordinary entrypoint and a hook that calls join.
 fn joined(name: &str, options: &str, script: &str) -> Container {
     Container::sh(name, script).post_start(hook(name, options))
 }
@@ -40,7 +40,7 @@ fn join(life: &Life, name: &str, options: &str) -> Done {
 }
 
 #[test]
-fn it_has_registered_before_it_returns() {
+fn join_registers_before_it_returns() {
     for container in [
         Container::sh("main", &server(0)),
         Container::sh("main", &server(0))
@@ -70,13 +70,13 @@ fn it_has_registered_before_it_returns() {
                 && record.contains("state: ready\n"),
             "{record}"
         );
-        // Any user sees it.
+        // Any user can see the member.
         let onlooker = pod.start(&onlooker("o").user(USER + 1, USER + 1).read_only_volume());
         podgate_in(&onlooker, "check ready:main started:main").code(0);
         podgate_in(&onlooker, "check gone:main").code(1);
         main.kill();
         main.code(137);
-        // The lock is free at once.
+        // The kernel releases the lock at once.
         podgate_in(&onlooker, "check gone:main").code(0);
         assert!(main.processes().is_empty());
     }
@@ -98,7 +98,7 @@ fn readiness_is_published_when_the_server_is_ready() {
 }
 
 #[test]
-fn with_wait_the_hook_returns_when_it_is_ready() {
+fn with_wait_the_hook_returns_when_the_container_is_ready() {
     let Some(pod) = Pod::new() else { return };
     let (server_, switch) = Server::switched();
     let options = format!("--restart-policy never --wait --ready {}", server_.url("/"));
@@ -118,7 +118,7 @@ fn with_wait_the_hook_returns_when_it_is_ready() {
 }
 
 #[test]
-fn wait_has_an_end() {
+fn wait_ends_at_its_timeout() {
     let Some(pod) = Pod::new() else { return };
     let options =
         format!("--restart-policy never --wait --timeout 300ms --ready file://{VOLUME}/no");
@@ -207,7 +207,7 @@ fn the_command_of_the_hook_is_executed() {
         .concat(),
     );
     done.code(127).says("no-such-hook");
-    // It is not a child of the agent, and gets its signals as usual.
+    // The command is not a child of the agent, and has the usual signal mask and dispositions.
     let show = ["--", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"];
     let done = main.exec([hook("main", "--restart-policy never"), words(show)].concat());
     assert_eq!(done.stdout, main.exec(&show[1..]).stdout);
@@ -221,7 +221,7 @@ fn the_background_process_keeps_nothing_of_the_hook() {
             .user(USER, USER)
             .hardened(),
     );
-    // A hook with the open descriptors that runtimes and shells leave.
+    // The hook has extra open descriptors, as runtimes and shells leave them.
     let script = format!(
         "exec 7</etc/passwd 8>&1; {}",
         hook("main", "--restart-policy never").join(" ")
@@ -267,9 +267,9 @@ fn the_background_process_keeps_nothing_of_the_hook() {
 }
 
 #[test]
-fn a_signal_to_all_processes_does_not_end_it() {
+fn a_signal_to_all_processes_does_not_end_the_background_process() {
     let Some(pod) = Pod::new() else { return };
-    // The broadcast ends every process that this container starts.
+    // The broadcast also ends the `sleep` processes of this script.
     let script = "trap 'exit 0' TERM; echo up; while :; do sleep 100 & wait; done";
     let main = pod.start(&Container::sh("main", script));
     main.prints("up");
@@ -289,7 +289,7 @@ fn a_signal_to_all_processes_does_not_end_it() {
     let onlooker = pod.start(&onlooker("o"));
     podgate_in(&onlooker, "check ready:main").code(0);
     assert_eq!(main.process("podgate").pid, agent.pid);
-    // It does not delay the container's own end.
+    // The background process does not delay the end of the container.
     main.signal(Signal::SIGTERM);
     main.code(0);
     podgate_in(&onlooker, "check gone:main").code(0);
@@ -304,7 +304,7 @@ fn until_sends_the_stop_signal_to_pid_1() {
     ] {
         let Some(pod) = Pod::new() else { return };
         let script =
-            format!("trap 'echo told {signal}; exit 0' {signal}; echo up; sleep 100 & wait");
+            format!("trap 'echo got {signal}; exit 0' {signal}; echo up; sleep 100 & wait");
         let options = format!("--restart-policy never --until main {options}");
         let proxy = joined("proxy", &options, &script)
             .user(USER, USER)
@@ -314,7 +314,7 @@ fn until_sends_the_stop_signal_to_pid_1() {
         play.life("main").prints("up");
         let_end(&pod, "main");
         assert_eq!(play.finish(), Phase::Succeeded, "{play}");
-        play.life("proxy").prints(&format!("told {signal}"));
+        play.life("proxy").prints(&format!("got {signal}"));
         assert!(
             play.life("proxy")
                 .stderr()
@@ -325,7 +325,7 @@ fn until_sends_the_stop_signal_to_pid_1() {
 }
 
 #[test]
-fn a_pid_1_that_does_not_heed_it_is_told_of_loudly() {
+fn a_pid_1_that_ignores_the_stop_signal_is_reported() {
     for script in ["exec sleep 100", "trap '' TERM; echo up; sleep 100 & wait"] {
         let Some(pod) = Pod::new() else { return };
         let options = "--restart-policy never --until main --grace 400ms";
@@ -359,9 +359,9 @@ fn a_request_to_quit_stops_pid_1() {
 }
 
 #[test]
-fn in_a_shared_pid_namespace_it_refuses() {
+fn until_is_refused_in_a_shared_pid_namespace() {
     let Some(pod) = Pod::new() else { return };
-    // In a container whose PID 1 belongs to another container, which has another mount namespace.
+    // The hook has another mount namespace than PID 1, as if PID 1 belonged to another container.
     let other = pod.start(&onlooker("pause"));
     let shared = |options: &str| {
         other.exec([words(["unshare", "--mount"]), hook("proxy", options)].concat())
@@ -370,16 +370,16 @@ fn in_a_shared_pid_namespace_it_refuses() {
     done.code(125)
         .says("PID 1 is not this container's own (shareProcessNamespace)");
     assert_eq!(record(&pod, "proxy"), "");
-    // Without a member to end with, it only publishes itself.
+    // Without --until, join only registers the member.
     shared("--restart-policy never").code(0);
     assert!(other.is_running());
 }
 
 #[test]
-fn a_hook_of_another_user_than_pid_1s() {
+fn a_hook_may_run_as_another_user_than_pid_1() {
     let Some(pod) = Pod::new() else { return };
-    // The entrypoint changes to another user, as many do. The hook runs as the container's user,
-    // root, and may signal it.
+    // The entrypoint switches to another user, as many do. The hook runs as the container's user,
+    // root, and may send signals to it.
     let script = format!("exec setpriv --reuid={USER} --regid={USER} --clear-groups sh -c \"$0\"");
     let proxy = Container::new("proxy", ["sh", "-c", &script, &server(0)])
         .post_start(hook("proxy", "--restart-policy never --until main"));
@@ -389,7 +389,7 @@ fn a_hook_of_another_user_than_pid_1s() {
     let_end(&pod, "main");
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
 
-    // A hook of another user may not signal it. The agent reports that in the log.
+    // A hook that runs as another user may not send signals to PID 1. The agent logs the error.
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&Container::sh("proxy", &server(0)));
     proxy.prints("up");
@@ -405,7 +405,7 @@ fn a_hook_of_another_user_than_pid_1s() {
     let done = proxy.exec([words(become_user), hook("proxy", &options)].concat());
     done.code(0);
     pod.start(&run("main", "", "exit 0")).code(0);
-    eventually("what it says", || {
+    eventually("the log", || {
         let text = fs::read_to_string(pod.volume().join("log")).ok()?;
         text.contains("cannot send SIGTERM to PID 1: EPERM")
             .then_some(())
@@ -447,14 +447,14 @@ fn wrong_options_are_refused_before_anything_is_done() {
     assert!(files.is_empty(), "{files:?}");
 }
 
-/// The members of an unmodified pair that join.
+/// How the main container of an unmodified pair ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Main {
     Exits(i32),
     Killed,
 }
 
-/// Plays a Job of two unmodified images. The main container waits for `go`.
+/// Plays a Job of two unmodified images. The main container ends when the test lets it.
 fn job_of_two(
     pod: &Pod,
     kubelet: RestartPolicy,
@@ -515,7 +515,7 @@ fn an_unmodified_job_completes_under_on_failure() {
         (Main::Killed, &[137, 0]),
     ] {
         let Some(pod) = Pod::new() else { return };
-        // The exit code is not known. The container is done because it does not come back.
+        // The exit code is not known. The main counts as done because it does not come back.
         let play = job_of_two(
             &pod,
             RestartPolicy::OnFailure,
@@ -567,10 +567,10 @@ fn a_joined_main_and_a_sidecar_under_run() {
     }
 }
 
-/// The kernel may give a new container the number of the one before while the dying agent of that
-/// one still holds its lock.
+/// The kernel may give the mount namespace of a new container the number of the previous one while
+/// the dying agent of the previous container still holds its lock.
 #[test]
-fn a_dying_agent_of_another_container_is_not_its_own() {
+fn a_dying_agent_of_an_earlier_container_does_not_count_as_joined() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&Container::sh("main", &server(0)));
     join(&main, "main", "--restart-policy never").code(0);
@@ -581,7 +581,7 @@ fn a_dying_agent_of_another_container_is_not_its_own() {
             .all(|it| it.name != "podgate")
             .then_some(())
     });
-    // Holds the lock for as long as a process takes to die on a busy machine.
+    // Hold the lock for as long as a process takes to die on a busy machine.
     let dying = main.start_exec([
         "python3",
         "-c",
@@ -610,7 +610,7 @@ time.sleep(0.2)"
 }
 
 #[test]
-fn members_that_are_disabled_do_not_join_but_their_hook_runs() {
+fn disabled_members_do_not_join_but_the_command_of_the_hook_runs() {
     let Some(pod) = Pod::new() else { return };
     let main = pod.start(&Container::sh("main", &server(0)).env("PODGATE_DISABLE", "members"));
     let done = main.exec(
