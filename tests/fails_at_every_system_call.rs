@@ -1,12 +1,16 @@
-//! Every single system call of a member, over a complete life, fails once or is the place where the process dies, and what was promised
-//! holds all the same (P6 and P7). One call a round; the other member of the pod runs unharmed.
+//! Each system call in the life of a member fails once, or the process is killed at it, and the
+//! promises hold all the same (P6 and P7). Each round has one fault. The other member of the pod
+//! runs without faults.
 //!
-//! A recording run enumerates the points: per thread and process of podgate, which call, and the how manieth. Each of them is played
-//! with SIGKILL, and with each error that the call can really give (its man page's, less those that only a bug could cause). Of the
-//! many points a seeded sample is played; `PODGATE_FAULTS=all` plays them all, `PODGATE_FAULTS_ROUNDS` and `PODGATE_FAULTS_SEED`
-//! choose another sample, and `PODGATE_FAULTS_ONLY` (a part of a round's name) plays but some.
+//! A recording run lists the points: each system call of each thread and process of podgate, with
+//! its count. Each point is played with SIGKILL and with each error that the call can really
+//! return: the errors of its man page without those that only a bug could cause. By default a
+//! random sample of the rounds is played. `PODGATE_FAULTS=all` plays all of them,
+//! `PODGATE_FAULTS_ROUNDS` and `PODGATE_FAULTS_SEED` choose another sample, and
+//! `PODGATE_FAULTS_ONLY` (a part of a round's name) selects rounds.
 //!
-//! Seen from outside: each CMD writes down that it begins, ends, or is told to stop, into one file, whose order is the order of things.
+//! The test looks from outside: each CMD writes its begin, its end and its stop signal into one
+//! file, in the order in which they happen.
 
 use crate::support::tracer::{Fault, Point, Trace, Traced};
 use crate::support::{
@@ -30,10 +34,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Rounds at once: most of a round is waiting.
+/// The number of rounds that run at the same time. A round mostly waits.
 const AT_ONCE: usize = 4;
 
-/// What a call may do wrong without a bug in podgate or in the kernel, and what of podgate hangs on it.
+/// The errors that a call may return without a bug in podgate or in the kernel, and how much
+/// podgate depends on the call.
 struct Call {
     number: i64,
     name: &'static str,
@@ -43,11 +48,12 @@ struct Call {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Weight {
-    /// podgate goes on as if nothing was: at the most it warns.
+    /// podgate continues, at most with a warning.
     Optional,
-    /// Memory: who gets none is ended by Rust's runtime or says so, and that is a death as any other.
+    /// The call allocates memory. If it fails, Rust's runtime ends the process, or podgate reports
+    /// the error and ends. Both are like any other death.
     Memory,
-    /// Some are needed: then podgate ends, with a code of its own and a message.
+    /// podgate may need the call. It then ends with its own exit code and a message.
     Needed,
 }
 
@@ -65,7 +71,8 @@ const fn call(number: i64, name: &'static str, weight: Weight, errors: &'static 
     }
 }
 
-/// Every call that podgate makes. One that is not here fails the test: somebody has to decide what it may do.
+/// Every call that podgate makes. A call that is missing here fails the test, so that its errors
+/// and its weight get decided.
 const CALLS: &[Call] = &[
     // The file system. EINTR comes from network file systems that are mounted with `intr`, or FUSE.
     call(
@@ -119,7 +126,7 @@ const CALLS: &[Call] = &[
     ),
     call(libc::SYS_unlink, "unlink", Weight::Needed, &[EIO, EBUSY]),
     call(libc::SYS_chdir, "chdir", Weight::Optional, &[EIO]),
-    // Waiting, and being told. EINVAL: somebody has lowered the limit on descriptors.
+    // Waiting and notifications. EINVAL: the limit on descriptors was lowered.
     call(libc::SYS_poll, "poll", Weight::Memory, &[EINTR, ENOMEM]),
     call(
         libc::SYS_ppoll,
@@ -184,8 +191,8 @@ const CALLS: &[Call] = &[
         &[EINTR, ENOSYS],
     ),
     call(libc::SYS_ioctl, "ioctl", Weight::Optional, &[ENOTTY, EIO]),
-    // Processes. What waits for a child of one's own with WNOHANG cannot fail, nor can a signal to one that is not reaped, but where CMD
-    // has changed its user.
+    // Processes. A wait for a child with WNOHANG cannot fail. A signal to a child that is not
+    // reaped can fail only if CMD has changed its user.
     call(libc::SYS_fork, "fork", Weight::Needed, &[EAGAIN, ENOMEM]),
     call(libc::SYS_vfork, "vfork", Weight::Needed, &[EAGAIN, ENOMEM]),
     call(libc::SYS_clone, "clone", Weight::Needed, &[EAGAIN, ENOMEM]),
@@ -218,7 +225,7 @@ const CALLS: &[Call] = &[
         &[ENOMEM, EAGAIN],
     ),
     call(libc::SYS_brk, "brk", Weight::Memory, &[]),
-    // What no kernel refuses to a program that asks rightly.
+    // Calls that do not fail if their arguments are valid.
     call(libc::SYS_arch_prctl, "arch_prctl", Weight::Needed, &[]),
     call(
         libc::SYS_set_tid_address,
@@ -249,17 +256,17 @@ fn decided(number: i64) -> Option<&'static Call> {
     CALLS.iter().find(|call| call.number == number)
 }
 
-/// Who is struck.
+/// The member that has the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Victim {
     /// `run --name sidecar --until main --ready …`
     Sidecar,
     /// `run --name main --after ready:sidecar`
     Main,
-    /// `join --name sidecar --until main`, and what it leaves behind.
+    /// `join --name sidecar --until main`, and its background process.
     Join,
-    /// The sidecar again, of a main that fails at first: it ends with the main's code, is restarted with it, and must not act again on what
-    /// is old.
+    /// The sidecar of a main that fails at first. The sidecar ends with the main's code, is
+    /// restarted with the main, and must not act on the old failure again.
     Restarted,
 }
 
@@ -284,7 +291,7 @@ impl fmt::Display for Round {
     }
 }
 
-/// A pod's files.
+/// The files of a pod.
 struct World {
     folder: Folder,
 }
@@ -309,12 +316,13 @@ impl World {
         all.into_iter().map(str::to_owned).collect()
     }
 
-    /// A line into the file that tells the order of things.
+    /// A shell command that appends a line to the log of events.
     fn note(&self, line: &str) -> String {
         format!("echo {line} >>{}", self.folder.text("log"))
     }
 
-    /// The CMD of a sidecar: ready at once, and there until it is told to stop. No process but the shell: nothing outlives it.
+    /// The CMD of a sidecar: it is ready at once and runs until its stop signal. The shell starts
+    /// no other process, so nothing outlives it.
     fn sidecar_script(&self) -> String {
         let (ready, pids, never) = (
             self.folder.text("ready"),
@@ -323,7 +331,8 @@ impl World {
         );
         let (begin, stop) = (self.note("sidecar begin"), self.note("sidecar stop"));
         format!(
-            "trap '{stop}; exit 0' TERM\n{begin}\necho $$ >>{pids}\n: >{ready}\nwhile :; do read -r x <>{never}; done"
+            "trap '{stop}; exit 0' TERM\n{begin}\necho $$ >>{pids}\n: >{ready}\n\
+             while :; do read -r x <>{never}; done"
         )
     }
 
@@ -348,7 +357,7 @@ impl World {
         self.main_with(0)
     }
 
-    /// The main that ends with this code.
+    /// The main, which ends with this code.
     fn main_with(&self, code: i32) -> Vec<String> {
         let (begin, end, pids) = (
             self.note("main begin"),
@@ -369,7 +378,7 @@ impl World {
         self.words("run", &options, &["sh", "-c", &script])
     }
 
-    /// A container whose entrypoint is a shell, and whose hook joins; its PID 1 is that shell.
+    /// A container whose entrypoint and PID 1 is a shell, and whose hook calls join.
     fn joined(&self) -> Vec<String> {
         let ready = format!("file://{}", self.folder.text("ready"));
         let options = [
@@ -385,10 +394,10 @@ impl World {
             "stderr",
         ];
         let hook = shell_words::join(self.words("join", &options, &["true"]));
-        let told = format!("echo hook $? >>{}", self.folder.text("log"));
+        let log_code = format!("echo hook $? >>{}", self.folder.text("log"));
         let script = self
             .sidecar_script()
-            .replace("while :", &format!("{hook}\n{told}\nwhile :"));
+            .replace("while :", &format!("{hook}\n{log_code}\nwhile :"));
         let words = [
             "unshare",
             "--pid",
@@ -411,7 +420,7 @@ impl World {
             .collect()
     }
 
-    /// What a record says of this, if there is one.
+    /// The value of a field in the member's record, if there is a record.
     fn record(&self, member: &str, field: &str) -> Option<String> {
         let text = fs::read_to_string(self.folder.join(&format!("volume/{member}.record"))).ok()?;
         Some(
@@ -421,7 +430,7 @@ impl World {
         )
     }
 
-    /// The CMDs that live. Told from others by what they execute.
+    /// The CMDs that live. Their command lines contain the folder of this pod.
     fn living_cmds(&self) -> Vec<Pid> {
         let pids = fs::read_to_string(self.folder.join("pids")).unwrap_or_default();
         let folder = self.folder.path().to_str().unwrap();
@@ -442,11 +451,11 @@ impl World {
             .create(true)
             .open(self.folder.join("log"))
             .unwrap();
-        // At once: the members write into it, too.
+        // A single write, because the members append to this file, too.
         log.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// Waits until no CMD lives any more.
+    /// Waits until every CMD has ended.
     fn are_all_gone(&self) {
         let gone = Instant::now();
         while !self.living_cmds().is_empty() {
@@ -472,7 +481,7 @@ impl World {
     }
 }
 
-/// A container: followed, or not.
+/// A container, traced or not.
 enum Part {
     Traced(Traced),
     Plain(Program),
@@ -519,17 +528,19 @@ impl Part {
     }
 }
 
-/// How a round went.
+/// The result of a round.
 struct Played {
     trace: Trace,
     sidecar: Vec<i32>,
     main: i32,
-    /// Did the sidecar end because the pod was deleted? Its main never came, or nobody was there to end it.
+    /// Did the sidecar end because the pod was deleted? This is the case if its main never came, or
+    /// if its agent could not stop PID 1.
     is_deleted: bool,
 }
 
 impl Round {
-    /// Plays it as a kubelet with `restartPolicy: OnFailure` for the sidecar, and `Never` for the main.
+    /// Plays the round like a kubelet with `restartPolicy: OnFailure` for the sidecar and `Never`
+    /// for the main.
     fn play(&self, world: &World) -> Played {
         let strike = |who| (self.victim == who).then(|| self.strike.clone());
         let start = Instant::now();
@@ -567,10 +578,11 @@ impl Round {
                     world.add_to_log("sidecar over");
                 }
                 Some(_) if main_ended.is_some() => break,
-                // It has ended well, or with its main's code: the main's own end is not seen yet.
+                // The sidecar ended with 0, or with its main's code, and the end of the main is not
+                // seen yet.
                 Some(code) if code == 0 || self.victim == Victim::Main => {}
                 Some(_) if count < 3 => {
-                    // It is not the first one's fault that comes now.
+                    // The next life has no fault.
                     let words = if self.victim == Victim::Join {
                         world.joined()
                     } else {
@@ -578,10 +590,7 @@ impl Round {
                     };
                     lives.push(Part::start(world, &words, "sidecar-says", None));
                 }
-                Some(_) => panic!(
-                    "the sidecar ended again and again: {codes:?} {}",
-                    show(world)
-                ),
+                Some(_) => panic!("the sidecar ended too often: {codes:?} {}", show(world)),
                 None => {
                     let hook = world
                         .log()
@@ -592,22 +601,23 @@ impl Round {
                         Part::Traced(traced) => traced.died("child 1"),
                         Part::Plain(_) => false,
                     };
-                    // Who was told to stop takes its agent with it.
+                    // The end of a container that got its stop signal also ends its agent.
                     let is_told = world.log().iter().any(|line| line == "sidecar stop");
                     let fails = hook.is_some_and(|code| code != 0 || (agent_died && !is_told));
-                    // The agent's user may not signal PID 1's: it says so.
+                    // The agent may not send signals to PID 1, and has reported this.
                     let is_helpless = world
                         .said("sidecar-says")
                         .contains("cannot send SIGTERM to PID 1");
                     if self.victim == Victim::Join && fails && count == 1 {
-                        // The kubelet kills the container of a hook that fails; and the kernel that of an agent that is killed for memory
-                        // (cgroup v2 kills all of a container). One whose agent is killed alone stays, and somebody has to see it.
+                        // The kubelet kills a container whose hook fails. If an agent is out of
+                        // memory, the kernel kills the whole container (cgroup v2). A container
+                        // whose agent alone is killed would stay until a person notices it.
                         let _ = kill(life.pid(), Signal::SIGKILL);
                     } else if main_ended.is_some()
                         && !is_deleted
                         && (is_helpless || world.record("main", "state").is_none())
                     {
-                        // And a main that never came: the pod is deleted.
+                        // The main never came, or the agent cannot stop PID 1: delete the pod.
                         is_deleted = true;
                         if self.victim == Victim::Join {
                             signal_inside(life.pid());
@@ -617,7 +627,7 @@ impl Round {
                     }
                 }
             }
-            late("it hangs", world);
+            late("the round hangs", world);
             pause();
         }
         let main_code = main.ended().unwrap();
@@ -636,7 +646,8 @@ impl Round {
         }
     }
 
-    /// Plays a pod with OnFailure: the main fails with 3, then the sidecar; both are restarted, the sidecar first, and the main succeeds.
+    /// Plays a pod with `restartPolicy: OnFailure`. The main fails with 3, and then the sidecar.
+    /// Both are restarted, the sidecar first, and the main succeeds.
     fn play_restarts(&self, world: &World) -> Played {
         let start = Instant::now();
         let mut lives = vec![Part::start(
@@ -653,12 +664,14 @@ impl Round {
                 codes.push(code);
                 world.add_to_log("sidecar over");
                 settles = Instant::now();
-                // Who is killed when it has written down what it acts on has acted.
+                // A sidecar that is killed after it has recorded the failure counts as one that has
+                // acted on it.
                 has_acted |= code == 3 || world.folder.join("volume/sidecar.acted").exists();
                 if code != 0 {
                     lives.push(Part::start(world, &world.sidecar(), "sidecar-says", None));
                 } else if main_codes.len() < 2 {
-                    // Nobody restarts it: its main's end is not seen yet, or it has ended too early.
+                    // A sidecar that ended with 0 is not restarted. The end of its main is not seen
+                    // yet, or the sidecar ended too early.
                     main_codes.push(eventually("the end of the main", || {
                         mains.last_mut().unwrap().ended()
                     }));
@@ -669,7 +682,8 @@ impl Round {
                 main_codes.push(code);
                 settles = Instant::now();
             }
-            // One has acted and is over, and the next one has time enough to act on what is old.
+            // One sidecar has acted on the failure and ended. The next one has had enough time to
+            // act on the same failure.
             if mains.len() == 1
                 && main_codes.len() == 1
                 && has_acted
@@ -679,7 +693,7 @@ impl Round {
             }
             assert!(
                 start.elapsed() < LIMIT,
-                "it hangs: {codes:?} {main_codes:?} {}",
+                "the round hangs: {codes:?} {main_codes:?} {}",
                 show(world)
             );
             pause();
@@ -687,7 +701,7 @@ impl Round {
         world.are_all_gone();
         let first = lives.swap_remove(0);
         let Part::Traced(first) = first else {
-            unreachable!("the first life is followed")
+            unreachable!("the first life is traced")
         };
         Played {
             trace: first.finish(),
@@ -697,7 +711,7 @@ impl Round {
         }
     }
 
-    /// What was promised of a main that fails, and of its sidecar.
+    /// Asserts the promises for a main that fails and its sidecar.
     fn verify_restarts(&self, world: &World, played: &Played) {
         let log = world.log();
         let is_excused = self.is_excused();
@@ -715,7 +729,7 @@ impl Round {
         assert_eq!(
             (played.main, count("main begin"), count("main end")),
             (0, 2, 2),
-            "the main has failed and succeeded"
+            "the main fails once and then succeeds"
         );
         assert_eq!(
             played.sidecar.last(),
@@ -738,18 +752,18 @@ impl Round {
             assert_eq!(
                 (acts, others.len()),
                 (1, 0),
-                "nobody was struck: {:?}",
+                "there was no fault: {:?}",
                 played.sidecar
             );
         }
         assert!(
             others.len() <= 1,
-            "who was not struck has failed: {:?}",
+            "a life without a fault has failed: {:?}",
             played.sidecar
         );
     }
 
-    /// It was struck so that it may end whatever lives: it is killed, or gets no memory.
+    /// May the member end although its main lives? It may if it is killed or gets no memory.
     fn is_excused(&self) -> bool {
         self.strike.as_ref().is_some_and(|(point, fault)| {
             *fault == Fault::Death
@@ -757,54 +771,55 @@ impl Round {
         })
     }
 
-    /// What was promised.
+    /// Asserts the promises.
     fn verify(&self, world: &World, played: &Played) {
         let log = world.log();
         let said = [world.said("sidecar-says"), world.said("main-says")];
         let at = |line: &str| log.iter().position(|it| it == line);
-        // A sidecar never stops while a main lives. A main whose podgate has failed or died has no end of its own: it was killed.
+        // A sidecar never stops while a main lives. If the podgate of a main failed or died, its
+        // CMD was killed and wrote no end.
         if let (Some(begin), Some(stop)) = (at("main begin"), at("sidecar stop")) {
             let died = played.main != 0 && self.victim == Victim::Main;
             match at("main end") {
                 Some(end) => assert!(stop > end || stop < begin, "stopped while the main lives"),
-                None => assert!(died, "stopped, and the main never ended"),
+                None => assert!(died, "stopped, but the main did not end"),
             }
         }
-        // Nor does it end by itself then: it is killed, or gets no memory.
+        // A sidecar does not end while a main lives either, unless it is killed or gets no memory.
         if let (Victim::Sidecar, Some(begin), Some(over)) =
             (self.victim, at("main begin"), at("sidecar over"))
         {
             let lives = begin < over && at("main end").is_none_or(|end| over < end);
             assert!(!lives || self.is_excused(), "ended while the main lives");
         }
-        // No false success, and no failure of the unharmed.
+        // There is no false success, and a member without a fault does not fail.
         assert!(
             played.main != 0 || at("main end").is_some(),
-            "the main's success is false"
+            "a false success of the main"
         );
         if self.victim != Victim::Main {
-            assert_eq!(played.main, 0, "the main is unharmed");
+            assert_eq!(played.main, 0, "the main has no fault");
         }
         let exit = world.record("main", "exit");
         let sidecar = *played.sidecar.last().unwrap();
         if self.victim == Victim::Main {
             let expected: &[i32] = match exit.as_deref().and_then(|code| code.parse().ok()) {
-                // Lost: it was seen with its lock, and died before it could write its record.
+                // 137: the main is lost. It held its lock and died before it wrote its record.
                 _ if played.is_deleted => &[0, 143, 137],
                 Some(0) => &[0],
                 Some(125) => &[125],
                 Some(126) => &[126],
                 Some(127) => &[127],
                 Some(137) | None => &[137],
-                Some(code) => panic!("the main's record says {code}"),
+                Some(code) => panic!("the main's record has exit code {code}"),
             };
             assert!(
                 expected.contains(&sidecar),
-                "the sidecar ended with {sidecar}, the main's record says {exit:?}"
+                "the sidecar ended with {sidecar}, the main's record has exit code {exit:?}"
             );
-            assert_eq!(played.sidecar.len(), 1, "the sidecar is unharmed");
+            assert_eq!(played.sidecar.len(), 1, "the sidecar has no fault");
         } else {
-            // Who was struck came again, and then all is well; or was struck when all was over.
+            // The member with the fault was restarted once at most.
             assert!(played.sidecar.len() < 3);
         }
         let victim = match self.victim {
@@ -812,7 +827,7 @@ impl Round {
             Victim::Sidecar | Victim::Join | Victim::Restarted => played.sidecar[0],
         };
         let Some((point, fault)) = self.strike.as_ref().filter(|_| played.trace.struck) else {
-            assert_eq!((played.main, sidecar), (0, 0), "nobody was struck");
+            assert_eq!((played.main, sidecar), (0, 0), "there was no fault");
             return;
         };
         let call = decided(point.number).unwrap();
@@ -824,7 +839,7 @@ impl Round {
             .find(|(who, _)| who == "podgate")
             .map_or(0, |(_, code)| (*code).max(0));
         match fault {
-            // A CMD that dies before it is one was killed all the same.
+            // A child that dies before its exec counts as a killed CMD.
             Fault::Death if point.who.starts_with("child") && !is_hook => assert_eq!(victim, 137),
             Fault::Death if is_hook => {}
             Fault::Stall(_) => assert_eq!((victim, played.sidecar.len()), (0, 1)),
@@ -838,16 +853,15 @@ impl Round {
                     (134 | 139 | 101, Weight::Memory) => true,
                     (125, _) => {
                         let says = &said[usize::from(self.victim == Victim::Main)];
-                        // Memory: the runtime has failed, and says what with.
+                        // Memory: Rust's runtime ends the process and prints the reason.
                         let is_word = |line: &str| {
                             line.starts_with("podgate: cannot")
                                 || (call.weight == Weight::Memory && line.starts_with("podgate: "))
                         };
-                        assert!(says.lines().any(is_word), "125 without a word");
+                        assert!(says.lines().any(is_word), "125 without a message");
                         true
                     }
                     (126 | 127, _) => is_exec,
-                    // A signal that cannot be sent: killed after its grace.
                     _ => false,
                 };
                 assert!(allowed, "podgate ended with {code}");
@@ -855,7 +869,8 @@ impl Round {
         }
     }
 
-    /// The next life on the same volume is as good as new: main first, so that nobody acts on what is old.
+    /// Asserts that the next life on the same volume works. The main starts first, so that the
+    /// sidecar does not act on the old record.
     fn live_again(&self, world: &World) {
         let _ = fs::remove_file(world.folder.join("log"));
         let _ = fs::remove_file(world.folder.join("ready"));
@@ -923,7 +938,7 @@ impl Round {
     }
 }
 
-/// SIGTERM to PID 1 of the namespace that this `unshare` has made: its only child.
+/// Sends SIGTERM to PID 1 of the namespace that this `unshare` has made: its only child.
 fn signal_inside(unshare: Pid) {
     let children =
         fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap_or_default();
@@ -952,7 +967,8 @@ fn pause() {
     thread::sleep(Duration::from_millis(2));
 }
 
-/// All points of a victim's life: of several recordings, because how often it is woken depends on the moment.
+/// All points in the life of a victim. The number of its wake-ups depends on the timing, so this
+/// takes several recordings.
 fn points(victim: Victim) -> Vec<Point> {
     let mut most: BTreeMap<(String, i64), usize> = BTreeMap::new();
     for _ in 0..3 {
@@ -973,7 +989,7 @@ fn points(victim: Victim) -> Vec<Point> {
         .collect();
     assert!(
         undecided.is_empty(),
-        "these calls are not decided: {undecided:?}"
+        "CALLS lacks these calls: {undecided:?}"
     );
     let all = most.into_iter().flat_map(|((who, number), count)| {
         (1..=count).map(move |nth| Point {
@@ -985,7 +1001,7 @@ fn points(victim: Victim) -> Vec<Point> {
     all.collect()
 }
 
-/// The counts are to be seen, also of a test that passes: not by println, which that swallows.
+/// Prints even if the test passes. libtest would capture the output of `println!`.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -1002,7 +1018,7 @@ fn rounds(victim: Victim) -> Vec<Round> {
             .errors
             .iter()
             .map(|errno| Fault::Error(*errno));
-        // A thread that is on its way when its process forks may hold what the new one will need.
+        // A thread that runs while its process forks may hold a lock that the child needs.
         let is_first =
             victim == Victim::Join && point.who == "thread 1" && *point == first_of_thread;
         let stalls = (0..if is_first { 60 } else { 0 }).map(|step| Fault::Stall(step * 25));
@@ -1029,7 +1045,7 @@ fn rounds(victim: Victim) -> Vec<Round> {
     ));
     assert!(
         points.len() > 250,
-        "{victim:?} has {} points only: are its calls seen?",
+        "{victim:?} has only {} points: does the tracer see its calls?",
         points.len()
     );
     rounds
@@ -1039,7 +1055,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// A sample, by splitmix64.
+/// A random sample, made with splitmix64.
 fn sample(mut rounds: Vec<Round>, share: u64) -> Vec<Round> {
     if let Ok(only) = std::env::var("PODGATE_FAULTS_ONLY") {
         rounds.retain(|round| round.to_string().contains(&only));
@@ -1109,18 +1125,18 @@ fn every_call_of(victim: Victim) {
         start.elapsed()
     ));
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    // How often a member is woken depends on the moment, so the last ones of some calls do not always come.
+    // The number of wake-ups depends on the timing, so some faults never happen.
     assert!(
         struck * 3 >= rounds.len(),
-        "{struck} of {} rounds only",
+        "only {struck} of {} rounds",
         rounds.len()
     );
 }
 
-/// A negative control: what strikes is what was meant, and podgate feels it.
+/// A negative control: the fault happens at the chosen call and has its effect.
 #[test]
-fn a_fault_that_strikes_is_felt_and_one_that_does_not_is_not() {
-    // musl forks by fork(2), glibc by clone(2).
+fn a_fault_has_its_effect_only_if_its_call_happens() {
+    // musl forks with fork(2), glibc with clone(2).
     if !musl() {
         return;
     }
@@ -1155,7 +1171,7 @@ fn a_fault_that_strikes_is_felt_and_one_that_does_not_is_not() {
     );
 }
 
-/// Another one: what is looked for is seen where it is.
+/// Another negative control: the assertions find a violation.
 #[test]
 fn a_sidecar_that_does_not_wait_for_its_main_is_caught() {
     let world = World::new();
@@ -1198,7 +1214,7 @@ fn a_sidecar_that_does_not_wait_for_its_main_is_caught() {
     .unwrap();
     let verified = catch_unwind(AssertUnwindSafe(|| round.verify(&world, &played)));
     assert_eq!(caught(verified), "ended while the main lives");
-    // Of a main that failed and was restarted: what is old was acted on again.
+    // The main was restarted, and the sidecar acted on the old failure again.
     let round = Round {
         victim: Victim::Restarted,
         strike: None,
@@ -1221,21 +1237,21 @@ fn a_sidecar_that_does_not_wait_for_its_main_is_caught() {
 }
 
 #[test]
-fn the_sidecar_at_every_system_call() {
+fn the_promises_hold_when_a_system_call_of_the_sidecar_fails() {
     every_call_of(Victim::Sidecar);
 }
 
 #[test]
-fn the_restarted_at_every_system_call() {
+fn the_promises_hold_when_a_system_call_of_a_sidecar_with_a_restarted_main_fails() {
     every_call_of(Victim::Restarted);
 }
 
 #[test]
-fn the_main_at_every_system_call() {
+fn the_promises_hold_when_a_system_call_of_the_main_fails() {
     every_call_of(Victim::Main);
 }
 
 #[test]
-fn the_joined_at_every_system_call() {
+fn the_promises_hold_when_a_system_call_of_a_joined_sidecar_fails() {
     every_call_of(Victim::Join);
 }
