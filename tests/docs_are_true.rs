@@ -43,7 +43,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// README.md, ARCHITECTURE.md and all of docs/.
+/// README.md, ARCHITECTURE.md and all pages in docs/.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("ARCHITECTURE.md")];
     pages.extend(files("docs", ".md"));
@@ -148,7 +148,8 @@ fn every_default_of_the_help_is_in_the_reference() {
                 .lines()
                 .find(|line| line.starts_with("| `-") && line.contains(&format!("{option}`")))
                 .unwrap_or_else(|| panic!("{option}"));
-            // Of a sentence take the first significant word: `2%`, `the URL's host`.
+            // A default may be a phrase, such as `the URL's host`. Compare its first significant
+            // word.
             let word = default
                 .split([' ', ';'])
                 .find(|word| !["the", "ready", "is", "$PODGATE_CHECKS,"].contains(word));
@@ -213,7 +214,7 @@ fn every_exit_code_of_the_help_is_in_the_reference() {
 }
 
 #[test]
-fn no_option_is_in_the_reference_that_is_not_there() {
+fn the_reference_has_no_option_that_podgate_does_not_have() {
     let (all, reference) = (all_options(), text("docs/reference.md"));
     let mut seen = BTreeSet::new();
     for row in reference
@@ -265,7 +266,8 @@ fn words(list: &str) -> Vec<String> {
     words
 }
 
-/// Asserts that podgate accepts these arguments. `PODGATE_DISABLE` keeps it from waiting or asking.
+/// Asserts that podgate accepts these arguments. With `PODGATE_DISABLE` it does not wait or send a
+/// request.
 fn is_accepted(arguments: &[String], place: &str) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let disabled = |what: &str| {
@@ -274,7 +276,8 @@ fn is_accepted(arguments: &[String], place: &str) {
             .run()
     };
     match arguments[0] {
-        // Options are validated although gates are off. 127: the example's app is not installed.
+        // Options are validated even with gates disabled. 127: the app of the example is not
+        // installed.
         "wait" => assert!(
             matches!(disabled("gates").status.code(), Some(0 | 127)),
             "{place}: {arguments:?}"
@@ -303,7 +306,7 @@ fn is_accepted(arguments: &[String], place: &str) {
 }
 
 #[test]
-fn every_podgate_in_the_yaml_is_accepted() {
+fn every_podgate_command_in_yaml_is_accepted() {
     let mut sources = pages();
     sources.extend(
         files("examples", ".yaml")
@@ -336,7 +339,7 @@ fn every_podgate_in_the_yaml_is_accepted() {
 
 #[test]
 fn every_command_line_of_the_comparison_is_accepted() {
-    // The right column of "Coming from other tools", if it is a whole command line.
+    // The right column of "Coming from other tools", where it holds a whole command line.
     let mut seen = 0;
     for cell in text("docs/comparison.md")
         .lines()
@@ -344,7 +347,7 @@ fn every_command_line_of_the_comparison_is_accepted() {
     {
         let line = cell.split('`').next().expect("a command line");
         let words = shell_words::split(line).unwrap();
-        // A row of figures has only a command's name.
+        // A row of measurements has only the name of a command.
         if words.len() > 1 {
             is_accepted(&words, "docs/comparison.md");
             seen += 1;
@@ -356,7 +359,7 @@ fn every_command_line_of_the_comparison_is_accepted() {
 /// `podgate` calls are checked by [`is_accepted`], `make` targets by `make -n`, and shell blocks by
 /// `sh -n`.
 #[test]
-fn every_console_block_is_one_that_runs() {
+fn every_command_in_a_console_block_is_valid() {
     let mut seen = 0;
     for (path, page) in pages() {
         let place = path.display().to_string();
@@ -373,12 +376,13 @@ fn every_console_block_is_one_that_runs() {
                             .arg(root())
                             .args(&words[1..]),
                     )),
-                    other => panic!("{other:?} in {place}: say here how that is tested"),
+                    other => panic!("{other:?} in {place}: add a case for this command"),
                 }
             }
         }
         for block in blocks(&page, "sh") {
-            // These blocks have placeholders: check the syntax, and that the make targets exist.
+            // These blocks have placeholders, so only check the syntax and that the make targets
+            // exist.
             let is_sound = Command::new("sh")
                 .args(["-n", "-c", &block])
                 .status()
@@ -426,7 +430,7 @@ fn timeless(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
 }
 
 #[test]
-fn the_status_that_is_shown_is_what_comes_out() {
+fn the_status_output_in_the_reference_is_what_podgate_prints() {
     let Some(pod) = Pod::new() else { return };
     let _proxy = pod.start(&run("proxy", "", &server(0)));
     comes(&pod, "proxy", "ready");
@@ -442,7 +446,7 @@ fn the_status_that_is_shown_is_what_comes_out() {
 }
 
 #[test]
-fn the_quit_that_is_shown_is_what_comes_out() {
+fn the_quit_output_in_the_reference_is_what_podgate_prints() {
     let is_there = program("unshare", &["/usr/bin"]).is_some()
         && program("ip", &["/sbin", "/usr/sbin"]).is_some();
     if !needs(
@@ -452,7 +456,8 @@ fn the_quit_that_is_shown_is_what_comes_out() {
         return;
     }
     let folder = Folder::new();
-    // Like Istio's agent: one port for readiness, another for the quit; it ends 0.3 s later.
+    // Like Istio's agent, it serves readiness on one port and the quit on another. It ends 0.3 s
+    // after the quit.
     let agent = folder.file(
         "agent.py",
         "import http.server, os, threading
@@ -479,7 +484,7 @@ http.server.HTTPServer(('127.0.0.1', 15020), H).serve_forever()
     let printed = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{printed}");
     let sorted = |lines: Vec<String>| lines.into_iter().collect::<BTreeSet<_>>();
-    // Two targets are asked at the same time, so the order of their lines varies.
+    // Both targets get their requests at the same time, so the order of their lines varies.
     let printed: Vec<&str> = printed
         .lines()
         .filter(|line| !line.contains("still"))
@@ -491,7 +496,7 @@ http.server.HTTPServer(('127.0.0.1', 15020), H).serve_forever()
 }
 
 #[test]
-fn the_record_that_is_shown_has_the_lines_of_a_record() {
+fn the_record_in_the_reference_has_the_fields_of_a_real_one() {
     let Some(pod) = Pod::new() else { return };
     pod.start(&run("main", "--restart-policy on-failure", "exit 3"))
         .code(3);
@@ -518,14 +523,14 @@ fn the_record_that_is_shown_has_the_lines_of_a_record() {
 }
 
 #[test]
-fn every_message_of_troubleshooting_is_one_of_ours() {
+fn every_message_in_troubleshooting_is_in_the_source() {
     let mut source = String::new();
     let is_help = |path: &Path| path.ends_with("cli/options.rs") || path.ends_with("cli/help.rs");
     for path in files("src", ".rs")
         .into_iter()
         .filter(|path| !is_help(path))
     {
-        // Leave out comments and tests. A string may continue in the next line.
+        // Leave out comments and tests. A string may continue on the next line.
         let code = text(path);
         let code = code
             .split("#[cfg(test)]\nmod ")
@@ -569,7 +574,7 @@ fn every_message_of_troubleshooting_is_one_of_ours() {
             let longest = &*runs.max_by_key(String::len).unwrap();
             assert!(
                 longest.len() >= 4 && source.contains(longest),
-                "{span:?} is no message of podgate's: {longest:?}"
+                "{span:?} is not a message of podgate: {longest:?}"
             );
             seen += 1;
         }
@@ -577,7 +582,7 @@ fn every_message_of_troubleshooting_is_one_of_ours() {
     assert!(seen >= 20, "{seen} messages");
 }
 
-/// The anchor that GitHub makes of a heading.
+/// The anchor that GitHub derives from a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     text.chars()
@@ -587,7 +592,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let mut seen = 0;
     for (path, page) in pages() {
         for link in page
@@ -627,8 +632,7 @@ fn every_link_leads_somewhere() {
     assert!(seen >= 30, "{seen} links");
 }
 
-/// Paths that a page names and that do not exist yet: the restructuring of the tree makes them.
-/// Remove an entry as soon as its file exists; this list must end empty.
+/// Paths that a page names and that do not exist yet. Remove an entry as soon as its file exists.
 const PLANNED: &[&str] = &[];
 
 fn is_planned(path: &Path) -> bool {
@@ -636,7 +640,7 @@ fn is_planned(path: &Path) -> bool {
 }
 
 #[test]
-fn no_planned_path_exists_already() {
+fn no_planned_path_exists_yet() {
     for path in PLANNED {
         let exists = root().join(path).exists();
         assert!(!exists, "{path} exists; remove it from PLANNED");
@@ -693,7 +697,7 @@ fn texts_with_promises() -> Vec<(PathBuf, String)> {
     paths.push(PathBuf::from("fuzz/README.md"));
     let mut texts = pages();
     for path in paths {
-        // What is no text, such as Python's cache, has no references.
+        // Skip binary files, such as Python's cache.
         if let Ok(text) = fs::read_to_string(root().join(&path)) {
             texts.push((path, text));
         }
@@ -760,7 +764,8 @@ fn no_text_refers_to_a_design_that_is_not_here() {
     }
 }
 
-/// The paths that a page names in code: words with a slash or with an ending that files here have.
+/// The paths in the code spans of a page: words that begin with a folder of this repository or have
+/// one of its file endings.
 fn paths(page: &str) -> BTreeSet<String> {
     let is_path = |word: &str| {
         let is_file = [".rs", ".md", ".toml"]
@@ -805,7 +810,7 @@ fn every_path_that_a_page_names_exists() {
     for (page, text) in pages() {
         let paths = paths(&text);
         for path in &paths {
-            // A page also names files beside it.
+            // A page may also name a file in its own folder.
             let beside = page.parent().unwrap().join(path);
             let exists = root().join(path).exists() || root().join(beside).exists();
             assert!(

@@ -24,12 +24,12 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Arrows that point upwards today: a file, or a folder with all its files, and the layer that it
-/// should not use. To be emptied.
+/// should not use. The list should stay empty.
 const KNOWN_UPWARD: &[(&str, &str)] = &[];
 
 /// Arrows that close a circle today: a file, or a folder with all its files, and the file that it
-/// should not use. Without these arrows there is no circle. To be emptied: what a folder's files
-/// share belongs in a file of its own, below them and below `mod.rs`.
+/// should not use. Without these arrows there is no circle. The list should stay empty: code that
+/// the files of a folder share belongs in a separate file that they and `mod.rs` use.
 const KNOWN_CIRCLES: &[(&str, &str)] = &[];
 
 /// Is this arrow in a list of known ones?
@@ -45,7 +45,7 @@ fn layer(file: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// What a layer may use, itself included.
+/// The layers that a layer may use, itself included.
 fn allowed(of: &str) -> BTreeSet<&'static str> {
     let mut found = BTreeSet::new();
     let mut open = vec![of];
@@ -61,7 +61,7 @@ fn allowed(of: &str) -> BTreeSet<&'static str> {
     found
 }
 
-/// The files that a path may lead to, by their modules: `core::life` is core/life.rs.
+/// The file of each module: `core::life` is core/life.rs.
 fn modules(sources: &[Source]) -> BTreeMap<Vec<String>, String> {
     sources
         .iter()
@@ -78,7 +78,8 @@ fn arrows(sources: &[Source]) -> Arrows {
     for source in sources {
         let mut used = BTreeSet::new();
         for path in source.paths(&modules) {
-            // The longest beginning of a path that is a module is the file; the rest is in it.
+            // The longest prefix of a path that names a module gives the file. The rest is an item
+            // in it.
             let file = (0..=path.len())
                 .rev()
                 .find_map(|count| modules.get(&path[..count]));
@@ -89,7 +90,7 @@ fn arrows(sources: &[Source]) -> Arrows {
     arrows
 }
 
-/// Uses of a layer that is not below: the file, and the file that it uses.
+/// Uses of a layer that is not below: the file and the file that it uses.
 fn upward(arrows: &Arrows, known: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for (from, used) in arrows {
@@ -138,7 +139,7 @@ fn listed(arrows: &[(String, String)]) -> String {
         .collect()
 }
 
-/// Sources that exist only here.
+/// Sources that exist only in this test.
 fn invented(files: &[(&str, &str)]) -> Vec<Source> {
     files
         .iter()
@@ -169,7 +170,7 @@ fn the_layers_themselves_have_no_circle() {
     }
 }
 
-/// The negative controls: each way to name a module is seen.
+/// The negative control: the test sees each way to name a module.
 #[test]
 fn an_arrow_that_points_upwards_is_seen() {
     for text in [
@@ -226,7 +227,7 @@ fn a_circle_of_files_is_seen() {
         let wrong = circles(&arrows(&invented(&files)), &[]);
         assert_eq!(wrong.len(), 3, "{text}: {wrong:?}");
     }
-    // A folder's own file uses what is in the folder, which must not use it.
+    // `mod.rs` uses a file of its folder, so that file must not use `mod.rs`.
     let files = [
         ("probe/mod.rs", "mod http; fn f() -> http::Http { todo!() }"),
         ("probe/http.rs", "use super::Step;"),

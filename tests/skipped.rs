@@ -1,5 +1,5 @@
-//! Counts the tests that this run of cargo has skipped. cargo runs test programs in the order of
-//! their names, so this one comes after `blackbox`.
+//! Prints how many tests this run of cargo has skipped. cargo runs test programs in the order of
+//! their names, so this one runs after `blackbox`.
 
 #![allow(
     clippy::print_stdout,
@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::{env, fs};
 
 fn main() {
-    // A program that asks for the list of tests gets none.
+    // This program has no tests to list.
     if env::args().any(|word| word == "--list") {
         return;
     }
     let record = fs::read_to_string(skips::record()).unwrap_or_default();
-    // The records of earlier runs go, too: not every run comes to this program.
+    // Remove the records of earlier runs, too: not every run reaches this program.
     let _ = fs::remove_dir_all(skips::folder());
     let mut tests = BTreeSet::new();
     let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
