@@ -609,11 +609,7 @@ fn every_link_has_a_target() {
             } else {
                 path.parent().unwrap().join(file)
             };
-            assert!(
-                root().join(&target).exists() || is_planned(&target),
-                "{}: {link}",
-                path.display()
-            );
+            assert!(root().join(&target).exists(), "{}: {link}", path.display());
             if !fragment.is_empty() {
                 let headings = text(&target);
                 let mut anchors = headings
@@ -630,21 +626,6 @@ fn every_link_has_a_target() {
         }
     }
     assert!(seen >= 30, "{seen} links");
-}
-
-/// Paths that a page names and that do not exist yet. Remove an entry as soon as its file exists.
-const PLANNED: &[&str] = &[];
-
-fn is_planned(path: &Path) -> bool {
-    PLANNED.iter().any(|planned| path == Path::new(planned))
-}
-
-#[test]
-fn no_planned_path_exists_yet() {
-    for path in PLANNED {
-        let exists = root().join(path).exists();
-        assert!(!exists, "{path} exists; remove it from PLANNED");
-    }
 }
 
 /// The numbers of promises that a text names, as `(text before, number, text after)`.
@@ -806,32 +787,23 @@ fn the_architecture_is_short() {
 
 #[test]
 fn every_path_that_a_page_names_exists() {
-    let (mut named, mut architecture) = (BTreeSet::new(), 0);
+    let mut architecture = 0;
     for (page, text) in pages() {
         let paths = paths(&text);
         for path in &paths {
             // A page may also name a file in its own folder.
             let beside = page.parent().unwrap().join(path);
             let exists = root().join(path).exists() || root().join(beside).exists();
-            assert!(
-                exists || is_planned(Path::new(path)),
-                "{}: {path} does not exist",
-                page.display()
-            );
+            assert!(exists, "{}: {path} does not exist", page.display());
         }
         if page.ends_with("ARCHITECTURE.md") {
             architecture = paths.len();
         }
-        named.extend(paths);
     }
     assert!(
         architecture >= 40,
         "{architecture} paths in ARCHITECTURE.md"
     );
-    for path in PLANNED {
-        let is_named = named.contains(*path) || text("README.md").contains(*path);
-        assert!(is_named, "{path} is planned, but no page names it");
-    }
 }
 
 #[test]

@@ -23,22 +23,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &[]),
 ];
 
-/// Arrows that point upwards today: a file, or a folder with all its files, and the layer that it
-/// should not use. The list should stay empty.
-const KNOWN_UPWARD: &[(&str, &str)] = &[];
-
-/// Arrows that close a circle today: a file, or a folder with all its files, and the file that it
-/// should not use. Without these arrows there is no circle. The list should stay empty: code that
-/// the files of a folder share belongs in a separate file that they and `mod.rs` use.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[];
-
-/// Is this arrow in a list of known ones?
-fn is_known(list: &[(&str, &str)], from: &str, to: &str) -> bool {
-    list.iter().any(|(file, target)| {
-        *target == to && (*file == from || file.ends_with('/') && from.starts_with(file))
-    })
-}
-
 /// The layer of a file, from its path below `src`.
 fn layer(file: &str) -> &str {
     let first = file.split('/').next().unwrap();
@@ -91,22 +75,20 @@ fn arrows(sources: &[Source]) -> Arrows {
 }
 
 /// Uses of a layer that is not below: the file and the file that it uses.
-fn upward(arrows: &Arrows, known: &[(&str, &str)]) -> Vec<(String, String)> {
+fn upward(arrows: &Arrows) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for (from, used) in arrows {
         let allowed = allowed(layer(from));
         for to in used.iter().filter(|to| !allowed.contains(layer(to))) {
-            if !is_known(known, from, layer(to)) {
-                wrong.push((from.clone(), to.clone()));
-            }
+            wrong.push((from.clone(), to.clone()));
         }
     }
     wrong
 }
 
 /// Arrows between files of one layer that are part of a circle.
-fn circles(arrows: &Arrows, known: &[(&str, &str)]) -> Vec<(String, String)> {
-    let is_counted = |from: &str, to: &str| layer(from) == layer(to) && !is_known(known, from, to);
+fn circles(arrows: &Arrows) -> Vec<(String, String)> {
+    let is_counted = |from: &str, to: &str| layer(from) == layer(to);
     let reaches = |from: &str, to: &str| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from.to_owned()]);
         while let Some(file) = open.pop() {
@@ -151,13 +133,13 @@ fn invented(files: &[(&str, &str)]) -> Vec<Source> {
 fn no_layer_uses_one_above_it() {
     let sources = sources("src");
     assert!(sources.len() > 20, "{}", sources.len());
-    let wrong = upward(&arrows(&sources), KNOWN_UPWARD);
+    let wrong = upward(&arrows(&sources));
     assert!(wrong.is_empty(), "upwards:\n{}", listed(&wrong));
 }
 
 #[test]
 fn no_layer_has_a_circle_of_files() {
-    let wrong = circles(&arrows(&sources("src")), KNOWN_CIRCLES);
+    let wrong = circles(&arrows(&sources("src")));
     assert!(wrong.is_empty(), "in a circle:\n{}", listed(&wrong));
 }
 
@@ -189,7 +171,7 @@ fn an_arrow_that_points_upwards_is_seen() {
             ("driver/gate.rs", ""),
             ("driver/mod.rs", ""),
         ];
-        let wrong = upward(&arrows(&invented(&files)), &[]);
+        let wrong = upward(&arrows(&invented(&files)));
         assert_eq!(wrong.len(), 1, "{text}: {wrong:?}");
         assert_eq!(wrong[0].0, "probe.rs", "{text}");
     }
@@ -203,7 +185,7 @@ fn an_arrow_that_points_upwards_is_seen() {
             ("core/mod.rs", ""),
             ("driver/mod.rs", ""),
         ];
-        let wrong = upward(&arrows(&invented(&files)), &[]);
+        let wrong = upward(&arrows(&invented(&files)));
         assert!(wrong.is_empty(), "{text}: {wrong:?}");
     }
 }
@@ -224,7 +206,7 @@ fn a_circle_of_files_is_seen() {
             ("core/name.rs", "use super::member::Member;"),
             ("core/time.rs", ""),
         ];
-        let wrong = circles(&arrows(&invented(&files)), &[]);
+        let wrong = circles(&arrows(&invented(&files)));
         assert_eq!(wrong.len(), 3, "{text}: {wrong:?}");
     }
     // `mod.rs` uses a file of its folder, so that file must not use `mod.rs`.
@@ -232,7 +214,7 @@ fn a_circle_of_files_is_seen() {
         ("probe/mod.rs", "mod http; fn f() -> http::Http { todo!() }"),
         ("probe/http.rs", "use super::Step;"),
     ];
-    assert_eq!(circles(&arrows(&invented(&files)), &[]).len(), 2);
+    assert_eq!(circles(&arrows(&invented(&files))).len(), 2);
     // A test module's `super` is the file itself.
     let files = [
         ("core/mod.rs", "pub mod gate; use gate::Spec;"),
@@ -241,7 +223,7 @@ fn a_circle_of_files_is_seen() {
             "mod tests {\n    use super::*;\n    use self::deep::x;\n}",
         ),
     ];
-    let wrong = circles(&arrows(&invented(&files)), &[]);
+    let wrong = circles(&arrows(&invented(&files)));
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
