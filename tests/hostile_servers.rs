@@ -1,4 +1,5 @@
-//! A server that drips, hangs, resets, or answers without end or sense costs one attempt its timeout and bounded memory, no more.
+//! A server that is slow, hangs, resets, or sends an endless or malformed response costs one
+//! attempt its timeout and a bounded amount of memory, and nothing else.
 
 use crate::support::server::{Server, answer, head};
 use crate::support::{eventually, podgate};
@@ -8,13 +9,13 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Writes the same bytes until nobody takes them, for ten seconds at most.
+/// Writes the same bytes until the client stops reading, for at most ten seconds.
 fn pour(stream: &mut TcpStream, bytes: &[u8]) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) && stream.write_all(bytes).is_ok() {}
 }
 
-/// What a server does to a client, and what the client says about it.
+/// What a server does to a client, the server, and the reason that the client prints.
 fn attacks() -> Vec<(&'static str, Server, &'static str)> {
     let raw = |serve: fn(TcpStream)| Server::raw(serve);
     vec![
@@ -27,7 +28,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
             "while waiting for the answer",
         ),
         (
-            "drips its headers",
+            "sends its headers slowly",
             raw(|mut stream| {
                 head(&mut stream);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
@@ -41,7 +42,7 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
             "while waiting for the answer",
         ),
         (
-            "drips its body",
+            "sends its body slowly",
             raw(|mut stream| {
                 head(&mut stream);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n");
@@ -132,26 +133,26 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
             "connection closed before an answer",
         ),
         (
-            "lies about chunks",
+            "sends malformed chunks",
             Server::http(|_| {
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\nabc".to_vec()
             }),
             "not an HTTP answer",
         ),
         (
-            "has two lengths",
+            "sends two different lengths",
             Server::http(|_| {
                 b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde".to_vec()
             }),
             "not an HTTP answer",
         ),
         (
-            "has a status that is none",
+            "sends a status that is not a number",
             Server::http(|_| b"HTTP/1.1 abc OK\r\n\r\n".to_vec()),
             "not an HTTP answer",
         ),
         (
-            "redirects to nonsense",
+            "redirects to a malformed URL",
             Server::http(|_| crate::support::server::redirect(302, "http://[::1")),
             "not a URL",
         ),
@@ -159,18 +160,18 @@ fn attacks() -> Vec<(&'static str, Server, &'static str)> {
 }
 
 #[test]
-fn each_costs_one_attempt_and_no_more() {
+fn each_attack_costs_one_attempt_and_no_more() {
     for (name, server, reason) in attacks() {
         let done = podgate(["check", "--attempt-timeout", "400ms", &server.url("/")]).run();
         done.within(Duration::from_secs(8));
         done.code(1);
-        assert!(!reason.is_empty(), "{name}: a failure has its reason");
+        assert!(!reason.is_empty(), "{name}: no reason to look for");
         done.says(reason);
     }
 }
 
 #[test]
-fn an_endless_body_is_cut_and_passes() {
+fn an_endless_body_is_cut_off_and_passes() {
     let server = Server::raw(|mut stream| {
         head(&mut stream);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
@@ -183,7 +184,7 @@ fn an_endless_body_is_cut_and_passes() {
 }
 
 #[test]
-fn a_wait_goes_on_after_each_of_them() {
+fn a_wait_goes_on_after_each_attack() {
     let server = Server::raw({
         let count = std::sync::atomic::AtomicUsize::new(0);
         move |mut stream| {
@@ -220,7 +221,7 @@ fn a_wait_goes_on_after_each_of_them() {
     .says("5 attempts");
 }
 
-/// Peak memory in KiB of a process that still runs (proc(5), VmHWM).
+/// The peak memory of a running process, in KiB (proc(5), VmHWM).
 fn peak_kib(pid: nix::unistd::Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status

@@ -1,8 +1,10 @@
-//! Faults of the shared volume: never a crash, never a hang, never an exit code out of garbage (P6.4 to P6.9).
+//! Faults of the shared volume cause no crash, no hang, and no exit code from a damaged record
+//! (P6.4 to P6.9).
 //!
-//! Not tried here: a network or FUSE file system (9p, NFS, virtiofs), for which no server is installed. A seccomp filter stands for one
-//! without locks, and of those of which podgate does not know that inotify tells all there is ramfs. Nor a wall clock that is set back: the times in records
-//! are changed instead.
+//! Two things are not tested. Network and FUSE file systems (9p, NFS, virtiofs) need a server that
+//! is not installed. Instead, a seccomp filter makes locks fail, and ramfs serves as a file system
+//! that podgate does not trust to report all changes through inotify. The wall clock is not set
+//! back either. Instead, the times in records are changed.
 
 use crate::support::pod::{Access, Container, IMAGE, Life, Pod, VOLUME};
 use crate::support::{Folder, PODGATE, eventually, inside, needs, output, podgate, program};
@@ -14,7 +16,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-/// Long enough under load; a wait without an end would be longer.
+/// Long enough for a busy machine, and shorter than a wait that has no end.
 const SOON: Duration = Duration::from_secs(12);
 
 const NAP: &str = "trap 'exit 0' TERM; sleep 100 & wait";
@@ -49,7 +51,7 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_is_no_volume_is_refused() {
+fn a_directory_that_is_not_a_volume_is_refused() {
     let Some(pod) = Pod::new() else { return };
     let missing = pod.start(&run("main", &[], "true").no_volume());
     missing.code(125);
@@ -59,7 +61,8 @@ fn what_is_no_volume_is_refused() {
     plain.says("it is not a volume but a directory of this container's own root file system");
     pod.start(&run("main", &["--allow-plain-dir"], "exit 3").plain_directory())
         .code(3);
-    // A directory of the same device as /, mounted there: a volume, by its mount id.
+    // A directory on the same device as /, bind-mounted there. It is a volume, because its mount id
+    // differs.
     let folder = Folder::new();
     pod.start(&run("main", &[], "exit 4").no_volume().mount(
         folder.path(),
@@ -110,7 +113,7 @@ fn a_volume_that_is_full_before_the_start_is_refused() {
             "{:?}",
             files(&pod.volume())
         );
-        // Who waits for it sees an end.
+        // A member that waits for this one sees that it ended.
         let observer = pod.start(&Container::new("o", ["sleep", "100"]));
         let text = status(&observer);
         assert!(
@@ -145,7 +148,8 @@ fn a_volume_that_becomes_full_loses_no_state() {
     let main = pod.start(&run("main", &["--ready", "file:///run/go-ready"], script));
     main.prints("up");
     sidecar.says("main is running, and is not ready yet");
-    // A record that takes another one's place leaves some: it is filled again before each.
+    // Replacing a record frees some space, so the volume is filled again before each change of
+    // state.
     let fill = |file: &str| {
         let write = [
             "dd",
@@ -188,7 +192,7 @@ const PLANTS: &[Plant] = &[
         fs::write(path.join("x"), "").unwrap();
     }),
     ("a socket", |path| {
-        // Its path is too long for a sockaddr_un through /proc.
+        // The path is too long for a sockaddr_un, so the test binds through /proc.
         let folder = Folder::new();
         drop(std::os::unix::net::UnixListener::bind(folder.join("s")).unwrap());
         output(Command::new("cp").arg("-a").arg(folder.join("s")).arg(path));
@@ -214,7 +218,7 @@ const KINDS: &[&str] = &[
 ];
 
 #[test]
-fn what_is_planted_before_the_start_is_named_or_does_not_matter() {
+fn files_planted_before_the_start_are_named_or_do_not_matter() {
     let Some(pod) = Pod::new() else { return };
     for (what, plant) in PLANTS {
         for kind in KINDS {
@@ -260,7 +264,7 @@ fn a_sidecar_that_sees_garbage_stays_and_completes_with_the_real_main() {
 }
 
 #[test]
-fn what_is_planted_while_both_run_changes_no_exit_code() {
+fn files_planted_while_both_run_change_no_exit_code() {
     for (what, plant) in PLANTS {
         let Some(pod) = Pod::new() else { return };
         let sidecar = pod.start(&sidecar());
@@ -276,7 +280,8 @@ fn what_is_planted_while_both_run_changes_no_exit_code() {
         );
         main.signal(Signal::SIGTERM);
         main.code(0);
-        // What it could not write over is garbage, and the free lock says that it is dead.
+        // podgate cannot overwrite some of these. What remains is not a valid record, and the free
+        // lock shows that the member is dead.
         let code = sidecar.finish().code;
         let is_written = fs::read_to_string(&record).is_ok_and(|text| text.contains("exit: 0\n"));
         assert_eq!(
@@ -288,7 +293,7 @@ fn what_is_planted_while_both_run_changes_no_exit_code() {
 }
 
 #[test]
-fn a_lock_that_somebody_else_holds_is_waited_for_and_then_refused() {
+fn a_lock_that_another_process_holds_is_waited_for_and_then_refused() {
     let Some(pod) = Pod::new() else { return };
     let lock = pod.volume().join("main.lock");
     fs::write(&lock, "").unwrap();
@@ -306,7 +311,7 @@ fn a_lock_that_somebody_else_holds_is_waited_for_and_then_refused() {
             Container::new("holds", ["python3", "-c", &shared]).read_only_volume(),
             true,
         ),
-        // Another kind of lock, which podgate never looks at.
+        // podgate never looks at this other kind of lock.
         (
             Container::new(
                 "holds",
@@ -333,20 +338,22 @@ fn a_lock_that_somebody_else_holds_is_waited_for_and_then_refused() {
     }
 }
 
-/// A record of a main that has ended with 0.
+/// The record of a main that ended with 0.
 fn ended(host: &str) -> String {
     format!(
-        "podgate: 1\nname: main\nstate: exited\nexit: 0\nstage: ready\nincarnation: 1\nid: 0123456789abcdef\nhost: {host}\n\
-         container: 1\nuid: 0\nkind: run\nwaiting: 2099-01-01T00:00:00.000Z\nexited: 1999-01-01T00:00:00.000Z\nmood: fine\n"
+        "podgate: 1\nname: main\nstate: exited\nexit: 0\nstage: ready\nincarnation: 1\n\
+         id: 0123456789abcdef\nhost: {host}\n\
+         container: 1\nuid: 0\nkind: run\nwaiting: 2099-01-01T00:00:00.000Z\n\
+         exited: 1999-01-01T00:00:00.000Z\nmood: fine\n"
     )
 }
 
 #[test]
-fn records_of_other_pods_versions_and_clocks() {
+fn records_of_other_pods_versions_and_clocks_change_no_exit_code() {
     let Some(pod) = Pod::new() else { return };
     let record = pod.volume().join("main.record");
     let here = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    // Times that cannot be, and a key that nobody knows: no decision rests on them.
+    // The times are impossible and one key is unknown. No decision depends on them.
     fs::write(&record, ended(here.trim())).unwrap();
     pod.start(&sidecar()).code(0);
     for (text, says) in [
@@ -370,7 +377,7 @@ fn records_of_other_pods_versions_and_clocks() {
 }
 
 #[test]
-fn what_belongs_to_another_user_is_refused_with_both_uids() {
+fn a_name_of_another_user_is_refused_with_both_uids() {
     let Some(pod) = Pod::new() else { return };
     pod.start(&run("main", &[], "exit 0").user(1000, 1000))
         .code(0);
@@ -380,7 +387,7 @@ fn what_belongs_to_another_user_is_refused_with_both_uids() {
 }
 
 #[test]
-fn a_volume_that_is_wiped_does_not_keep_the_sidecar() {
+fn a_sidecar_ends_although_the_volume_was_wiped() {
     for is_killed in [true, false] {
         let Some(pod) = Pod::new() else { return };
         let (sidecar, main) = (pod.start(&sidecar()), pod.start(&run("main", &[], NAP)));
@@ -394,7 +401,7 @@ fn a_volume_that_is_wiped_does_not_keep_the_sidecar() {
             main.code(0);
         }
         let code = sidecar.finish().code;
-        // Without its record and its lock a death has no code.
+        // Without a record and a lock, the exit code of a death is unknown.
         assert!(
             [0, 137].contains(&code) && !sidecar.stderr().contains("panicked"),
             "{sidecar}"
@@ -425,7 +432,7 @@ fn ten_thousand_foreign_files_do_not_matter() {
 }
 
 #[test]
-fn restarts_do_not_make_files_grow_in_number() {
+fn restarts_do_not_increase_the_number_of_files() {
     let folder = Folder::new();
     let dir = folder.path().to_str().unwrap();
     let mut most = 0;
@@ -447,11 +454,11 @@ fn restarts_do_not_make_files_grow_in_number() {
         running.finish();
         most = most.max(files(folder.path()).len());
     }
-    // The lock, the record, the spares, and one that was about to be written.
+    // The lock, the record, the spare files, and one file that was about to be written.
     assert!(most <= 8, "{most}: {:?}", files(folder.path()));
 }
 
-/// Starts a sidecar and a main in this directory, once `first` has been done; what they and a doctor say.
+/// Runs `first`, then a doctor, a sidecar and a main in this directory. Returns their output.
 fn ends_by_polling(starter: &[&str], dir: &str, first: &str) -> String {
     let script = format!(
         "{first} || exit 99
@@ -479,19 +486,19 @@ date +main:%s%N; wait $!; echo code:$?; date +sidecar:%s%N"
 }
 
 #[test]
-fn without_inotify_podgate_looks_by_itself() {
+fn without_inotify_podgate_polls() {
     if !crate::support::namespaces() {
         return;
     }
     let folder = Folder::new();
     let dir = folder.path().to_str().unwrap();
-    // A user namespace that is given no instance of inotify.
+    // A user namespace that allows no inotify instance.
     let none = "echo 0 >/proc/sys/user/max_inotify_instances";
     let text = ends_by_polling(&["--user", "--map-root-user"], dir, none);
     assert!(text.contains("inotify: not available"), "{text}");
     let folder = Folder::new();
     let dir = folder.path().to_str().unwrap();
-    // A file system of which podgate does not know that inotify tells all.
+    // A file system that podgate does not trust to report all changes through inotify.
     let text = ends_by_polling(&["--mount"], dir, &format!("mount -n -t ramfs ram {dir}"));
     assert!(
         text.contains("inotify: the volume's file system does not report all changes"),
@@ -500,14 +507,15 @@ fn without_inotify_podgate_looks_by_itself() {
 }
 
 #[test]
-fn a_need_that_comes_between_two_looks_is_not_lost() {
+fn a_need_that_comes_between_two_polls_is_not_lost() {
     if !crate::support::namespaces() {
         return;
     }
     let folder = Folder::new();
     let dir = folder.path().to_str().unwrap();
-    // The gate asks every few milliseconds, the life looks ten times a second: the gate sees first that the sidecar is ready. Eight at
-    // once, because about every second one did not.
+    // The gate checks every few milliseconds, the lifecycle only ten times a second. The gate is
+    // therefore the first to see that the sidecar is ready. With the bug about every second member
+    // lost its need, so eight members run at once.
     let script = format!(
         "echo 0 >/proc/sys/user/max_inotify_instances || exit 99
 pids=
@@ -529,7 +537,7 @@ wait"
 }
 
 #[test]
-fn what_is_planted_under_a_sidecars_names_changes_no_exit_code() {
+fn files_planted_under_a_sidecars_names_change_no_exit_code() {
     let Some(pod) = Pod::new() else { return };
     pod.start(&run("main", &[], "exit 3")).code(3);
     for (what, plant) in PLANTS {
@@ -556,7 +564,8 @@ fn what_is_planted_under_a_sidecars_names_changes_no_exit_code() {
     }
 }
 
-/// Runs a program for which OFD locks fail with this error, as on a file system that has none: `nolocks ERRNO PROGRAM…`.
+/// Runs a program for which OFD locks fail with this error, as on a file system without them:
+/// `nolocks ERRNO PROGRAM…`.
 const NO_LOCKS: &str = r#"
 #include <errno.h>
 #include <linux/filter.h>
@@ -605,7 +614,8 @@ fn a_file_system_without_locks_is_refused() {
         "echo",
         "ran",
     ];
-    // ENOLCK (37) of NFS without a lock daemon, EOPNOTSUPP (95); and 0: a file system that says yes and keeps no lock.
+    // ENOLCK (37) comes from NFS without a lock daemon, and EOPNOTSUPP (95) from file systems
+    // without locks. 0 stands for a file system that reports success and keeps no lock.
     for (error, what) in [
         ("37", "cannot lock"),
         ("95", "cannot lock"),
@@ -622,10 +632,11 @@ fn a_file_system_without_locks_is_refused() {
 }
 
 #[test]
-fn a_plain_directory_that_may_not_be_read_is_refused_all_the_same() {
+fn a_plain_directory_that_cannot_be_read_is_refused_too() {
     let Some(pod) = Pod::new() else { return };
     let script = format!(
-        "mkdir -m 1733 /run/plain && exec setpriv --reuid 65534 --regid 65534 --clear-groups {IMAGE} run --dir /run/plain --name m -- true"
+        "mkdir -m 1733 /run/plain && exec setpriv --reuid 65534 --regid 65534 --clear-groups \
+         {IMAGE} run --dir /run/plain --name m -- true"
     );
     let life = pod.start(&Container::sh("m", &script).plain_directory());
     life.code(125);

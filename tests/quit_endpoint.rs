@@ -1,4 +1,5 @@
-//! `run --listen`: whoever may ends CMD with a POST, everyone sees how it is, and nobody else does any harm.
+//! `run --listen`: a POST from loopback ends CMD, every client can read the state, and no other
+//! request does any harm.
 
 use crate::support::server::{Server, free_port};
 use crate::support::{
@@ -17,10 +18,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const POST: &str = "POST /quitquitquit HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Ends with 9 when it is told to stop, which the endpoint makes 0.
-const CMD: &str = "trap 'echo got TERM >&2; exit 9' TERM; trap 'echo got USR1 >&2' USR1; echo up >&2; while :; do sleep 0.02; done";
+/// Ends with 9 after SIGTERM. A quit by the endpoint turns that into 0.
+const CMD: &str = "trap 'echo got TERM >&2; exit 9' TERM; trap 'echo got USR1 >&2' USR1; \
+                   echo up >&2; while :; do sleep 0.02; done";
 
-/// `run --listen` with [`CMD`], which runs.
+/// A running `run --listen` with [`CMD`].
 struct Listening {
     running: Running,
     address: SocketAddr,
@@ -45,7 +47,7 @@ impl Listening {
         format!("http://{}{path}", self.address)
     }
 
-    /// The answer to a request.
+    /// Sends a request and returns the answer.
     #[track_caller]
     fn ask(&self, request: &str) -> String {
         answer(self.address, request.as_bytes()).unwrap()
@@ -66,14 +68,14 @@ impl Listening {
         self.running.stderr().contains("asked to quit")
     }
 
-    /// How many descriptors it has open.
+    /// The number of descriptors that podgate has open.
     fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.running.pid()))
             .unwrap()
             .count()
     }
 
-    /// The processor time that it has taken so far, its own and not CMD's.
+    /// The processor time of podgate so far, without that of CMD.
     fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.running.pid())).unwrap();
         let fields: Vec<u64> = stat
@@ -85,11 +87,11 @@ impl Listening {
             .take(2)
             .map(|it| it.parse().unwrap())
             .collect();
-        // USER_HZ is 100 on every Linux that Rust knows.
+        // USER_HZ is 100 on every Linux that Rust supports.
         Duration::from_millis(10 * (fields[0] + fields[1]))
     }
 
-    /// Its end, which must be by a quit.
+    /// Waits for the end, which must be the result of a quit.
     #[track_caller]
     fn quits(self) -> Done {
         let done = self.running.finish();
@@ -115,12 +117,14 @@ fn a_post_ends_the_command_and_the_exit_code_is_0() {
         "POST /quitquitquit HTTP/1.0\r\n\r\n".to_owned(),
         format!("{client}Content-Length: 0\r\n\r\n"),
         format!("{client}Content-Length: 11\r\n\r\nhello world"),
-        // As curl -d and Go's http.Post send it.
+        // Requests as `curl -d` and Go's http.Post send them.
         format!(
-            "{client}User-Agent: curl/8.5.0\r\nAccept: */*\r\nContent-Length: 3\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\na=b"
+            "{client}User-Agent: curl/8.5.0\r\nAccept: */*\r\nContent-Length: 3\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\na=b"
         ),
         format!(
-            "{client}User-Agent: Go-http-client/1.1\r\nContent-Length: 2\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n{{}}"
+            "{client}User-Agent: Go-http-client/1.1\r\nContent-Length: 2\r\n\
+             Content-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n{{}}"
         ),
         "POST /quitquitquit?now HTTP/1.1\nHost: x\n\n".to_owned(),
     ] {
@@ -132,7 +136,7 @@ fn a_post_ends_the_command_and_the_exit_code_is_0() {
 }
 
 #[test]
-fn other_programs_can_ask_too() {
+fn other_programs_can_send_the_quit() {
     let curl = program("curl", &[]);
     if needs("curl", curl.is_some()) {
         for arguments in [
@@ -171,19 +175,19 @@ fn other_programs_can_ask_too() {
 }
 
 #[test]
-fn by_ipv6_and_by_a_port_alone() {
+fn an_ipv6_address_or_a_port_alone_is_accepted() {
     let listening = Listening::on((std::net::Ipv6Addr::LOCALHOST, free_port()).into(), &[]);
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, listening.address.port())).is_err());
     listening.ask(POST);
     listening.quits();
-    // A wildcard takes both families, and a mapped loopback address is one.
+    // A wildcard address accepts both families, and a mapped loopback address counts as loopback.
     let port = free_port();
     let listen = format!("[::]:{port}");
     let running = podgate(["run", "--listen", &listen, "--", "sh", "-c", CMD]).start();
     running.says("up");
     answer(([127, 0, 0, 1], port).into(), POST.as_bytes()).unwrap();
     running.finish().code(0);
-    // Without an address it is loopback.
+    // The default address is loopback.
     let port = free_port();
     let running = podgate(["run", "--listen", &port.to_string(), "--", "sh", "-c", CMD]).start();
     running.says("up");
@@ -201,7 +205,7 @@ fn by_ipv6_and_by_a_port_alone() {
 }
 
 #[test]
-fn ready_and_status_say_how_it_is() {
+fn ready_and_status_report_the_state() {
     if !python3() {
         return;
     }
@@ -239,7 +243,8 @@ fn ready_and_status_say_how_it_is() {
     listening.ask(POST);
     listening.quits();
 
-    // With members, it is what `podgate status --json` says; and before CMD has started it is not ready.
+    // For a member, /status returns the same as `podgate status --json`. /ready is 503 before CMD
+    // has started.
     let gate = format!("file://{}", folder.text("gate"));
     let port = free_port().to_string();
     let call = [
@@ -262,7 +267,8 @@ fn ready_and_status_say_how_it_is() {
     assert!(ask("/ready").starts_with("HTTP/1.1 503 "));
     let json = || {
         let text = ask("/status").split_once("\r\n\r\n").unwrap().1.to_owned();
-        let parse = "import json,sys; [it] = json.loads(sys.argv[1]); print(it['name'], it['state'], it['alive'])";
+        let parse = "import json,sys; [it] = json.loads(sys.argv[1]); \
+                     print(it['name'], it['state'], it['alive'])";
         output(Command::new("python3").args(["-c", parse, &text]))
     };
     assert_eq!(json(), "main waiting True\n");
@@ -287,7 +293,7 @@ fn ready_and_status_say_how_it_is() {
 }
 
 #[test]
-fn what_is_no_request_to_quit_has_its_status_and_does_nothing() {
+fn any_other_request_gets_its_status_and_does_nothing() {
     let listening = Listening::new(&[]);
     for line in [
         "GET /",
@@ -382,15 +388,16 @@ fn what_is_no_request_to_quit_has_its_status_and_does_nothing() {
 }
 
 #[test]
-fn only_loopback_quits() {
+fn only_a_request_from_loopback_quits() {
     if !namespaces()
         || !needs("ip", program("ip", &[]).is_some())
         || !needs("curl", program("curl", &[]).is_some())
     {
         return;
     }
-    // A network of its own, where a port may be fixed and the pod's address is known.
-    let network = "ip link set lo up && ip address add 10.9.8.7/32 dev lo && ip -6 address add fd00::9/128 dev lo nodad && exec \"$@\"";
+    // Its own network namespace, where a fixed port is free and the pod's address is known.
+    let network = "ip link set lo up && ip address add 10.9.8.7/32 dev lo && \
+                   ip -6 address add fd00::9/128 dev lo nodad && exec \"$@\"";
     let starter = ["unshare", "--net", "sh", "-c", network, "sh"];
     let running = inside(
         &starter,
@@ -416,7 +423,8 @@ fn only_loopback_quits() {
         ]);
         output(curl.args(arguments))
     };
-    // By the pod's address; from loopback to it, as a mesh's proxy hands on; and from it to loopback.
+    // From the pod's address to itself, from loopback to the pod's address (as the proxy of a mesh
+    // forwards), and from the pod's address to loopback.
     for url in ["http://10.9.8.7:9099", "http://[fd00::9]:9099"] {
         assert_eq!(
             curl(&["-X", "POST", &format!("{url}/quitquitquit")]),
@@ -448,7 +456,7 @@ fn only_loopback_quits() {
         "http://127.0.0.1:9099/quitquitquit",
     ];
     assert_eq!(curl(&back), "403");
-    // Headers change nothing.
+    // Headers cannot forge the source address.
     let forged = [
         "-X",
         "POST",
@@ -468,7 +476,7 @@ fn only_loopback_quits() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_a_failure_before_the_command_starts() {
+fn a_port_in_use_is_a_failure_before_the_command_starts() {
     let (folder, server) = (Folder::new(), Server::status(200));
     let (dir, listen) = (folder.text(""), server.address.to_string());
     let place = ["--dir", &dir, "--allow-plain-dir"];
@@ -490,7 +498,7 @@ fn a_port_that_is_taken_is_a_failure_before_the_command_starts() {
             && status.stdout.contains("\"exit_code\":125"),
         "{status}"
     );
-    // Once more, now that it is free: a port that was listened on a moment ago can be taken at once.
+    // The port is free now. It can be bound at once, although it was in use a moment ago.
     let listening = Listening::new(&[]);
     let address = listening.address;
     listening.ask(POST);
@@ -501,7 +509,7 @@ fn a_port_that_is_taken_is_a_failure_before_the_command_starts() {
 }
 
 #[test]
-fn the_command_does_not_get_its_socket() {
+fn the_command_does_not_inherit_the_socket() {
     let listening = Listening::new(&[]);
     let held = TcpStream::connect(listening.address).unwrap();
     listening.says_status("GET /ready", 200);
@@ -516,7 +524,8 @@ fn the_command_does_not_get_its_socket() {
     listening.quits();
 }
 
-/// Threads that do harm until this is dropped. `round` is called again and again, with what its thread keeps.
+/// Threads that attack podgate until this is dropped. Each calls `round` again and again, with the
+/// connections that it keeps open.
 struct Attack {
     over: Arc<AtomicBool>,
     rounds: Arc<AtomicUsize>,
@@ -563,14 +572,14 @@ impl Drop for Attack {
     }
 }
 
-/// An attacker's connection: it waits for nothing for long.
+/// An attacker's connection, with short timeouts.
 fn connect(address: SocketAddr) -> Option<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, SECOND / 5).ok()?;
     stream.set_write_timeout(Some(SECOND / 5)).ok()?;
     Some(stream)
 }
 
-/// So many attackers' connections at a time.
+/// The number of connections that an attacker keeps open at a time.
 const HELD: usize = 150;
 
 fn hold(kept: &mut Kept, stream: Option<TcpStream>) {
@@ -580,7 +589,7 @@ fn hold(kept: &mut Kept, stream: Option<TcpStream>) {
     }
 }
 
-/// Drips a byte at a time on hundreds of connections.
+/// Sends one byte at a time on hundreds of connections.
 fn slowloris(address: SocketAddr, kept: &mut Kept) {
     while kept.len() < HELD {
         let Some(mut stream) = connect(address) else {
@@ -616,7 +625,7 @@ fn garbage(address: SocketAddr, kept: &mut Kept) {
     }
 }
 
-/// A body that is announced and never complete, and one that never ends.
+/// An announced body that never completes, and a body that never ends.
 fn endless_body(address: SocketAddr, kept: &mut Kept) {
     for length in ["8000", "99999999999", "8191"] {
         let mut stream = connect(address);
@@ -677,8 +686,8 @@ fn resets(address: SocketAddr, kept: &mut Kept) {
     }
 }
 
-/// Asks, and never reads an answer.
-fn deaf(address: SocketAddr, kept: &mut Kept) {
+/// Sends requests, and never reads an answer.
+fn never_reads(address: SocketAddr, kept: &mut Kept) {
     let mut stream = connect(address);
     if let Some(stream) = &mut stream {
         let _ = stream.write_all("GET /status HTTP/1.1\r\n\r\n".repeat(300).as_bytes());
@@ -686,7 +695,7 @@ fn deaf(address: SocketAddr, kept: &mut Kept) {
     hold(kept, stream);
 }
 
-/// Attacks are made one at a time: it is podgate that is to be measured, and not this machine.
+/// The attacks run one at a time, because the test measures podgate and not this machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[track_caller]
@@ -709,10 +718,11 @@ fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
     let forwarded = sent.elapsed();
     assert!(
         forwarded < 2 * SECOND,
-        "{name}: a signal came after {forwarded:?}"
+        "{name}: the signal took {forwarded:?}"
     );
     let most = listening.descriptors();
-    // As many connections as it takes at a time, and what it opens in passing.
+    // The limit of connections at a time, and the few descriptors that podgate opens for a short
+    // time.
     assert!(
         most <= before + 20,
         "{name}: {most} descriptors, and {before} before"
@@ -723,7 +733,7 @@ fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
     });
     drop(attack);
 
-    // All of it is over soon, and nothing is left.
+    // All of it is closed soon, and nothing remains open.
     eventually(&format!("{name}: {before} descriptors"), || {
         (listening.descriptors() <= before).then_some(())
     });
@@ -732,7 +742,7 @@ fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
     let idle = listening.cpu() - cpu;
     assert!(
         idle <= SECOND / 20,
-        "{name}: {idle:?} of processor time in half a second without anything to do"
+        "{name}: {idle:?} of processor time in an idle half second"
     );
     assert!(
         !listening.has_quit(),
@@ -740,36 +750,38 @@ fn withstands(name: &str, round: fn(SocketAddr, &mut Kept)) {
         listening.running.stderr()
     );
 
-    // Who may ask is heard, whatever others do.
+    // A POST from loopback gets through during the attack.
     let attack = Attack::start(listening.address, round);
     eventually("the attack", || (attack.rounds() > 20).then_some(()));
     let sent = Instant::now();
     let mut attempts = 0;
     while sent.elapsed() < 10 * SECOND {
         attempts += 1;
-        // One that is pushed out by newer ones asks again, as `podgate quit` does.
+        // A request whose connection is closed in favour of newer ones is sent again, as `podgate
+        // quit` does.
         if answer(listening.address, POST.as_bytes())
             .is_ok_and(|text| text.starts_with("HTTP/1.1 200 "))
         {
             break;
         }
     }
-    let heard = sent.elapsed();
+    let answered = sent.elapsed();
     listening.quits();
     let ended = sent.elapsed();
     drop(attack);
     println!(
-        "{name}: forwarded in {forwarded:?}; {attempts} attempt(s), heard after {heard:?}, ended after {ended:?}"
+        "{name}: forwarded in {forwarded:?}; {attempts} attempt(s), answered after {answered:?}, \
+         ended after {ended:?}"
     );
     assert!(
         ended < 2 * SECOND,
-        "{name}: {attempts} attempts, heard after {heard:?}, ended after {ended:?}"
+        "{name}: {attempts} attempts, answered after {answered:?}, ended after {ended:?}"
     );
     drop(turn);
 }
 
 #[test]
-fn it_withstands_those_who_drip() {
+fn it_withstands_clients_that_send_slowly() {
     withstands("slowloris", slowloris);
 }
 
@@ -784,17 +796,17 @@ fn it_withstands_garbage() {
 }
 
 #[test]
-fn it_withstands_a_body_without_an_end() {
+fn it_withstands_an_endless_body() {
     withstands("endless body", endless_body);
 }
 
 #[test]
-fn it_withstands_a_line_of_a_megabyte() {
+fn it_withstands_a_line_of_one_megabyte() {
     withstands("long line", long_line);
 }
 
 #[test]
-fn it_withstands_those_who_close_half() {
+fn it_withstands_half_closed_connections() {
     withstands("half-closed", half_closed);
 }
 
@@ -804,12 +816,12 @@ fn it_withstands_resets() {
 }
 
 #[test]
-fn it_withstands_those_who_read_no_answer() {
-    withstands("deaf", deaf);
+fn it_withstands_clients_that_read_no_answer() {
+    withstands("no reading", never_reads);
 }
 
 #[test]
-fn connections_that_say_nothing_cost_nothing_and_go_away() {
+fn idle_connections_cost_nothing_and_are_closed() {
     let listening = Listening::new(&[]);
     let held: Vec<TcpStream> = (0..8)
         .map(|_| TcpStream::connect(listening.address).unwrap())
@@ -822,7 +834,7 @@ fn connections_that_say_nothing_cost_nothing_and_go_away() {
         idle <= SECOND / 10,
         "{idle:?} of processor time in a second with idle connections"
     );
-    // Each is told that it was too slow.
+    // Each gets an answer that the client was too slow.
     for mut stream in held {
         stream.set_read_timeout(Some(20 * SECOND)).unwrap();
         let mut text = String::new();
@@ -834,9 +846,10 @@ fn connections_that_say_nothing_cost_nothing_and_go_away() {
 }
 
 #[test]
-fn a_sigterm_after_a_quit_and_a_quit_after_a_sigterm() {
-    // The first one decides.
-    let script = "trap 'echo got TERM >&2; sleep 0.3; exit 9' TERM; echo up >&2; while :; do sleep 0.02; done";
+fn the_first_of_a_sigterm_and_a_quit_decides() {
+    // The first cause decides.
+    let script = "trap 'echo got TERM >&2; sleep 0.3; exit 9' TERM; echo up >&2; while :; \
+                  do sleep 0.02; done";
     for quit_is_first in [true, false] {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let running = podgate([

@@ -1,5 +1,5 @@
-//! `run --quit` and `--sidecar`: after CMD's end, and after that only, sidecars are asked to stop; whatever becomes of that, the exit
-//! code is CMD's.
+//! `run --quit` and `--sidecar`: podgate asks sidecars to stop after CMD's end, and never before.
+//! The exit code is CMD's, whether they stop or not.
 
 use crate::checks_that_are_not_http::DEAD;
 use crate::support::server::{ClosedPort, Server, answer, head};
@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Ready, until it is asked to quit; then it ends, and its port is closed. It ends with its test, too.
+/// Ready until it is asked to quit. Then it ends and its port is closed. It also ends with its
+/// test.
 struct Sidecar {
     port: u16,
     asked: Arc<AtomicUsize>,
@@ -26,7 +27,7 @@ impl Sidecar {
         Self::with(|| {})
     }
 
-    /// `at_quit` runs when it is asked to quit, before it answers.
+    /// `at_quit` runs when the request to quit arrives, before the answer.
     fn with(at_quit: impl Fn() + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, asked) = (
@@ -54,7 +55,7 @@ impl Sidecar {
         format!("http://127.0.0.1:{}/quitquitquit", self.port)
     }
 
-    /// How often it was asked to quit.
+    /// The number of requests to quit so far.
     fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
@@ -80,7 +81,7 @@ const NEVER: [&str; 2] = ["--restart-policy", "never"];
 const ON_FAILURE: [&str; 2] = ["--restart-policy", "on-failure"];
 
 #[test]
-fn under_never_after_any_end_and_under_on_failure_after_success() {
+fn never_asks_after_any_end_and_on_failure_after_a_success() {
     for (policy, script, code, asked) in [
         (NEVER, "exit 0", 0, 1),
         (NEVER, "exit 3", 3, 1),
@@ -97,7 +98,7 @@ fn under_never_after_any_end_and_under_on_failure_after_success() {
             done.says("acknowledged").says("has quit after");
         }
     }
-    // What counts is the code after --ok-exit: 7 is a success here.
+    // The code counts after --ok-exit, so 7 is a success here.
     let sidecar = Sidecar::new();
     run(
         &[
@@ -112,7 +113,7 @@ fn under_never_after_any_end_and_under_on_failure_after_success() {
 }
 
 #[test]
-fn a_sidecar_is_a_gate_and_a_quit() {
+fn sidecar_is_a_gate_and_a_quit() {
     let sidecar = Sidecar::new();
     let down = ClosedPort::new();
     let preset = format!("envoy:{}", sidecar.port);
@@ -121,7 +122,7 @@ fn a_sidecar_is_a_gate_and_a_quit() {
         .says("passed")
         .says("has quit after");
     assert_eq!(sidecar.asked(), 1);
-    // Its gate is one: CMD is not started while it is not ready, and is when it comes to be.
+    // The sidecar is a gate: CMD starts only when it is ready.
     let folder = Folder::new();
     let preset = format!("envoy:{}", down.port());
     let running = start(
@@ -135,7 +136,7 @@ fn a_sidecar_is_a_gate_and_a_quit() {
     running.says("refused");
     assert!(!folder.join("started").exists());
     let server = down.open();
-    // This one does not quit, and that changes nothing.
+    // This sidecar does not quit. The exit code stays CMD's.
     running.finish().code(0).says("gave up after 300ms");
     assert!(folder.join("started").exists());
     drop(server);
@@ -148,7 +149,7 @@ fn a_failed_quit_never_changes_the_exit_code() {
         Server::raw(|_stream| thread::sleep(20 * SECOND)),
     );
     let (busy, absent) = (Server::status(500), Server::status(404));
-    let heedless = Server::status(200);
+    let stays = Server::status(200);
     let targets = [
         (
             format!("http://127.0.0.1:{}/quit", closed.port()),
@@ -157,7 +158,7 @@ fn a_failed_quit_never_changes_the_exit_code() {
         (silent.url("/quit"), "gave up after 300ms"),
         (busy.url("/quit"), "HTTP status 500"),
         (absent.url("/quit"), "HTTP status 404"),
-        (heedless.url("/quit"), "still accepts connections"),
+        (stays.url("/quit"), "still accepts connections"),
         (
             "http+unix://%2Fno%2Fsuch%2Fsocket/quit".to_owned(),
             "is already gone",
@@ -176,7 +177,8 @@ fn a_failed_quit_never_changes_the_exit_code() {
                 .within(10 * SECOND);
         }
     }
-    // All at once, and one that heeds among them: it is asked whatever the others do.
+    // All of them at once, and one sidecar that does quit: it is asked in spite of the failures of
+    // the others.
     let sidecar = Sidecar::new();
     let url = sidecar.url();
     let all = targets
@@ -194,7 +196,7 @@ fn a_failed_quit_never_changes_the_exit_code() {
 }
 
 #[test]
-fn a_socket_on_a_file_system_that_never_answers_changes_the_exit_code_neither() {
+fn a_socket_on_a_file_system_that_hangs_does_not_change_the_exit_code() {
     if !namespaces() || !needs("/dev/fuse", Path::new("/dev/fuse").exists()) {
         return;
     }
@@ -223,7 +225,7 @@ fn a_socket_on_a_file_system_that_never_answers_changes_the_exit_code_neither() 
 }
 
 #[test]
-fn after_a_sigterm_too() {
+fn sidecars_are_asked_after_a_sigterm_too() {
     for (trap, code) in [
         ("trap 'exit 7' TERM; ", 7),
         ("trap 'exit 0' TERM; ", 0),
@@ -240,7 +242,7 @@ fn after_a_sigterm_too() {
         running.finish().code(code).says("has quit after");
         assert_eq!(sidecar.asked(), 1);
     }
-    // A failure under on-failure: the sidecar stays.
+    // A failure under on-failure: the sidecar is not asked.
     let sidecar = Sidecar::new();
     let running = start(
         &[&ON_FAILURE[..], &["--quit", &sidecar.url()]].concat(),
@@ -253,7 +255,7 @@ fn after_a_sigterm_too() {
 }
 
 #[test]
-fn after_a_command_that_never_started() {
+fn sidecars_are_asked_if_the_command_never_started() {
     let folder = Folder::new();
     let (file, none) = (folder.file("file", ""), folder.text("none"));
     let closed = ClosedPort::new();
@@ -293,7 +295,7 @@ fn after_a_command_that_never_started() {
             assert_eq!(sidecar.asked(), asked, "{done}");
         }
     }
-    // Told to stop while the gate waits.
+    // SIGTERM while the gate waits.
     for (policy, asked) in [(NEVER, 1), (ON_FAILURE, 0)] {
         let sidecar = Sidecar::new();
         let running = start(
@@ -312,7 +314,7 @@ fn after_a_command_that_never_started() {
 }
 
 #[test]
-fn a_call_that_is_wrong_elsewhere_is_an_end_too() {
+fn sidecars_are_asked_if_another_option_is_wrong() {
     let folder = Folder::new();
     let script = format!("touch {}", folder.text("started"));
     for (policy, disabled, asked) in [(NEVER, "", 1), (ON_FAILURE, "", 0), (NEVER, "quits", 0)] {
@@ -336,7 +338,7 @@ fn a_call_that_is_wrong_elsewhere_is_an_end_too() {
 }
 
 #[test]
-fn a_call_that_is_wrong_about_whom_to_ask_asks_nobody_and_starts_nothing() {
+fn a_wrong_quit_option_asks_nobody_and_starts_nothing() {
     let sidecar = Sidecar::new();
     let url = sidecar.url();
     let folder = Folder::new();
@@ -404,10 +406,10 @@ fn a_call_that_is_wrong_about_whom_to_ask_asks_nobody_and_starts_nothing() {
 }
 
 #[test]
-fn a_signal_ends_the_quitting_and_not_the_exit_code() {
+fn a_signal_ends_the_quit_requests_and_keeps_the_exit_code() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let heedless = Server::status(404);
-        let url = heedless.url("/quit");
+        let stays = Server::status(404);
+        let url = stays.url("/quit");
         let options = [&NEVER[..], &["--quit-timeout", "none", "--quit", &url]].concat();
         let running = start(&options, "exit 3");
         running.says("HTTP status 404");
@@ -422,13 +424,13 @@ fn a_signal_ends_the_quitting_and_not_the_exit_code() {
 }
 
 #[test]
-fn what_cmd_leaves_behind_is_reaped_while_others_are_asked() {
+fn orphans_of_cmd_are_reaped_while_others_are_asked() {
     if !namespaces() {
         return;
     }
-    let heedless = Server::status(404);
-    let (url, as_pid_1) = (heedless.url("/quit"), crate::support::AS_PID_1);
-    // The orphan ends while the quitting goes on.
+    let stays = Server::status(404);
+    let (url, as_pid_1) = (stays.url("/quit"), crate::support::AS_PID_1);
+    // The orphan ends while podgate asks others to quit.
     let script = "sh -c 'sleep 0.3' & exit 3";
     let call = [
         "run",
@@ -464,7 +466,7 @@ fn the_end_is_published_before_others_are_asked() {
         let place = ["--dir", &its, "--allow-plain-dir"];
         let status = podgate(["status", "--json"].iter().chain(&place)).run();
         let gone = podgate(["check", "gone:main"].iter().chain(&place)).run();
-        // CMD has ended; the member itself is at its quits, and holds its lock.
+        // CMD has ended. The member itself still asks others to quit, and holds its lock.
         let quit = podgate(
             ["quit", "--timeout", "200ms", "member:main"]
                 .iter()
@@ -511,14 +513,14 @@ fn the_end_is_published_before_others_are_asked() {
 #[test]
 fn a_failed_quit_leaves_the_termination_message_alone() {
     let folder = Folder::new();
-    let (path, heedless) = (folder.text("termination"), Server::status(200));
+    let (path, stays) = (folder.text("termination"), Server::status(200));
     let options = [
         "--termination-log",
         &path,
         "--quit-timeout",
         "200ms",
         "--quit",
-        &heedless.url("/quit"),
+        &stays.url("/quit"),
     ]
     .map(str::to_owned);
     let options: Vec<&str> = NEVER
@@ -532,7 +534,7 @@ fn a_failed_quit_leaves_the_termination_message_alone() {
 }
 
 #[test]
-fn a_member_is_asked_on_the_volume() {
+fn a_member_is_asked_through_the_volume() {
     let folder = Folder::new();
     let dir = folder.text("");
     let place = ["--dir", &dir, "--allow-plain-dir"];
@@ -557,7 +559,7 @@ fn a_member_is_asked_on_the_volume() {
         assert_eq!(sidecar.asked(), 1);
         proxy.finish().code(0).says("asked to quit");
     }
-    // One that is not there is gone already.
+    // An absent member counts as gone.
     run(
         &[&place[..], &NEVER, &["--quit", "member:nobody"]].concat(),
         "exit 4",
@@ -568,12 +570,12 @@ fn a_member_is_asked_on_the_volume() {
 
 #[test]
 fn the_time_limit_and_the_targets_have_variables() {
-    let (heedless, sidecar) = (Server::status(404), Sidecar::new());
+    let (stays, sidecar) = (Server::status(404), Sidecar::new());
     let done = podgate(["run", "--", "sh", "-c", "exit 3"])
         .env("PODGATE_RESTART_POLICY", "never")
         .env(
             "PODGATE_QUIT",
-            format!("{}\n{}\n", heedless.url("/quit"), sidecar.url()),
+            format!("{}\n{}\n", stays.url("/quit"), sidecar.url()),
         )
         .env("PODGATE_QUIT_TIMEOUT", "200ms")
         .run();

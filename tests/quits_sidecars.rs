@@ -12,7 +12,8 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Listens until a POST comes that is to be its last; answers it, and closes its port after `drain`. Gives the port.
+/// Listens until the POST to `last`, answers it with `status`, and closes its port after `drain`.
+/// Returns the port.
 fn mortal(last: &'static str, status: u16, drain: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -44,7 +45,7 @@ fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}/quitquitquit")
 }
 
-/// A server that says what `answer` makes of `METHOD PATH`.
+/// A server that answers with the status that `status` returns for `METHOD PATH`.
 fn sidecar(status: impl Fn(&str) -> u16 + Send + Sync + 'static) -> Server {
     Server::http(move |head| {
         let line = head.split(" HTTP/").next().unwrap_or_default();
@@ -53,7 +54,7 @@ fn sidecar(status: impl Fn(&str) -> u16 + Send + Sync + 'static) -> Server {
 }
 
 #[test]
-fn a_preset_is_a_check_of_its_readiness() {
+fn a_preset_as_a_check_tests_readiness() {
     let server = sidecar(|line| {
         if line == "GET /healthz/ready" {
             200
@@ -122,7 +123,7 @@ fn options_about_http_checks_never_reach_a_preset() {
         asked[0].starts_with("GET /ready ") && !asked[0].to_lowercase().contains("secret"),
         "{asked:?}"
     );
-    // From the environment they may be meant for another call.
+    // Variables do no harm here: they may be meant for other calls.
     let done = podgate(["check", &preset])
         .env("PODGATE_HTTP_HEADER", "X-Secret: s3cret")
         .env("PODGATE_HTTP_STATUS", "503");
@@ -131,7 +132,7 @@ fn options_about_http_checks_never_reach_a_preset() {
 }
 
 #[test]
-fn one_that_quits_is_gone() {
+fn a_sidecar_that_quits_is_gone() {
     let port = mortal("/quitquitquit", 200, Duration::ZERO);
     let done = podgate(["quit", &format!("envoy:{port}")]).run();
     done.code(0)
@@ -145,7 +146,7 @@ fn one_that_quits_is_gone() {
 }
 
 #[test]
-fn one_that_drains_is_waited_for_and_not_asked_again() {
+fn a_sidecar_that_drains_is_waited_for_and_not_asked_again() {
     let drain = Duration::from_millis(1200);
     let port = mortal("/shutdown", 204, drain);
     let done = podgate(["quit", &format!("linkerd:{port}")]).run();
@@ -157,7 +158,7 @@ fn one_that_drains_is_waited_for_and_not_asked_again() {
 }
 
 #[test]
-fn the_request_is_an_empty_post_without_anything_of_the_environment() {
+fn the_request_is_an_empty_post_and_ignores_the_environment() {
     let server = sidecar(|_| 200);
     let secret = url(server.port()).replace("://", "://user:pa55@");
     let done = podgate(["quit", "--timeout", "100ms", &secret])
@@ -180,7 +181,7 @@ fn the_request_is_an_empty_post_without_anything_of_the_environment() {
 }
 
 #[test]
-fn an_acknowledged_quit_that_did_not_happen_is_a_failure() {
+fn an_acknowledged_quit_without_an_end_is_a_failure() {
     let server = sidecar(|_| 200);
     let done = podgate(["quit", "-t", "1s", &url(server.port())]).run();
     done.code(1).not_before(SECOND).within(3 * SECOND);
@@ -194,7 +195,7 @@ fn an_acknowledged_quit_that_did_not_happen_is_a_failure() {
 }
 
 #[test]
-fn other_answers_are_tried_again_until_the_time_is_over() {
+fn other_answers_are_tried_again_until_the_timeout() {
     for (status, remedy) in [
         (404, "that its quit endpoint is enabled"),
         (403, "from here"),
@@ -231,13 +232,14 @@ fn a_connection_closed_instead_of_an_answer_counts_if_it_is_then_refused() {
     if !python3() {
         return;
     }
-    // Python as a sidecar that is gone before it has answered.
+    // A sidecar that ends before it answers. It is in Python, because it has to end as a process.
     let folder = Folder::new();
     let script = "import http.server, os, sys\n\
                   class H(http.server.BaseHTTPRequestHandler):\n\
                   \x20   def do_POST(self): os._exit(0)\n\
                   s = http.server.HTTPServer(('127.0.0.1', 0), H)\n\
-                  open(sys.argv[1] + '.new', 'w').write(str(s.server_port)); os.rename(sys.argv[1] + '.new', sys.argv[1])\n\
+                  open(sys.argv[1] + '.new', 'w').write(str(s.server_port)); \
+                  os.rename(sys.argv[1] + '.new', sys.argv[1])\n\
                   s.serve_forever()\n";
     let mut python =
         Program::start(Command::new("python3").args(["-c", script, &folder.text("port")]));
@@ -259,7 +261,7 @@ fn a_connection_closed_instead_of_an_answer_counts_if_it_is_then_refused() {
 }
 
 #[test]
-fn a_quit_port_that_refuses_is_no_proof_where_readiness_has_its_own() {
+fn a_quit_port_that_refuses_proves_nothing_if_readiness_has_its_own_port() {
     let (closed, other) = (ClosedPort::new(), ClosedPort::new());
     let ready = sidecar(|_| 200);
     let target = format!("cloud-sql-proxy:{}:{}", ready.port(), closed.port());
@@ -281,7 +283,7 @@ fn a_quit_port_that_refuses_is_no_proof_where_readiness_has_its_own() {
         .says("is already gone")
         .within(SECOND);
 
-    // Both have to go; the quit port does first.
+    // Both ports have to close. Here the quit port closes first.
     let lingers = Duration::from_millis(700);
     let target = format!(
         "istio:{}:{}",
@@ -321,8 +323,8 @@ fn a_unix_socket_is_asked_too() {
 }
 
 #[test]
-fn one_that_does_not_answer_is_not_gone() {
-    // Stopped, or busy: it accepts and says nothing.
+fn a_sidecar_that_does_not_answer_is_not_gone() {
+    // A stopped or busy sidecar: it accepts connections and answers nothing.
     let silent = accepts_for(30 * SECOND);
     let done = podgate([
         "quit",
@@ -336,7 +338,8 @@ fn one_that_does_not_answer_is_not_gone() {
     done.code(1)
         .says("while waiting for the answer")
         .within(3 * SECOND);
-    // Its backlog is full, so its address is silent; the other address of localhost refuses, and that is no proof.
+    // The backlog of 127.0.0.1 is full, so that it does not answer. The other address of localhost
+    // refuses the connection, but that does not prove that the sidecar is gone.
     use nix::sys::socket::{
         AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
     };
@@ -382,7 +385,7 @@ fn several_are_asked_at_the_same_time() {
     .run();
     done.code(0).within(3 * drain);
     assert_eq!(done.stderr.matches("has quit after").count(), 3, "{done}");
-    // One that fails does not keep the others from their end.
+    // A failure does not keep the others from being asked.
     let (server, port) = (
         sidecar(|_| 500),
         mortal("/quitquitquit", 200, Duration::ZERO),
@@ -421,7 +424,7 @@ fn a_signal_ends_it_at_once() {
 }
 
 #[test]
-fn the_time_limit_has_a_variable_of_its_own() {
+fn the_quit_timeout_has_its_own_variable() {
     let server = sidecar(|_| 404);
     let url = url(server.port());
     let done = podgate(["quit", &url])
