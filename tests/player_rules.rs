@@ -1,5 +1,5 @@
-//! The pod player keeps the kubelet's rules (the table in `support::kubelet`), without podgate in its pods. Main containers, their hooks
-//! and restarts are in `pod_harness`, too.
+//! The pod player keeps the kubelet's rules (see the table in `support::kubelet`). No podgate runs
+//! in these pods. `pod_harness` also tests main containers, their hooks and their restarts.
 
 use crate::support::kubelet::{Hook, Phase};
 use crate::support::player::{Image, Manifest, Played, app, app_in_lives, fake};
@@ -13,7 +13,7 @@ fn play(spec: &str, images: &[(&str, Image)]) -> Option<Played> {
 }
 
 fn manifest(spec: &str) -> Manifest {
-    // A container that is told before it can hear it does not hold the test up.
+    // A container that gets SIGTERM before it has set its trap must not delay the test for long.
     let grace = if spec.contains("Grace") {
         ""
     } else {
@@ -30,12 +30,12 @@ fn image<'a>(name: &'a str, script: &str) -> (&'a str, Image) {
     (name, Image::new(&format!("/{name}"), script))
 }
 
-/// One that notes that it is up and told, and then ends with 0.
+/// An image that notes its start and its SIGTERM, and then ends with 0.
 fn server(name: &str) -> (&str, Image) {
     slow_server(name, 0.0, 0)
 }
 
-/// The same, which takes so many seconds to end, with this code.
+/// The same, but it takes this many seconds to end, and ends with this code.
 fn slow_server(name: &str, seconds: f32, code: i32) -> (&str, Image) {
     let end = format!("note {name} told; sleep {seconds}; note {name} ended; exit {code}");
     image(
@@ -44,15 +44,15 @@ fn slow_server(name: &str, seconds: f32, code: i32) -> (&str, Image) {
     )
 }
 
-/// One that does not heed SIGTERM.
-fn deaf(name: &str) -> (&str, Image) {
+/// An image that notes SIGTERM and goes on running.
+fn stubborn(name: &str) -> (&str, Image) {
     image(
         name,
         &format!("trap 'note {name} told' TERM; note {name} up; while :; do sleep 0.1; done"),
     )
 }
 
-/// One that ends at once.
+/// An image that ends at once.
 fn ends(name: &str, code: i32) -> (&str, Image) {
     image(
         name,
@@ -72,7 +72,8 @@ const MAIN: &str = "containers: [{name: main, image: main}]";
 #[test]
 fn init_containers_run_one_after_the_other_before_the_main_containers() {
     let spec = format!(
-        "restartPolicy: Never, initContainers: [{{name: a, image: a}}, {{name: b, image: b}}], {MAIN}"
+        "restartPolicy: Never, initContainers: [{{name: a, image: a}}, {{name: b, image: b}}], \
+         {MAIN}"
     );
     let slow = image("a", "note a up; sleep 0.3; note a ended");
     let Some(played) = play(&spec, &[slow, ends("b", 0), ends("main", 0)]) else {
@@ -87,16 +88,17 @@ fn init_containers_run_one_after_the_other_before_the_main_containers() {
 }
 
 #[test]
-fn an_init_container_that_fails_is_started_anew_and_under_never_the_pod_has_failed() {
+fn an_init_container_that_fails_is_restarted_and_under_never_the_pod_fails() {
     let spec = format!(
-        "initContainers: [{{name: s, image: s, restartPolicy: Always}}, {{name: a, image: a}}], {MAIN}"
+        "initContainers: [{{name: s, image: s, restartPolicy: Always}}, {{name: a, image: a}}], \
+         {MAIN}"
     );
     let images = [
         server("s"),
         image("a", &app_in_lives("a", &[3, 4, 0])),
         ends("main", 0),
     ];
-    // Should the sidecar not have been told how to take SIGTERM yet.
+    // The sidecar may get SIGTERM before it has set its trap.
     let spec = format!("terminationGracePeriodSeconds: 1, {spec}");
     for policy in ["OnFailure", "Always"] {
         let Some(played) = play(&format!("restartPolicy: {policy}, {spec}"), &images) else {
@@ -108,7 +110,7 @@ fn an_init_container_that_fails_is_started_anew_and_under_never_the_pod_has_fail
             "a up", "a ended", "a up", "a ended", "a up", "a ended", "main up",
         ]);
         assert_eq!(played.count("s up"), 1, "{played}");
-        // Its end is final also under Always.
+        // The end of an init container is final under Always, too.
         played.delete_it();
         played.finish();
         assert_eq!(played.count("a up"), 3, "{played}");
@@ -126,11 +128,13 @@ fn an_init_container_that_fails_is_started_anew_and_under_never_the_pod_has_fail
 }
 
 #[test]
-fn a_native_sidecar_holds_back_what_comes_after_it_until_its_probe_and_its_hook_have_passed() {
+fn a_native_sidecar_holds_back_later_containers_until_its_probe_and_its_hook_have_passed() {
     for gate in [
         format!("lifecycle: {{postStart: {}}}", waits_for("go")),
-        "startupProbe: {exec: {command: [test, -e, /test/go]}, periodSeconds: 1, failureThreshold: 100}".to_owned(),
-        // Both: the probe is not asked before the hook has passed, and both must.
+        "startupProbe: {exec: {command: [test, -e, /test/go]}, periodSeconds: 1, \
+         failureThreshold: 100}"
+            .to_owned(),
+        // With both, the probe does not start before the hook has passed, and both must pass.
         format!(
             "lifecycle: {{postStart: {}}}, startupProbe: {}",
             waits_for("go"),
@@ -138,15 +142,25 @@ fn a_native_sidecar_holds_back_what_comes_after_it_until_its_probe_and_its_hook_
         ),
     ] {
         let spec = format!(
-            "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {gate}}}, {{name: b, image: b}}], {MAIN}"
+            "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, \
+             {gate}}}, {{name: b, image: b}}], {MAIN}"
         );
-        let Some(played) = play(&spec, &[server("a"), ends("b", 0), ends("main", 0)]) else { return };
+        let Some(played) = play(&spec, &[server("a"), ends("b", 0), ends("main", 0)]) else {
+            return;
+        };
         played.comes("a up");
         std::thread::sleep(Duration::from_millis(200));
         played.never_happened("b up");
-        assert_eq!((played.passed("a"), played.phase()), (None, Phase::Pending), "{played}");
+        assert_eq!(
+            (played.passed("a"), played.phase()),
+            (None, Phase::Pending),
+            "{played}"
+        );
         played.allow("go");
-        played.ends_as(Phase::Succeeded, &[("a", &[0]), ("b", &[0]), ("main", &[0])]);
+        played.ends_as(
+            Phase::Succeeded,
+            &[("a", &[0]), ("b", &[0]), ("main", &[0])],
+        );
         played.happened(&["a up", "b up", "main up", "main ended", "a told", "a ended"]);
     }
 }
@@ -172,7 +186,7 @@ fn a_native_sidecar_without_a_gate_holds_nothing_back() {
 }
 
 #[test]
-fn a_native_sidecar_is_started_anew_whatever_the_policy_is_and_what_came_after_it_goes_on() {
+fn a_native_sidecar_is_restarted_under_each_policy_and_later_containers_go_on() {
     for policy in ["Never", "OnFailure", "Always"] {
         let spec = format!("restartPolicy: {policy}, initContainers: [{SIDECAR}], {MAIN}");
         let images = [
@@ -206,10 +220,11 @@ fn a_native_sidecar_is_started_anew_whatever_the_policy_is_and_what_came_after_i
 }
 
 #[test]
-fn what_comes_after_a_native_sidecar_whose_hook_fails_does_not_start() {
+fn no_container_starts_after_a_native_sidecar_whose_hook_fails() {
     let hook = "lifecycle: {postStart: {exec: {command: [test, -e, /test/go]}}}";
     let spec = format!(
-        "restartPolicy: Never, terminationGracePeriodSeconds: 1, initContainers: [{{name: a, image: a, restartPolicy: Always, {hook}}}], {MAIN}"
+        "restartPolicy: Never, terminationGracePeriodSeconds: 1, initContainers: [{{name: a, \
+         image: a, restartPolicy: Always, {hook}}}], {MAIN}"
     );
     let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
         return;
@@ -224,10 +239,12 @@ fn what_comes_after_a_native_sidecar_whose_hook_fails_does_not_start() {
 }
 
 #[test]
-fn a_startup_probe_that_fails_so_often_stops_its_container() {
-    let probe = "startupProbe: {exec: {command: [sh, -c, 'note asked; exit 1']}, periodSeconds: 1, failureThreshold: 2}";
+fn a_startup_probe_stops_its_container_at_its_failure_threshold() {
+    let probe = "startupProbe: {exec: {command: [sh, -c, 'note asked; exit 1']}, \
+                 periodSeconds: 1, failureThreshold: 2}";
     let spec = format!(
-        "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
+        "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, \
+         {probe}}}], {MAIN}"
     );
     let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
         return;
@@ -242,7 +259,7 @@ fn a_startup_probe_that_fails_so_often_stops_its_container() {
         .filter(|its| its.what == "asked")
         .map(|its| its.at)
         .collect();
-    // A second lies between two attempts.
+    // Two attempts are a second apart.
     assert!(
         asked[1] - asked[0] >= Duration::from_millis(900),
         "{played}"
@@ -259,13 +276,15 @@ fn a_startup_probe_that_fails_so_often_stops_its_container() {
 }
 
 #[test]
-fn a_startup_probe_is_killed_when_its_time_is_over_and_that_is_a_failure() {
+fn a_startup_probe_that_times_out_is_killed_and_fails() {
     let command = "[sh, -c, 'note asked; test -e /test/go || exec tail -f /dev/null']";
     let probe = format!(
-        "startupProbe: {{exec: {{command: {command}}}, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 9}}"
+        "startupProbe: {{exec: {{command: {command}}}, periodSeconds: 1, timeoutSeconds: 1, \
+         failureThreshold: 9}}"
     );
     let spec = format!(
-        "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
+        "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, \
+         {probe}}}], {MAIN}"
     );
     let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
         return;
@@ -288,7 +307,8 @@ fn a_startup_probe_is_killed_when_its_time_is_over_and_that_is_a_failure() {
 fn a_startup_probe_waits_for_its_initial_delay() {
     let probe = "startupProbe: {exec: {command: [note, asked]}, initialDelaySeconds: 1}";
     let spec = format!(
-        "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, {probe}}}], {MAIN}"
+        "restartPolicy: Never, initContainers: [{{name: a, image: a, restartPolicy: Always, \
+         {probe}}}], {MAIN}"
     );
     let Some(played) = play(&spec, &[server("a"), ends("main", 0)]) else {
         return;
@@ -306,7 +326,8 @@ fn a_startup_probe_of_a_main_container_delays_nothing_and_stops_it_when_it_fails
     let probe =
         "startupProbe: {exec: {command: ['false']}, initialDelaySeconds: 1, failureThreshold: 1}";
     let spec = format!(
-        "restartPolicy: Never, containers: [{{name: a, image: a, {probe}}}, {{name: main, image: main}}]"
+        "restartPolicy: Never, containers: [{{name: a, image: a, {probe}}}, {{name: main, \
+         image: main}}]"
     );
     let slow = image(
         "a",
@@ -320,15 +341,16 @@ fn a_startup_probe_of_a_main_container_delays_nothing_and_stops_it_when_it_fails
 }
 
 #[test]
-fn main_containers_start_in_order_and_a_hook_that_fails_holds_nobody_back_for_ever() {
+fn main_containers_start_in_order_also_after_a_hook_that_fails() {
     let hook = format!("lifecycle: {{postStart: {}}}", waits_for("go"));
     let fails = "lifecycle: {postStart: {exec: {command: ['false']}}}";
     let spec = format!(
         "restartPolicy: Never, terminationGracePeriodSeconds: 1, \
-         containers: [{{name: a, image: a, {hook}}}, {{name: b, image: b, {fails}}}, {{name: main, image: main}}]"
+         containers: [{{name: a, image: a, {hook}}}, {{name: b, image: b, {fails}}}, {{name: main, \
+         image: main}}]"
     );
-    let deaf = image("b", "trap '' TERM; note b up; sleep 100");
-    let Some(played) = play(&spec, &[server("a"), deaf, ends("main", 0)]) else {
+    let stubborn = image("b", "trap '' TERM; note b up; sleep 100");
+    let Some(played) = play(&spec, &[server("a"), stubborn, ends("main", 0)]) else {
         return;
     };
     played.comes("a up");
@@ -377,7 +399,7 @@ fn the_back_off_grows_to_its_limit() {
 }
 
 #[test]
-fn policies_restart_what_they_say() {
+fn each_policy_restarts_the_containers_that_it_should() {
     for (policy, code, restarts) in [
         ("Never", 3, false),
         ("OnFailure", 0, false),
@@ -386,7 +408,8 @@ fn policies_restart_what_they_say() {
         ("Always", 3, true),
     ] {
         let spec = format!(
-            "restartPolicy: {policy}, containers: [{{name: main, image: main}}, {{name: a, image: a}}]"
+            "restartPolicy: {policy}, containers: [{{name: main, image: main}}, {{name: a, \
+             image: a}}]"
         );
         let Some(played) = play(
             &spec,
@@ -395,7 +418,7 @@ fn policies_restart_what_they_say() {
             return;
         };
         played.comes("a up");
-        // What a program notes may be there before the kubelet knows that its container runs.
+        // A program may note its start before the kubelet knows that its container runs.
         played.life("a");
         played.life("main").code(code);
         if restarts {
@@ -429,16 +452,17 @@ fn a_pod_whose_main_containers_are_done_ends_its_native_sidecars_in_reverse() {
         played.life("main");
         assert_eq!(played.phase(), Phase::Running, "{played}");
         played.allow("end-main");
-        // Their codes do not count.
+        // The exit codes of native sidecars do not count.
         played.ends_as(phase, &[("main", &[code]), ("a", &[7]), ("b", &[8])]);
         played.happened(&["main ended", "b told", "b ended", "a told", "a ended"]);
     }
 }
 
 #[test]
-fn deletion_tells_all_main_containers_at_once_and_native_sidecars_after_them_in_reverse() {
+fn deletion_stops_main_containers_at_once_and_then_native_sidecars_in_reverse() {
     let spec = format!(
-        "initContainers: [{SIDECAR}], containers: [{{name: main, image: main}}, {{name: other, image: other}}]"
+        "initContainers: [{SIDECAR}], containers: [{{name: main, image: main}}, {{name: other, \
+         image: other}}]"
     );
     let images = [
         server("a"),
@@ -453,7 +477,7 @@ fn deletion_tells_all_main_containers_at_once_and_native_sidecars_after_them_in_
         played.comes(what);
     }
     played.delete_it();
-    // Nothing comes back, though the policy is Always.
+    // Nothing is restarted, although the policy is Always.
     played.ends_as(
         Phase::Succeeded,
         &[("a", &[0]), ("b", &[0]), ("main", &[0]), ("other", &[0])],
@@ -470,12 +494,13 @@ fn deletion_tells_all_main_containers_at_once_and_native_sidecars_after_them_in_
 }
 
 #[test]
-fn a_pre_stop_runs_at_once_also_that_of_a_native_sidecar_and_holds_its_own_signal_back() {
+fn each_pre_stop_runs_at_once_and_delays_only_the_signal_of_its_container() {
     let hook = |name: &str| {
         format!("lifecycle: {{preStop: {{exec: {{command: [note, {name}, hooked]}}}}}}")
     };
     let spec = format!(
-        "initContainers: [{{name: a, image: a, restartPolicy: Always, {}}}], containers: [{{name: main, image: main, \
+        "initContainers: [{{name: a, image: a, restartPolicy: Always, {}}}], \
+         containers: [{{name: main, image: main, \
          lifecycle: {{preStop: {}}}}}, {{name: other, image: other}}]",
         hook("a"),
         waits_for("go")
@@ -506,11 +531,11 @@ fn a_pre_stop_runs_at_once_also_that_of_a_native_sidecar_and_holds_its_own_signa
 }
 
 #[test]
-fn what_is_left_at_the_end_of_the_grace_is_killed_and_a_native_sidecar_still_gets_its_window() {
+fn containers_are_killed_after_the_grace_period_and_a_native_sidecar_still_gets_sigterm() {
     let spec = format!("terminationGracePeriodSeconds: 2, initContainers: [{SIDECAR}], {MAIN}");
     let images = [
         server("a"),
-        deaf("b"),
+        stubborn("b"),
         image("main", "trap '' TERM; note main up; sleep 100"),
     ];
     let Some(played) = play(&spec, &images) else {
@@ -525,7 +550,7 @@ fn what_is_left_at_the_end_of_the_grace_is_killed_and_a_native_sidecar_still_get
         Phase::Failed,
         &[("a", &[0]), ("b", &[137]), ("main", &[137])],
     );
-    // Those that were waited for in vain were waited for to the end of the grace, and then told.
+    // Sidecar a gets SIGTERM only after the grace period, because b and main have not ended before.
     played
         .happened(&["b told"])
         .happened(&["a told", "a ended"]);
@@ -570,11 +595,16 @@ fn a_container_has_its_images_entrypoint_unless_the_manifest_names_a_command() {
 
 #[test]
 fn volumes_are_shared_as_they_are_mounted() {
-    let spec = "restartPolicy: Never, volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}], initContainers: [
-        {name: a, image: a, securityContext: {runAsUser: 7}, volumeMounts: [{name: v, mountPath: /deep/er}]}], containers: [
-        {name: main, image: main, volumeMounts: [{name: v, mountPath: /v, readOnly: true}, {name: w, mountPath: /w}]}]";
+    let spec =
+        "restartPolicy: Never, volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}], \
+                initContainers: [
+        {name: a, image: a, securityContext: {runAsUser: 7}, volumeMounts: [{name: v, \
+        mountPath: /deep/er}]}], containers: [
+        {name: main, image: main, volumeMounts: [{name: v, mountPath: /v, readOnly: true}, \
+        {name: w, mountPath: /w}]}]";
     let writes = image("a", "echo hello >/deep/er/note");
-    let reads = "cat /v/note; stat -c %u /v/note; ls /w | wc -l; echo x >/v/new || echo refused; echo x >/w/new && echo written; \
+    let reads = "cat /v/note; stat -c %u /v/note; ls /w | wc -l; echo x >/v/new || echo refused; \
+                 echo x >/w/new && echo written; \
                  ls / | grep -c deep";
     let Some(played) = play(spec, &[writes, image("main", reads)]) else {
         return;
@@ -596,7 +626,8 @@ fn volumes_are_shared_as_they_are_mounted() {
 
 #[test]
 fn an_image_volume_is_read_only_whatever_its_mount_says() {
-    let spec = "restartPolicy: Never, volumes: [{name: v, image: {reference: 'podgate:0.1.0'}}], containers: [
+    let spec = "restartPolicy: Never, volumes: [{name: v, image: {reference: 'podgate:0.1.0'}}], \
+                containers: [
         {name: main, image: main, volumeMounts: [{name: v, mountPath: /v, readOnly: false}]}]";
     let Some(played) = play(
         spec,
@@ -614,7 +645,8 @@ fn an_image_volume_is_read_only_whatever_its_mount_says() {
 
 #[test]
 fn a_container_has_the_user_and_the_rights_of_its_security_context() {
-    let show = "id -u; id -g; grep CapBnd /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2; \
+    let show = "id -u; id -g; grep CapBnd /proc/self/status | cut -f2; \
+                grep NoNewPrivs /proc/self/status | cut -f2; \
                 echo x 2>/dev/null >/new && echo wrote; echo \"$A-$B\"; pwd; true";
     let of = |pod: &str, container: &str, image_user: Option<(u32, u32)>| {
         let spec = format!(
@@ -635,7 +667,8 @@ fn a_container_has_the_user_and_the_rights_of_its_security_context() {
                 .collect::<Vec<_>>(),
         )
     };
-    let hard = "readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}";
+    let hard = "readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, \
+                capabilities: {drop: [ALL]}";
     let none = "0000000000000000";
     let Some(plain) = of("", "", None) else {
         return;
@@ -660,7 +693,8 @@ fn a_container_has_the_user_and_the_rights_of_its_security_context() {
     let own = of(
         "securityContext: {runAsUser: 5, runAsNonRoot: true},",
         &format!(
-            "env: [{{name: A, value: x}}, {{name: B}}], workingDir: /usr, securityContext: {{runAsUser: 8, runAsGroup: 9, {hard}}}"
+            "env: [{{name: A, value: x}}, {{name: B}}], workingDir: /usr, \
+             securityContext: {{runAsUser: 8, runAsGroup: 9, {hard}}}"
         ),
         None,
     );
@@ -668,7 +702,7 @@ fn a_container_has_the_user_and_the_rights_of_its_security_context() {
 }
 
 #[test]
-fn what_may_not_run_as_root_does_not() {
+fn a_pod_that_must_not_run_as_root_is_refused() {
     let spec = format!("securityContext: {{runAsNonRoot: true}}, {MAIN}");
     if play(MAIN, &[ends("main", 0)]).is_none() {
         return;
@@ -677,10 +711,10 @@ fn what_may_not_run_as_root_does_not() {
     assert!(play(&spec, &[("main", ends("main", 0).1.user(5, 5))]).is_some());
 }
 
-/// What this panics with.
+/// The message of the panic that this causes.
 fn refused<T>(attempt: impl FnOnce() -> T) -> String {
     let Err(panic) = catch_unwind(AssertUnwindSafe(attempt)) else {
-        panic!("it is not refused")
+        panic!("no panic")
     };
     panic
         .downcast_ref::<String>()
@@ -689,16 +723,17 @@ fn refused<T>(attempt: impl FnOnce() -> T) -> String {
 }
 
 #[test]
-fn each_pod_has_a_network_of_its_own_with_loopback_only() {
+fn each_pod_has_its_own_network_with_loopback_only() {
     let spec = "restartPolicy: Never, containers: [{name: s, image: s}, {name: main, image: main}]";
     let asks = "until wget -q -O /dev/null http://127.0.0.1:9901/ready || \
-                python3 -c 'import urllib.request as u; u.urlopen(\"http://localhost:9901/ready\")' 2>/dev/null; \
+                python3 -c 'import urllib.request as u; \
+                u.urlopen(\"http://localhost:9901/ready\")' 2>/dev/null; \
                 do sleep 0.05; done; note main has its answer; grep -c : /proc/net/dev";
     let images = [
         image("s", &fake("s --ready 9901/ready")),
         image("main", asks),
     ];
-    // Two at the same time, on the same port.
+    // Two pods use the same port at the same time.
     let (Some(one), Some(two)) = (play(spec, &images), play(spec, &images)) else {
         return;
     };
@@ -706,7 +741,7 @@ fn each_pod_has_a_network_of_its_own_with_loopback_only() {
         played.comes("main has its answer");
         let interfaces = played.life("main");
         interfaces.code(0);
-        // Some kernels give each namespace tunnel devices, which are down.
+        // Some kernels give each namespace tunnel devices. These are down.
         assert!(
             interfaces.stdout().trim().parse::<u32>().unwrap() >= 1,
             "{played}"
@@ -720,7 +755,7 @@ fn each_pod_has_a_network_of_its_own_with_loopback_only() {
 }
 
 #[test]
-fn what_the_player_does_not_play_is_an_error() {
+fn a_field_that_the_player_does_not_play_is_an_error() {
     let main = |more: &str| format!("containers: [{{name: main, image: main, {more}}}]");
     for (spec, error) in [
         (
@@ -816,7 +851,8 @@ fn what_the_player_does_not_play_is_an_error() {
             "a Job's restartPolicy",
         ),
         (
-            "{kind: CronJob, spec: {jobTemplate: {spec: {template: {spec: {restartPolicy: Always}}}}}}",
+            "{kind: CronJob, spec: {jobTemplate: {spec: {template: {spec: {restartPolicy: \
+             Always}}}}}}",
             "a Job's restartPolicy",
         ),
         ("{kind: Pod, status: {}}", "object.status is not played"),
@@ -829,18 +865,18 @@ fn what_the_player_does_not_play_is_an_error() {
             .unwrap_or_else(|| panic!("{text} is played"));
         assert!(found.contains(error), "{text}: {found}");
     }
-    // The negative control: the same without those fields is read.
+    // The negative control: the same manifest without those fields is accepted.
     assert!(manifest(&main("")).read().is_ok());
 }
 
 #[test]
-fn a_text_that_is_to_be_replaced_must_be_there() {
+fn a_text_to_replace_must_occur_in_the_manifest() {
     assert!(refused(|| manifest(MAIN).shortened(&[("60s", "1s")])).contains("has no \"60s\""));
     assert!(manifest(MAIN).shortened(&[("main", "a")]).read().is_ok());
 }
 
 #[test]
-fn what_did_not_happen_in_that_order_did_not_happen() {
+fn events_in_another_order_are_an_error() {
     let Some(played) = play(
         &format!("restartPolicy: Never, {MAIN}"),
         &[image("main", "note a; note b; note b")],

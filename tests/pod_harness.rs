@@ -1,4 +1,5 @@
-//! The pod of the tests keeps what it promises: containers, restarts and deletion, without podgate in them.
+//! The tests' own pods behave as they should: containers, restarts and deletion. No podgate runs in
+//! them.
 
 use crate::support::kubelet::{Hook, Phase, Play, RestartPolicy, Rules};
 use crate::support::pod::{Access, Container, IMAGE, Life, Namespace, Pod, Process, VOLUME};
@@ -14,10 +15,10 @@ use std::time::{Duration, Instant};
 const NOBODY: (u32, u32) = (65534, 65534);
 const LONG: Duration = Duration::from_secs(20);
 
-/// Goes on, but a trap runs at once.
+/// Goes on running, and a trap runs at once.
 const WAIT: &str = "sleep 100 & wait";
 
-/// Runs until it is told to stop, and then ends with this code.
+/// Runs until SIGTERM, and then ends with this code.
 fn stops_with(code: i32) -> String {
     format!("trap 'exit {code}' TERM; echo up; {WAIT}")
 }
@@ -27,7 +28,7 @@ fn until(file: &str) -> String {
     format!("until test -e {VOLUME}/{file}; do sleep 0.01; done")
 }
 
-/// Drops SIGTERM, as a PID 1 that handles nothing does.
+/// Drops SIGTERM, as a PID 1 without a handler does.
 fn stubborn(name: &str) -> Container {
     Container::new(name, ["sleep", "100"])
 }
@@ -42,7 +43,7 @@ fn names(processes: &[Process]) -> Vec<&str> {
 }
 
 #[test]
-fn ends_with_what_its_program_ends_with() {
+fn a_container_ends_with_the_code_of_its_program() {
     let Some(pod) = Pod::new() else { return };
     for code in [0, 1, 3, 125, 127, 137, 255] {
         pod.start(&Container::sh("a", &format!("exit {code}")))
@@ -54,7 +55,8 @@ fn ends_with_what_its_program_ends_with() {
     life.prints("up");
     life.signal(Signal::SIGTERM);
     life.code(143);
-    // What the kernel does to a PID 1 by force; 139 is SIGSEGV. A signal that it sends itself is dropped.
+    // The kernel kills a PID 1 for a fault (139 is SIGSEGV), but drops a signal that it sends to
+    // itself.
     pod.start(&Container::sh("a", "kill -SEGV $$; exit 7"))
         .code(7);
     let python = "import ctypes; ctypes.string_at(0)";
@@ -68,24 +70,24 @@ fn ends_with_what_its_program_ends_with() {
 #[test]
 fn a_signal_from_outside_is_dropped_where_pid_1_does_not_handle_it() {
     let Some(pod) = Pod::new() else { return };
-    let (deaf, hears) = (
-        pod.start(&stubborn("deaf")),
-        pod.start(&Container::sh("hears", &stops_with(0))),
+    let (ignores, handles) = (
+        pod.start(&stubborn("ignores")),
+        pod.start(&Container::sh("handles", &stops_with(0))),
     );
-    hears.prints("up");
-    for life in [&deaf, &hears] {
+    handles.prints("up");
+    for life in [&ignores, &handles] {
         life.signal(Signal::SIGTERM);
     }
-    hears.code(0);
-    assert!(deaf.is_running());
-    deaf.kill();
-    deaf.code(137);
-    // One that is over gets nothing, whoever has its number now.
-    deaf.signal(Signal::SIGTERM);
+    handles.code(0);
+    assert!(ignores.is_running());
+    ignores.kill();
+    ignores.code(137);
+    // A container that has ended gets no signal, even if another process has its pid now.
+    ignores.signal(Signal::SIGTERM);
 }
 
 #[test]
-fn sigkill_takes_the_whole_container() {
+fn sigkill_ends_the_whole_container() {
     let Some(pod) = Pod::new() else { return };
     let script = "setsid sleep 101 </dev/null >/dev/null 2>&1 & (sleep 102 &); sleep 103";
     let (dies, stays) = (
@@ -119,7 +121,7 @@ fn one_process_of_a_container_can_be_killed_alone() {
 }
 
 #[test]
-fn what_nobody_reaps_is_seen_as_a_zombie() {
+fn a_child_that_is_not_reaped_is_visible_as_a_zombie() {
     let Some(pod) = Pod::new() else { return };
     let life = pod.start(&Container::sh("a", "sleep 0 & exec sleep 100"));
     eventually("a zombie", || {
@@ -130,7 +132,7 @@ fn what_nobody_reaps_is_seen_as_a_zombie() {
 }
 
 #[test]
-fn its_program_is_pid_1_and_sees_nobody_else() {
+fn the_program_is_pid_1_and_sees_no_other_container() {
     let Some(pod) = Pod::new() else { return };
     let neighbour = pod.start(&stubborn("neighbour"));
     let life = pod.start(&Container::sh(
@@ -141,7 +143,7 @@ fn its_program_is_pid_1_and_sees_nobody_else() {
     eventually("both lines", || {
         (life.stdout().lines().count() == 2).then_some(())
     });
-    // The shell, ls and grep; nothing of the test, nor of the neighbour.
+    // The container sees the shell, ls and grep, and nothing of the test or of its neighbour.
     assert!(
         matches!(life.stdout().as_str(), "1\n2\n" | "1\n3\n"),
         "{life}"
@@ -156,12 +158,12 @@ fn its_program_is_pid_1_and_sees_nobody_else() {
         "{numbers}"
     );
     assert_ne!(life.pid(), neighbour.pid());
-    // The other way round: from the machine, everything is seen.
+    // The negative control: the machine sees the processes of the container.
     assert_eq!(names(&neighbour.processes()), ["sleep"]);
 }
 
 #[test]
-fn its_pid_1_is_the_program_as_soon_as_it_is_given_out() {
+fn pid_1_is_the_program_as_soon_as_start_returns() {
     let Some(pod) = Pod::new() else { return };
     for user in [None, Some(NOBODY)] {
         for _ in 0..20 {
@@ -190,7 +192,7 @@ fn no_signal_is_blocked_or_ignored_and_no_descriptor_is_left_open() {
         &["grep", "-E", "^Sig(Blk|Ign|Pnd)", "/proc/self/status"][..],
         &["ls", "/proc/self/fd"],
     ] {
-        // What every child of this process gets from whoever started the tests.
+        // What every child of this test process inherits.
         let plain = output(
             Command::new(show[0])
                 .args(&show[1..])
@@ -202,7 +204,7 @@ fn no_signal_is_blocked_or_ignored_and_no_descriptor_is_left_open() {
         assert_eq!(life.stdout(), plain, "{life}");
         execs.exec(show).code(0).prints(&plain);
         if show[0] == "grep" {
-            // glibc's `posix_spawn` ignores 32 and 33, as nothing else does.
+            // glibc's `posix_spawn` ignores 32 and 33; nothing else does.
             let values = plain.lines().map(|line| line.split_once(":\t").unwrap().1);
             let values: Vec<_> = values
                 .map(|value| u64::from_str_radix(value, 16).unwrap() & !0x1_8000_0000)
@@ -213,7 +215,7 @@ fn no_signal_is_blocked_or_ignored_and_no_descriptor_is_left_open() {
 }
 
 #[test]
-fn it_has_the_user_and_the_surroundings_that_were_asked_for() {
+fn a_container_has_the_user_and_the_environment_that_were_set() {
     let Some(pod) = Pod::new() else { return };
     let folder = Folder::new();
     let container = stubborn("a")
@@ -223,17 +225,19 @@ fn it_has_the_user_and_the_surroundings_that_were_asked_for() {
         .env("PODGATE_DIR", "a b'c")
         .working_dir(folder.path().to_str().unwrap())
         .host_name("other-pod");
-    let show = "id -u; id -g; id -G; umask; echo \"$PODGATE_DIR\"; pwd; uname -n; env | cut -d= -f1 | sort | xargs; \
+    let show = "id -u; id -g; id -G; umask; echo \"$PODGATE_DIR\"; pwd; uname -n; \
+                env | cut -d= -f1 | sort | xargs; \
                 grep -E '^(Cap|NoNew)' /proc/self/status";
     let none = "0000000000000000";
     let expected = format!(
         "1234\n5678\n5678\n0027\na b'c\n{}\nother-pod\nPATH PODGATE_DIR PWD\n\
-         CapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\nNoNewPrivs:\t1\n",
+         CapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\n\
+         NoNewPrivs:\t1\n",
         folder.path().display(),
     );
     let life = pod.start(&container);
     life.exec(["sh", "-c", show]).code(0).prints(&expected);
-    // The container itself has them too, not only what is executed in it.
+    // The container itself has them, too, and not only an exec in it.
     let status = fs::read_to_string(format!("/proc/{}/status", life.pid())).unwrap();
     assert!(
         status.contains("Uid:\t1234\t1234\t1234\t1234\n") && status.contains("Umask:\t0027\n"),
@@ -250,7 +254,7 @@ fn it_has_the_user_and_the_surroundings_that_were_asked_for() {
             .any(|window| window == b"PODGATE_DIR=a b'c\0P" || window == b"PODGATE_DIR=a b'c\0")
     );
 
-    // The negative control: it does not come by itself.
+    // The negative control: a container without these settings has none of this.
     let plain = pod.start(&stubborn("a"));
     let done = plain.exec(["sh", "-c", show]);
     assert!(
@@ -266,7 +270,7 @@ fn it_has_the_user_and_the_surroundings_that_were_asked_for() {
 }
 
 #[test]
-fn all_share_the_network_and_nobody_shares_run() {
+fn containers_share_the_network_and_not_run() {
     let Some(pod) = Pod::new() else { return };
     let here = fs::metadata("/proc/self/ns/net").unwrap().ino();
     let lives = [pod.start(&stubborn("a")), pod.start(&stubborn("b"))];
@@ -285,7 +289,7 @@ fn all_share_the_network_and_nobody_shares_run() {
 }
 
 #[test]
-fn podgate_is_there_for_every_user() {
+fn every_user_can_run_podgate() {
     let Some(pod) = Pod::new() else { return };
     let container = Container::podgate("a", ["--version"])
         .user(NOBODY.0, NOBODY.1)
@@ -293,13 +297,14 @@ fn podgate_is_there_for_every_user() {
     let life = pod.start(&container);
     life.code(0);
     assert!(life.stdout().starts_with("podgate "), "{life}");
-    // Root may not write it either: the kernel says so without a try, which would hit this machine's own binary.
+    // Even root must not be able to write to it. `test -w` asks the kernel without writing, because
+    // a write could damage this machine's own binary.
     pod.start(&Container::new("a", ["test", "-w", IMAGE]))
         .code(1);
 }
 
 #[test]
-fn what_is_in_the_volume_is_seen_by_all() {
+fn all_containers_see_the_content_of_the_volume() {
     let Some(pod) = Pod::new() else { return };
     let writer = pod.start(
         &Container::sh("a", &format!("echo hello >{VOLUME}/note; exec sleep 100")).user(1000, 1000),
@@ -310,7 +315,8 @@ fn what_is_in_the_volume_is_seen_by_all() {
             .user(2000, 2000)
             .volume_at("/run/deep/er", Access::ReadWrite),
     );
-    let show = "cat /run/deep/er/note; stat -c '%u %a' /run/deep/er/note /run/deep/er; test -e /run/podgate || echo none";
+    let show = "cat /run/deep/er/note; stat -c '%u %a' /run/deep/er/note /run/deep/er; \
+                test -e /run/podgate || echo none";
     reader
         .exec(["sh", "-c", show])
         .code(0)
@@ -319,7 +325,7 @@ fn what_is_in_the_volume_is_seen_by_all() {
         .exec(["sh", "-c", "echo x >>/run/deep/er/note"])
         .code(2)
         .says("Permission denied");
-    // The test sees it too, and plants files.
+    // The test can read the volume and create files in it, too.
     assert_eq!(
         fs::read_to_string(pod.volume().join("note")).unwrap(),
         "hello\n"
@@ -328,7 +334,7 @@ fn what_is_in_the_volume_is_seen_by_all() {
     reader
         .exec(["cat", "/run/deep/er/planted"])
         .prints("by the test");
-    // It is the pod's own.
+    // Each pod has its own volume.
     let other = Pod::new().unwrap();
     assert_eq!(fs::read_dir(other.volume()).unwrap().count(), 0);
 }
@@ -345,7 +351,7 @@ impl Life {
 }
 
 #[test]
-fn a_read_only_volume_refuses_writes_but_shows_those_of_others() {
+fn a_read_only_volume_refuses_writes_and_shows_writes_of_others() {
     let Some(pod) = Pod::new() else { return };
     let (reads, writes) = (
         pod.start(&stubborn("reads").read_only_volume()),
@@ -363,7 +369,7 @@ fn a_read_only_volume_refuses_writes_but_shows_those_of_others() {
         .prints("hello\n");
 }
 
-/// The ids of the mounts of these paths, as a container sees them.
+/// The ids of the mounts at these paths, as a container sees them.
 fn mounts(life: &Life, paths: [&str; 2]) -> [u32; 2] {
     paths.map(|path| {
         let script = format!("exec 3<{path}; sed -n 's/^mnt_id:[[:space:]]*//p' /proc/$$/fdinfo/3");
@@ -377,7 +383,7 @@ fn mounts(life: &Life, paths: [&str; 2]) -> [u32; 2] {
 }
 
 #[test]
-fn a_volume_is_a_mount_and_a_plain_directory_is_none() {
+fn a_volume_is_a_mount_and_a_plain_directory_is_not() {
     let Some(pod) = Pod::new() else { return };
     for (container, is_mount) in [
         (stubborn("a"), true),
@@ -405,13 +411,14 @@ fn plain_directories_are_not_shared() {
     let lives = [make(), make()];
     for life in &lives {
         let script = format!(
-            "ls {VOLUME} | xargs; echo x >{VOLUME}/note; ls -d /old-root 2>/dev/null; {IMAGE} --version"
+            "ls {VOLUME} | xargs; echo x >{VOLUME}/note; ls -d /old-root 2>/dev/null; \
+             {IMAGE} --version"
         );
         let done = life.exec(["sh", "-c", &script]);
         assert!(done.code(0).stdout.starts_with("\npodgate "), "{done}");
     }
     assert_eq!(fs::read_dir(pod.volume()).unwrap().count(), 0);
-    // What the test has in its folders is there, and the container has its own /proc.
+    // The test's own folders are visible in the container, and it has its own /proc.
     let folder = Folder::new();
     lives[0]
         .exec(["cat", &folder.file("new", "text")])
@@ -423,7 +430,7 @@ fn plain_directories_are_not_shared() {
 }
 
 #[test]
-fn without_a_volume_there_is_nothing() {
+fn without_a_volume_its_path_does_not_exist() {
     let Some(pod) = Pod::new() else { return };
     let life = pod.start(&stubborn("a").no_volume());
     life.exec(["ls", VOLUME])
@@ -431,7 +438,7 @@ fn without_a_volume_there_is_nothing() {
         .says("No such file or directory");
     life.exec(["grep", "podgate-volume", "/proc/self/mountinfo"])
         .code(1);
-    // The negative control: it would be found.
+    // The negative control: such a file can be found.
     pod.start(&stubborn("b"))
         .exec(["grep", "-c", "podgate-volume", "/proc/self/mountinfo"])
         .code(0)
@@ -439,7 +446,7 @@ fn without_a_volume_there_is_nothing() {
 }
 
 #[test]
-fn other_directories_and_files_are_mounted_as_asked() {
+fn other_directories_and_files_are_mounted() {
     let Some(pod) = Pod::new() else { return };
     let folder = Folder::new();
     let file = folder.file("file", "text");
@@ -470,7 +477,7 @@ fn other_directories_and_files_are_mounted_as_asked() {
 }
 
 #[test]
-fn a_small_volume_is_full_soon_and_can_be_changed() {
+fn a_small_volume_fills_up_and_can_be_remounted() {
     let Some(pod) = Pod::with_volume("size=4k") else {
         return;
     };
@@ -493,7 +500,7 @@ fn a_small_volume_is_full_soon_and_can_be_changed() {
 }
 
 #[test]
-fn a_lock_is_seen_from_other_containers_and_is_free_after_sigkill() {
+fn a_lock_is_visible_to_other_containers_and_free_after_sigkill() {
     let Some(pod) = Pod::new() else { return };
     let script = format!("exec 9>{VOLUME}/lock; flock 9; echo held; sleep 100");
     let owner = pod.start(&Container::sh("owner", &script).user(1000, 1000));
@@ -509,12 +516,12 @@ fn a_lock_is_seen_from_other_containers_and_is_free_after_sigkill() {
     sees.exec(test).code(1);
     owner.kill();
     owner.code(137);
-    // The last process is gone, and with it the lock.
+    // The last process has ended, so the lock is free.
     sees.exec(test).code(0);
 }
 
 #[test]
-fn a_container_that_cannot_be_made_is_a_loud_failure() {
+fn a_container_that_cannot_be_set_up_fails_the_test() {
     let Some(pod) = Pod::new() else { return };
     let container =
         Container::new("a", ["true"]).mount("/no/such/source".as_ref(), "/run/x", Access::ReadOnly);
@@ -528,7 +535,7 @@ fn a_container_that_cannot_be_made_is_a_loud_failure() {
 }
 
 #[test]
-fn what_it_says_is_stamped_as_it_comes() {
+fn output_gets_its_time_when_it_arrives() {
     let Some(pod) = Pod::new() else { return };
     let wait = until("go");
     let life = pod.start(&Container::sh(
@@ -551,7 +558,7 @@ fn what_it_says_is_stamped_as_it_comes() {
     assert_eq!(
         life.says("first"),
         first,
-        "the first time counts, not the look"
+        "the time of the first occurrence counts, not of the query"
     );
     assert_eq!(
         (life.stdout().as_str(), life.stderr().as_str()),
@@ -560,7 +567,7 @@ fn what_it_says_is_stamped_as_it_comes() {
 }
 
 #[test]
-fn an_end_comes_with_all_that_was_said() {
+fn an_end_is_reported_after_all_output() {
     let Some(pod) = Pod::new() else { return };
     for _ in 0..10 {
         let life = pod.start(&Container::sh("a", "seq 20000; echo last >&2"));
@@ -570,10 +577,10 @@ fn an_end_comes_with_all_that_was_said() {
 }
 
 #[test]
-fn an_exec_can_be_left_alone_and_ends_with_the_container() {
+fn an_exec_can_go_on_in_the_background_and_ends_with_the_container() {
     let Some(pod) = Pod::new() else { return };
     let life = pod.start(&stubborn("a"));
-    // It holds the exec's streams, which must not make its end wait.
+    // The child holds the exec's streams open. The end of the exec must not wait for that.
     let done = life.exec(["sh", "-c", "sleep 101 & echo out; echo err >&2; exit 9"]);
     done.code(9).prints("out\n").says("err").within(LONG);
     assert_ne!(life.process("sleep").inside, 1);
@@ -584,7 +591,7 @@ fn an_exec_can_be_left_alone_and_ends_with_the_container() {
     assert!(!running.finish().status.success());
     life.code(137);
     assert_eq!(life.processes(), []);
-    // And what is over takes no exec.
+    // A container that has ended takes no exec.
     assert!(!life.exec(["true"]).status.success());
 }
 
@@ -602,7 +609,7 @@ fn an_exec_writes_into_the_containers_log_by_pid_1s_stderr() {
     assert!(!life.stderr().contains("lost"));
 }
 
-/// Waits for the pod's end, and gives the codes of one of its containers.
+/// Waits for the pod's end, and returns the exit codes of one of its containers.
 fn codes(play: &Play, name: &str) -> Vec<i32> {
     play.finish();
     play.codes(name)
@@ -648,7 +655,7 @@ fn containers_without_hooks_start_in_the_order_of_the_list() {
 }
 
 #[test]
-fn a_post_start_hook_that_fails_ends_its_container_and_the_next_one_starts_all_the_same() {
+fn a_post_start_hook_that_fails_ends_its_container_and_the_next_one_starts() {
     let Some(pod) = Pod::new() else { return };
     let hook = ["sh", "-c", "echo went wrong >&2; exit 4"];
     let polite = format!("trap 'exit 6' TERM; touch {VOLUME}/up; {WAIT}");
@@ -663,23 +670,27 @@ fn a_post_start_hook_that_fails_ends_its_container_and_the_next_one_starts_all_t
                 "-c",
                 &format!("{}; exit 1", until("up")),
             ]),
-            stubborn("deaf").post_start(hook),
+            stubborn("ignores").post_start(hook),
             Container::new("app", ["true"]),
         ],
     );
     assert_eq!(play.finish(), Phase::Failed);
     assert_eq!(
-        (play.codes("polite"), play.codes("deaf"), play.codes("app")),
+        (
+            play.codes("polite"),
+            play.codes("ignores"),
+            play.codes("app")
+        ),
         (vec![6], vec![137], vec![0])
     );
-    assert!(play.life("app").started() >= play.ends("deaf")[0].at);
-    play.post_start("deaf").code(4).says("went wrong");
-    // The hook's output is not the container's.
-    assert_eq!(play.life("deaf").stderr(), "");
+    assert!(play.life("app").started() >= play.ends("ignores")[0].at);
+    play.post_start("ignores").code(4).says("went wrong");
+    // The output of a hook is not part of the container's output.
+    assert_eq!(play.life("ignores").stderr(), "");
 }
 
 #[test]
-fn what_a_hook_leaves_behind_outlives_it_and_dies_with_the_container() {
+fn a_process_that_a_hook_leaves_behind_dies_with_the_container() {
     let Some(pod) = Pod::new() else { return };
     let hook = format!("setsid flock {VOLUME}/lock sleep 100 </dev/null >/dev/null 2>&1 &");
     let play = pod.play(
@@ -712,35 +723,36 @@ fn what_a_hook_leaves_behind_outlives_it_and_dies_with_the_container() {
 }
 
 #[test]
-fn delete_stops_all_at_once_and_kills_what_is_left_after_the_grace() {
+fn delete_stops_all_at_once_and_kills_the_rest_after_the_grace_period() {
     let Some(pod) = Pod::new() else { return };
     let names = ["a", "b", "c"];
     let play = pod.play(
         RestartPolicy::Always,
-        // The deaf one first: if they were stopped one by one, the others would outlive it.
-        [stubborn("deaf")]
+        // The container that ignores SIGTERM is stopped first. If they were stopped one after the
+        // other, the others would outlive it.
+        [stubborn("ignores")]
             .into_iter()
             .chain(names.map(|name| Container::sh(name, &stops_with(0)))),
     );
     for name in names {
         play.life(name).prints("up");
     }
-    let deaf = play.life("deaf");
+    let ignores = play.life("ignores");
     let begin = Instant::now();
     let grace = Duration::from_secs(2);
     play.delete(grace);
     assert_eq!(play.finish(), Phase::Failed);
-    let killed = play.ends("deaf")[0];
+    let killed = play.ends("ignores")[0];
     assert_eq!(killed.code, 137);
     assert!(killed.at.duration_since(begin) >= grace, "{play}");
     for name in names {
         assert_eq!(play.codes(name), [0]);
         assert!(play.ends(name)[0].at < killed.at, "{play}");
     }
-    // Nothing comes back, though the policy is Always.
+    // Nothing is restarted, although the policy is Always.
     thread::sleep(Duration::from_millis(200));
     assert_eq!(names.map(|name| play.restarts(name)), [0; 3]);
-    assert!(!deaf.is_running());
+    assert!(!ignores.is_running());
 }
 
 #[test]
@@ -767,7 +779,7 @@ fn a_pre_stop_hook_holds_back_the_signal_of_its_own_container_only() {
 }
 
 #[test]
-fn a_pre_stop_hook_that_hangs_takes_its_time_from_the_grace() {
+fn a_pre_stop_hook_that_hangs_uses_up_the_grace_period() {
     let Some(pod) = Pod::new() else { return };
     let play = pod.play(
         RestartPolicy::Never,
@@ -782,7 +794,7 @@ fn a_pre_stop_hook_that_hangs_takes_its_time_from_the_grace() {
 }
 
 #[test]
-fn the_stop_signal_is_the_one_of_the_image() {
+fn the_stop_signal_of_the_image_is_used() {
     let Some(pod) = Pod::new() else { return };
     let script = format!("trap 'exit 15' TERM; trap 'exit 3' QUIT; echo up; {WAIT}");
     let play = pod.play(
@@ -812,11 +824,11 @@ fn a_deletion_waits_for_a_post_start_hook_that_runs() {
     assert_eq!(codes(&play, "a"), [137]);
     assert!(
         play.lives("b").is_empty(),
-        "what comes after is not started any more"
+        "the next container is not started"
     );
 }
 
-/// Ends with the codes that the volume has for it, one a life.
+/// Ends with these codes, one for each life. It counts its lives in the volume.
 fn ends_with(name: &str, codes: &[i32]) -> Container {
     let codes: Vec<String> = codes.iter().map(i32::to_string).collect();
     let script = format!(
@@ -827,14 +839,14 @@ fn ends_with(name: &str, codes: &[i32]) -> Container {
 }
 
 #[test]
-fn on_failure_restarts_what_failed() {
+fn on_failure_restarts_a_failed_container() {
     let Some(pod) = Pod::new() else { return };
     let play = pod.play(
         RestartPolicy::OnFailure,
         [ends_with("fails", &[1, 2, 0]), ends_with("works", &[0, 9])],
     );
     assert_eq!(play.finish(), Phase::Succeeded);
-    // That it counts its lives in the volume shows that the volume's content survives them.
+    // The count in the volume shows that the content of the volume survives the restarts.
     assert_eq!(
         (play.codes("fails"), play.restarts("fails")),
         (vec![1, 2, 0], 2)
@@ -892,7 +904,7 @@ fn always_restarts_everything_with_its_hook_in_new_namespaces() {
     second.kill();
     let third = play.nth_life("a", 2);
     assert_eq!(play.codes("a"), [0, 137]);
-    // Nothing of the first lives is in the third.
+    // Nothing of the earlier lives is in the third one.
     assert_eq!((first.processes(), second.processes()), (vec![], vec![]));
     assert!(third.is_running());
     assert_eq!(play.phase(), Phase::Running);
@@ -906,13 +918,14 @@ fn dropping_a_container_leaves_no_process() {
     let namespace: Namespace = life.namespace();
     assert!(
         namespace.processes().len() >= 2,
-        "the negative control: they are seen while they live"
+        "the negative control: they are visible while they run"
     );
     drop(life);
     assert_eq!(namespace.processes(), []);
 }
 
-/// The mounts of this machine, without those that come and go by themselves, and those of the Docker of `make image`, which may run beside.
+/// The mounts of this machine, without those that come and go by themselves, and without those of
+/// the Docker that `make image` may run at the same time.
 fn mounts_here() -> BTreeSet<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let is_ours = |line: &&str| line.contains("podgate") && !line.contains("/podgate-image.");
@@ -939,9 +952,9 @@ fn dropping_a_pod_leaves_nothing() {
     assert_eq!(
         mounts_here(),
         BTreeSet::new(),
-        "nothing is mounted on the test's side"
+        "nothing is mounted in the test's own namespace"
     );
-    // The worst order: the pod first, with all that runs.
+    // The hardest order: the pod is dropped first, while everything runs.
     drop(pod);
     assert!(!volume.exists());
     for namespace in &namespaces {
@@ -968,7 +981,7 @@ fn a_panic_leaves_nothing() {
     assert_eq!(namespace.processes(), []);
 }
 
-/// Says to [`holds_a_pod`] that it is called by the test after it.
+/// Tells [`holds_a_pod`] that the test after it is the caller.
 const HOLD: &str = "HOLD_A_POD";
 
 #[test]
@@ -1015,7 +1028,7 @@ fn the_death_of_the_test_process_leaves_nothing() {
 }
 
 #[test]
-fn hundreds_of_containers_at_once() {
+fn hundreds_of_containers_run_at_once() {
     let Some(pod) = Pod::new() else { return };
     let begin = Instant::now();
     let lives: Vec<Life> = (0..200)
