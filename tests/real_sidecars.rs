@@ -1,5 +1,6 @@
-//! Servers that none of us wrote as sidecars of a job, in a pod: they start first, outlive the job when the pod is deleted, and end when
-//! it is done; wrapped by `run`, joined by a hook with their images as they are, or asked to quit.
+//! Servers that this project did not write, as sidecars of a job in a pod. They start first,
+//! outlive the job when the pod is deleted, and end when the job is done. They are wrapped by
+//! `run`, joined by a hook with their images as they are, or asked to quit.
 
 use crate::support::kubelet::{Phase, Play, RestartPolicy};
 use crate::support::pod::{Container, IMAGE, Pod, VOLUME, words};
@@ -12,23 +13,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Who runs servers that refuse to run as root; the job has another uid.
+/// The user of servers that refuse to run as root. The job has another uid.
 const NOBODY: (u32, u32) = (65534, 65534);
 const JOB: (u32, u32) = (1000, 1000);
 
 const GRACE: Duration = Duration::from_secs(25);
 
-/// A server, not started yet.
+/// A server that is not started yet.
 struct Server {
-    /// What its image's entrypoint is.
+    /// The entrypoint of its image.
     command: Vec<String>,
     /// The image's `STOPSIGNAL`.
     stop: Signal,
     ready: String,
-    /// What the job asks it.
+    /// The job's request, as a shell command.
     query: String,
     folder: Folder,
-    /// What it needs itself, outside of the pod.
+    /// A server outside of the pod that this one needs.
     _behind: Option<(Program, Folder)>,
 }
 
@@ -55,9 +56,11 @@ impl Server {
             "nginx.conf",
             &format!(
                 "pid {at}/pid; error_log stderr; worker_processes 1; events {{}}\n\
-                 http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f;\n\
+                 http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p; \
+                 fastcgi_temp_path {at}/f;\n\
                  uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
-                 server {{ listen 127.0.0.1:{port}; location = /ok {{ return 200 'all is well'; }} }} }}\n"
+                 server {{ listen 127.0.0.1:{port}; \
+                 location = /ok {{ return 200 'all is well'; }} }} }}\n"
             ),
         );
         Some(Self {
@@ -78,8 +81,8 @@ impl Server {
         })
     }
 
-    /// With a master and a worker (`-W`), or in one process (`-db`). Not with `-q`: once it is up, its stderr is /dev/null then, and who
-    /// joins a moment later finds no log of the container.
+    /// With a master and a worker (`-W`), or in one process (`-db`). `-q` would set its stderr to
+    /// /dev/null once it runs, and a later `join` would not find the container's log.
     fn haproxy(mode: &str) -> Option<Self> {
         let haproxy = program("haproxy", &[]);
         needs("HAProxy", haproxy.is_some()).then_some(())?;
@@ -87,8 +90,10 @@ impl Server {
         let config = folder.file(
             "haproxy.cfg",
             &format!(
-                "defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
-                 frontend f\n bind 127.0.0.1:{port}\n http-request return status 200 content-type text/plain string ok\n"
+                "defaults\n mode http\n timeout client 5s\n timeout server 5s\n \
+                 timeout connect 5s\n\
+                 frontend f\n bind 127.0.0.1:{port}\n http-request return status 200 \
+                 content-type text/plain string ok\n"
             ),
         );
         Some(Self {
@@ -127,7 +132,7 @@ impl Server {
                 "listen_addresses=127.0.0.1",
                 "-c",
                 "fsync=off",
-                // One that is killed leaves nothing in /dev/shm.
+                // It must leave nothing in /dev/shm when it is killed.
                 "-c",
                 "dynamic_shared_memory_type=mmap",
             ]),
@@ -142,7 +147,7 @@ impl Server {
         })
     }
 
-    /// PgBouncer, before a PostgreSQL that is no part of the pod.
+    /// PgBouncer, in front of a PostgreSQL outside of the pod.
     fn pgbouncer() -> Option<Self> {
         let pgbouncer = program("pgbouncer", &[]);
         needs("PgBouncer", pgbouncer.is_some()).then_some(())?;
@@ -174,14 +179,15 @@ impl Server {
         let config = folder.file(
             "pgbouncer.ini",
             &format!(
-                "[databases]\npostgres = host=127.0.0.1 port={behind}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+                "[databases]\npostgres = host=127.0.0.1 port={behind}\n[pgbouncer]\n\
+                 listen_addr = 127.0.0.1\nlisten_port = {port}\n\
                  unix_socket_dir = {at}\nauth_type = trust\nauth_file = {users}\n"
             ),
         );
         let psql = bin.join("psql");
         Some(Self {
             command: words([pgbouncer?.to_str()?, &config]),
-            // Waits for queries that are under way; SIGTERM does not.
+            // SIGINT waits for running queries; SIGTERM does not.
             stop: Signal::SIGINT,
             ready: format!("tcp://127.0.0.1:{port}"),
             query: format!(
@@ -197,7 +203,7 @@ impl Server {
         self.stop.as_str().strip_prefix("SIG").unwrap()
     }
 
-    /// The server wrapped by `run`: the last words of an image's entrypoint.
+    /// The server wrapped by `run`, with the image's own command as CMD.
     fn wrapped(&self) -> Container {
         let mut call = words([
             "run",
@@ -217,7 +223,7 @@ impl Server {
             .working_dir(self.folder.path().to_str().unwrap())
     }
 
-    /// The image as it is, and a hook.
+    /// The unchanged image, with a hook that joins.
     fn joined(&self) -> Container {
         let hook = [
             IMAGE,
@@ -242,7 +248,8 @@ impl Server {
             .post_start(hook)
     }
 
-    /// Asks until it is told to stop, or has asked so often; then takes about a second more, and asks once more.
+    /// Sends requests until SIGTERM, or at most `most` times. After SIGTERM it takes about a second
+    /// more, and sends a last request.
     fn job(&self, most: u32) -> Container {
         let query = &self.query;
         let script = format!(
@@ -251,7 +258,7 @@ impl Server {
              {query} >/dev/null || {{ echo query $count failed; exit 4; }}\n\
              count=$((count + 1)); echo asked $count; sleep 0.05\n\
              done\n\
-             [ -z \"$stop\" ] || {{ echo told to stop; sleep 1; }}\n\
+             [ -z \"$stop\" ] || {{ echo got SIGTERM; sleep 1; }}\n\
              {query} || exit 5\n\
              echo last answer"
         );
@@ -272,7 +279,7 @@ impl Server {
     }
 }
 
-/// Where PostgreSQL's programs are.
+/// The directory of PostgreSQL's programs.
 fn postgres() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -298,7 +305,8 @@ fn as_nobody(bin: &Path, name: &str, folder: &Folder) -> Command {
     command
 }
 
-/// The server ended because it had seen the job's end. Which of two ends is noticed first proves nothing: they are milliseconds apart.
+/// The server must have seen the end of the job. The order of the two ends proves nothing, because
+/// they are milliseconds apart.
 #[track_caller]
 fn ended_in_order(play: &Play, job: i32, proxy: i32) {
     assert_eq!(
@@ -314,14 +322,15 @@ fn ended_in_order(play: &Play, job: i32, proxy: i32) {
     assert!(play.life("proxy").stderr().contains(&seen), "{play}");
 }
 
-/// The pod is deleted while the job works: the server stays until the job has had its last answer.
+/// The pod is deleted while the job works: the server stays until the job has received its last
+/// answer.
 fn outlives_its_job(server: Option<Server>, own_signal: bool) {
     let (Some(pod), Some(server)) = (Pod::new(), server) else {
         return;
     };
     let mut proxy = server.wrapped();
     if own_signal {
-        // A runtime sends the image's own.
+        // The runtime sends the image's own stop signal.
         proxy = proxy.stop_signal(server.stop);
     }
     let play = pod.play(RestartPolicy::Never, [proxy, server.job(u32::MAX)]);
@@ -333,7 +342,7 @@ fn outlives_its_job(server: Option<Server>, own_signal: bool) {
     assert_eq!(phase, Phase::Succeeded);
     let job = play.life("job");
     assert!(
-        job.prints("told to stop") > begin && job.stdout().ends_with("last answer\n"),
+        job.prints("got SIGTERM") > begin && job.stdout().ends_with("last answer\n"),
         "{job}"
     );
     assert!(
@@ -345,7 +354,7 @@ fn outlives_its_job(server: Option<Server>, own_signal: bool) {
     assert!(!proxy.stderr().contains("killing it"), "{proxy}");
 }
 
-/// The job ends by itself, and the server with it.
+/// The job ends by itself, and then the server ends.
 fn ends_with_its_job(server: Option<Server>) {
     let (Some(pod), Some(server)) = (Pod::new(), server) else {
         return;
@@ -360,7 +369,7 @@ fn ends_with_its_job(server: Option<Server>) {
     play.life("proxy").says("job is done, with success");
 }
 
-/// The same with the image as it is, and a hook; also where the job is killed.
+/// The same with an unchanged image and a hook, and with a job that is killed.
 fn joins(server: Option<Server>) {
     let (Some(pod), Some(server)) = (Pod::new(), server) else {
         return;
@@ -427,7 +436,8 @@ fn haproxy_joins() {
     joins(Server::haproxy("-db"));
 }
 
-/// HAProxy's master ends when it has no child left, and what a hook leaves behind is one: it has to go first.
+/// HAProxy's master ends when it has no children left. The process that a hook leaves behind would
+/// be such a child, so it has to end first.
 #[test]
 fn haproxys_master_joins() {
     joins(Server::haproxy("-W"));
@@ -443,7 +453,8 @@ fn postgres_joins() {
     joins(Server::postgres());
 }
 
-/// Envoy with this admin port; not LIVE before it has waited a second for a control plane that is not there.
+/// Envoy with this admin port. It is LIVE after it has waited one second for a control plane that
+/// does not exist.
 fn envoy(folder: &Folder, port: u16) -> Option<Container> {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/envoy/bin/envoy");
     needs("Envoy", envoy.exists()).then_some(())?;
@@ -467,7 +478,7 @@ fn live(port: u16) -> String {
 }
 
 #[test]
-fn envoy_is_there_before_the_job_and_ends_after_it() {
+fn envoy_starts_before_the_job_and_ends_after_it() {
     for code in [0, 3] {
         let (folder, port) = (Folder::new(), free_port());
         let (Some(pod), Some(envoy)) = (Pod::new(), envoy(&folder, port)) else {

@@ -1,7 +1,9 @@
-//! What members of a pod see of each other: the checks, `status`, `doctor`, `quit member:`, mixed users and mounts, and no membership.
+//! What members of a pod see of each other: the checks, `status`, `doctor`, `quit member:`,
+//! different users and mounts, and pods without membership.
 
 use crate::support::cast::{
-    NEVER, comes, deaf_server, job, let_end, line, onlooker, podgate_in, record, rules, run, server,
+    NEVER, comes, job, let_end, line, onlooker, podgate_in, record, rules, run, server,
+    stubborn_server,
 };
 use crate::support::kubelet::Phase;
 use crate::support::pod::{Access, Container, IMAGE, Life, Pod, VOLUME, words};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(15);
 
-/// Makes a check, and expects this answer.
+/// Runs a check, and expects this result.
 #[track_caller]
 fn check(life: &Life, checks: &str, passes: bool, says: &str) {
     podgate_in(life, &format!("check {checks}"))
@@ -23,7 +25,7 @@ fn check(life: &Life, checks: &str, passes: bool, says: &str) {
 }
 
 #[test]
-fn each_fact_in_each_state() {
+fn each_check_of_a_member_in_each_state() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o").read_only_volume());
     let is = |started: (bool, &str),
@@ -57,7 +59,7 @@ fn each_fact_in_each_state() {
     fs::write(pod.volume().join("is-ready"), "").unwrap();
     comes(&pod, "a", "ready");
     is(yes, yes, (false, "still alive"), (false, "still running"));
-    // A latch, and no liveness.
+    // Readiness is kept once it was reached. It is not a liveness check.
     fs::remove_file(pod.volume().join("is-ready")).unwrap();
     is(yes, yes, (false, "still alive"), (false, "still running"));
 
@@ -101,10 +103,10 @@ fn ready_is_reset_by_a_restart() {
 }
 
 #[test]
-fn not_yet_is_waited_for_and_never_is_not() {
+fn a_wait_goes_on_while_success_is_possible() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o"));
-    // It may come back.
+    // The member may be restarted, so success is still possible.
     pod.start(&run("a", "", "exit 3")).code(3);
     podgate_in(&o, "wait --timeout 300ms succeeded:a")
         .code(124)
@@ -112,14 +114,14 @@ fn not_yet_is_waited_for_and_never_is_not() {
     pod.start(&run("a", "--restart-policy on-failure", "exit 3"))
         .code(3);
     podgate_in(&o, "wait --timeout 300ms succeeded:a").code(124);
-    // It says that it will not.
+    // The record states that it will not be restarted.
     pod.start(&run("b", "--restart-policy never", "exit 3"))
         .code(3);
     podgate_in(&o, "wait --timeout 30s succeeded:b")
         .code(1)
         .says("ended with exit code 3")
         .within(LONG);
-    // Nor can one that joined ever tell.
+    // A member that joined has no exit code, so its success stays unknown.
     let c = pod.start(&onlooker("c"));
     podgate_in(&c, "join --name c --restart-policy on-failure").code(0);
     c.kill();
@@ -128,14 +130,14 @@ fn not_yet_is_waited_for_and_never_is_not() {
         .code(1)
         .says("it joined")
         .within(LONG);
-    // As --after, too.
+    // The same with --after.
     let d = pod.start(&run("d", "--after succeeded:b", "echo started"));
     d.code(1);
     assert_eq!(d.stdout(), "");
 }
 
 #[test]
-fn a_job_after_a_job() {
+fn a_job_starts_after_the_success_of_another_job() {
     let Some(pod) = Pod::new() else { return };
     let play = pod.play(
         rules(crate::support::kubelet::RestartPolicy::OnFailure),
@@ -156,12 +158,12 @@ fn a_job_after_a_job() {
     );
     assert!(
         play.life("app").started() < play.ends("migrate")[1].at,
-        "it did wait"
+        "app started before migrate succeeded"
     );
 }
 
 #[test]
-fn names_that_were_seen_are_listed_where_one_is_absent() {
+fn known_names_are_listed_if_a_member_is_absent() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o").read_only_volume());
     for name in ["main", "proxy"] {
@@ -170,14 +172,15 @@ fn names_that_were_seen_are_listed_where_one_is_absent() {
     podgate_in(&o, "wait --timeout 100ms ready:mian")
         .code(124)
         .says(": absent; seen here: main, proxy");
-    // It passes, for a preStop must not wait for nobody; and yet it says so.
+    // The check passes, because a preStop hook must not wait for an absent member. The message
+    // still lists the names.
     podgate_in(&o, "wait gone:mian")
         .code(0)
         .says(": absent; seen here: main, proxy");
     podgate_in(&o, "check gone:mian")
         .code(0)
         .says(": absent; seen here: main, proxy");
-    // So does a record that does not count: of another pod, or none at all.
+    // The same for a record that does not count: one of another pod, and one that is not a record.
     pod.start(&run("other", "", "exit 0").host_name("other-pod"))
         .code(0);
     fs::write(pod.volume().join("broken.record"), "nonsense").unwrap();
@@ -191,15 +194,16 @@ fn names_that_were_seen_are_listed_where_one_is_absent() {
     }
 }
 
-/// How long after `act` something was seen.
+/// The time from an event until it was seen.
 fn latency(at: Instant, seen: Instant) -> Duration {
     seen.saturating_duration_since(at)
 }
 
 #[test]
-fn what_happens_is_seen_at_once() {
+fn changes_are_seen_at_once() {
     let Some(pod) = Pod::new() else { return };
-    // The best of some, for this machine may be busy: the slow poll is 2 s, the fast one 100 ms, and neither can do it always.
+    // The best of five rounds counts, because this machine may be busy. The slow poll is 2 s and
+    // the fast one 100 ms, so polling cannot be this quick each time.
     let mut best = [Duration::MAX; 3];
     for round in 0..5 {
         let name = format!("a{round}");
@@ -243,10 +247,11 @@ fn what_happens_is_seen_at_once() {
     );
 }
 
-/// What another program reads there.
+/// What another program reads from the JSON.
 fn read_json(text: &str) -> String {
-    let script = "import json,sys\nfor m in json.load(sys.stdin):\n print(m['name'], m['state'], m['incarnation'], \
-                  m['exit_code'], m['alive'], m['since'] is not None, sorted(m) == ['alive','exit_code','incarnation','name','since','state'])";
+    let script = "import json,sys\nfor m in json.load(sys.stdin):\n print(m['name'], m['state'], \
+                  m['incarnation'], m['exit_code'], m['alive'], m['since'] is not None, \
+                  sorted(m) == ['alive','exit_code','incarnation','name','since','state'])";
     let mut child = Command::new("python3")
         .args(["-c", script])
         .stdin(Stdio::piped())
@@ -265,7 +270,7 @@ fn read_json(text: &str) -> String {
 }
 
 #[test]
-fn status_tells_who_is_here() {
+fn status_lists_the_members() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o").read_only_volume().user(999, 999));
     assert_eq!(podgate_in(&o, "status").code(0).stdout.lines().count(), 1);
@@ -336,7 +341,7 @@ fn status_tells_who_is_here() {
         ["unknown", "-", "-", "-", "no"],
         "{table}"
     );
-    // The columns stand under each other.
+    // The columns are aligned.
     let at = |line: &str, word: &str| line.find(word);
     let lines: Vec<&str> = table.stdout.lines().collect();
     let state = at(lines[0], "STATE").unwrap();
@@ -361,7 +366,9 @@ fn the_endpoint_gives_the_same_json() {
     comes(&pod, "a", "ready");
     pod.start(&run("b", "", "exit 4")).code(4);
     let script = format!(
-        "import urllib.request,sys\nsys.stdout.write(urllib.request.urlopen('http://127.0.0.1:{port}/status').read().decode())"
+        "import urllib.request,sys\n\
+         answer = urllib.request.urlopen('http://127.0.0.1:{port}/status')\n\
+         sys.stdout.write(answer.read().decode())"
     );
     let got = a.exec(["python3", "-c", &script]);
     got.code(0).prints(&podgate_in(&a, "status --json").stdout);
@@ -400,7 +407,7 @@ fn doctor(pod: &Pod, container: &Container, options: &str, code: i32, says: &[&s
 }
 
 #[test]
-fn doctor_finds_nothing_wrong_where_nothing_is() {
+fn doctor_finds_nothing_wrong_in_a_correct_pod() {
     let Some(pod) = Pod::new() else { return };
     let fine = [
         "ok    volume: \"/run/podgate\" is a mount of its own",
@@ -431,7 +438,7 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
             .contains("ok    PID 1: it is this process"),
         "{as_pid_1}"
     );
-    // It leaves nothing behind, and is no member.
+    // A doctor leaves no file behind, and does not become a member.
     let left: Vec<_> = fs::read_dir(pod.volume())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -454,8 +461,8 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
 }
 
 #[test]
-fn doctor_finds_each_thing_that_is_wrong() {
-    // With space for a binary.
+fn doctor_finds_each_mistake() {
+    // A volume with space for a binary.
     let Some(pod) = Pod::with_volume("size=64m") else {
         return;
     };
@@ -509,7 +516,7 @@ fn doctor_finds_each_thing_that_is_wrong() {
         0,
         &["of 1m after SIGTERM, 50s are for"],
     );
-    // The binary on the volume, and on another one that is writable.
+    // A podgate on the volume, and one on another writable volume.
     fs::copy(PODGATE, pod.volume().join("copy")).unwrap();
     let life = pod.start(&a());
     let done = life.exec([&format!("{VOLUME}/copy"), "doctor"]);
@@ -531,7 +538,7 @@ fn doctor_finds_each_thing_that_is_wrong() {
         );
     }
 
-    // No space, and no right to write.
+    // A full volume, and a user who may not write.
     let Some(small) = Pod::with_volume("size=8k") else {
         return;
     };
@@ -568,7 +575,7 @@ fn doctor_in_a_shared_pid_namespace() {
 }
 
 #[test]
-fn quit_asks_members_and_sees_that_they_go() {
+fn quit_asks_members_and_waits_for_their_end() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o").user(2222, 2222));
     podgate_in(&o, "quit member:proxy")
@@ -590,7 +597,7 @@ fn quit_asks_members_and_sees_that_they_go() {
         .code(0)
         .says("is already gone");
 
-    // Several at once.
+    // Several members at once.
     let two = ["a", "b"].map(|name| pod.start(&run(name, "", &server(0))));
     two.iter().for_each(|life| {
         life.prints("up");
@@ -602,17 +609,17 @@ fn quit_asks_members_and_sees_that_they_go() {
 }
 
 #[test]
-fn quit_says_what_did_not_go() {
+fn quit_reports_a_member_that_does_not_end() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o"));
-    let deaf = pod.start(&run("deaf", "--grace 60s", &deaf_server()));
-    deaf.prints("up");
-    comes(&pod, "deaf", "ready");
-    let done = podgate_in(&o, "quit --timeout 300ms member:deaf");
+    let stubborn = pod.start(&run("stubborn", "--grace 60s", &stubborn_server()));
+    stubborn.prints("up");
+    comes(&pod, "stubborn", "ready");
+    let done = podgate_in(&o, "quit --timeout 300ms member:stubborn");
     done.code(1)
         .says("was asked to quit and is still alive")
         .within(LONG);
-    deaf.prints("told");
+    stubborn.prints("told");
     assert!(
         !fs::read_dir(pod.volume()).unwrap().any(|it| it
             .unwrap()
@@ -622,16 +629,16 @@ fn quit_says_what_did_not_go() {
             .contains(".quit."))
     );
     let reads = pod.start(&onlooker("reads").read_only_volume());
-    let done = podgate_in(&reads, "quit member:deaf");
+    let done = podgate_in(&reads, "quit member:stubborn");
     done.code(1)
-        .says("cannot ask \"member:deaf\" to quit: ")
+        .says("cannot ask \"member:stubborn\" to quit: ")
         .says("without readOnly")
         .within(LONG);
-    // What is gone need not be asked.
+    // An absent member need not be asked.
     podgate_in(&reads, "quit member:nobody").code(0);
     podgate_in(
         &pod.start(&onlooker("bare").no_volume()),
-        "quit member:deaf",
+        "quit member:stubborn",
     )
     .code(125)
     .says("it does not exist");
@@ -717,7 +724,7 @@ fn members_of_different_users_see_each_other() {
 }
 
 #[test]
-fn a_name_that_was_another_users_is_refused_with_both_uids() {
+fn a_name_that_another_user_had_is_refused_with_both_uids() {
     let Some(pod) = Pod::new() else { return };
     pod.start(&run("main", "", "exit 0").user(1001, 1001))
         .code(0);
@@ -733,7 +740,7 @@ fn a_name_that_was_another_users_is_refused_with_both_uids() {
 }
 
 #[test]
-fn run_refuses_at_start_what_is_no_volume() {
+fn run_refuses_a_directory_that_is_not_a_volume() {
     let Some(pod) = Pod::new() else { return };
     for (container, says) in [
         (
@@ -756,7 +763,7 @@ fn run_refuses_at_start_what_is_no_volume() {
             "{life}"
         );
     }
-    // Nothing that needs it: nothing is refused.
+    // Without an option that needs the volume, nothing is refused.
     let life = pod.start(&Container::podgate("a", ["run", "--", "echo", "started"]).no_volume());
     life.code(0);
     let life = pod.start(&run("main", "--allow-plain-dir", "echo started").plain_directory());
@@ -782,7 +789,7 @@ fn without_members_an_image_runs_alone() {
             "{life}"
         );
     }
-    // It is validated all the same.
+    // The options are still validated.
     let bad = pod.start(
         &run("main", "--until Proxy!", "true")
             .no_volume()
@@ -817,7 +824,7 @@ fn without_members_an_image_runs_alone() {
 }
 
 #[test]
-fn without_members_nobody_waits_for_one() {
+fn without_members_no_check_waits_for_a_member() {
     let Some(pod) = Pod::new() else { return };
     for word in ["members", "all"] {
         let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", word));
@@ -839,7 +846,7 @@ fn without_members_nobody_waits_for_one() {
             .says("PODGATE_DISABLE is set")
             .within(LONG);
     }
-    // Only members are: the other checks count.
+    // Only checks of members are disabled; the others count.
     let o = pod.start(&onlooker("o").no_volume().env("PODGATE_DISABLE", "members"));
     podgate_in(&o, "wait --timeout 100ms ready:a file:///no")
         .code(124)
@@ -847,7 +854,7 @@ fn without_members_nobody_waits_for_one() {
 }
 
 #[test]
-fn who_may_not_look_sees_no_death() {
+fn a_user_who_cannot_read_the_volume_sees_no_death() {
     let Some(pod) = Pod::with_volume("size=4m,mode=0700") else {
         return;
     };
@@ -865,7 +872,7 @@ fn who_may_not_look_sees_no_death() {
 }
 
 #[test]
-fn a_ready_that_rests_on_another_member() {
+fn readiness_can_depend_on_another_member() {
     let Some(pod) = Pod::new() else { return };
     let a = pod.start(&run("a", "--ready ready:b", &server(0)));
     a.prints("up");
@@ -877,7 +884,7 @@ fn a_ready_that_rests_on_another_member() {
 }
 
 #[test]
-fn a_record_tells_a_person_what_happened() {
+fn a_record_is_readable_for_people() {
     let Some(pod) = Pod::new() else { return };
     let a = pod.start(&run("a", "--restart-policy OnFailure", &server(5)).user(1234, 1234));
     a.prints("up");
@@ -907,13 +914,13 @@ fn a_record_tells_a_person_what_happened() {
 }
 
 #[test]
-fn many_that_wait_wake_at_once() {
+fn many_waiting_processes_wake_at_once() {
     let Some(pod) = Pod::new() else { return };
     let o = pod.start(&onlooker("o"));
     let script =
         format!("for i in $(seq 30); do {IMAGE} wait --timeout 25s ready:a & done; wait; echo all");
     let all = o.start_exec(words(["sh", "-c", &script]));
-    eventually("them to wait", || {
+    eventually("30 waiting processes", || {
         (o.processes()
             .iter()
             .filter(|it| it.name == "podgate")

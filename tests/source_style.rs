@@ -17,20 +17,6 @@ const FILES: &[&str] = &["build.rs"];
 const NOT_YET: &[&str] = &[
     "src/",
     "examples/demo.rs",
-    "tests/hostile_servers.rs",
-    "tests/hostile_volume.rs",
-    "tests/player_rules.rs",
-    "tests/pod_harness.rs",
-    "tests/quit_endpoint.rs",
-    "tests/quits_after_the_end.rs",
-    "tests/quits_sidecars.rs",
-    "tests/real_envoy.rs",
-    "tests/real_nginx.rs",
-    "tests/real_postgres.rs",
-    "tests/real_sidecars.rs",
-    "tests/sees_members.rs",
-    "tests/tells_what_happens.rs",
-    "tests/under_load.rs",
 ];
 
 fn is_listed(path: &str) -> bool {

@@ -1,4 +1,5 @@
-//! P9: changes and heartbeats, JSON, the container's log, the termination message, the live line, and no secrets.
+//! P9: state changes and heartbeats, JSON, the container's log, the termination message, the live
+//! line, and no secrets.
 
 use crate::support::server::{ClosedPort, Server};
 use crate::support::{AS_PID_1, Folder, inside, namespaces, output, podgate, python3};
@@ -7,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 #[test]
-fn a_line_when_something_changes_and_none_an_attempt() {
+fn a_line_is_printed_for_each_change_and_not_for_each_attempt() {
     let (server, switch) = Server::switched();
     let waiting = podgate(["wait", &server.url("/")]).start();
     waiting.says("HTTP status 503");
@@ -29,7 +30,7 @@ fn a_line_when_something_changes_and_none_an_attempt() {
 }
 
 #[test]
-fn heartbeats_double_their_distance() {
+fn the_interval_between_heartbeats_doubles() {
     let closed = ClosedPort::new();
     let done = podgate(["wait", "-t", "3600ms", &closed.tcp()]).run();
     let beats = done
@@ -41,7 +42,7 @@ fn heartbeats_double_their_distance() {
 }
 
 #[test]
-fn the_last_line_of_a_failure_says_what_how_long_why_and_what_to_do() {
+fn the_last_line_of_a_failure_has_object_duration_cause_and_hint() {
     let closed = ClosedPort::new();
     let done = podgate(["wait", "-t", "300ms", &closed.tcp()]).run();
     let last = done.last_line();
@@ -57,7 +58,7 @@ fn the_last_line_of_a_failure_says_what_how_long_why_and_what_to_do() {
 }
 
 #[test]
-fn quiet_says_failures_only_and_verbose_says_the_plan() {
+fn quiet_prints_only_failures_and_verbose_prints_the_plan() {
     let (server, closed) = (Server::status(200), ClosedPort::new());
     let done = podgate(["wait", "-q", &server.url("/")]).run();
     assert_eq!(done.stderr, "", "{done}");
@@ -73,7 +74,7 @@ fn quiet_says_failures_only_and_verbose_says_the_plan() {
 }
 
 #[test]
-fn json_is_one_object_a_line() {
+fn json_is_one_object_per_line() {
     if !python3() {
         return;
     }
@@ -93,7 +94,8 @@ fn json_is_one_object_a_line() {
     ])
     .run();
     done.code(124);
-    let program = "import json,sys\nfor line in sys.stdin:\n o=json.loads(line)\n assert {'time','level','event','msg'} <= set(o), o\n print(o['event'])";
+    let program = "import json,sys\nfor line in sys.stdin:\n o=json.loads(line)\n \
+                   assert {'time','level','event','msg'} <= set(o), o\n print(o['event'])";
     let mut child = Command::new("python3")
         .args(["-c", program])
         .stdin(std::process::Stdio::piped())
@@ -120,7 +122,7 @@ fn json_is_one_object_a_line() {
 }
 
 #[test]
-fn a_log_file_is_appended_to_and_must_be_one_that_can_be_written() {
+fn a_log_file_is_appended_to_and_must_be_writable() {
     let folder = Folder::new();
     let server = Server::status(200);
     let log = folder.file("log", "before\n");
@@ -150,17 +152,20 @@ fn a_log_file_is_appended_to_and_must_be_one_that_can_be_written() {
 }
 
 #[test]
-fn the_containers_log_gets_what_a_hook_says() {
+fn the_containers_log_gets_the_output_of_a_hook() {
     if !namespaces() {
         return;
     }
-    // PID 1 with its stderr on a file, as a container runtime has it; a hook in the same namespace with its own stderr elsewhere.
+    // PID 1 has its stderr on a file, as under a container runtime. The hook is in the same
+    // namespace, and its own stderr is another file.
     let folder = Folder::new();
     let (log, hook) = (folder.text("container.log"), folder.text("hook.log"));
     let podgate = crate::support::PODGATE;
-    // In a shell of its own: dash redirects for a command that it vforks, for a moment, its own stderr.
+    // The redirection is in its own shell, because dash redirects its own stderr for a moment while
+    // it vforks a command.
     let script = format!(
-        "exec 2>>{log}; sh -c '{podgate} wait --log-to container exec:true 2>>{hook}; :'; echo done >&2"
+        "exec 2>>{log}; sh -c '{podgate} wait --log-to container exec:true 2>>{hook}; :'; \
+         echo done >&2"
     );
     output(
         Command::new(AS_PID_1[0])
@@ -173,7 +178,7 @@ fn the_containers_log_gets_what_a_hook_says() {
         "{text}"
     );
     assert_eq!(fs::read_to_string(&hook).unwrap(), "");
-    // Where it cannot be opened, the hook goes on and says so.
+    // If the log cannot be opened, the hook goes on and prints a warning.
     let script = format!("mount -t tmpfs none /proc && {podgate} wait --log-to container file:///");
     let done = Command::new(AS_PID_1[0])
         .args(&AS_PID_1[1..])
@@ -190,7 +195,7 @@ fn the_containers_log_gets_what_a_hook_says() {
 }
 
 #[test]
-fn the_termination_message_tells_of_podgates_own_failures() {
+fn the_termination_message_has_podgates_own_failures() {
     let folder = Folder::new();
     let path = folder.text("termination");
     let closed = ClosedPort::new();
@@ -214,7 +219,7 @@ fn the_termination_message_tells_of_podgates_own_failures() {
     assert_eq!(
         message(&["check", &closed.tcp()], 1),
         "before",
-        "a probe ends no container"
+        "the failure of a probe does not end the container"
     );
     let long = format!("exec:sh -c 'exit 1' {}", "x".repeat(9000));
     assert!(message(&["wait", "-t", "100ms", &long], 124).len() <= 4096);
@@ -233,14 +238,15 @@ fn the_termination_message_tells_of_podgates_own_failures() {
 }
 
 #[test]
-fn the_usual_termination_log_is_written_where_the_kubelet_has_made_it() {
+fn the_default_termination_log_is_written_if_the_kubelet_has_made_it() {
     if !namespaces() {
         return;
     }
     let folder = Folder::new();
     let log = folder.file("log", "");
     let script = format!(
-        "mount -t tmpfs none /dev && touch /dev/termination-log && \"$@\"; code=$?; cat /dev/termination-log > {log}; exit $code"
+        "mount -t tmpfs none /dev && touch /dev/termination-log && \"$@\"; code=$?; \
+         cat /dev/termination-log > {log}; exit $code"
     );
     let starter = ["unshare", "--mount", "sh", "-c", &script, "sh"];
     inside(&starter, ["wait", "-t", "50ms", "file:///none"])
@@ -263,8 +269,8 @@ fn the_usual_termination_log_is_written_where_the_kubelet_has_made_it() {
 }
 
 #[test]
-fn one_live_line_on_a_terminal() {
-    // script(1) gives it a terminal.
+fn a_terminal_shows_one_live_line() {
+    // script(1) runs podgate on a terminal.
     if !crate::support::needs(
         "script (bsdutils)",
         crate::support::program("script", &[]).is_some(),
@@ -287,7 +293,7 @@ fn one_live_line_on_a_terminal() {
     assert!(text.matches("\r\u{1b}[Kpodgate: ").count() >= 4, "{text:?}");
     assert!(
         !text.contains("still waiting"),
-        "the live line stands for the heartbeat: {text:?}"
+        "the live line replaces the heartbeat: {text:?}"
     );
     assert!(
         text.contains("\r\u{1b}[Kpodgate: gave up after 1.5s"),
@@ -298,7 +304,7 @@ fn one_live_line_on_a_terminal() {
 }
 
 #[test]
-fn a_reader_who_does_not_read_holds_nothing_up() {
+fn a_log_that_nobody_reads_delays_nothing() {
     if !python3() {
         return;
     }
@@ -310,7 +316,8 @@ fn a_reader_who_does_not_read_holds_nothing_up() {
         .within(Duration::from_secs(10));
 }
 
-/// Runs what comes after with its stderr on a pipe that nobody reads and that has so many bytes left.
+/// Runs its arguments with their stderr on a pipe that no process reads, with this many bytes of
+/// space left.
 const NEARLY_FULL: &str = "import fcntl,os,subprocess,sys\n\
     r,w=os.pipe()\nos.set_blocking(w,False)\n\
     try:\n  while True: os.write(w,b'x'*4096)\n\
@@ -319,7 +326,7 @@ const NEARLY_FULL: &str = "import fcntl,os,subprocess,sys\n\
     sys.exit(subprocess.run(sys.argv[2:],stderr=w).returncode)";
 
 #[test]
-fn a_long_line_and_many_lines_hold_nothing_up_either() {
+fn a_long_line_and_many_lines_delay_nothing_either() {
     if !python3() {
         return;
     }
@@ -347,13 +354,14 @@ fn a_long_line_and_many_lines_hold_nothing_up_either() {
 }
 
 #[test]
-fn a_log_that_is_gone_hides_no_exit_code_and_no_termination_message() {
+fn a_closed_log_changes_neither_exit_code_nor_termination_message() {
     if !python3() {
         return;
     }
     let folder = Folder::new();
     let path = folder.text("termination");
-    let closing = "import os,subprocess,sys\nr,w=os.pipe()\nos.close(r)\nsys.exit(subprocess.run(sys.argv[1:],stderr=w).returncode)";
+    let closing = "import os,subprocess,sys\nr,w=os.pipe()\nos.close(r)\n\
+                   sys.exit(subprocess.run(sys.argv[1:],stderr=w).returncode)";
     inside(
         &["python3", "-c", closing],
         [
@@ -371,7 +379,7 @@ fn a_log_that_is_gone_hides_no_exit_code_and_no_termination_message() {
 }
 
 #[test]
-fn a_probe_that_is_typed_wrongly_ends_no_container_either() {
+fn a_wrong_probe_writes_no_termination_message() {
     let folder = Folder::new();
     let path = folder.file("termination", "before");
     for call in [
@@ -410,7 +418,7 @@ fn the_live_line_is_not_drawn_at_every_attempt() {
 }
 
 #[test]
-fn each_check_of_a_probe_tells_its_own_time() {
+fn each_check_of_a_probe_reports_its_own_time() {
     let hang = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(20)));
     let done = podgate(["check", "--log-format", "json", "file:///", &hang.url("/")]).run();
     done.code(1);
@@ -430,7 +438,7 @@ fn each_check_of_a_probe_tells_its_own_time() {
 }
 
 #[test]
-fn what_others_write_cannot_drive_the_terminal() {
+fn output_of_others_cannot_control_the_terminal() {
     let done = podgate([
         "check",
         "exec:sh -c 'printf \"\\033]0;title\\007\\033[2Jtext\"; exit 1'",
@@ -531,7 +539,7 @@ fn no_secret_is_ever_printed() {
 }
 
 #[test]
-fn help_is_for_a_pod_author() {
+fn help_is_written_for_a_pod_author() {
     let begin = podgate::<&str>([]).run();
     begin
         .code(2)
@@ -552,7 +560,7 @@ fn help_is_for_a_pod_author() {
 }
 
 #[test]
-fn it_works_with_its_streams_closed() {
+fn podgate_works_with_closed_streams() {
     let closing = ["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"];
     let server = Server::status(200);
     inside(

@@ -1,7 +1,9 @@
-//! Many members, many pods, many signals, many files, many lives: nothing is lost, nothing grows, nobody spins (P6 and P7).
+//! Many members, pods, signals, files and restarts: no event is lost, nothing grows, and podgate
+//! does not spin (P6 and P7).
 //!
-//! By default as much as a test run can carry; `PODGATE_LOAD=full` is the whole of it: 200 pods at once, storms of 20,000, and as many
-//! restarts as a day can have. Limits of time are generous, and only there to tell work from hanging; the figures are printed.
+//! The default is a load for every test run. `PODGATE_LOAD=full` sets the full load: 200 pods at
+//! once, storms of 20,000 signals, and as many restarts as a day can have. The time limits are
+//! generous, because they only tell progress from a hang. The measured figures are printed.
 
 use crate::support::{
     Folder, LIMIT, PODGATE, Program, Running, eventually, eventually_or, output, podgate, python3,
@@ -18,7 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A clock tick of /proc/PID/stat (proc(5)): Linux tells user space of 100 a second, whatever it counts itself.
+/// A clock tick of /proc/PID/stat (proc(5)). Linux reports 100 ticks a second, whatever its own
+/// timer is.
 const TICK: Duration = Duration::from_millis(10);
 
 fn scaled(usual: usize, full: usize) -> usize {
@@ -29,7 +32,7 @@ fn scaled(usual: usize, full: usize) -> usize {
     }
 }
 
-/// `podgate COMMAND --dir … OPTIONS -- CMD`, as words.
+/// The words of `podgate COMMAND --dir … OPTIONS -- CMD`.
 fn call<'a>(command: &'a str, dir: &'a str, options: &[&'a str], cmd: &[&'a str]) -> Vec<&'a str> {
     let dashes: &[&str] = if cmd.is_empty() { &[] } else { &["--"] };
     [
@@ -41,7 +44,7 @@ fn call<'a>(command: &'a str, dir: &'a str, options: &[&'a str], cmd: &[&'a str]
     .concat()
 }
 
-/// What this process has used of the CPU so far.
+/// The CPU time of this process so far.
 fn cpu(pid: Pid) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();
@@ -56,7 +59,7 @@ fn cpu(pid: Pid) -> Duration {
     TICK * (ticks(14) + ticks(15))
 }
 
-/// KiB of memory that are this process's own.
+/// The anonymous memory of this process, in KiB.
 fn memory(pid: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
@@ -85,31 +88,32 @@ fn field(volume: &Path, member: &str, key: &str) -> Option<String> {
 }
 
 #[test]
-fn who_spins_and_who_grows_is_seen() {
+fn a_process_that_spins_or_grows_is_noticed() {
     let folder = Folder::new();
-    // One pipe a step: who has just read from one may still be its reader.
+    // One pipe for each step, because the reader of the step before may still have its pipe open.
     let steps: Vec<String> = (0..3)
         .map(|number| folder.text(&number.to_string()))
         .collect();
     steps
         .iter()
         .for_each(|step| mkfifo(Path::new(step), Mode::S_IRWXU).unwrap());
-    // Opens files, then learns a long text by heart, then never rests.
+    // The script opens files, then fills memory, and then spins.
     let script = format!(
-        "read -r go <{}; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null; read -r go <{}; text=x
+        "read -r go <{}; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null
+         read -r go <{}; text=x
          for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do text=$text$text; done
          read -r go <{}; while :; do :; done",
         steps[0], steps[1], steps[2]
     );
     let program = Program::start(Command::new("sh").args(["-c", &script]));
     let pid = program.pid();
-    // Opening it waits for its reader, who has done all that comes before.
+    // Opening the pipe waits for its reader, which has then finished the step before.
     let proceed = |step: usize| File::options().write(true).open(&steps[step]).unwrap();
     let first = proceed(0);
     let before = descriptors(pid);
     drop(first);
     let second = proceed(1);
-    // It may be about to move the one it reads from to its place.
+    // The shell may still have to move the new descriptor to its final number.
     assert!(
         descriptors(pid) >= before + 4,
         "{before} and {}",
@@ -128,7 +132,7 @@ fn who_spins_and_who_grows_is_seen() {
 }
 
 #[test]
-fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_them() {
+fn a_sidecar_of_199_mains_ends_after_all_of_them() {
     let folder = Folder::new();
     let volume = folder.join("volume");
     fs::create_dir(&volume).unwrap();
@@ -141,7 +145,7 @@ fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_th
         .iter()
         .for_each(|name| options.extend(["--until", name.as_str()]));
     let sidecar = podgate(call("run", &dir, &options, &["sleep", "1000"])).start();
-    // Each waits until somebody opens the pipe to write: all go on at once.
+    // Each waits until the test opens the pipe for writing. Then all continue at once.
     let script = format!("read -r go <{go}; exit 0");
     let main = |name: &String| {
         podgate(call("run", &dir, &["--name", name], &["sh", "-c", &script])).start()
@@ -162,18 +166,15 @@ fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_th
     };
     let status = eventually("200 members that are ready", ready);
     let all_ready = start.elapsed();
-    // All that has happened is taken in; from now on nothing does, and nobody has anything to do.
+    // The sidecar has seen all changes. Nothing changes from now on, so it must be idle.
     let pid = sidecar.pid();
     quiet(pid);
     let before = (cpu(pid), Instant::now());
     thread::sleep(Duration::from_millis(1000));
     let idle = (cpu(pid) - before.0, before.1.elapsed());
-    assert!(
-        idle.0 * 4 < idle.1,
-        "{idle:?} on the CPU, with nothing to do"
-    );
+    assert!(idle.0 * 4 < idle.1, "{idle:?} of CPU time while idle");
 
-    // A shell that is late finds nobody who writes, and waits for the next one.
+    // A shell that opens the pipe late finds no writer, and waits for the next one.
     let (writer, is_over) = (go.clone(), std::sync::Arc::new(AtomicBool::new(false)));
     let ended = std::sync::Arc::clone(&is_over);
     let start = Instant::now();
@@ -206,7 +207,8 @@ fn two_hundred_members_of_one_volume_see_each_other_and_one_ends_after_all_of_th
         );
     }
     println!(
-        "200 members: ready after {all_ready:?}, status {status:?}, the sidecar used {:?} of the CPU until then and {:?} of an idle {:?}; \
+        "200 members: ready after {all_ready:?}, status {status:?}, \
+         the sidecar used {:?} of the CPU until then and {:?} of an idle {:?}; \
          199 ended within {mains_took:?}, the sidecar within {took:?}",
         before.0, idle.0, idle.1
     );
@@ -223,7 +225,7 @@ fn quiet(pid: Pid) {
 }
 
 #[test]
-fn many_pods_at_once_keep_their_order_and_their_codes() {
+fn many_pods_at_once_keep_their_order_and_exit_codes() {
     let count = scaled(40, 200);
     let folder = Folder::new();
     let code = |number: usize| if number.is_multiple_of(3) { 3 } else { 0 };
@@ -273,7 +275,7 @@ fn many_pods_at_once_keep_their_order_and_their_codes() {
     let start = Instant::now();
     let mut pods: Vec<_> = (0..count).map(pod).collect();
     let started = start.elapsed();
-    // The whole machine is busy: more patience than for one thing.
+    // The whole machine is busy, so this limit is longer than for one process.
     let patience = LIMIT * 4;
     for (number, (dir, sidecar, main)) in pods.iter_mut().enumerate() {
         for (who, program) in [("main", main), ("sidecar", sidecar)] {
@@ -283,7 +285,7 @@ fn many_pods_at_once_keep_their_order_and_their_codes() {
                 }
                 assert!(
                     start.elapsed() < patience,
-                    "pod {number}: {who} goes on\n{}",
+                    "pod {number}: {who} is still running\n{}",
                     said(dir)
                 );
                 thread::sleep(Duration::from_millis(2));
@@ -313,14 +315,17 @@ fn said(dir: &str) -> String {
     fs::read_to_string(format!("{dir}/said")).unwrap_or_default()
 }
 
-/// Counts the signals that it gets, each kind for itself, and tells when it gets 41; SIGQUIT ends it with 42, after a while.
+/// Counts its signals, separately for each kind, and prints the counts when it gets 41. SIGQUIT
+/// ends it with 42 after a while.
 ///
-/// 40 and 41 are real-time signals. Each one that is sent is queued, and has to arrive; the others only as often as they are not pending
-/// already. The kernel hands out pending signals from the lowest number on: when 41 arrives, so has all that came before (signal(7)).
+/// 40 and 41 are real-time signals, which queue: each one must arrive. A standard signal that is
+/// already pending is not queued again. The kernel delivers the lowest number first, so all signals
+/// sent before have arrived when 41 arrives (signal(7)).
 const COUNTER: &str = "
 import os, signal, sys, time
 ends = int(signal.SIGQUIT)
-kinds = [int(it) for it in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCONT)] + [ends, 40, 41]
+standard = 'HUP USR1 USR2 WINCH CONT'.split()
+kinds = [int(getattr(signal, 'SIG' + it)) for it in standard] + [ends, 40, 41]
 signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
 counts = dict.fromkeys(kinds, 0)
 for _ in range(int(sys.argv[1])):
@@ -335,13 +340,13 @@ while True:
     kind = int(signal.sigwaitinfo(kinds).si_signo)
     counts[kind] += 1
     if kind in (ends, 41):
-        print('told', *(counts[it] for it in kinds), flush=True)
+        print('counts', *(counts[it] for it in kinds), flush=True)
     if kind == ends:
         time.sleep(0.3)
         sys.exit(42)
 ";
 
-/// `storm PID TIMES SIGNAL…`: sends each so often, in turns.
+/// `storm PID TIMES SIGNAL…`: sends each signal this many times, in turns.
 const STORM: &str = "
 import os, sys
 pid, times, kinds = int(sys.argv[1]), int(sys.argv[2]), [int(it) for it in sys.argv[3:]]
@@ -350,7 +355,8 @@ for _ in range(times):
         os.kill(pid, kind)
 ";
 
-/// `storm PID SIGNAL…`: sends them without a pause, until there is nobody any more, for 20 s at most.
+/// `storm PID SIGNAL…`: sends the signals without a pause until the process is gone, for at most
+/// 20 s.
 const UNTIL_GONE: &str = "
 import os, sys, time
 pid, kinds, end = int(sys.argv[1]), [int(it) for it in sys.argv[2:]], time.monotonic() + 20
@@ -363,11 +369,12 @@ except ProcessLookupError:
 ";
 
 #[test]
-fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
+fn no_queued_signal_is_lost_in_a_storm() {
     if !python3() {
         return;
     }
-    // No more at a time than the kernel queues: what is beyond that it forgets by itself (RLIMIT_SIGPENDING).
+    // At most as many at a time as the kernel queues (RLIMIT_SIGPENDING). It drops signals above
+    // that.
     const AT_A_TIME: usize = 250;
     let rounds = scaled(4, 80);
     let words = [
@@ -406,16 +413,16 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
         libc::SIGWINCH,
         libc::SIGCONT,
     ];
-    // What the counter has told, the so manieth time: the five, SIGQUIT, 40 and 41.
-    let told = |nth: usize| -> Vec<usize> {
+    // The counts that the counter printed, for the nth time: the five kinds, SIGQUIT, 40 and 41.
+    let counted = |nth: usize| -> Vec<usize> {
         let look = || {
             let stdout = running.stdout();
-            // The last line may not be whole yet.
+            // The last line may be incomplete.
             let lines = stdout
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'));
             let line = lines
-                .filter_map(|line| line.strip_prefix("told "))
+                .filter_map(|line| line.strip_prefix("counts "))
                 .nth(nth - 1)?;
             Some(
                 line.split_ascii_whitespace()
@@ -423,27 +430,27 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
                     .collect(),
             )
         };
-        eventually_or("the counter's word", look, || {
-            format!("the {nth}. time\n{}", running.stdout())
+        eventually_or("the counter's output", look, || {
+            format!("line {nth}\n{}", running.stdout())
         })
     };
     let start = Instant::now();
     for round in 1..=rounds {
         storm(AT_A_TIME, &[&standard[..], &[libc::SIGCHLD, 40]].concat());
         storm(1, &[41]);
-        let counts = told(round);
+        let counts = counted(round);
         assert_eq!(counts[6], round * AT_A_TIME, "real-time signals are lost");
     }
     let took = start.elapsed();
-    // And each kind that comes when the storm is over.
-    let before = told(rounds);
+    // A signal of each kind after the storm must arrive.
+    let before = counted(rounds);
     assert!(
         before[..5].iter().all(|count| *count >= rounds),
         "{before:?}"
     );
     storm(1, &standard);
     storm(1, &[41]);
-    let after = told(rounds + 1);
+    let after = counted(rounds + 1);
     assert!(
         before[..5]
             .iter()
@@ -451,13 +458,13 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
             .all(|(before, after)| *after == before + 1),
         "{before:?} {after:?}"
     );
-    // Orphans: all were reaped.
+    // All orphans were reaped.
     let states = || {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         (children.split_ascii_whitespace().count() == 1).then_some(())
     };
     eventually("no child but the command", states);
-    // Then it is told to stop, again and again, while it ends.
+    // Then it gets stop signals again and again while it ends.
     assert!(!running.has_ended());
     let sent = Instant::now();
     let kinds = [libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD].map(|kind| kind.to_string());
@@ -474,13 +481,13 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
     let stopped = sent.elapsed();
     drop(storms);
     done.code(42);
-    // 0.3 s of it are the counter's.
+    // The counter itself takes 0.3 s.
     assert!(
         stopped < Duration::from_secs(10),
-        "its end was not heard for {stopped:?}"
+        "it took {stopped:?} to end"
     );
     let last: Vec<_> = done.stdout.lines().last().unwrap().split(' ').collect();
-    assert!(last[0] == "told" && last[6] == "1", "{done}");
+    assert!(last[0] == "counts" && last[6] == "1", "{done}");
     println!(
         "{} signals of 7 kinds in {took:?}, then SIGTERM for {stopped:?}",
         rounds * AT_A_TIME * 7
@@ -488,7 +495,7 @@ fn of_a_storm_of_signals_none_is_lost_that_must_arrive() {
 }
 
 #[test]
-fn ten_thousand_foreign_files_keep_nobody_busy() {
+fn ten_thousand_foreign_files_keep_no_process_busy() {
     let folder = Folder::new();
     let (dir, volume) = (folder.text("volume"), folder.join("volume"));
     fs::create_dir(&volume).unwrap();
@@ -512,22 +519,19 @@ fn ten_thousand_foreign_files_keep_nobody_busy() {
     assert!(started < limit, "{started:?}");
     let pid = sidecar.pid();
     quiet(pid);
-    // More of them, while it watches; then there is nothing to do.
+    // More files appear while it watches. After that it must be idle.
     let before = cpu(pid);
     foreign("", 5_000);
     quiet(pid);
     let watching = cpu(pid) - before;
     assert!(
         watching < Duration::from_secs(2),
-        "{watching:?} on the CPU for other people's files"
+        "{watching:?} of CPU time for foreign files"
     );
     let before = cpu(pid);
     thread::sleep(Duration::from_secs(1));
     let idle = cpu(pid) - before;
-    assert!(
-        idle <= 25 * TICK,
-        "{idle:?} on the CPU in a second in which nothing happens"
-    );
+    assert!(idle <= 25 * TICK, "{idle:?} of CPU time in an idle second");
     let status = podgate(call("status", &dir, &[], &[])).run();
     assert!(
         status.code(0).within(limit).stdout.lines().count() <= 3,
@@ -544,7 +548,8 @@ fn ten_thousand_foreign_files_keep_nobody_busy() {
     let (asked, code) = (Instant::now(), sidecar.finish());
     assert!(asked.elapsed() < limit, "{code}");
     println!(
-        "10,000 foreign files: a start in {started:?}, {watching:?} of the CPU while 5,000 came, {idle:?} of an idle second, status in {:?}, \
+        "10,000 foreign files: a start in {started:?}, {watching:?} of the CPU while 5,000 came, \
+         {idle:?} of an idle second, status in {:?}, \
          quit in {:?}",
         status.took, quit.took
     );
@@ -556,7 +561,8 @@ fn a_day_of_restarts_leaves_nothing_behind() {
     let folder = Folder::new();
     let (dir, volume) = (folder.text("volume"), folder.join("volume"));
     fs::create_dir(&volume).unwrap();
-    // Failures are not its end, and its code is not yet known: the observer stays, and acts on none of them.
+    // A failure is not final, and its code is not final either. The observer therefore stays, and
+    // acts on none of the failures.
     let options = [
         "--name",
         "sidecar",
@@ -612,7 +618,7 @@ fn a_day_of_restarts_leaves_nothing_behind() {
                 (record > before && field(&volume, "main", "state")? == "ready").then_some(())
             };
             eventually("the next life", is_there);
-            // PDEATHSIG takes CMD along; SIGTERM ends it with 143.
+            // PDEATHSIG kills CMD together with podgate. SIGTERM ends it with 143.
             running.signal(if how == "is killed" {
                 Signal::SIGKILL
             } else {
@@ -640,7 +646,7 @@ fn a_day_of_restarts_leaves_nothing_behind() {
         (memory(pid), descriptors(pid), threads(pid)),
     );
     assert!(!sidecar.has_ended());
-    // Pages come and go by a few with what happens to be on the stack.
+    // A few pages more or less depend on the depth of the stack.
     assert!(
         last.0 <= first.0 + 64,
         "{} KiB of memory after a quarter, {} KiB at the end",
@@ -652,14 +658,15 @@ fn a_day_of_restarts_leaves_nothing_behind() {
         (last.1, last.2),
         "descriptors and threads"
     );
-    // A lock, a record, its spares and the one that is being written, for each of them.
+    // For each member a lock, a record, its spare files, and the file that is being written.
     assert!(most <= 10, "{most} files");
-    // Their CMDs are gone, too. The last one succeeds, and that is what the observer has waited for.
+    // The CMDs have ended, too. The last life succeeds, which ends the observer.
     main(&[], &["true"]).run().code(0);
     let done = sidecar.finish();
     done.code(0);
     println!(
-        "{lives} lives in {took:?} ({ends:?}): memory {} KiB and then {} KiB, {} descriptors, {} threads, at most {most} files, at last {:?}",
+        "{lives} lives in {took:?} ({ends:?}): memory {} KiB and then {} KiB, {} descriptors, \
+         {} threads, at most {most} files, at last {:?}",
         first.0,
         last.0,
         last.1,

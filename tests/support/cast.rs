@@ -38,7 +38,7 @@ pub fn slow_server(code: i32, seconds: f32) -> String {
 }
 
 /// A server that ignores SIGTERM.
-pub fn deaf_server() -> String {
+pub fn stubborn_server() -> String {
     "trap 'echo told' TERM; echo up; while :; do sleep 100 & wait; done".to_owned()
 }
 
