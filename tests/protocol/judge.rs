@@ -1,5 +1,5 @@
-//! What must hold in every world, seen from outside: from the state of the containers, not from
-//! what podgate has observed.
+//! What must hold in every world. It is judged from the state of the containers, not from what
+//! podgate has observed.
 
 use super::Pod;
 use super::member::{Cmd, Hold, KILLED, Member, Phase, id};
@@ -69,9 +69,9 @@ pub(super) enum Why {
         was_ready: bool,
     },
     Quit,
-    /// It never started CMD; the code.
+    /// It never started CMD. The code.
     Given(u8),
-    /// All members of `--until` are done: one of these codes.
+    /// All members of `--until` are done, which allows these codes.
     Done(Vec<u8>),
     NeedLost,
     NeverCame,
@@ -82,7 +82,8 @@ impl World {
         pod.roles[who].name
     }
 
-    /// A look shows the true state at one moment during the look, although others go on meanwhile.
+    /// A look must show the true state at some moment during the look, although others go on
+    /// meanwhile.
     pub(super) fn is_sighting_right(
         &mut self,
         member: usize,
@@ -102,7 +103,7 @@ impl World {
                 id, end: End::Lost, ..
             } if has_published(id) => {
                 self.wrong = Some(format!(
-                    "{name}, which has published its end, is taken for lost"
+                    "{name}, which has published its end, is considered lost"
                 ));
             }
             Observation::Ended { .. }
@@ -144,7 +145,7 @@ impl World {
         }
     }
 
-    /// Judges what the life has decided by itself.
+    /// Judges a decision that the life has made by itself.
     pub(super) fn note_decision(&mut self, who: usize, pod: &Pod) {
         let it = &self.members[who];
         let (Some(machine), None) = (&it.life, &it.notes.why) else {
@@ -160,7 +161,7 @@ impl World {
                     && other.phase == Phase::Lives;
                 match is_the_same {
                     true => Err(format!(
-                        "{} is taken for lost, and lives",
+                        "{} is considered lost, and lives",
                         Self::name(pod, need)
                     )),
                     false => Ok(Why::NeedLost),
@@ -170,7 +171,7 @@ impl World {
                 let (member, _) = pod.roles[who].relations[*relation];
                 match self.members[member].notes.last_written() > 0 && !it.changed[*relation] {
                     true => Err(format!(
-                        "{} was seen, and is given up as absent",
+                        "{} was seen, and is considered absent",
                         Self::name(pod, member)
                     )),
                     false => Ok(Why::NeverCame),
@@ -186,8 +187,8 @@ impl World {
         }
     }
 
-    /// The life that an observer may take for the last one. `is_loose`: the observer has no CMD
-    /// yet, or restarts are eager.
+    /// The life that an observer may consider to be the last one. `is_loose`: the observer has no
+    /// CMD yet, or restarts are eager.
     fn last_end(it: &Member, is_loose: bool) -> Option<u8> {
         let is_published = it.notes.codes[usize::from(it.lives)].is_some();
         let has_ended = !it.is_alive() || matches!(it.phase, Phase::Exits(_)) || is_published;
@@ -222,7 +223,7 @@ impl World {
             let Some(last) = Self::last_end(other, is_loose) else {
                 return Err(format!("done, and {name} has not ended"));
             };
-            // A life that ended before its first record is unknown, or known as lost at most.
+            // A life that ended before its first record is unknown, or at most known as lost.
             let is_unknown = !other.notes.has_written(last);
             let own = pod.roles[who].policy;
             let policy = if role.policy == Policy::Auto {
@@ -234,7 +235,7 @@ impl World {
                 return Err(format!("done, and {name} is always restarted"));
             }
             let published = |life: u8| other.notes.codes[usize::from(life)];
-            // A joined member has no code. Its policy says that it has not failed for good.
+            // A joined member has no code. Its policy excludes a failure.
             let code = |life| published(life).unwrap_or(if role.is_joined { 0 } else { KILLED });
             // A success is final, although a member that is killed after it is started again.
             let has_succeeded = (1..=last).any(|life| published(life) == Some(0));
@@ -261,7 +262,7 @@ impl World {
             } else {
                 Vec::new()
             };
-            // The policy that it would have stated is unknown, too.
+            // The policy that its record would have stated is unknown, too.
             let lost = if is_unknown {
                 after(KILLED, own)
             } else {
@@ -351,9 +352,9 @@ impl World {
         if is_excused {
             return;
         }
-        // Between the look and this step others may start: with eager restarts, after a signal to
-        // one container alone (absent counts as gone), and where CMD runs before its container has
-        // joined.
+        // Between the look and this step other members may start: with eager restarts, after a
+        // signal to one container alone (absent counts as gone), and if CMD runs before its
+        // container has joined.
         let is_loose =
             pod.is_eager || pod.probes > 0 || pod.roles.iter().any(|role| role.is_joined);
         for (relation, (member, its)) in pod.roles[who].relations.iter().enumerate() {

@@ -104,27 +104,27 @@ struct Pod {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     None,
-    /// A look does not read the record a second time.
+    /// The look does not read the record a second time.
     ReadsOnce,
-    /// A starting member takes the narrow lock at once, which says that the record is its own.
+    /// A starting member takes the narrow lock at once, which states that the record is its own.
     NarrowLock,
-    /// It does not write down which failures it acted on.
+    /// The member does not write down which failures it acted on.
     Forgets,
-    /// It writes down which failures it acts on after it has acted.
+    /// The member writes down which failures it acts on after it has acted.
     ActsFirst,
-    /// An absent member is done.
+    /// An absent member counts as done.
     AbsentIsDone,
-    /// It never looks again when something has changed.
+    /// The member never looks again after a change.
     IgnoresChanges,
     /// A stop is not held back.
     NeverHolds,
-    /// What the gate saw is not known to the life when CMD starts. (A bug once.)
+    /// The life does not know what the gate saw when CMD starts. (This was a bug once.)
     GateLooksAlone,
-    /// A signal that arrived before CMD was started is not taken.
+    /// A signal that arrived before the start of CMD is ignored.
     IgnoresEarlySignal,
     /// The exit code is always CMD's.
     ExitsAsCmd,
-    /// It looks again after every look.
+    /// The member looks again after every look.
     LooksForever,
 }
 
@@ -721,7 +721,7 @@ fn every_flaw_is_found() {
         (
             Flaw::ReadsOnce,
             unjudged(restarted()),
-            "main, which has published its end, is taken for lost",
+            "main, which has published its end, is considered lost",
         ),
         (
             Flaw::NarrowLock,
@@ -766,7 +766,7 @@ fn every_flaw_is_found() {
         (
             Flaw::GateLooksAlone,
             needing(Never, Never),
-            "sidecar is taken for lost, and lives",
+            "sidecar is considered lost, and lives",
         ),
         (
             Flaw::IgnoresEarlySignal,

@@ -17,11 +17,11 @@ pub(super) const LIVES: u8 = 2;
 /// 128 + SIGKILL.
 pub(super) const KILLED: u8 = 137;
 
-/// How much of its lock file a member holds.
+/// The part of its lock file that a member has locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Hold {
     Free,
-    /// The whole file: it starts, and the record is not its own yet.
+    /// The whole file: the member is starting, and the record is not its own yet.
     Whole,
     /// The first byte only: the record is its own.
     First,
@@ -38,7 +38,7 @@ pub(super) struct Written {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
-    /// To be started.
+    /// It will be started.
     Down,
     TakesLock,
     WritesRecord,
@@ -80,7 +80,7 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Look {
     pub(super) purpose: Purpose,
-    /// The relations that are still to be looked at, the present one first.
+    /// The relations that the look still has to read, the current one first.
     pub(super) rest: Range<usize>,
     pub(super) seen: [Option<Observation>; MOST],
     pub(super) first: Option<Option<Written>>,
@@ -120,9 +120,9 @@ pub(super) struct Member {
     pub(super) look: Option<Look>,
     pub(super) events: VecDeque<Event>,
     pub(super) todo: VecDeque<Action>,
-    /// Which relations have changed since the member looked at them.
+    /// The relations that have changed since the member looked at them.
     pub(super) changed: [bool; MOST],
-    /// Which relations have changed since the gate looked at them.
+    /// The relations that have changed since the gate looked at them.
     pub(super) gate_changed: [bool; MOST],
     pub(super) is_signalled: bool,
     pub(super) is_asked: bool,
@@ -246,7 +246,7 @@ impl Member {
         self.end_empty_look();
     }
 
-    /// Its gate is open. A pending signal is taken first.
+    /// Is its gate open? A pending signal is handled first.
     pub(super) fn open(&mut self, pod: &Pod) {
         if pod.flaw != Flaw::IgnoresEarlySignal && std::mem::take(&mut self.is_signalled) {
             self.events.push_back(Event::Stop(Vec::new()));
@@ -254,7 +254,7 @@ impl Member {
         self.events.push_back(Event::Opened);
     }
 
-    /// A look at no member is over at once.
+    /// A look at no member ends at once.
     fn end_empty_look(&mut self) {
         if let Some(look) = self.look.take_if(|look| look.rest.is_empty())
             && look.purpose == Purpose::Stop

@@ -15,7 +15,7 @@ use std::rc::Rc;
 pub(super) struct Outcome {
     pub(super) worlds: usize,
     pub(super) steps: usize,
-    /// Worlds in which nothing is left to be done.
+    /// Worlds in which nothing is left to do.
     pub(super) ends: usize,
     pub(super) wrong: Option<String>,
 }
@@ -26,7 +26,7 @@ struct Quick(u64);
 
 impl Hasher for Quick {
     fn finish(&self) -> u64 {
-        // The table uses the upper bits and the lower ones.
+        // The hash table uses both the upper and the lower bits.
         self.0 ^ (self.0 >> 29)
     }
 
@@ -62,7 +62,7 @@ type Table<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
 /// A world: the numbers of its members' states, and its fate.
 type Key = ([u32; 3], Fate);
 
-/// All states of members that were met.
+/// All states of members that the search has found.
 #[derive(Default)]
 struct Known {
     numbers: Table<Rc<Member>, u32>,
@@ -205,7 +205,8 @@ fn circle(worlds: usize, edges: &[(u32, u32)]) -> Option<u32> {
             }
         }
     }
-    // What is left is reached from a circle. Following the edges backwards leads into it.
+    // Every edge that is left is reached from a circle. Following the edges backwards leads into
+    // it.
     let is_left = |at: u32| incoming[at as usize] > 0;
     let before: Table<u32, u32> = edges
         .iter()

@@ -438,7 +438,7 @@ impl World {
         }
     }
 
-    /// It has its name. Its life begins with a look at all.
+    /// The member has its name. Its life begins with a look at all other members.
     fn come_alive(&mut self, who: usize, pod: &Pod) {
         let role = &pod.roles[who];
         let relations: Vec<Relation> = role
@@ -534,7 +534,7 @@ impl World {
         }
     }
 
-    /// The look at one relation is over. The last one ends the whole look.
+    /// The look at one relation is over. After the last one the whole look is over.
     fn saw(&mut self, who: usize, relation: usize, observation: Observation, pod: &Pod) {
         let (member, _) = pod.roles[who].relations[relation];
         let is_absent_done = pod.flaw == Flaw::AbsentIsDone && observation == Observation::Absent;
@@ -570,7 +570,7 @@ impl World {
         match look.purpose {
             Purpose::Change => it.events.push_back(Event::Seen(seen)),
             Purpose::Stop => it.events.push_back(Event::Stop(seen)),
-            // These pods have one need at most. With several, each would have to pass once.
+            // These pods have at most one need. Several needs would each have to pass once.
             Purpose::Gate => {
                 if let Observation::Alive {
                     id: Some(id),
@@ -726,7 +726,7 @@ impl World {
         *it = it.renewed(if comes_back { Phase::Down } else { Phase::Over });
     }
 
-    /// Nothing is left to do: may it stay so?
+    /// Nothing is left to do. May the world stay like this?
     pub(super) fn may_stay_so(&self, pod: &Pod) -> Result<(), String> {
         for (who, it) in self
             .members

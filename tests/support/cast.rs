@@ -81,8 +81,8 @@ pub fn line(pod: &Pod, name: &str, key: &str) -> Option<String> {
     })
 }
 
-/// Had this member ended when the other member's command was told to stop? By their own clocks: the
-/// test may read their logs late.
+/// Had the first member ended when the command of the other member got its stop signal? The
+/// records' own times count, because the test may read the logs late.
 #[track_caller]
 pub fn goes_before(pod: &Pod, first: &str, then: &str) {
     let moments = (
@@ -104,7 +104,7 @@ pub fn comes(pod: &Pod, name: &str, state: &str) {
     });
 }
 
-/// A container that does nothing, to execute podgate in.
+/// A container that does nothing. The tests execute podgate in it.
 pub fn onlooker(name: &str) -> Container {
     Container::new(name, ["sleep", "100"])
 }

@@ -1,9 +1,12 @@
-"""A sidecar by its outside: the ports and paths of one that is documented, and what it does when it is told to stop.
+"""Behaves like a documented sidecar from the outside: its ports and paths, and how it stops.
 
-    fake NAME [--ready PORT/PATH] [--quit PORT/PATH] [--after SECONDS|FILE] [--dies SECONDS] [--lasts SECONDS] [--code N] [--deaf]
+    fake NAME [--ready PORT/PATH] [--quit PORT/PATH] [--after SECONDS|FILE] [--dies SECONDS]
+         [--lasts SECONDS] [--code N] [--deaf]
 
-It answers at --ready with 200 when it is ready, until then with 503; ready is --after so many seconds, or when the test has made
-/test/FILE. A POST to --quit from loopback ends it as SIGTERM does. It notes what happens in /test/events, before anybody can see it.
+At --ready it answers with 200 when it is ready, and with 503 before that. It is ready --after this
+many seconds, or when the test has created /test/FILE. A POST to --quit from loopback ends it, and so
+does SIGTERM, except with --deaf. --dies ends it after this many seconds. A stop takes --lasts
+seconds. It notes each event in /test/events before the effect is visible.
 """
 
 import argparse
@@ -16,7 +19,7 @@ import time
 
 
 class Stop(Exception):
-    """It was told to end; by this."""
+    """It has to end."""
 
 
 def note(word):
@@ -40,7 +43,7 @@ def listen(place):
 
 
 def answer(stream, port, peer):
-    """Whether this was the request to quit."""
+    """Answers a request. Was it the request to quit?"""
     stream.settimeout(2)
     head = b""
     while b"\r\n\r\n" not in head:

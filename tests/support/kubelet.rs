@@ -1,9 +1,9 @@
 //! What the kubelet does with a pod's containers, as far as podgate's promises depend on it
 //! (docs/kubernetes.md).
 //!
-//! One thread plays it, so that everything happens in one order. Each rule below has a test in
-//! `player_rules` or `pod_harness`. The sources are `pkg/kubelet/…` of Kubernetes 1.32; "doc" is
-//! the page Pod Lifecycle, "KEP" is KEP-753.
+//! One thread plays the kubelet, so that everything happens in one order. Each rule below has a
+//! test in `player_rules` or `pod_harness`. The sources are `pkg/kubelet/…` of Kubernetes 1.32;
+//! "doc" is the page Pod Lifecycle, "KEP" is KEP-753.
 //!
 //! | rule | source |
 //! | --- | --- |
@@ -65,7 +65,7 @@ impl From<RestartPolicy> for Rules {
     }
 }
 
-/// As `kubectl get pod` shows it.
+/// The phase of a pod, as `kubectl get pod` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Pending,
@@ -128,7 +128,7 @@ struct Slot {
 #[derive(Clone, Copy)]
 enum Plan {
     Start(Instant),
-    /// It runs; its end is an event.
+    /// The container runs. Its end is an event.
     Wait,
     Over,
 }
@@ -529,7 +529,7 @@ impl Play {
         })
     }
 
-    /// Waits for the end of its next `postStart`, or returns the one that has ended.
+    /// Waits for the end of its next `postStart`, or returns one that has already ended.
     #[track_caller]
     pub fn post_start(&self, name: &str) -> Arc<Done> {
         self.wait(&format!("the postStart of {name:?}"), || {

@@ -1,5 +1,5 @@
-//! What the black-box tests share: podgate as a process, servers that do what a test tells them,
-//! and waiting with a time limit.
+//! What the black-box tests share: podgate as a process, servers that a test controls, and waiting
+//! with a time limit.
 //!
 //! Everything that is started ends when its handle is dropped. Where the machine cannot run a test,
 //! the test calls [`needs`]: under CI and `make` it fails, elsewhere it is skipped with a printed
@@ -48,7 +48,7 @@ pub const LIMIT: Duration = Duration::from_secs(if option_env!("PODGATE_EMULATOR
     30
 });
 
-/// A call of podgate that has not started yet.
+/// A call of podgate that is not started yet.
 pub struct Podgate {
     command: Command,
     words: Vec<String>,
@@ -269,7 +269,7 @@ impl Done {
         self
     }
 
-    /// It ended by this signal, as wait(2) shows it, and not with the code 128+n.
+    /// The process was ended by this signal, as wait(2) shows it, and did not exit with 128+n.
     #[track_caller]
     pub fn killed_by(&self, signal: Signal) -> &Self {
         let ended_by = std::os::unix::process::ExitStatusExt::signal(&self.status);
@@ -298,7 +298,7 @@ impl Done {
         self
     }
 
-    /// It ended well before this limit, so not because of a timeout.
+    /// The process ended well before this limit, so not because of a timeout.
     #[track_caller]
     pub fn within(&self, limit: Duration) -> &Self {
         assert!(self.took < limit, "not within {limit:?}\n{self}");
@@ -510,5 +510,5 @@ pub fn musl() -> bool {
     )
 }
 
-/// Starts podgate as PID 1 of a PID namespace of its own.
+/// Starts podgate as PID 1 of its own PID namespace.
 pub const AS_PID_1: &[&str] = &["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];

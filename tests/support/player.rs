@@ -91,7 +91,7 @@ const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
 
 type Read<T> = Result<T, String>;
 
-/// Stands for an image: files with local programs.
+/// The replacement for an image: files with local programs.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     entrypoint: Vec<String>,
@@ -139,7 +139,7 @@ pub fn fake(arguments: &str) -> String {
 }
 
 /// A program that works until the test allows `end-NAME`, and then exits with this code. On SIGTERM
-/// it notes that it was told, works for `seconds` more, and exits with 0.
+/// it notes `told`, works for `seconds` more, and exits with 0.
 pub fn app(name: &str, code: i32, seconds: f32) -> String {
     format!(
         "trap 'note {name} told; sleep {seconds}; note {name} ended; exit 0' TERM\n\

@@ -40,7 +40,8 @@ pub const VOLUME: &str = "/run/podgate";
 /// Where every container sees podgate, read-only, whatever its user.
 pub const IMAGE: &str = "/run/image/podgate";
 
-/// The name of a container's PID 1 until it is the program. A [`Life`] exists only after that.
+/// The name of a container's PID 1 before it becomes the program. A [`Life`] exists only after
+/// that.
 const STARTER: &str = "podstart-";
 
 /// The text that the starter prints when it fails.

@@ -1,4 +1,4 @@
-//! Servers on loopback that do what a test tells them to.
+//! Servers on loopback that a test controls.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -202,7 +202,7 @@ impl ClosedPort {
 }
 
 /// A port on which nothing listens, below the range that the kernel uses for clients and for `bind`
-/// with port 0. So no other program gets it by accident before its server listens on it.
+/// with port 0. So no other program gets it by accident before the test's server listens on it.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 10_000;

@@ -1,5 +1,5 @@
-//! Where the tests write down what they skip. libtest knows no skipped tests: to it they have
-//! passed. `tests/skipped.rs` counts them at the end of a run.
+//! The list of skipped tests. libtest cannot report a skipped test: it counts as passed.
+//! `tests/skipped.rs` counts them at the end of a run.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Rust sources, read as far as a test of the layers needs: the paths that a file names outside of
+//! Reads Rust sources as far as the test of the layers needs it: the paths in a file, outside of
 //! comments and strings.
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ impl Source {
         }
     }
 
-    /// Its place in the crate: nothing for `lib.rs`, `core`, `life` for `core/life.rs`.
+    /// The file's module in the crate: nothing for `lib.rs`, `core`, `life` for `core/life.rs`.
     pub fn module(&self) -> Vec<String> {
         match self.file.trim_end_matches(".rs") {
             "lib" => Vec::new(),
@@ -71,11 +71,11 @@ impl Source {
         self.tokens.iter().map(String::as_str)
     }
 
-    /// The paths in it that begin in this crate, from the crate's root: those that begin with
+    /// The paths in the file that begin in this crate, from the crate's root: those that begin with
     /// `crate`, `super`, `self`, the crate's own name, or the name of a module below this file.
     pub fn paths(&self, modules: &BTreeMap<Vec<String>, String>) -> Vec<Vec<String>> {
         let mut found = Vec::new();
-        // The module where the reader is: the file's, and the modules in braces around the place.
+        // The module of the reader: the file's module, and the inline modules around this position.
         let mut place = self.module();
         let mut braces: Vec<bool> = Vec::new();
         let mut at = 0;
@@ -120,7 +120,7 @@ impl Source {
         found
     }
 
-    /// Reads a tree of `use`, from `at`; gives where it ends.
+    /// Reads a tree of `use` from `at`. Returns the position after it.
     fn tree(&self, mut at: usize, before: &[String], into: &mut Vec<Vec<String>>) -> usize {
         let mut path = before.to_vec();
         while let Some(token) = self.tokens.get(at) {
@@ -137,7 +137,7 @@ impl Source {
                 }
                 // `self` at the end of a path is the module before it.
                 "self" if !path.is_empty() => at += 1,
-                // The new name is no part of the path.
+                // The new name is not part of the path.
                 "as" => at += 2,
                 "," | "}" | ";" => break,
                 word => {
@@ -167,7 +167,7 @@ fn rooted(
         "super" => (place.to_vec(), path),
         name => {
             let child = [place, &[name.to_owned()]].concat();
-            // A bare name is a path only where something of it is named.
+            // A bare name is a path only if something in it is named.
             if rest.is_empty() || !modules.contains_key(&child) {
                 return None;
             }
@@ -191,7 +191,8 @@ fn is_name(token: &str) -> bool {
         .is_some_and(|first| first.is_alphabetic() || first == '_')
 }
 
-/// The words and signs of a source. `::` is one; comments, strings and characters are none.
+/// The words and signs of a source. `::` is one sign. Comments, strings and characters are left
+/// out.
 fn tokens(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -230,7 +231,7 @@ fn tokens(text: &str) -> Vec<String> {
     found
 }
 
-/// How long the block comment at the front is; block comments nest.
+/// The length of the block comment at the front. Block comments nest.
 fn block_comment(text: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < text.len() {
@@ -250,7 +251,7 @@ fn block_comment(text: &str) -> usize {
     text.len()
 }
 
-/// How long the raw string at the front is, if there is one: `r"…"`, `r#"…"#`, `br"…"`.
+/// The length of the raw string at the front, if there is one: `r"…"`, `r#"…"#`, `br"…"`.
 fn raw_string(text: &str) -> Option<usize> {
     let after = text.strip_prefix("br").or_else(|| text.strip_prefix('r'))?;
     let body = after.trim_start_matches('#');
@@ -261,7 +262,7 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(text.len() - body.len() + length)
 }
 
-/// How long the string or character at the front is.
+/// The length of the string or character at the front.
 fn quoted(text: &str, mark: char) -> usize {
     let mut is_escaped = false;
     for (at, letter) in text.char_indices().skip(1) {

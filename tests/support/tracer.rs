@@ -48,8 +48,8 @@ pub enum Fault {
     Error(Errno),
     /// SIGKILL; the call is not made.
     Death,
-    /// The thread is delayed this many instructions later, until podgate has forked, but for
-    /// [`STALL`] at most. A scheduler may do this at any time.
+    /// The thread is stopped after this many more instructions, until podgate has forked, but for
+    /// at most [`STALL`]. A scheduler may do this at any time.
     Stall(u32),
 }
 
@@ -260,7 +260,7 @@ impl Follower {
                 Ok(WaitStatus::Signaled(pid, signal, _)) => self.ended(pid, 128 + signal as i32),
                 Ok(WaitStatus::PtraceSyscall(pid)) => self.call(pid),
                 Ok(WaitStatus::PtraceEvent(pid, _, event)) => self.event(pid, event),
-                // From a single step: podgate raises no SIGTRAP itself.
+                // The trap of a single step. podgate itself raises no SIGTRAP.
                 Ok(WaitStatus::Stopped(pid, Signal::SIGTRAP)) => self.resume(pid, None),
                 Ok(WaitStatus::Stopped(pid, signal)) => self.resume(pid, Some(signal)),
                 Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_micros(200)),
@@ -281,7 +281,7 @@ impl Follower {
         }
     }
 
-    /// Resumes it. ESRCH: it was killed in the meantime, which the next event reports.
+    /// Resumes the thread. ESRCH: it was killed in the meantime, which the next event reports.
     fn resume(&mut self, pid: Pid, signal: Option<Signal>) {
         let is_podgate = self.tasks.get(&pid).is_some_and(|task| task.who.is_some());
         let _ = if is_podgate {
@@ -358,7 +358,7 @@ impl Follower {
                 format!("podgate {count}")
             });
         } else if let Some(who) = task.who.take() {
-            // A CMD: its calls do not count.
+            // A CMD, whose calls do not count.
             self.ends.lock().unwrap().push((who, EXECUTED));
             if pid != self.root {
                 self.tasks.remove(&pid);
