@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Measures `podgate run` side by side with tini, dumb-init and catatonit, and how soon a sidecar is told of its main's end.
+"""Compares `podgate run` with tini, dumb-init and catatonit, and measures how soon a sidecar stops.
 
     bench/coordinate.py --podgate PATH
 
-Needs gcc, and root for namespaces; peers that are not installed are left out (Debian: tini, dumb-init, catatonit). The clock is
-CLOCK_MONOTONIC, which all processes of a machine share. Nothing here is a test: figures depend on the machine and on what else runs.
+The delay of a sidecar is the time from the end of its main to SIGTERM at the sidecar's command. The
+script needs gcc, and root for namespaces. It omits peers that are not installed (Debian packages:
+tini, dumb-init, catatonit). The clock is CLOCK_MONOTONIC, which all processes of a machine share.
+This is not a test: the figures depend on the machine and on its load.
 """
 
 import argparse
@@ -90,15 +92,15 @@ class Bench:
             if name not in ("helper", "helper.c"):
                 os.remove(self.path(name))
 
-    def told_after_main(self, rounds, kill):
-        """Main's end, or its SIGKILL, to SIGTERM at the sidecar's command."""
+    def stop_after_main(self, rounds, kill):
+        """From main's end or SIGKILL to SIGTERM at the sidecar's command, in ms."""
         delays = []
         for _ in range(rounds):
             self.clean()
             sidecar = subprocess.Popen(self.run("--name", "proxy", "--until", "main", "--",
-                                                self.helper, "waits", self.path("up"), self.path("told")))
+                                                self.helper, "waits", self.path("up"), self.path("stopped")))
             until(self.path("up"))
-            # As a container: PID 1 of a namespace of its own, so that SIGKILL takes all of it.
+            # As in a container: PID 1 of its own namespace, so that SIGKILL ends all of it.
             command = ["unshare", "--pid", "--fork", "--kill-child"] if kill else []
             command += self.run("--name", "main", "--", self.helper,
                                 *(["waits", self.path("up2"), self.path("never")] if kill else
@@ -111,7 +113,7 @@ class Bench:
                 os.kill(int(children[0]), signal.SIGKILL)
             else:
                 before = until(self.path("ended"))
-            delays.append((until(self.path("told")) - before) / 1e6)
+            delays.append((until(self.path("stopped")) - before) / 1e6)
             main.wait()
             sidecar.wait()
         return delays
@@ -126,7 +128,7 @@ class Bench:
         return found
 
     def start(self, command, rounds):
-        """Wall-clock time and CPU of `wrapper -- true`."""
+        """Wall-clock time (median) and CPU time (mean) of `wrapper -- true`, in ms."""
         walls, before = [], os.times()
         for _ in range(rounds):
             start = time.perf_counter()
@@ -137,22 +139,22 @@ class Bench:
         return p50(walls), cpu / rounds * 1000
 
     def forward(self, wrapper, rounds):
-        """SIGTERM at the wrapper to SIGTERM at its child."""
+        """From SIGTERM at the wrapper to SIGTERM at its child, in ms."""
         delays = []
         for _ in range(rounds):
             self.clean()
-            process = subprocess.Popen([*wrapper, self.helper, "waits", self.path("up"), self.path("told")])
+            process = subprocess.Popen([*wrapper, self.helper, "waits", self.path("up"), self.path("stopped")])
             until(self.path("up"))
             before = time.monotonic_ns()
             process.send_signal(signal.SIGTERM)
-            delays.append((until(self.path("told")) - before) / 1e6)
+            delays.append((until(self.path("stopped")) - before) / 1e6)
             process.wait()
         return delays
 
     def idle(self, wrapper, seconds):
-        """Resident memory, and voluntary context switches in `seconds`."""
+        """Resident memory in KiB, and the number of voluntary context switches in `seconds`."""
         self.clean()
-        process = subprocess.Popen([*wrapper, self.helper, "waits", self.path("up"), self.path("told")])
+        process = subprocess.Popen([*wrapper, self.helper, "waits", self.path("up"), self.path("stopped")])
         until(self.path("up"))
         time.sleep(1)
 
@@ -178,7 +180,7 @@ def main():
     print(f"podgate: {os.path.getsize(options.podgate):,} bytes\n")
     print("| from main's end to SIGTERM at the sidecar's command | p50 | p95 | worst |\n| --- | ---: | ---: | ---: |")
     for what, kill in (("main ends by itself", False), ("main's whole container is killed (SIGKILL)", True)):
-        delays = bench.told_after_main(options.rounds, kill)
+        delays = bench.stop_after_main(options.rounds, kill)
         print(f"| {what} | {p50(delays):.2f} ms | {p95(delays):.2f} ms | {max(delays):.2f} ms |")
     print("\n| wrapper | `-- true` wall p50 | CPU | SIGTERM to child p50 | p95 | idle memory | wake-ups in 10 s |"
           "\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")

@@ -3,10 +3,11 @@
 
     bench/measure.py --podgate target/x86_64-unknown-linux-musl/release/podgate --npm DIR > result.md
 
-Needs Linux and Python 3.11, nothing else. A peer that is not on the machine is listed as "not here". With a C compiler
-two small programs are built from HELPER: "floor", which shows what the kernel alone costs on this machine, and a
-launcher, without which peak memory stays unknown. Servers are in this process, on 127.0.0.1, port 0. Only processes
-started here are ended, by pid. A full run takes about eight minutes.
+It needs only Linux and Python 3.11. A peer that is not installed is listed as "not here". If there
+is a C compiler, it builds two small programs from HELPER: "floor", which shows what the kernel alone
+costs on this machine, and a launcher. Without the launcher the peak memory is unknown. The servers
+run in this process, on 127.0.0.1 and port 0. The script ends only processes that it started, by pid.
+A full run takes about eight minutes.
 """
 
 import argparse
@@ -36,9 +37,10 @@ from statistics import median
 
 SEED = 20
 READY_BETWEEN = (0.2, 3.0)  # seconds after the tool's start
-BACKSTOP = 30.0  # seconds after which a tool that should have ended by itself is ended
+BACKSTOP = 30.0  # seconds after which a tool that has not ended by itself is killed
 PATH = os.environ.get("PATH", os.defpath)
-ENVIRONMENT = {"PATH": PATH, "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C"}  # no proxy, no PODGATE_*
+# Without a proxy and PODGATE_ variables.
+ENVIRONMENT = {"PATH": PATH, "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C"}
 
 HELPER = r"""
 #define _GNU_SOURCE
@@ -119,10 +121,11 @@ class Tool:
     """One way to wait or to check."""
 
     name: str
-    programs: str  # all must be on the machine; the first is {program}
-    commands: dict[str, str]  # "tcp" and "http": a wait, which has to be ended if it has no {limit}; "once": a check
+    programs: str  # all must be installed; the first is {program}
+    # "tcp" and "http": a wait, which the script ends if it has no {limit}. "once": a check.
+    commands: dict[str, str]
     interval: str = ""
-    needs: str = ""  # besides its own file
+    needs: str = ""  # in addition to its own file
 
 
 TOOLS = (
@@ -167,7 +170,7 @@ TOOLS = (
 
 
 class TcpTarget(socket.socket):
-    """A port that is taken, so that nothing else can get it, and refuses connections until it listens."""
+    """A port that is bound, so that no other program gets it, and refuses connections at first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +182,7 @@ class TcpTarget(socket.socket):
 
 
 class HttpTarget(socketserver.ThreadingTCPServer):
-    """A server that answers 503 until it is ready, then 200, and counts connections and requests."""
+    """A server that answers 503 until it is ready, then 200, and records what arrives."""
 
     daemon_threads = True
     block_on_close = False
@@ -196,7 +199,7 @@ class HttpTarget(socketserver.ThreadingTCPServer):
         self.status = "200 OK"
 
     def handle_error(self, *connection: object) -> None:
-        """A client that hangs up early, as one that is ended does, is no news."""
+        """Ignores clients that close early, as they do when they are killed."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(*connection)
 
@@ -206,7 +209,7 @@ class HttpTarget(socketserver.ThreadingTCPServer):
 
 
 class HttpConnection(socketserver.StreamRequestHandler):
-    """One connection; it stays open if the client speaks HTTP/1.1 and does not ask for the contrary."""
+    """One connection. It stays open for HTTP/1.1, unless the client sends `Connection: close`."""
 
     def handle(self) -> None:
         self.server.connects.append(self.client_address)
@@ -225,20 +228,21 @@ TARGETS = {"tcp": TcpTarget, "http": HttpTarget}
 
 
 class Child:
-    """A process in a session of its own, by which its whole tree can be found, measured, and ended."""
+    """A process in its own session, so that its whole tree can be found, measured and ended."""
 
     def __init__(self, argv: list[str]) -> None:
         self.stderr = tempfile.TemporaryFile("w+")
         files = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
         files.append((os.POSIX_SPAWN_DUP2, self.stderr.fileno(), 2))
-        how = {"file_actions": files, "setsid": True, "setsigdef": [signal.SIGPIPE]}  # Python ignores SIGPIPE
+        # Python ignores SIGPIPE; the tool must not inherit that.
+        how = {"file_actions": files, "setsid": True, "setsigdef": [signal.SIGPIPE]}
         self.status: int | None = None
         self.started = time.monotonic()
         self.pid = os.posix_spawn(argv[0], argv, ENVIRONMENT, **how)
         self.pidfd = os.pidfd_open(self.pid)
 
     def wait(self, until: float) -> bool:
-        """Whether it has ended, at that time or before. Wakes on the end itself, and notes its instant and its cost."""
+        """Waits for its end until this time. Notes the times at the end. Has it ended?"""
         ends = select.poll()
         ends.register(self.pidfd, select.POLLIN)
         if self.status is None and ends.poll(max(0.0, until - time.monotonic()) * 1000):
@@ -248,7 +252,7 @@ class Child:
         return self.status is not None
 
     def end(self) -> None:
-        """Ends all of its session, unless it has ended by itself."""
+        """Ends its whole session, unless the process has ended by itself."""
         for how in (signal.SIGTERM, signal.SIGKILL):
             for pid in members({self.pid}) if self.status is None else []:
                 with suppress(ProcessLookupError):
@@ -279,25 +283,25 @@ def members(sessions: set[int]) -> list[int]:
 
 
 def memory_kib(pids: list[int], file: str, field: str) -> int | None:
-    """The sum of a field of /proc/PID/status or smaps_rollup. None where the kernel does not tell."""
+    """The sum of a field of /proc/PID/status or smaps_rollup. None if it is not reported."""
     total = 0
     for pid in pids:
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # the process has just ended
             total += sum(map(int, re.findall(rf"^{field}:\s+(\d+)", Path(f"/proc/{pid}/{file}").read_text(), re.M)))
     return total or None
 
 
-# CPU is that of all processes, the peak that of the largest, the tree the sum of all at one instant.
+# The CPU time of all processes, the peak of the largest one, and the sum of all at one moment.
 Run = namedtuple("Run", "status wall cpu peak_kib tree_kib processes said")
 
 
 @dataclass
 class Bench:
-    """How much to measure, with what, and where that is."""
+    """The plan, the tools to measure, and their paths."""
 
     plan: Plan
     tools: list[Tool]
-    where: dict[str, str]  # the paths of the tools that are here
+    where: dict[str, str]  # the paths of the installed tools
     scratch: Path
 
     def able(self, ask: str) -> list[Tool]:
@@ -319,7 +323,10 @@ class Bench:
             print(f"| {' | '.join([tool.name, *cells])} |")
 
     def run(self, command: list[str], limit: float, look_after: float = 0) -> Run:
-        """Runs a command, through the launcher if there is one; ends it at the limit; looks at its tree on the way."""
+        """Runs a command, through the launcher if there is one, and ends it at the limit.
+
+        After `look_after` seconds it measures the memory of the process tree.
+        """
         launcher = self.where.get("floor")
         report = self.scratch / f"report-{threading.get_ident()}"
         with Child([launcher, "run", str(report), *command] if launcher else command) as child:
@@ -338,7 +345,7 @@ class Bench:
 
 
 def two_at_a_time(work: Callable, jobs: list[tuple]) -> list:
-    """Does all jobs, two side by side: waits sleep nearly all the time, and it halves the hour."""
+    """Does all jobs, two at a time: waits sleep nearly all the time, and it halves the duration."""
     pool = ThreadPoolExecutor(max_workers=2)
     try:
         return list(pool.map(lambda job: work(*job), jobs))
@@ -360,9 +367,12 @@ def progress(text: str) -> None:
 
 
 def detect(bench: Bench) -> None:
-    """Delay from ready to the tool's exit. A tool is started; after a random time the port starts to listen (tcp), or
-    the server, which answered 503 so far, answers 200 (http). The moments are the same for all tools. A trial is ok
-    when the tool ended after ready, and with 0."""
+    """The delay from ready to the tool's exit.
+
+    A tool is started. After a random time the port starts to listen (tcp), or the server answers
+    200 instead of 503 (http). The times are the same for all tools. A trial is ok if the tool ended
+    after ready, with exit code 0.
+    """
     chance = random.Random(SEED)
     moments = [chance.uniform(*READY_BETWEEN) for _ in range(bench.plan.moments)]
 
@@ -390,10 +400,13 @@ def detect(bench: Bench) -> None:
 
 
 def cost(bench: Bench) -> None:
-    """A wait that never succeeds: connections refused (tcp), 503 (http). The server counts connections and requests;
-    refused connections are counted by the tool, if it tells. A loop without a limit is ended at the limit. Memory: the
-    peak of the largest process, and the sum of all processes' peaks (what they share counts for each) a second before
-    the end."""
+    """A wait that never succeeds: connections are refused (tcp), or answered with 503 (http).
+
+    The server counts connections and requests. Refused connections are those that the tool itself
+    reports, if it does. A loop without a limit is ended at the limit. Memory: the peak of the
+    largest process, and the sum of the peaks of all processes one second before the end. Shared
+    memory counts for each of them.
+    """
     limit = bench.plan.wait
 
     def trial(ask: str, tool: Tool) -> tuple[Run, int | None, int | None]:
@@ -404,8 +417,8 @@ def cost(bench: Bench) -> None:
             run = bench.run(command, end, look_after=limit - 1)
             if ask == "http":
                 return run, len(target.connects), len(target.requests)
-            told = re.search(r"\((\d+) attempts", run.said)
-            return run, told and int(told[1]), None
+            counted = re.search(r"\((\d+) attempts", run.said)
+            return run, counted and int(counted[1]), None
 
     jobs = [(ask, tool) for tool in bench.tools for ask in TARGETS if tool in bench.here(ask)]
     results = two_at_a_time(trial, jobs)
@@ -422,8 +435,11 @@ def cost(bench: Bench) -> None:
 
 
 def oneshot(bench: Bench) -> None:
-    """One successful HTTP check, from spawn to exit; each round runs all tools, in an order of its own. "floor" is one
-    bare GET, "true" no check at all. A peak under about 650 KiB is the launcher's."""
+    """One successful HTTP check, from spawn to exit.
+
+    Each round runs all tools in a random order. "floor" is a bare GET, and "true" makes no check. A
+    peak under about 650 KiB is that of the launcher.
+    """
     chance = random.Random(SEED)
     with HttpTarget() as target:
         target.become_ready()
@@ -443,8 +459,11 @@ def oneshot(bench: Bench) -> None:
 
 
 def fleet(bench: Bench) -> None:
-    """Many waits at once on a refused port: CPU from the first start to the last exit, divided by the limit; PSS (what
-    is shared counts once) half way."""
+    """Many waits at once for a port that refuses connections.
+
+    CPU: from the first start to the last exit, divided by the limit. Memory: PSS, in which shared
+    memory counts once, at half of the time.
+    """
     count, limit = bench.plan.fleet, bench.plan.fleet_wait
 
     def row(tool: Tool) -> list[object]:
@@ -466,7 +485,7 @@ def fleet(bench: Bench) -> None:
 
 
 def size(bench: Bench) -> None:
-    """Bytes of each tool's own file (a loop: of its text), and of the shared libraries that it loads (ldd)."""
+    """The size of each tool's file (or of a loop's text) and of its shared libraries (ldd)."""
 
     def row(tool: Tool) -> list[object]:
         for loop in (command for command in tool.commands.values() if " -c " in command):
@@ -486,7 +505,7 @@ SECTIONS = {section.__name__: section for section in (detect, cost, oneshot, fle
 
 
 def build_helper(scratch: Path) -> str | None:
-    """The path of the compiled HELPER; static if that is possible, since a launcher must be small."""
+    """Compiles HELPER, statically if possible, because a launcher must be small. Its path."""
     source, program = scratch / "helper.c", scratch / "helper"
     source.write_text(HELPER)
     for link in (["-static"], []):
@@ -497,7 +516,7 @@ def build_helper(scratch: Path) -> str | None:
 
 
 def locate(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
-    """The path of each tool all of whose programs are on this machine."""
+    """The path of each tool whose programs are all installed."""
     given = {"podgate": options.podgate, "podgate-no-tls": options.podgate_no_tls, "floor": build_helper(scratch)}
     path = f"{options.npm}:{options.npm}/node_modules/.bin:{PATH}" if options.npm else PATH
     found = {}
