@@ -1,4 +1,4 @@
-//! Takes inputs apart, and removes variables.
+//! Splits inputs, and removes variables.
 
 use std::ffi::OsStr;
 
@@ -58,7 +58,7 @@ pub(crate) fn pieces(bytes: &[u8], most: usize) -> Vec<&[u8]> {
     pieces
 }
 
-/// The examples of a message: what follows its last `use ` or `say `, one by one.
+/// The examples of a message: the texts after its last `use ` or `say `.
 pub(crate) fn examples(message: &str) -> Vec<String> {
     let Some((_, said)) = message
         .rsplit_once("; use ")

@@ -44,7 +44,7 @@ fn target() -> Target {
     found
         .unwrap_or_else(|| {
             panic!(
-                "FUZZ_TARGET={name:?} is none of {:?}",
+                "FUZZ_TARGET={name:?}: expected one of {:?}",
                 TARGETS.map(|(name, _)| name)
             )
         })

@@ -1,4 +1,4 @@
-//! How much memory Rust code holds and has held. A target uses it to check that an answer is not
+//! The memory that Rust code holds and has held. A target uses it to check that an answer is not
 //! buffered without a limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -28,14 +28,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Starts a measurement: what is held now.
+/// Starts a measurement. Returns the number of bytes that are held now.
 pub(crate) fn mark() -> usize {
     let held = HELD.load(Relaxed);
     MOST.store(held, Relaxed);
     held
 }
 
-/// The most that was held at one time since [`mark`], above what was held then.
+/// The most bytes that were held at one time since [`mark`], above those that were held then.
 pub(crate) fn most_since(mark: usize) -> usize {
     MOST.load(Relaxed).saturating_sub(mark)
 }

@@ -27,7 +27,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// More than an attempt ever needs here: only the machine can be slow.
+/// More than an attempt ever needs here. Only a slow machine could make a difference.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The most memory that one attempt may use: the headers' buffer while it grows, the headers, the
 /// body and the request.
@@ -146,7 +146,7 @@ struct Talk {
 impl Talk {
     fn new(stream: UnixStream, answer: &[u8], is_endless: bool) -> Self {
         stream.set_nonblocking(true).expect("no waiting");
-        // A small buffer, so that hardly more is sent than was read.
+        // A small buffer, so that not much more is sent than was read.
         setsockopt(&stream, sockopt::SndBuf, &4096).expect("a small buffer");
         Self {
             stream,
