@@ -5,15 +5,15 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 -t podgate .
 #
 # The base of the first stage can be any image with rustup (or the toolchain of rust-toolchain.toml
-# with its musl targets), gcc and libc's headers. CI has no registry to pull from, and uses an image
-# that ci/image makes of its own machine.
+# with its musl targets), gcc and libc's headers. CI cannot pull from a registry, so ci/image makes
+# the base image from the toolchain of its own machine.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 
 # This stage runs on the building machine's architecture and compiles for the other. BuildKit sets
 # BUILDPLATFORM. The classic builder does not; "linux" then means its own architecture.
 FROM --platform=${BUILDPLATFORM:-linux} ${RUST_IMAGE} AS build
-# amd64 or arm64. BuildKit sets it from --platform. For the classic builder use --build-arg, or it
-# builds for its own architecture.
+# amd64 or arm64. BuildKit sets it from --platform. For the classic builder use --build-arg. Without
+# it, the image is for the builder's own architecture.
 ARG TARGETARCH
 WORKDIR /src
 COPY rust-toolchain.toml ./

@@ -8,17 +8,17 @@ CARGO := cargo
 NO_TLS := --no-default-features --target-dir target/no-tls
 # Most tests wait for something, so more tests than cores at a time are faster.
 export RUST_TEST_THREADS ?= 4
-# Everything here expects the builds in target/.
+# All targets expect the builds in target/.
 unexport CARGO_TARGET_DIR
 # A test that cannot run on this machine fails. With plain `cargo test` it is skipped.
 export PODGATE_TESTS := all
 
-# Starts a program with default signal actions. A shell ignores SIGINT and SIGQUIT for its background
-# jobs, nohup ignores SIGHUP, and the programs of the tests would inherit that.
+# Starts a program with default signal actions. A shell ignores SIGINT and SIGQUIT for its
+# background jobs, and nohup ignores SIGHUP. The programs of the tests would inherit that.
 AS_USUAL := env --default-signal
 
-.PHONY: demo picture test build lint size image bench faults fuzz target emulated release reproduce \
-    unprivileged
+.PHONY: demo picture test build lint size image bench faults fuzz target emulated release \
+    reproduce unprivileged
 
 demo: build
 	scripts/build $(ARCH) --example demo
@@ -37,7 +37,7 @@ test: target
 	$(AS_USUAL) $(CARGO) test --locked --target $(HOST) $(NO_TLS) -- \
 	    --skip examples_are_played --skip player_rules
 
-# The release build, with the same bytes wherever it is made.
+# The release build. Its bytes are the same on every machine.
 build: target
 	scripts/build $(ARCH)
 
@@ -71,17 +71,17 @@ emulated:
 	scripts/build aarch64
 	ci/emulated
 
-# Runs plain `cargo test` as a user without rights.
+# Runs plain `cargo test` as an unprivileged user.
 unprivileged:
 	ci/unprivileged
 
-# Leaves a release in dist/: both binaries, SBOMs, the image as an OCI archive, checksums. Checks it,
-# and makes it a second time.
+# Makes a release in dist/: both binaries, SBOMs, the image as an OCI archive, checksums. Checks it,
+# and makes it a second time to compare.
 release:
 	ci/setup-release
 	ci/check-release
 
-# Builds in two folders and compares.
+# Builds in two folders, and compares the bytes.
 reproduce:
 	ci/setup-release
 	ci/reproducible
@@ -101,8 +101,8 @@ faults: target
 	    fails_at_every_system_call
 
 # Replays all seeds, fuzzes each target for two seconds, and looks for a planted bug in each.
-# `make fuzz RUNS=1000000` makes that many executions of each target instead, and TARGETS="http argv"
-# selects targets.
+# `make fuzz RUNS=1000000` makes that many executions of each target instead.
+# TARGETS="http argv" selects targets.
 fuzz:
 	$(if $(RUNS),RUNS=$(RUNS)) $(if $(TARGETS),TARGETS="$(TARGETS)") fuzz/run
 

@@ -246,7 +246,7 @@ impl Member {
         self.end_empty_look();
     }
 
-    /// Is its gate open? A pending signal is handled first.
+    /// Opens its gate. A pending signal is handled first.
     pub(super) fn open(&mut self, pod: &Pod) {
         if pod.flaw != Flaw::IgnoresEarlySignal && std::mem::take(&mut self.is_signalled) {
             self.events.push_back(Event::Stop(Vec::new()));
