@@ -147,7 +147,7 @@ fn a_volume_that_becomes_full_loses_no_state() {
     let script = "echo up; until test -e /run/end; do sleep 0.01; done; exit 7";
     let main = pod.start(&run("main", &["--ready", "file:///run/go-ready"], script));
     main.prints("up");
-    sidecar.says("main is running, and is not ready yet");
+    sidecar.says("main is running, but not ready");
     // Replacing a record frees some space, so the volume is filled again before each change of
     // state.
     let fill = |file: &str| {

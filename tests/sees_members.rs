@@ -48,7 +48,7 @@ fn each_check_of_a_member_in_each_state() {
     let options = format!("--after file://{VOLUME}/go-on --ready file://{VOLUME}/is-ready");
     let a = pod.start(&run("a", &options, &server(0)));
     comes(&pod, "a", "waiting");
-    let waits = (false, "waiting for others itself");
+    let waits = (false, "waiting for others");
     is(waits, waits, (false, "still alive"), waits);
 
     fs::write(pod.volume().join("go-on"), "").unwrap();
@@ -77,7 +77,7 @@ fn each_check_of_a_member_in_each_state() {
     comes(&pod, "a", "ready");
     a.kill();
     a.code(137);
-    let lost = (false, "was lost: it died without a word");
+    let lost = (false, "was lost: it left no exit code");
     is(lost, lost, yes, lost);
 }
 

@@ -3,7 +3,7 @@
 //! library.
 
 use super::check::{Kind, parse};
-use super::outcome::Reason;
+use super::outcome::{BadRedirect, Reason};
 use super::url::{Scheme, Server, Url};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::fmt;
@@ -257,13 +257,8 @@ pub fn answer(
     }
     match next(at, location) {
         Next::Elsewhere => Answer::Decides,
-        Next::Long => Answer::Fails(Reason::BadRedirect(format!(
-            "({status}) to a URL of more than {} KiB",
-            MOST_LOCATION / 1024
-        ))),
-        Next::Bad => Answer::Fails(Reason::BadRedirect(format!(
-            "({status}) to something that is not a URL"
-        ))),
+        Next::Long => Answer::Fails(Reason::BadRedirect(BadRedirect::TooLong(status))),
+        Next::Bad => Answer::Fails(Reason::BadRedirect(BadRedirect::NotAUrl(status))),
         Next::Same(..) if followed >= MOST_REDIRECTS => Answer::Fails(Reason::TooManyRedirects),
         Next::Same(next, is_relative) => Answer::Follow { next, is_relative },
     }
@@ -445,7 +440,7 @@ mod tests {
         resolved, statuses,
     };
     use crate::core::check::{Kind, parse};
-    use crate::core::outcome::Reason;
+    use crate::core::outcome::{BadRedirect, Reason};
     use crate::core::url::Url;
     use proptest::prelude::*;
 
@@ -466,7 +461,7 @@ mod tests {
         ) {
             Answer::Follow { next, .. } => next.to_string(),
             Answer::Decides => "own status".to_owned(),
-            Answer::Fails(Reason::BadRedirect(how)) => how,
+            Answer::Fails(Reason::BadRedirect(how)) => format!("{how:?}"),
             Answer::Fails(reason) => panic!("{reason:?}"),
         }
     }
@@ -490,8 +485,8 @@ mod tests {
             ("http://-bad_/b", "own status"),
             ("http://other:99999/b", "own status"),
             ("myapp://login", "own status"),
-            ("ftp://h/b", "(302) to something that is not a URL"),
-            ("http://", "(302) to something that is not a URL"),
+            ("ftp://h/b", "NotAUrl(302)"),
+            ("http://", "NotAUrl(302)"),
         ] {
             assert_eq!(follow("http://h:1/a/", location), expected, "{location}");
         }
@@ -510,8 +505,11 @@ mod tests {
         let long =
             |before: &str, length: usize| format!("{before}{}", "x".repeat(length - before.len()));
         for before in ["/", "http://h:2/", "?", "x:"] {
-            let told = follow("http://h:1/", &long(before, MOST_LOCATION + 1));
-            assert_eq!(told, "(302) to a URL of more than 8 KiB", "{before}");
+            let at = url("http://h:1/");
+            let location = long(before, MOST_LOCATION + 1);
+            let found = answer(&at, 302, Some(location.as_bytes()), &Statuses::Kubelet, 0);
+            let too_long = Reason::BadRedirect(BadRedirect::TooLong(302));
+            assert_eq!(found, Answer::Fails(too_long), "{before}");
         }
         assert_eq!(
             follow("http://h:1/", &long("http://other/", MOST_LOCATION + 1)),

@@ -96,7 +96,7 @@ mod tests {
     use super::{End, Observation, Snapshot, observe};
     use crate::core::member::Stage;
     use crate::core::record::tests::record;
-    use crate::core::record::{Record, Unreadable};
+    use crate::core::record::{Garbage, Record, Unreadable};
 
     #[test]
     fn the_lock_is_the_truth_about_life() {
@@ -159,7 +159,7 @@ mod tests {
             }
         );
         assert_eq!(
-            see(Some(Err(Unreadable::Garbage("x"))), false),
+            see(Some(Err(Unreadable::Garbage(Garbage::NotUtf8))), false),
             Observation::Unreadable
         );
     }

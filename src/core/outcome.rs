@@ -43,7 +43,6 @@ pub enum Phase {
 
 /// Why an attempt did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "some are about TLS"))]
 pub enum Reason {
     /// No process listens there.
     Refused,
@@ -63,8 +62,8 @@ pub enum Reason {
     Status(u16),
     /// An eleventh redirect.
     TooManyRedirects,
-    /// A redirect that cannot be followed: where it leads and why.
-    BadRedirect(String),
+    /// A redirect that cannot be followed.
+    BadRedirect(BadRedirect),
     /// The status passes, but the body lacks the text of `--http-body-contains`.
     BodyLacks(u16),
     /// The answer is not HTTP: in what way.
@@ -93,6 +92,19 @@ pub enum Reason {
     Member(MemberState),
     /// A system call failed.
     System(Operation, Errno),
+}
+
+/// Why a redirect cannot be followed. The number is the status of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadRedirect {
+    /// The URL is longer than [`super::http::MOST_LOCATION`].
+    TooLong(u16),
+    /// It does not lead to a URL that podgate can use.
+    NotAUrl(u16),
+    /// It leads to https, and the CAs cannot be used: why not.
+    NoTrust(String),
+    /// It leads to https, and this build has no TLS.
+    NoTls,
 }
 
 /// What a system call of an attempt was for.

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// The version that is written, and the newest that is read. A new meaning of an old key changes
 /// it, and a new key does not.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// The longest record that is read, in bytes. A written record has a tenth of it.
 pub const LONGEST: usize = 4096;
 /// The longest host name (sethostname(2)).
@@ -86,32 +86,32 @@ pub struct Record {
     pub times: Times,
 }
 
-/// Why a record cannot be read. Prints as the end of a sentence about the file.
+/// Why a record cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
     /// It was written by a podgate with a newer format: this version.
     Newer(u32),
-    /// It is not a record: what is wrong with it.
-    Garbage(&'static str),
+    /// It is not a record.
+    Garbage(Garbage),
     /// It could not be read.
     System(Errno),
 }
 
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Newer(version) => write!(
-                f,
-                "is of version {version}, newer than this podgate knows ({VERSION}); use the same \
-                 podgate in all containers"
-            ),
-            Self::Garbage(what) => write!(
-                f,
-                "is not a record: {what}; something else writes to the volume"
-            ),
-            Self::System(errno) => write!(f, "cannot be read: {}", errno.words()),
-        }
-    }
+/// What is wrong with a file that is not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Garbage {
+    NotUtf8,
+    /// The first line is not `podgate: VERSION`.
+    NoVersion,
+    VersionIsNotANumber,
+    /// A line that every record has is missing or wrong.
+    BadLine,
+    /// It is longer than [`LONGEST`].
+    TooLong,
+    /// The record is another member's.
+    OtherName,
+    Symlink,
+    NotAFile,
 }
 
 impl Record {
@@ -171,20 +171,18 @@ impl Record {
     /// # Errors
     /// It is of a newer version, or not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage("it is not text"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage(Garbage::NotUtf8))?;
         let mut lines = text.lines();
         let version = lines
             .next()
             .and_then(|line| line.strip_prefix("podgate: "))
-            .ok_or(Unreadable::Garbage(
-                "it does not begin with podgate: and a version",
-            ))?;
+            .ok_or(Unreadable::Garbage(Garbage::NoVersion))?;
         // A version may have parts: 2.1 is a 2.
         let major = version.split('.').next().unwrap_or_default();
         match number(major) {
             Some(1) => {}
             Some(version @ 2..) => return Err(Unreadable::Newer(version)),
-            Some(_) | None => return Err(Unreadable::Garbage("its version is not a number")),
+            Some(_) | None => return Err(Unreadable::Garbage(Garbage::VersionIsNotANumber)),
         }
         let lines: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
         let get = |key: &str| {
@@ -193,7 +191,7 @@ impl Record {
                 .find(|(it, _)| *it == key)
                 .map(|(_, value)| *value)
         };
-        let lacks = Unreadable::Garbage("a line is missing or wrong");
+        let lacks = Unreadable::Garbage(Garbage::BadLine);
         let state = get("state").ok_or(lacks)?;
         let exit = if state == "exited" {
             Some(get("exit").and_then(number).ok_or(lacks)?)

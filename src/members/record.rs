@@ -3,7 +3,7 @@
 
 use crate::core::errno::Errno as Number;
 use crate::core::member::Name;
-use crate::core::record::{LONGEST, Record, Unreadable};
+use crate::core::record::{Garbage, LONGEST, Record, Unreadable};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
@@ -24,7 +24,7 @@ pub(super) fn read_record(path: &Path, name: &Name) -> Option<Result<Record, Unr
     };
     let record = Record::decode(&bytes);
     Some(match record {
-        Ok(record) if record.name != *name => Err(Unreadable::Garbage("it names another member")),
+        Ok(record) if record.name != *name => Err(Unreadable::Garbage(Garbage::OtherName)),
         Ok(_) | Err(_) => record,
     })
 }
@@ -32,17 +32,17 @@ pub(super) fn read_record(path: &Path, name: &Name) -> Option<Result<Record, Unr
 /// Reads a small file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let opened = open_read(path).map_err(|errno| match errno == Errno::ELOOP {
-        true => Unreadable::Garbage("it is a symbolic link"),
+        true => Unreadable::Garbage(Garbage::Symlink),
         false => Unreadable::System(Number(errno as i32)),
     });
-    let file = opened?.ok_or(Unreadable::Garbage("it is not a regular file"))?;
+    let file = opened?.ok_or(Unreadable::Garbage(Garbage::NotAFile))?;
     let mut bytes = Vec::new();
     let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|error| Unreadable::System(Number::of(&error)))?;
     if bytes.len() > LONGEST {
-        Err(Unreadable::Garbage("it is too long"))
+        Err(Unreadable::Garbage(Garbage::TooLong))
     } else {
         Ok(bytes)
     }

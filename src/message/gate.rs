@@ -1,6 +1,6 @@
 //! What a gate reports while it waits and when it ends.
 
-use super::{Field, LogEvent, Message, Severity, reason};
+use super::{Field, LogEvent, Message, Severity, member, reason};
 use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::gate::{Need, Progress, Spec, Verdict};
@@ -304,7 +304,7 @@ pub(super) fn remedy(check: &Check, progress: &Progress) -> String {
 
 /// The state of a member whose `gone:` has passed although it was never seen.
 pub(super) fn unseen_member(state: Option<&MemberState>) -> String {
-    state.map_or_else(String::new, |state| format!(": {}", reason::member(state)))
+    state.map_or_else(String::new, |state| format!(": {}", member::state(state)))
 }
 
 fn attempts(progress: &Progress) -> String {

@@ -1,6 +1,7 @@
 //! What is reported of sidecars and members that are asked to quit.
 
 use super::gate::times;
+use super::volume::unreadable;
 use super::{Field, LogEvent, Message, Severity, reason};
 use crate::core::duration::show;
 use crate::core::member::Name;
@@ -146,6 +147,7 @@ pub fn member(name: &Name, end: MemberEnd<'_>, waited: Duration) -> Message {
              check its log, or raise {option}"
         ),
         MemberEnd::Unreadable(path, why) => {
+            let why = unreadable(why);
             format!("cannot ask {target:?} to quit: it is alive, but {path:?} {why}")
         }
     };

@@ -1,12 +1,12 @@
 //! Why an attempt did not pass, in words: the part of a message after the check's name and a colon,
 //! as in `"tcp://db:5432": connection refused`.
 
-use super::member::ended;
+use super::member;
 use crate::core::duration::show;
 use crate::core::errno::Errno;
 use crate::core::exec_error::ExecError;
-use crate::core::member::Name;
-use crate::core::outcome::{MemberState, Operation, Phase, Reason};
+use crate::core::http::MOST_LOCATION;
+use crate::core::outcome::{BadRedirect, Operation, Phase, Reason};
 
 /// Of a connect(2) to a unix socket: its backlog is full (unix(7)).
 const EAGAIN: Errno = Errno(11);
@@ -22,7 +22,7 @@ pub fn text(reason: &Reason) -> String {
         }
         Reason::Status(status) => format!("HTTP status {status}"),
         Reason::TooManyRedirects => "more than 10 redirects".to_owned(),
-        Reason::BadRedirect(how) => format!("redirected {how}"),
+        Reason::BadRedirect(how) => format!("redirected {}", redirect(how)),
         Reason::BodyLacks(status) => format!(
             "HTTP status {status}, but the body does not contain the text of --http-body-contains"
         ),
@@ -37,7 +37,7 @@ pub fn text(reason: &Reason) -> String {
         Reason::Killed(signal, line) => with_output(&format!("killed by signal {signal}"), line),
         Reason::NoCommand(name) => format!("command {name:?} not found"),
         Reason::NotExecutable(name, error) => format!("cannot execute {name:?}: {}", exec(*error)),
-        Reason::Member(state) => member(state),
+        Reason::Member(state) => member::state(state),
         Reason::System(Operation::Connect, EAGAIN) => {
             "cannot connect: the backlog of the socket is full".to_owned()
         }
@@ -78,29 +78,16 @@ pub const fn remedy(reason: &Reason) -> &'static str {
     }
 }
 
-/// What a member is like.
-pub fn member(state: &MemberState) -> String {
-    match state {
-        MemberState::NoVolume => "members cannot be seen without --dir".to_owned(),
-        MemberState::Unknown => "the volume cannot be read at the moment".to_owned(),
-        MemberState::Absent { seen, .. } if seen.is_empty() => {
-            "absent, as is every other member".to_owned()
-        }
-        MemberState::Absent { seen, has_more } => {
-            let names: Vec<&str> = seen.iter().map(Name::as_str).collect();
-            let more = if *has_more { ", …" } else { "" };
-            format!("absent; seen here: {}{more}", names.join(", "))
-        }
-        MemberState::OtherHost(path, host) => {
-            format!("absent: {path:?} is from another host, {host:?}")
-        }
-        MemberState::Unreadable(path, why) => format!("unknown: {path:?} {why}"),
-        MemberState::Starting => "starting".to_owned(),
-        MemberState::Waiting => "waiting for others itself".to_owned(),
-        MemberState::Running => "running, but not ready".to_owned(),
-        MemberState::Ready => "still running".to_owned(),
-        MemberState::Alive => "still alive".to_owned(),
-        MemberState::Ended(end) => ended(*end),
+/// Where a redirect leads that cannot be followed.
+fn redirect(how: &BadRedirect) -> String {
+    match how {
+        BadRedirect::TooLong(status) => format!(
+            "({status}) to a URL of more than {} KiB",
+            MOST_LOCATION / 1024
+        ),
+        BadRedirect::NotAUrl(status) => format!("({status}) to something that is not a URL"),
+        BadRedirect::NoTrust(cause) => format!("to https: {cause}"),
+        BadRedirect::NoTls => "to https, and this build of podgate has no TLS".to_owned(),
     }
 }
 
@@ -151,13 +138,10 @@ fn with_output(text: &str, line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{member, remedy, text};
+    use super::{remedy, text};
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
-    use crate::core::member::Name;
-    use crate::core::observation::End;
-    use crate::core::outcome::{MemberState, Operation, Phase, Reason};
-    use crate::core::record::Unreadable;
+    use crate::core::outcome::{BadRedirect, Operation, Phase, Reason};
     use nix::libc;
     use std::time::Duration;
 
@@ -184,6 +168,24 @@ mod tests {
                 "timed out after 1s while the command was running: no response",
             ),
             (Reason::Status(503), "HTTP status 503"),
+            (
+                Reason::BadRedirect(BadRedirect::TooLong(302)),
+                "redirected (302) to a URL of more than 8 KiB",
+            ),
+            (
+                Reason::BadRedirect(BadRedirect::NotAUrl(302)),
+                "redirected (302) to something that is not a URL",
+            ),
+            (
+                Reason::BadRedirect(BadRedirect::NoTrust(
+                    "this image has no CA bundle".to_owned(),
+                )),
+                "redirected to https: this image has no CA bundle",
+            ),
+            (
+                Reason::BadRedirect(BadRedirect::NoTls),
+                "redirected to https, and this build of podgate has no TLS",
+            ),
             (
                 Reason::BodyLacks(200),
                 "HTTP status 200, but the body does not contain the text of --http-body-contains",
@@ -224,33 +226,5 @@ mod tests {
         ] {
             assert!(remedy(&reason).contains(part), "{reason:?}");
         }
-    }
-
-    #[test]
-    fn a_member_is_described_by_its_state() {
-        let name = |text: &str| Name::parse(text).expect("a name");
-        let absent = |names: &[&str], has_more| MemberState::Absent {
-            seen: names.iter().map(|text| name(text)).collect(),
-            has_more,
-        };
-        for (state, expected) in [
-            (absent(&[], false), "absent, as is every other member"),
-            (absent(&["a", "b"], false), "absent; seen here: a, b"),
-            (absent(&["a"], true), "absent; seen here: a, …"),
-            (
-                MemberState::OtherHost("/run/a.record".into(), "b".to_owned()),
-                "absent: \"/run/a.record\" is from another host, \"b\"",
-            ),
-            (MemberState::Running, "running, but not ready"),
-            (MemberState::Ended(End::Code(3)), "ended with exit code 3"),
-            (
-                MemberState::Ended(End::Lost),
-                "was lost: it died without a word (SIGKILL, or out of memory)",
-            ),
-        ] {
-            assert_eq!(member(&state), expected);
-        }
-        let unreadable = MemberState::Unreadable("/run/a.record".into(), Unreadable::Newer(2));
-        assert!(member(&unreadable).starts_with("unknown: \"/run/a.record\" is of version 2"));
     }
 }

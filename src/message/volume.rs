@@ -3,7 +3,7 @@
 use super::{LogEvent, Message, Severity};
 use crate::core::errno::Errno;
 use crate::core::member::Name;
-use crate::core::record::{Record, Unreadable};
+use crate::core::record::{Garbage, Record, Unreadable, VERSION};
 use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, VolumeError};
 use std::path::Path;
 
@@ -150,13 +150,41 @@ pub fn unusable_record(
     host: &str,
 ) -> Option<String> {
     match record {
-        Err(error) => Some(format!("{path:?} {error}")),
+        Err(error) => Some(format!("{path:?} {}", unreadable(*error))),
         Ok(record) if record.host != host => Some(format!(
             "{path:?} is another pod's (host {:?}, and this is {host:?}), and does not count; give \
              every pod a volume of its own",
             record.host
         )),
         Ok(_) => None,
+    }
+}
+
+/// Why a record cannot be read, as the end of a sentence about its file.
+pub fn unreadable(why: Unreadable) -> String {
+    match why {
+        Unreadable::Newer(version) => format!(
+            "is of version {version}, newer than this podgate knows ({VERSION}); use the same \
+             podgate in all containers"
+        ),
+        Unreadable::Garbage(what) => format!(
+            "is not a record: {}; something else writes to the volume",
+            garbage(what)
+        ),
+        Unreadable::System(errno) => format!("cannot be read: {}", errno.words()),
+    }
+}
+
+const fn garbage(what: Garbage) -> &'static str {
+    match what {
+        Garbage::NotUtf8 => "it is not text",
+        Garbage::NoVersion => "it does not begin with podgate: and a version",
+        Garbage::VersionIsNotANumber => "its version is not a number",
+        Garbage::BadLine => "a line is missing or wrong",
+        Garbage::TooLong => "it is too long",
+        Garbage::OtherName => "it names another member",
+        Garbage::Symlink => "it is a symbolic link",
+        Garbage::NotAFile => "it is not a regular file",
     }
 }
 
@@ -180,7 +208,7 @@ mod tests {
     use crate::core::errno::Errno;
     use crate::core::member::{Name, Stage};
     use crate::core::record::tests::record;
-    use crate::core::record::{Record, Unreadable};
+    use crate::core::record::{Garbage, Record, Unreadable};
     use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, VolumeError};
     use std::path::{Path, PathBuf};
 
@@ -333,10 +361,27 @@ mod tests {
                  does not count; give every pod a volume of its own"
             )
         );
-        assert_eq!(
-            unusable_record(path, &Err(Unreadable::System(Errno::EACCES)), "pod").as_deref(),
-            Some("\"/v/main.record\" cannot be read: permission denied")
-        );
+        for (why, text) in [
+            (
+                Unreadable::System(Errno::EACCES),
+                "\"/v/main.record\" cannot be read: permission denied",
+            ),
+            (
+                Unreadable::Newer(2),
+                "\"/v/main.record\" is of version 2, newer than this podgate knows (1); use the \
+                 same podgate in all containers",
+            ),
+            (
+                Unreadable::Garbage(Garbage::Symlink),
+                "\"/v/main.record\" is not a record: it is a symbolic link; something else \
+                 writes to the volume",
+            ),
+        ] {
+            assert_eq!(
+                unusable_record(path, &Err(why), "pod").as_deref(),
+                Some(text)
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! start.
 
 use super::stream::Stream;
-use crate::core::outcome::Reason;
+use crate::core::outcome::{BadRedirect, Reason};
 use crate::core::trust::TrustSpec;
 use crate::core::url::Host;
 use std::io::{self, Read, Write};
@@ -40,9 +40,7 @@ pub(super) fn shake_hands(
     _host: &Host,
     _trust: &Trust,
 ) -> Result<Session, Failure> {
-    Err(Failure::Reason(Reason::BadRedirect(
-        "to https, and this build of podgate has no TLS".to_owned(),
-    )))
+    Err(Failure::Reason(Reason::BadRedirect(BadRedirect::NoTls)))
 }
 
 impl Read for Session {

@@ -3,7 +3,7 @@
 //! binary can outlive its roots.
 
 use super::stream::Stream;
-use crate::core::outcome::{Reason, one_line};
+use crate::core::outcome::{BadRedirect, Reason, one_line};
 use crate::core::redact;
 use crate::core::trust::{Roots, TrustSpec};
 use crate::core::url::Host;
@@ -209,7 +209,7 @@ pub(super) fn shake_hands(
     // https checks have read this at the start. It can fail for a plain check that is redirected.
     let config = trust
         .config()
-        .map_err(|cause| Failure::Reason(Reason::BadRedirect(format!("to https: {cause}"))))?;
+        .map_err(|cause| Failure::Reason(Reason::BadRedirect(BadRedirect::NoTrust(cause))))?;
     let name = match (&trust.server_name, host) {
         (Some(name), Host::Name(_) | Host::Address(_)) => ServerName::try_from(name.clone())
             .map_err(|_| failed("--tls-server-name is not a host name"))?,
