@@ -6,11 +6,10 @@ use crate::config::{self, Gates, Life, Logging, Settings, Skipped};
 use crate::core::exit::Exit;
 use crate::core::http::Request;
 use crate::core::logging::{Format, LogTo};
-use crate::core::signal;
 use crate::core::trust::{Roots, TrustSpec};
 use crate::driver::membership::open_volume;
 use crate::members::Volume;
-use crate::message::{self, LogEvent, Message, Severity, disabled};
+use crate::message::{self, LogEvent, Message, disabled};
 use crate::probe::http::Ask;
 use crate::probe::tls::Trust;
 use crate::process::watchdog::Watchdog;
@@ -128,11 +127,7 @@ impl Call<'_> {
         let (kind, which) = (self.kind, self.signals.which());
         Watchdog::start(self.signals, None, CHANCE, move |signal| {
             let number = signal.unwrap_or_default();
-            let text = format!(
-                "stopped by {}: a file that an option names cannot be opened; is its server gone?",
-                signal::name(number)
-            );
-            let message = Message::new(Severity::Error, LogEvent::Hangs, text);
+            let message = message::process::cannot_open_in_time(number);
             early_report(kind).failure(&message);
             if which == Which::Ending {
                 end_by_signal(number);

@@ -8,6 +8,7 @@ use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::driver::gate::{Driver, Shared, Verbosity};
 use crate::members::Volume;
+use crate::message::process::{Wait, cannot_wait};
 use crate::message::{self, Message};
 use crate::probe::http::Ask;
 use crate::process::Signals;
@@ -54,7 +55,7 @@ fn run(
             }
         }
         Err(error) => {
-            report.line(&message::gate::cannot_wait(&error));
+            report.line(&cannot_wait(Wait::Checks, &error));
             Exit::Internal
         }
     }

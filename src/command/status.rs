@@ -34,8 +34,7 @@ fn run(dir: &MembersDir, is_json: bool, report: &mut Report) -> Exit {
         }
     };
     for error in rows.iter().filter_map(|row| row.error.as_ref()) {
-        let line = Message::new(Severity::Error, LogEvent::Record, error.clone());
-        report.line(&line);
+        report.line(&volume::unusable(Severity::Error, error.clone()));
     }
     let text = if is_json { json(&rows) } else { table(&rows) };
     // The reader may have closed its end (`podgate status | head -1`).

@@ -8,6 +8,7 @@ use crate::core::gate::Verdict;
 use crate::driver::exec::exec_or_exit;
 use crate::driver::gate::{Driver, Shared, Verbosity};
 use crate::members::Volume;
+use crate::message::process::{Wait, cannot_wait};
 use crate::message::{self, Message};
 use crate::probe::http::Ask;
 use crate::process::Signals;
@@ -63,7 +64,7 @@ fn run(
     let verdict = match answer.verdict {
         Ok(verdict) => verdict,
         Err(error) => {
-            report.failure(&message::gate::cannot_wait(&error));
+            report.failure(&cannot_wait(Wait::Checks, &error));
             return Exit::Internal;
         }
     };

@@ -18,6 +18,7 @@ use crate::core::schedule::{NEAR, Pace};
 use crate::event_loop::is_ready;
 use crate::members::{Membership, Statement, Volume, container};
 use crate::message::join::Refusal;
+use crate::message::process::{Wait, cannot_wait};
 use crate::message::{self, LogEvent, Message};
 use crate::process::sys::{Fork, fork};
 use crate::process::{self, Signals, Which};
@@ -189,7 +190,7 @@ impl Join<'_> {
                 Err(Exit::TimedOut)
             }
             Err(error) => {
-                report.failure(&message::gate::cannot_wait(&error));
+                report.failure(&cannot_wait(Wait::Checks, &error));
                 Err(Exit::Internal)
             }
         }

@@ -27,6 +27,7 @@ use crate::core::life::{Action, Cause, Event, Life, Notice, Spec};
 use crate::core::member::{Name, Stage};
 use crate::core::time::Time;
 use crate::members::Membership;
+use crate::message::process::{Wait, cannot_wait};
 use crate::message::{self, Severity};
 use crate::process::{Arrived, Signals};
 use crate::quit_endpoint::Endpoint;
@@ -124,7 +125,7 @@ impl<'a> Driver<'a> {
         match self.live() {
             Ok(code) => (code, self.own.0),
             Err(error) => {
-                self.report.failure(&message::life::cannot_wait(&error));
+                self.report.failure(&cannot_wait(Wait::Cmd, &error));
                 self.cmd.kill_and_reap();
                 self.fail()
             }

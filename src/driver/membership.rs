@@ -4,7 +4,7 @@ use crate::core::member::Name;
 use crate::core::plain_dir::Plain;
 use crate::core::volume_error::MembershipError;
 use crate::members::{Membership, Refusal, Statement, Volume, is_plain, mount_id};
-use crate::message::{self, LogEvent, Message, Severity};
+use crate::message;
 use crate::report::Report;
 use nix::unistd::{AccessFlags, access};
 use std::fs;
@@ -60,8 +60,7 @@ pub(crate) fn take_name(
     report: &mut Report,
 ) -> Result<Membership, MembershipError> {
     if let Some(warning) = replaceable(Some(volume.path())) {
-        let line = Message::new(Severity::Warning, LogEvent::Replaceable, warning);
-        report.line(&line);
+        report.line(&message::volume::replaceable_binary(warning));
     }
     let name = statement.name.clone();
     Membership::take(volume, statement).map_err(|refusal| refused(volume, name, refusal))

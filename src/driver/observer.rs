@@ -10,7 +10,8 @@ use crate::core::observation::{Snapshot, observe};
 use crate::event_loop::Interest;
 use crate::members::Volume;
 use crate::members::watch::{CLOSING, Change, FAST, SLOW, Watch};
-use crate::message::{LogEvent, Message, Severity, volume::unusable_record};
+use crate::message::Severity;
+use crate::message::volume::{unusable, unusable_record};
 use crate::report::Report;
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -168,11 +169,7 @@ impl<'a> Observer<'a> {
         };
         let has_room = self.reported.len() / REPORTS_PER_MEMBER < self.members.len();
         if has_room && !self.reported.contains(&text) {
-            report.line(&Message::new(
-                Severity::Warning,
-                LogEvent::Record,
-                text.clone(),
-            ));
+            report.line(&unusable(Severity::Warning, text.clone()));
             self.reported.push(text);
         }
     }

@@ -15,6 +15,7 @@ use crate::core::quit::{Asked, Timeouts};
 use crate::core::url::Server;
 use crate::event_loop::{Interest, Poller};
 use crate::members::Volume;
+use crate::message::process::{Wait, cannot_wait};
 use crate::message::{self, Message, Severity};
 use crate::probe::Probe;
 use crate::probe::http::Ask;
@@ -102,7 +103,7 @@ impl Quits {
                 poller.add(interest, ());
             }
             if let Err(error) = poller.wait(self.deadline()) {
-                report.failure(&message::quit::cannot_wait(&error));
+                report.failure(&cannot_wait(Wait::Sidecars, &error));
                 return Exit::Internal;
             }
             while let Some(arrived) = signals.next() {

@@ -168,8 +168,8 @@ pub fn pid_namespace(is_shared: Option<bool>) -> Option<Finding> {
         // The finding about PID 1 tells it.
         Some(true) => None,
         None => Some(note(
-            "PID namespace: not known without /proc/1/mountinfo; check shareProcessNamespace in the \
-             pod",
+            "PID namespace: not known without /proc/1/mountinfo; check shareProcessNamespace in \
+             the pod",
         )),
     }
 }

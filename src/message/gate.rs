@@ -69,13 +69,6 @@ pub fn nothing_to_wait_for() -> Message {
     Message::new(Severity::Info, LogEvent::Nothing, text)
 }
 
-/// `PODGATE_DISABLE` switches the gate off.
-pub fn disabled(checks: &[Check]) -> Message {
-    let names = names(checks);
-    let text = format!("PODGATE_DISABLE is set: not waiting for {names:?}");
-    Message::new(Severity::Info, LogEvent::Disabled, text)
-}
-
 /// A word of an `exec:` check looks like an operator of a shell.
 pub fn no_shell(check: &str, word: &str) -> Message {
     let text = format!(
@@ -229,12 +222,6 @@ pub fn hangs(checks: &[String], signal: Option<u8>, waited: Duration) -> Message
         show(waited)
     );
     Message::new(Severity::Error, LogEvent::Hangs, text)
-}
-
-/// ppoll(2) failed.
-pub fn cannot_wait(error: &dyn std::fmt::Display) -> Message {
-    let text = format!("cannot wait for events: {error}; the checks are not the cause");
-    Message::new(Severity::Error, LogEvent::Failed, text)
 }
 
 /// The checks that do not pass, and why: the first few.

@@ -309,12 +309,6 @@ pub fn cannot_listen(address: SocketAddr, error: &dyn Display) -> Message {
     Message::new(Severity::Error, LogEvent::Listen, text)
 }
 
-/// ppoll(2) failed.
-pub fn cannot_wait(error: &dyn Display) -> Message {
-    let text = format!("cannot wait for events: {error}; the command is killed");
-    Message::new(Severity::Error, LogEvent::Failed, text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{View, notice};

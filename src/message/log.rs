@@ -43,13 +43,13 @@ mod tests {
     fn a_log_that_cannot_be_used_is_named_with_the_cause() {
         assert_eq!(
             no_container_log("/proc/1/fd/2", LogError::System(Errno::EACCES)).text,
-            "cannot write to the container's log \"/proc/1/fd/2\": Permission denied (os error 13); \
-             logging to stderr"
+            "cannot write to the container's log \"/proc/1/fd/2\": Permission denied (os error \
+             13); logging to stderr"
         );
         assert_eq!(
             no_container_log("/proc/1/fd/2", LogError::BlockDevice).text,
-            "cannot write to the container's log \"/proc/1/fd/2\": it is a block device; logging to \
-             stderr"
+            "cannot write to the container's log \"/proc/1/fd/2\": it is a block device; logging \
+             to stderr"
         );
         assert_eq!(
             no_termination_message(Path::new("/x"), Errno::ENOENT).text,

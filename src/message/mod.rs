@@ -1,8 +1,8 @@
 //! Every sentence that a person reads, as functions of plain data, and the events that programs
 //! read.
 //!
-//! A function here takes values and returns a [`Message`]; nothing is printed, and nothing is
-//! looked up. `report` prints messages, and is the only place that does.
+//! A function here takes values and returns a [`Message`] or a part of one. It prints nothing and
+//! looks nothing up. `report` is the only module that prints messages.
 
 pub mod check;
 pub mod disabled;
@@ -38,75 +38,75 @@ pub enum Severity {
 /// What happened, for programs: the `event` of JSON. A name never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogEvent {
-    /// A sidecar has acknowledged a quit.
+    /// A sidecar has acknowledged the request to quit.
     Acknowledged,
-    /// `PODGATE_DISABLE` takes something away.
+    /// `PODGATE_DISABLE` turns something off.
     Disabled,
     /// All members of `--until` are done.
     Done,
-    /// A signal is not passed on, as `--map-signal` asks.
+    /// A signal is not passed on, because `--map-signal` drops it.
     Dropped,
-    /// A target of a quit has ended.
+    /// CMD has ended.
     Ended,
-    /// CMD cannot be started.
+    /// CMD cannot be executed or was not found.
     Exec,
-    /// podgate itself failed: exit code 125.
+    /// podgate itself failed (exit code 125), or a target that is asked over HTTP did not quit.
     Failed,
     /// A gate did not open.
     GaveUp,
     /// A target of a quit is gone.
     Gone,
-    /// The kernel does not answer for a path.
+    /// A system call does not return, so podgate ends without it.
     Hangs,
-    /// Still waiting.
+    /// podgate still waits, and nothing has changed.
     Heartbeat,
-    /// CMD ignores its stop signal.
+    /// CMD or PID 1 ignores its stop signal.
     IgnoredStopSignal,
-    /// The stop of CMD is held back while another member lives.
+    /// The stop signal is held back while another member lives.
     Holding,
-    /// The hold ends early.
+    /// The hold ends early, because of a second stop signal or a quit.
     Hurried,
     /// The binary cannot be copied.
     Install,
     /// The binary was copied.
     Installed,
-    /// `join` cannot register.
+    /// `join` cannot register the container.
     Join,
-    /// `join` has registered.
+    /// `join` has registered the container.
     Joined,
     /// The background process of `join` ends.
     Leaving,
-    /// `--listen` cannot be used.
+    /// The address of `--listen` cannot be used.
     Listen,
-    /// `--log-to` cannot be used.
+    /// The container's log cannot be used.
     Log,
     /// The state of another member has changed.
     Member,
     /// A member of `--needs` has ended.
     NeedLost,
-    /// A member of `--until` never came.
+    /// A member of `--until` did not come within `--absent-timeout`.
     NeverCame,
     /// A word of an `exec:` check looks like shell syntax.
     NoShell,
-    /// A target of a quit lives on.
+    /// A member that is asked to quit is still alive, or cannot be asked.
     NotGone,
-    /// A check did not pass, or a target did not quit.
+    /// A check did not pass.
     NotPassed,
-    /// There is nothing to wait for.
+    /// There is no check to wait for.
     Nothing,
-    /// The grace period is nearly over and another member still lives.
+    /// The hold ends because the grace period is nearly over.
     OutOfGrace,
-    /// A check passes.
+    /// A check passed.
     Passed,
-    /// A quit is asked for or answered.
+    /// A member or a request to the quit endpoint asked CMD to end.
     Quit,
-    /// A record cannot be used.
+    /// A record on the volume cannot be used.
     Record,
     /// A neighbour can replace this binary.
     Replaceable,
-    /// A gate or CMD starts.
+    /// A gate or a quit starts: its plan.
     Start,
-    /// CMD is sent its stop signal.
+    /// CMD or PID 1 is sent its stop signal, or cannot be sent it.
     Stop,
     /// A signal ended podgate.
     Stopped,
@@ -114,7 +114,7 @@ pub enum LogEvent {
     Termination,
     /// The command line or a variable is wrong: exit code 2.
     Usage,
-    /// The shared volume cannot be used as asked.
+    /// The shared volume cannot be used.
     Volume,
     /// The reason for waiting is new or has changed.
     Waiting,
@@ -252,11 +252,32 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::LogEvent;
+    use std::fs;
 
     #[test]
     fn events_have_names_of_their_own_in_order() {
         let names = LogEvent::ALL.map(LogEvent::name);
         assert!(names.is_sorted());
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn each_event_is_used_by_a_message() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/message");
+        let files = fs::read_dir(folder).expect("a folder").map(|entry| {
+            let path = entry.expect("an entry").path();
+            let text = fs::read_to_string(&path).expect("text");
+            let code = text.split("#[cfg(test)]").next().map(str::to_owned);
+            code.filter(|_| !path.ends_with("mod.rs"))
+        });
+        let code: String = files.flatten().collect();
+        let is_used = |event: &LogEvent| {
+            code.split(&format!("LogEvent::{event:?}"))
+                .skip(1)
+                .any(|after| !after.starts_with(char::is_alphanumeric))
+        };
+        for event in LogEvent::ALL {
+            assert!(is_used(&event), "{event:?}");
+        }
     }
 }

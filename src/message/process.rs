@@ -1,7 +1,18 @@
-//! podgate's own process: what it could not do before it read its options.
+//! Failures of podgate's own process.
 
 use super::{LogEvent, Message, Severity};
 use crate::core::errno::Errno;
+use crate::core::signal;
+use std::fmt::Display;
+
+/// What podgate was waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    Checks,
+    /// Sidecars that are asked to quit.
+    Sidecars,
+    Cmd,
+}
 
 /// The signals cannot be taken over, so that podgate could not be stopped.
 pub fn cannot_take_signals(errno: Errno) -> Message {
@@ -12,6 +23,27 @@ pub fn cannot_take_signals(errno: Errno) -> Message {
     Message::new(Severity::Error, LogEvent::Failed, text)
 }
 
+/// ppoll(2) failed.
+pub fn cannot_wait(wait: Wait, error: &dyn Display) -> Message {
+    let consequence = match wait {
+        Wait::Checks => "the checks are not the cause",
+        Wait::Sidecars => "the sidecars are not the cause",
+        Wait::Cmd => "the command is killed",
+    };
+    let text = format!("cannot wait for events: {error}; {consequence}");
+    Message::new(Severity::Error, LogEvent::Failed, text)
+}
+
+/// A file that an option names cannot be opened, because its file system does not answer, and this
+/// signal arrived.
+pub fn cannot_open_in_time(number: u8) -> Message {
+    let text = format!(
+        "stopped by {}: a file that an option names cannot be opened; is its server gone?",
+        signal::name(number)
+    );
+    Message::new(Severity::Error, LogEvent::Hangs, text)
+}
+
 /// A panic: `cause` is its message and place.
 pub fn bug(cause: &str) -> Message {
     let text = format!("a bug in podgate: {cause}; please report it");
@@ -20,7 +52,7 @@ pub fn bug(cause: &str) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use super::{bug, cannot_take_signals};
+    use super::{Wait, bug, cannot_open_in_time, cannot_take_signals, cannot_wait};
     use crate::core::errno::Errno;
 
     #[test]
@@ -35,5 +67,19 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("raise the limit of open files (ulimit -n) if it is reached"));
+        assert_eq!(
+            cannot_open_in_time(15).text,
+            "stopped by SIGTERM: a file that an option names cannot be opened; is its server gone?"
+        );
+        for (wait, consequence) in [
+            (Wait::Checks, "the checks are not the cause"),
+            (Wait::Sidecars, "the sidecars are not the cause"),
+            (Wait::Cmd, "the command is killed"),
+        ] {
+            assert_eq!(
+                cannot_wait(wait, &"EINVAL").text,
+                format!("cannot wait for events: EINVAL; {consequence}")
+            );
+        }
     }
 }

@@ -9,7 +9,6 @@ use crate::core::outcome::Reason;
 use crate::core::quit::{Asked, Door, Verdict, Why};
 use crate::core::record::Unreadable;
 use crate::core::signal;
-use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -23,12 +22,6 @@ pub struct View<'a> {
     pub is_acknowledged: bool,
     /// How many times it was asked.
     pub asked: u32,
-}
-
-/// `PODGATE_DISABLE` takes targets away.
-pub fn disabled(targets: &[String]) -> Message {
-    let text = format!("PODGATE_DISABLE is set: not asking {targets:?} to quit");
-    Message::new(Severity::Info, LogEvent::Disabled, text)
 }
 
 /// The plan, for `--verbose`.
@@ -95,12 +88,6 @@ pub fn stopped<'a>(
         text.push_str(&known(&view));
     }
     Message::new(Severity::Warning, LogEvent::Stopped, text)
-}
-
-/// ppoll(2) failed.
-pub fn cannot_wait(error: &dyn Display) -> Message {
-    let text = format!("cannot wait for events: {error}; the sidecars are not the cause");
-    Message::new(Severity::Error, LogEvent::Failed, text)
 }
 
 /// A system call on the path of a target does not return.

@@ -128,7 +128,7 @@ pub fn failed(event: LogEvent, error: &MembershipError) -> Message {
     Message::new(Severity::Error, event, membership_error(error))
 }
 
-/// A neighbour can replace this binary.
+/// Why a neighbour can replace this binary, and the remedy.
 pub fn replaceable(binary: &Path, is_on_members_volume: bool) -> String {
     if is_on_members_volume {
         format!(
@@ -141,6 +141,11 @@ pub fn replaceable(binary: &Path, is_on_members_volume: bool) -> String {
              replaced; mount it readOnly: true in every container but the one that installs it"
         )
     }
+}
+
+/// A neighbour can replace this binary, for the reason that [`replaceable`] gave.
+pub fn replaceable_binary(cause: String) -> Message {
+    Message::new(Severity::Warning, LogEvent::Replaceable, cause)
 }
 
 /// Why a record does not count: it cannot be read, or it is another pod's. `None`: it counts.
@@ -158,6 +163,11 @@ pub fn unusable_record(
         )),
         Ok(_) => None,
     }
+}
+
+/// A record does not count, for the reason that [`unusable_record`] gave.
+pub fn unusable(severity: Severity, cause: String) -> Message {
+    Message::new(severity, LogEvent::Record, cause)
 }
 
 /// Why a record cannot be read, as the end of a sentence about its file.
