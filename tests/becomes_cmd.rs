@@ -197,7 +197,7 @@ fn a_cmd_that_cannot_be_executed_exits_126_and_a_missing_one_127() {
     podgate(["wait", "file:///", "--", &plain])
         .run()
         .code(126)
-        .says("it may not be executed");
+        .says("it is not executable");
     podgate(["wait", "file:///", "--", "/"]).run().code(126);
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).unwrap();
     // glibc's execvp(3) runs a file without "#!" as a shell script.

@@ -514,11 +514,7 @@ fn a_main_that_cannot_start_completes_the_sidecar() {
             2,
             "PODGATE_GRACE",
         ),
-        (
-            podgate(&["--", "/etc/passwd"]),
-            126,
-            "it may not be executed",
-        ),
+        (podgate(&["--", "/etc/passwd"]), 126, "it is not executable"),
         (
             podgate(&["--", "no-such-program"]),
             127,
@@ -1068,7 +1064,7 @@ fn a_name_that_another_pod_has_on_a_shared_volume() {
     comes(&pod, "app", "ready");
     let app = pod.start(&run("app", "", "echo started"));
     app.code(125);
-    app.says("the app of another pod lives on this volume (host \"other-pod\"");
+    app.says("the app of another pod is alive on this volume (host \"other-pod\"");
     assert_eq!(app.stdout(), "");
 }
 
@@ -1083,7 +1079,7 @@ fn two_with_one_name() {
     let end = second.finish();
     assert_eq!(end.code, 125, "{second}");
     assert!(end.at.duration_since(second.started()) < LONG, "{second}");
-    second.says("another container of this pod is app and lives (uid 1234, since ");
+    second.says("another container of this pod is app and is alive (uid 1234, since ");
     assert_eq!(second.stdout(), "");
     // The first one is not affected.
     assert_eq!(record(&pod, "app"), before);

@@ -331,7 +331,7 @@ fn a_lock_that_another_process_holds_is_waited_for_and_then_refused() {
             "{took:?}\n{life}"
         );
         if is_refused {
-            life.says("another container of this pod is main and lives");
+            life.says("another container of this pod is main and is alive");
         }
         holder.kill();
         holder.finish();

@@ -422,7 +422,7 @@ fn wrong_options_are_refused_before_anything_is_done() {
         ("--restart-policy auto", "--restart-policy"),
         (
             "--restart-policy never --outlive app",
-            "cannot be kept by join",
+            "does not work with join",
         ),
         ("--restart-policy never --dir none", "--dir none"),
         ("--restart-policy never --timeout 3s", "--wait"),

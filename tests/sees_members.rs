@@ -785,7 +785,7 @@ fn without_members_an_image_runs_alone() {
         assert_eq!(life.stdout(), "started\n");
         assert!(
             life.stderr()
-                .contains("PODGATE_DISABLE is set: taking no part as a member"),
+                .contains("PODGATE_DISABLE is set: not taking part as a member"),
             "{life}"
         );
     }

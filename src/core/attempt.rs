@@ -3,8 +3,8 @@
 //!
 //! | state | tick |
 //! | --- | --- |
-//! | Due(t) | t ≤ now, and the end of all is not reached: **Begin** → Running |
-//! | Running | its time is over, or the end of all is reached: **Cancel** → Cancelling |
+//! | Due(t) | t ≤ now, and [`Limits::end`] is not reached: **Begin** → Running |
+//! | Running | its time is over, or [`Limits::end`] is reached: **Cancel** → Cancelling |
 //! | Cancelling | — |
 
 use super::outcome::{Phase, Reason};
@@ -46,7 +46,7 @@ impl Limits {
     }
 }
 
-/// What is to be done about an attempt.
+/// What to do about an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Begin one. Its time is over at `until`.
@@ -92,8 +92,7 @@ impl Attempt {
         }
     }
 
-    /// The reason of an attempt whose end is reported after it was cancelled. `None` if it was not
-    /// cancelled.
+    /// Why an attempt that was cancelled did not pass. `None` if it was not cancelled.
     pub fn timed_out(self, phase: Phase, said: String) -> Option<Reason> {
         match self {
             Self::Cancelling { since, until } => Some(Reason::TimedOut {
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_of_all_nothing_begins_and_what_runs_is_cancelled() {
+    fn at_the_end_no_attempt_begins_and_a_running_one_is_cancelled() {
         let limits = Limits {
             end: Some(at(500)),
             ..LIMITS

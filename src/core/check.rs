@@ -96,8 +96,8 @@ impl fmt::Display for Kind {
             Self::File(path) => write!(f, "file://{path}"),
             Self::Exec(words) => {
                 let command = shell_words::join(words);
-                // `exec://` is refused as a typing error, so a command that starts with // is set
-                // apart.
+                // `exec://` is refused as a typing error, so a space goes before a command that
+                // starts with //.
                 let space = if command.starts_with("//") { " " } else { "" };
                 write!(f, "exec:{space}{command}")
             }
@@ -159,7 +159,7 @@ impl Kind {
         match self {
             Self::Unix(_) | Self::Exec(_) => true,
             Self::Http(url) => matches!(url.server, Server::Socket(_)),
-            // A file is looked up in a thread of its own.
+            // A file is looked up in its own thread.
             Self::File(_) | Self::Tcp(..) | Self::Listen(..) | Self::Member(..) => false,
         }
     }
@@ -412,7 +412,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: examples that would have been refused, too.
+    /// Found by fuzzing: the error showed an example that was refused itself.
     #[test]
     fn an_example_made_of_the_typed_text_is_accepted() {
         for (text, hint) in [

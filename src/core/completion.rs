@@ -1,7 +1,7 @@
-//! Is a member that is waited for done, and what does its end mean? Restart policies and
+//! Whether a member that is waited for is done, and what its end means, by restart policies and
 //! incarnations (P6.6 and P7.4).
 //!
-//! Absent is not done: a sidecar waits for a main that has not come yet. An end counts by the
+//! Absent is not done: a sidecar waits for a main that has not started yet. An end counts by the
 //! policy that the member stated itself, else by the observer's:
 //!
 //! | policy | exit 0 | any other end | an end without a code (`join`) |
@@ -103,7 +103,7 @@ impl Watched {
         self.has_come
     }
 
-    /// Is the member done, to an observer with this policy?
+    /// Whether the member is done, for an observer with this policy.
     pub fn answer(&self, now: Time, observer: Policy, linger: Duration) -> Answer {
         let Observation::Ended { id, end, policy } = self.observation else {
             return Answer::NotDone(None);
@@ -117,7 +117,7 @@ impl Watched {
             })
         };
         let answer = match end {
-            // A joined member cannot know its code. Its policy decides whether it is waited for.
+            // A joined member cannot know its code, so its end counts as a success.
             End::Code(0) | End::Unknown => Answer::Succeeded,
             End::Code(code) => failed(code),
             End::Lost => failed(Exit::Killed.code()),
@@ -150,7 +150,8 @@ impl Completion {
     }
 }
 
-/// Are all done, in a way that has not been acted on? `acted` are the failures that were.
+/// The result, if all members are done and the result was not acted on before. `acted` has the
+/// failures that were acted on.
 ///
 /// Only failures are remembered. A success is final, and a member that was killed while it stopped
 /// must still complete after its restart. If all are done and every failure among them was acted on
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_policies() {
+    fn each_policy_reads_each_end() {
         let failed = |code, passes_on| {
             Answer::Failed(Failure {
                 id: 7,
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_of_the_member_goes_before_the_observers() {
+    fn the_policy_of_the_member_overrides_the_observers() {
         let mut watched = Watched::absent();
         watched.see(
             at(0),
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_within_the_linger_starts_it_again() {
+    fn the_linger_counts_from_the_latest_end() {
         let mut watched = Watched::absent();
         watched.see(at(0), ended(End::Code(1)));
         watched.see(at(10), alive(8));
@@ -401,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_complete_when_all_are_done_and_a_failure_is_new() {
+    fn all_done_is_complete_unless_every_failure_was_acted_on() {
         let failed = |id| {
             Answer::Failed(Failure {
                 id,
@@ -421,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_named_gives_the_code() {
+    fn the_first_failed_member_gives_the_exit_code() {
         let failed = |code, passes_on| {
             Answer::Failed(Failure {
                 id: u64::from(code),

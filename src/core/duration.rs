@@ -28,7 +28,7 @@ impl Limit {
 /// Reads a duration that may be zero: a delay or a margin.
 ///
 /// # Errors
-/// What is wrong with `text`, without naming it, and with a right example.
+/// What is wrong with `text`, without the text itself, and a right example.
 pub fn delay(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -109,7 +109,8 @@ pub fn limit(text: &str) -> Result<Limit, String> {
     Ok(Limit::After(duration))
 }
 
-/// An example made of the typed text, if every reader of a duration accepts it and it can be shown.
+/// An example made of the typed text, if every reader of durations here accepts it and it has no
+/// control characters.
 fn right(example: String) -> Option<String> {
     (positive(&example).is_ok() && !example.contains(char::is_control)).then_some(example)
 }
@@ -198,7 +199,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: examples that would have been refused, too.
+    /// Found by fuzzing: the error showed an example that was refused itself.
     #[test]
     fn an_example_made_of_the_typed_text_is_accepted() {
         for (text, hint) in [

@@ -1,11 +1,11 @@
-//! The decisions of the quit endpoint (P7.8, `--listen`): from the bytes of a request so far to
-//! an answer, and to whether CMD is to quit.
+//! The decisions of the quit endpoint (P7.8, `--listen`): how a request is answered, and whether
+//! CMD is to quit.
 //!
-//! Only a complete request counts: its head, and as many bytes of body as it announces. HTTP/1 as
-//! in RFC 9112, no more of it than this needs, and strict where leniency allows request smuggling:
-//! no folded lines, no space before a colon, no two lengths, no transfer codings. httparse reads
-//! the headers; the rules on top of it are here. An answer depends on the bytes alone, and not on
-//! the pieces in which they arrive.
+//! Only a complete request counts: its head, and as many bytes of body as it announces. This reads
+//! as much of HTTP/1 (RFC 9112) as such requests need. It is strict where leniency allows request
+//! smuggling: folded lines, a space before a colon, two lengths and transfer codings are refused.
+//! httparse reads the headers; the rules on top of it are here. An answer depends on the bytes
+//! alone, and not on the pieces in which they arrive.
 //!
 //! | | from this container's pod, by loopback | from elsewhere |
 //! | --- | --- | --- |
@@ -47,7 +47,8 @@ enum Stop {
     Refuse(u16),
 }
 
-/// Answers a request, if it is complete or wrong. `is_local`: it came by the loopback interface.
+/// Answers a request. `None`: it is not complete yet. `is_local`: it came by the loopback
+/// interface.
 pub fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<Answer> {
     match request(bytes) {
         Err(Stop::More) => None,
@@ -189,8 +190,8 @@ fn line(bytes: &[u8], more: Stop) -> Result<(&[u8], &[u8]), Stop> {
     }
 }
 
-/// `METHOD TARGET HTTP/1.1`: method and path. httparse reads 1.0 and 1.1 only, and RFC 9112, 2.3
-/// has every minor version.
+/// `METHOD TARGET HTTP/1.1`: method and path. httparse accepts 1.0 and 1.1 only, but RFC 9112, 2.3
+/// allows every minor version.
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     let bad = Stop::Refuse(400);
     let mut words = line.split(|byte| *byte == b' ');
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_paths_and_methods() {
+    fn each_path_and_method_has_its_status() {
         for (line, near, far) in [
             ("POST /quitquitquit", 200, 403),
             ("POST /quitquitquit?now", 200, 403),
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_whole() {
+    fn an_answer_has_a_head_and_a_body() {
         let text = |line: &str| {
             let answer = asked(format!("{line} HTTP/1.0\n\n").as_bytes(), true).expect(line);
             String::from_utf8(answer.bytes).expect("text")
@@ -541,7 +542,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
         #[test]
-        fn the_pieces_of_a_request_make_no_difference(bytes in nearly_a_request()) {
+        fn the_pieces_in_which_a_request_arrives_make_no_difference(bytes in nearly_a_request()) {
             let whole = asked(&bytes, true);
             let pieces = (0..=bytes.len()).find_map(|end| asked(&bytes[..end], true));
             prop_assert_eq!(whole, pieces);

@@ -17,7 +17,7 @@ pub enum ExecError {
     WrongFormat,
     /// Another process is writing the file: it will be executable soon.
     Busy,
-    /// The system has no process, descriptor or memory left. Says nothing about the command.
+    /// The system has no process, descriptor or memory left. The command is not the cause.
     NoResources(Errno),
     Other(Errno),
 }

@@ -9,8 +9,8 @@
 //!
 //! | state | Tick | Ended(pass) | Ended(not yet) | Ended(never) | Cancelled | Woken |
 //! | --- | --- | --- | --- | --- | --- | --- |
-//! | Due(t) | t ≤ now: **Attempt** → Running | — | — | — | — | due now, at the floor's earliest |
-//! | Running | time over: **Cancel** → Cancelling | Passed, or Due below the threshold | Due, or Failed at the threshold | Failed | — | remembered: the next attempt does not rely on being woken |
+//! | Due(t) | t ≤ now: **Attempt** → Running | — | — | — | — | due now, but not before the floor |
+//! | Running | time over: **Cancel** → Cancelling | Passed, or Due below the threshold | Due, or Failed at the threshold | Failed | — | remembered: the next attempt is not left to a report of the kernel |
 //! | Cancelling | — | as Running | as Running | Failed | as not yet: timed out | as Running |
 //! | Passed, Failed | — | — | — | — | — | — |
 //!
@@ -122,14 +122,14 @@ pub enum Verdict {
     Stopped(u8),
 }
 
-/// What is known of one check.
+/// What is known about one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     floor: Duration,
     state: State,
     passes: u32,
     failures: u32,
-    /// Whether the subject changed during an attempt, which may have looked at it before.
+    /// Whether the subject changed during an attempt. The attempt may have looked before that.
     woken: bool,
     /// Attempts begun.
     pub attempts: u32,
@@ -178,7 +178,6 @@ impl Progress {
     }
 }
 
-/// The machine.
 #[derive(Debug, Clone)]
 pub struct Gate {
     spec: Spec,
@@ -188,9 +187,9 @@ pub struct Gate {
     closing: bool,
     verdict: Option<Verdict>,
     heartbeat: Heartbeat,
-    /// How many changes of a reason may be reported, …
+    /// How many changes of a reason may be reported.
     credit: u32,
-    /// … and when that was counted.
+    /// When `credit` was last raised.
     credited: Time,
 }
 
@@ -362,11 +361,11 @@ impl Gate {
                     Some(at) if !spent => State::Open(Attempt::Due(at)),
                     Some(_) | None => State::Failed { never: false },
                 };
-                // The end of the gate cancelled it: that tells less than the reason before it.
-                let tells =
+                // The end of the gate cancelled the attempt. The reason before it is more useful.
+                let counts =
                     !(closing && check.last.is_some() && matches!(reason, Reason::TimedOut { .. }));
-                let changed = tells && check.last.as_ref().is_none_or(|(last, _)| *last != reason);
-                if tells {
+                let changed = counts && check.last.as_ref().is_none_or(|(last, _)| *last != reason);
+                if counts {
                     check.last = Some((reason, now));
                 }
                 changed
@@ -378,7 +377,7 @@ impl Gate {
             }
         };
         self.verdict = self.answer(index);
-        if changed && self.verdict.is_none() && !closing && self.may_tell(now) {
+        if changed && self.verdict.is_none() && !closing && self.may_report(now) {
             actions.push(Action::Notice(Notice::Waiting { check: index }));
         }
     }
@@ -423,7 +422,7 @@ impl Gate {
     }
 
     /// Whether one more change of a reason may be reported.
-    fn may_tell(&mut self, now: Time) -> bool {
+    fn may_report(&mut self, now: Time) -> bool {
         let refill = now
             .since(self.credited)
             .as_secs()
@@ -494,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn all_open_the_gate_when_the_last_one_passes() {
+    fn the_gate_opens_when_every_check_has_passed() {
         let mut gate = Gate::new(spec(2), at(0));
         assert_eq!(
             gate.handle(at(0), Event::Tick).len(),
@@ -519,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn any_opens_it_at_the_first_and_fails_with_the_last() {
+    fn with_any_the_first_pass_opens_the_gate_and_the_last_failure_ends_it() {
         let any = Spec {
             need: Need::Any,
             ..spec(2)
@@ -615,7 +614,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_gate_cancels_attempts_and_keeps_the_better_reason() {
+    fn the_end_of_the_gate_cancels_attempts_and_keeps_the_earlier_reason() {
         let mut gate = Gate::new(
             Spec {
                 timeout: Some(Duration::from_millis(500)),
@@ -652,7 +651,7 @@ mod tests {
     }
 
     #[test]
-    fn one_round_waits_for_all_its_answers() {
+    fn one_round_waits_for_every_check() {
         let mut gate = Gate::new(
             Spec {
                 pace: Pace::Once,
@@ -670,7 +669,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_ends_it_in_every_state() {
+    fn a_signal_ends_the_gate_in_every_state() {
         for before in [vec![], vec![Event::Tick], vec![Event::Tick, refused(0)]] {
             let mut gate = Gate::new(spec(1), at(0));
             before
@@ -731,7 +730,7 @@ mod tests {
         gate.handle(at(12), not_there());
         assert!(
             gate.deadline() > Some(at(900)),
-            "from then on the kernel is relied on"
+            "from then on the kernel reports changes"
         );
     }
 
@@ -765,17 +764,18 @@ mod tests {
             },
             at(0),
         );
-        let mut told = 0;
+        let mut reported = 0;
         for attempt in 0..10_000 {
             gate.handle(at(attempt * 10), Event::Tick);
             let reason = Reason::ExitCode(1, format!("attempt {attempt}"));
             let actions = gate.handle(at(attempt * 10), ended(0, Outcome::NotYet(reason)));
-            told += usize::from(actions.contains(&Action::Notice(Notice::Waiting { check: 0 })));
+            reported +=
+                usize::from(actions.contains(&Action::Notice(Notice::Waiting { check: 0 })));
         }
-        assert!((20..=31).contains(&told), "{told} lines in 100 s");
+        assert!((20..=31).contains(&reported), "{reported} lines in 100 s");
     }
 
-    /// What a random shell does next.
+    /// How the next attempt of a random driver goes.
     #[derive(Debug, Clone)]
     enum Step {
         Pass(u64),
@@ -855,7 +855,7 @@ mod tests {
                 let mut queue = Vec::new();
                 #[expect(
                     clippy::needless_range_loop,
-                    reason = "several lists go by the number of the check"
+                    reason = "several lists have the index of the check"
                 )]
                 for check in 0..count {
                     if let Some((Some(end), outcome, _)) = flying[check].clone()
@@ -898,7 +898,7 @@ mod tests {
                                 prop_assert!(flying[check].is_none(), "one attempt at a time");
                                 prop_assert!(
                                     !passed[check] && !failed[check],
-                                    "none after its end is known"
+                                    "no attempt after its end is known"
                                 );
                                 prop_assert!(now >= Time::at(spec.initial_delay));
                                 prop_assert!(until <= now.plus(spec.attempt_timeout));

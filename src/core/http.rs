@@ -8,7 +8,7 @@ use super::url::{Scheme, Server, Url};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::fmt;
 
-/// The most redirects that are followed. One more is *not yet*.
+/// The most redirects that are followed. With one more the check does not pass yet.
 pub const MOST_REDIRECTS: u32 = 10;
 /// The most bytes of a body that are read, as the kubelet's `maxRespBodyLength`.
 pub const MOST_BODY: u64 = 10 * 1024;
@@ -284,7 +284,7 @@ enum Next {
 }
 
 fn next(at: &Url, location: &[u8]) -> Next {
-    // The beginning of a longer one shows whether it leads elsewhere.
+    // The beginning of a longer `Location` is enough to see whether it leads to another host.
     let is_long = location.len() > MOST_LOCATION;
     let beginning = String::from_utf8_lossy(location.get(..MOST_LOCATION).unwrap_or(location));
     let location = beginning.trim();
@@ -310,8 +310,8 @@ fn next(at: &Url, location: &[u8]) -> Next {
             );
         }
     };
-    // The rule is about the host's name only: another host's URL may be one that podgate cannot
-    // use.
+    // Only the name of the host matters here: the URL of another host may be one that podgate
+    // cannot use.
     let (scheme, rest) = absolute
         .split_once("://")
         .unwrap_or((absolute.as_str(), ""));
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_of_more_than_8_kib_is_followed_nowhere() {
+    fn a_location_of_more_than_8_kib_is_not_followed() {
         let long =
             |before: &str, length: usize| format!("{before}{}", "x".repeat(length - before.len()));
         for before in ["/", "http://h:2/", "?", "x:"] {
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn an_eleventh_redirect_is_one_too_many() {
+    fn an_eleventh_redirect_is_not_followed() {
         let ask = |followed| {
             answer(
                 &url("http://h/"),
@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_redirect_counts_by_its_own_status() {
+    fn an_answer_that_is_not_a_redirect_counts_by_its_own_status() {
         let at = url("http://h/");
         assert_eq!(
             answer(&at, 200, Some(b"/x"), &Statuses::Kubelet, 0),
@@ -560,7 +560,7 @@ mod tests {
         assert_eq!(
             answer(&at, 302, Some(b"/x"), &statuses("302").unwrap(), 0),
             Answer::Decides,
-            "asked for by its number"
+            "named by its number"
         );
         assert!(matches!(
             answer(&at, 302, Some(b"/x"), &statuses("200-399").unwrap(), 0),
@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_change_as_rfc_9110_says() {
+    fn the_method_after_a_redirect_is_that_of_rfc_9110() {
         for (status, before, after) in [
             (303, "POST", "GET"),
             (302, "POST", "GET"),
@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn dots_are_resolved() {
+    fn dots_in_a_path_are_resolved() {
         for (base, reference, path) in [
             ("/a/b/c?q", "./d", "/a/b/d"),
             ("/a/b/c", "../../../d", "/d"),
@@ -635,7 +635,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic_and_no_error_tells_the_value(
+        fn no_header_makes_it_panic_and_no_error_shows_the_value(
             name in "[a-zA-Z !-]{0,8}",
             value in "\\PC{0,30}",
         ) {
@@ -663,7 +663,7 @@ mod tests {
         }
 
         #[test]
-        fn no_location_makes_it_panic_and_what_is_followed_can_be_asked(
+        fn no_location_makes_it_panic_and_a_followed_one_keeps_the_host(
             location in "\\PC{0,40}",
             status in 300_u16..310,
         ) {

@@ -17,8 +17,8 @@
 //! | Stopping | — | — | — | — | — | **Finish** | **StopCmd** again; the grace period counts from now at the latest | — | grace is spent (Tick): **Kill**, once |
 //! | Over | — | — | — | — | — | — | — | — | — |
 //!
-//! `Opening` is not in the table: it only marks what was seen before it as older than what the gate
-//! proves.
+//! `Opening` is not in the table. It only notes that what was seen before it is older than what the
+//! gate proves.
 //!
 //! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and
 //! it dies with the container.
@@ -32,7 +32,7 @@ use super::time::Time;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// What another member is to this one.
+/// How another member is related to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Relation {
     /// `--until`: CMD ends when the member is done. Implies `outlives`.
@@ -71,7 +71,7 @@ pub struct Spec {
     pub acted: Vec<u64>,
 }
 
-/// What one look at a member found.
+/// One observation of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// The member's index in [`Spec::relations`].
@@ -98,13 +98,13 @@ pub enum Event {
     Ready,
     /// CMD ended by itself or by a signal; its exit code, 128+n for signal n.
     Ended(u8),
-    /// SIGTERM or the stop signal arrived. Carries a look that was made after it, which tells who
-    /// lives now: a member that ended at the same time is not a cause any more.
+    /// SIGTERM or the stop signal arrived. The observations were made after it, so they show which
+    /// members are alive now: a member that ended at the same time is not outlived any more, and
+    /// its end is not the cause.
     Stop(Vec<Seen>),
     /// A member or a request to the quit endpoint asked CMD to end.
     Quit,
-    /// The observations of one look, in the order in which they were made. Each is acted on in
-    /// turn.
+    /// Observations, in the order in which they were made. Each is acted on in turn.
     Seen(Vec<Seen>),
 }
 
@@ -172,7 +172,6 @@ pub enum Cause {
     NeverCame(usize),
 }
 
-/// Where a life is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// The gate is closed, and CMD is not started.
@@ -192,7 +191,6 @@ pub enum State {
     Over,
 }
 
-/// The machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Life {
     spec: Spec,
@@ -274,9 +272,8 @@ impl Life {
         self.cause.as_ref()
     }
 
-    /// All that events change and decisions rest on: without the settings, and without what only
-    /// decides when something is reported or looked at again. To compare lives of the same
-    /// settings.
+    /// The state that events change and decisions depend on, to compare lives of the same settings.
+    /// It lacks what only decides when something is reported or looked at again.
     pub fn changing(&self) -> impl Hash + Eq {
         (
             self.state,
@@ -377,7 +374,7 @@ impl Life {
     fn at_the_gate(&mut self, now: Time, event: &Event, actions: &mut Vec<Action>) {
         match event {
             Event::Opened => match self.lost_need() {
-                // It was ready, and ended before another check of the gate passed.
+                // The need was ready, and ended before the other checks of the gate passed.
                 Some(need) => {
                     self.begin(Cause::NeedLost(need), actions);
                     self.finish(Exit::NeedLost.code(), actions);
@@ -431,7 +428,7 @@ impl Life {
                     Stage::Running
                 }));
                 match self.cause {
-                    // It arrived while CMD was being started; now there is a CMD to stop.
+                    // The signal arrived while CMD was being started. CMD can be stopped now.
                     Some(Cause::Signal { .. }) => self.hold(now, actions),
                     Some(_) => self.stop(now, actions),
                     None => self.look(now, actions),
@@ -538,8 +535,7 @@ impl Life {
         }
     }
 
-    /// While CMD runs: looks for a cause to stop it, in what is known of the members and in the
-    /// time.
+    /// Stops CMD if what is known of the members, or the time, is a cause to stop it.
     fn look(&mut self, now: Time, actions: &mut Vec<Action>) {
         if let Some(need) = self.lost_need() {
             self.begin(Cause::NeedLost(need), actions);
@@ -559,8 +555,8 @@ impl Life {
         }
     }
 
-    /// A need whose living incarnation is not the one that it was. A need that restarted between
-    /// two looks was lost, too.
+    /// The first need that was lost: it has ended, or another incarnation of it is alive. In that
+    /// case it restarted between two observations.
     fn lost_need(&mut self) -> Option<usize> {
         let proves = self.spec.gate_proves_needs;
         let watched = self.members.iter().zip(&self.is_news).zip(&mut self.needed);
@@ -648,7 +644,7 @@ impl Life {
         actions.push(Action::StopCmd);
     }
 
-    /// CMD has ended. This is the only place that knows the table of exit codes (P7.14).
+    /// CMD has ended. This is the only place that maps a cause to an exit code (P7.14).
     fn ended(&mut self, cmd: u8, actions: &mut Vec<Action>) {
         let code = match self.cause.get_or_insert(Cause::CmdEnded) {
             Cause::CmdEnded => cmd,
@@ -721,7 +717,7 @@ mod tests {
         }])
     }
 
-    /// The stop signal, with no look after it.
+    /// The stop signal, without observations.
     fn stop() -> Event {
         Event::Stop(Vec::new())
     }
@@ -824,7 +820,7 @@ mod tests {
     }
 
     #[test]
-    fn the_observations_of_one_look_are_acted_on_in_their_order() {
+    fn observations_are_acted_on_in_their_order() {
         let end = |member, code| Seen {
             member,
             observation: Observation::Ended {
@@ -842,7 +838,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_table_of_exit_codes() {
+    fn each_cause_gives_its_exit_code() {
         let lost = End::Lost;
         let ready = |mut spec: Spec| {
             spec.has_ready = true;
@@ -904,7 +900,7 @@ mod tests {
                 143,
             ),
             (
-                "the same, CMD's",
+                "SIGTERM before ready, CMD fails",
                 ready(spec(&[])),
                 vec![stop(), Event::Ended(5)],
                 5,
@@ -928,7 +924,7 @@ mod tests {
                 69,
             ),
             (
-                "a need lost before it was looked at",
+                "a need lost before it was seen alive",
                 spec(&[NEED]),
                 vec![ended(1, lost), Event::Ended(0)],
                 69,
@@ -1094,12 +1090,12 @@ mod tests {
         }
         assert_eq!(beats, [1, 3, 7, 15, 31, 63, 123, 183, 243]);
         life.handle(at(300), alive(1));
-        assert_eq!(life.deadline(), None, "and sleeps when all have come");
+        assert_eq!(life.deadline(), None, "no report is due when all have come");
     }
 
     /// The table of the doc comment, cell by cell: the actions, without the notices.
     #[test]
-    fn every_state_has_its_answer_to_every_event() {
+    fn every_state_handles_every_event() {
         let events = [
             Event::Opened,
             Event::NotOpened(124),
@@ -1201,7 +1197,7 @@ mod tests {
             early
                 .handle(at(0), Event::Started)
                 .contains(&Action::StopCmd),
-            "PID 1 has to get the signal, however early"
+            "PID 1 gets the signal, however early"
         );
         let mut life = running(joined());
         play(&mut life, &[ended(1, End::Code(0))]);
@@ -1294,7 +1290,7 @@ mod tests {
             )
     }
 
-    /// The world, and what an independent judge remembers of it.
+    /// The state of the world, and what the promises need to know of its past.
     struct Judge {
         members: Vec<Observation>,
         stops: u32,
@@ -1372,7 +1368,10 @@ mod tests {
                         prop_assert!(!is_over, "nothing comes after Finish");
                         match action {
                             Action::Start => {
-                                prop_assert!(judge.stops == 0 && !judge.quit, "(e)");
+                                prop_assert!(
+                                    judge.stops == 0 && !judge.quit,
+                                    "CMD is not started after a stop or a quit"
+                                );
                                 cmd_runs = true;
                                 for action in life.handle(now, Event::Started) {
                                     if action == Action::StopCmd {
@@ -1405,11 +1404,14 @@ mod tests {
                                         || judge.stops > 1
                                         || spent
                                         || gives_up,
-                                    "(a)"
+                                    "CMD is not stopped while a member of --until is alive"
                                 );
                             }
                             Action::Remember(ids) => {
-                                prop_assert!(ids.iter().any(|id| !acted.contains(id)), "(d)");
+                                prop_assert!(
+                                    ids.iter().any(|id| !acted.contains(id)),
+                                    "a failure is acted on once"
+                                );
                                 acted.extend(ids);
                             }
                             Action::Publish(_) | Action::Notice(_) => {}
@@ -1427,7 +1429,7 @@ mod tests {
                                 };
                                 prop_assert!(
                                     expected.is_none_or(|it| it == code),
-                                    "(c) {:?} {code}",
+                                    "the first cause decides the exit code: {:?} {code}",
                                     judge.cause
                                 );
                                 if judge.cause == Some(Why::Other) {
@@ -1440,12 +1442,16 @@ mod tests {
                                         )
                                         | None => false,
                                     };
-                                    prop_assert!(fine, "(c) {:?} {code}", life.cause());
+                                    prop_assert!(
+                                        fine,
+                                        "the cause decides the exit code: {:?} {code}",
+                                        life.cause()
+                                    );
                                 }
                             }
                         }
                     }
-                    prop_assert!(is_over || cmd_runs, "(b) it ends with CMD");
+                    prop_assert!(is_over || cmd_runs, "the life ends with CMD");
                 }
                 if is_over {
                     break 'world;
@@ -1471,14 +1477,14 @@ mod tests {
                 {
                     prop_assert!(
                         stopped.is_some() || judge.cause.is_some(),
-                        "(d) an end was missed"
+                        "an end was missed"
                     );
                 }
                 if let Some(stopped) = stopped {
                     prop_assert!(
                         life.deadline()
                             .is_none_or(|at| at <= stopped.plus(spec.grace)),
-                        "(b)"
+                        "CMD is killed within the grace period"
                     );
                 }
                 let Some(step) = steps.next() else {
@@ -1496,7 +1502,7 @@ mod tests {
                 match step {
                     Step::Pass(millis) => {
                         let then = now.plus(Duration::from_millis(millis));
-                        // The shell wakes at every deadline on the way.
+                        // The driver wakes at every deadline before that.
                         if let Some(deadline) = life.deadline().filter(|deadline| *deadline <= then)
                         {
                             prop_assert!(deadline > now || matches!(life.cause(), None | Some(_)));

@@ -30,7 +30,7 @@ impl Listener {
     }
 }
 
-/// Reads one line. `None` if it is not about a listening socket; so for the header line.
+/// Reads one line. `None` if it is not about a listening socket, as the header line.
 pub fn parse(line: &str) -> Option<Listener> {
     let mut columns = line.split_ascii_whitespace();
     let _number = columns.next()?;

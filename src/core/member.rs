@@ -1,4 +1,4 @@
-//! Who takes part in a pod: a member's name, its restart policy, and how far its command is.
+//! The members of a pod: their names, their restart policies, and how far their commands are.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ impl Policy {
     /// Reads a policy, also in Kubernetes' own spelling (`OnFailure`).
     ///
     /// # Errors
-    /// The right words.
+    /// The text is not a policy. The error names all of them.
     pub fn parse(text: &str) -> Result<Self, String> {
         let word = text.to_ascii_lowercase();
         let all = [Self::Never, Self::OnFailure, Self::Always, Self::Auto];

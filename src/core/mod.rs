@@ -44,6 +44,7 @@
 //! | [`observation`] | what a record and a lock say about a member |
 //! | [`completion`] | whether a member that is waited for is done |
 //! | [`errno`], [`exec_error`], [`volume_error`] | nothing: errors as values |
+//! | [`logging`], [`plain_dir`], [`trust`] | nothing: settings as values |
 
 #![forbid(unsafe_code)]
 

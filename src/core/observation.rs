@@ -1,7 +1,8 @@
 //! What an observer knows of a member at one moment: its record and its lock, and what they mean
 //! together.
 //!
-//! The lock is the truth about life, the record about the rest. [`observe`] puts the two together.
+//! The lock decides whether the member is alive, and the record has the rest. [`observe`] puts the
+//! two together.
 
 use super::member::{Policy, Stage};
 use super::record::{Record, Unreadable};
@@ -17,16 +18,16 @@ pub enum End {
     Unknown,
 }
 
-/// What an observer sees of a member.
+/// The state of a member, as an observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Observation {
     /// There is no member of that name, or none of this pod.
     Absent,
     /// It holds its lock.
     Alive {
-        /// The incarnation. `None` where the record does not tell.
+        /// The incarnation. `None` where the record does not have it.
         id: Option<u64>,
-        /// How far it is. `None` where the record does not tell.
+        /// How far it is. `None` where the record does not have it.
         stage: Option<Stage>,
     },
     /// It is dead.
@@ -99,7 +100,7 @@ mod tests {
     use crate::core::record::{Garbage, Record, Unreadable};
 
     #[test]
-    fn the_lock_is_the_truth_about_life() {
+    fn the_lock_decides_whether_a_member_is_alive() {
         let see = |record: Option<Result<Record, Unreadable>>, is_held| {
             observe(&Snapshot { record, is_held }, "pod")
         };

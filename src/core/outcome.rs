@@ -1,8 +1,8 @@
 //! How an attempt of a check ends. A refused connection is an outcome with a reason and not an
 //! error, as in Kubernetes' `pkg/probe`.
 //!
-//! The difference between *not yet* and *never* matters everywhere: after the first the check is
-//! tried again, the second ends the gate. `message::reason` puts reasons into words.
+//! After *not yet* the check is tried again; *never* ends the gate. `message::reason` puts reasons
+//! into words.
 
 use super::errno::Errno;
 use super::exec_error::ExecError;
@@ -48,7 +48,7 @@ pub enum Reason {
     Refused,
     /// The other side closed or reset the connection before it answered.
     Closed,
-    /// The resolver knows no such name, or could not be asked: its own words.
+    /// The resolver does not know the name, or could not be asked. In its own words.
     Unresolved(String),
     /// The attempt's time was over.
     TimedOut {
@@ -119,7 +119,7 @@ pub enum Operation {
     ListSockets,
 }
 
-/// What a member of the pod is like when a check asks for something else.
+/// The state of a member that is not as a check asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberState {
     /// There is no shared volume on which to see members.
@@ -192,7 +192,7 @@ mod tests {
     use super::one_line;
 
     #[test]
-    fn text_from_outside_cannot_drive_the_terminal() {
+    fn text_from_outside_cannot_control_the_terminal() {
         assert_eq!(one_line("a\u{1b}[31mb\nc\r\n", 100), "a [31mb c");
         assert_eq!(one_line("abcdef", 3), "abc…");
     }

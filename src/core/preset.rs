@@ -87,7 +87,7 @@ impl Preset {
         self.ready.0 == self.quit.1
     }
 
-    /// How its ports are overridden, with valid numbers.
+    /// An example that sets its ports.
     fn example(&self) -> String {
         let (name, ready, quit) = (self.name, self.ready.0, self.quit.1);
         if self.has_one_port() {
@@ -171,10 +171,7 @@ pub fn parse(text: &str) -> Option<Result<Sidecar, String>> {
             ..default
         }),
         None => port(ready).map(|ready| Sidecar { ready, ..default }),
-        Some(_) if preset.has_one_port() => Err(format!(
-            "is ready and quit on one port; {}",
-            preset.example()
-        )),
+        Some(_) if preset.has_one_port() => Err(format!("has only one port; {}", preset.example())),
         Some(quit) => Ok(Sidecar {
             ready: port(ready)?,
             quit: port(quit)?,

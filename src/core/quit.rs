@@ -1,5 +1,5 @@
-//! Asking one sidecar to end, and proving that it did (P7.9, P8.2, P8.3). An answer of 2xx is a
-//! promise; only a refused connection is proof.
+//! Asking one sidecar to end, and proving that it did (P7.9, P8.2, P8.3). An answer of 2xx is only
+//! a promise; a refused connection is the proof.
 //!
 //! There is one attempt at a time, at one of three subjects: **ask** (POST to the quit endpoint),
 //! **look** at the port that was asked, and look at the readiness port, where a preset has another
@@ -201,7 +201,7 @@ pub enum Notice {
 /// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was not there in the first place.
+    /// It was gone before it was asked.
     Already,
     Gone,
     /// It is still there, or may be.
@@ -217,7 +217,6 @@ pub enum Why {
     Accepts(Door),
 }
 
-/// The machine, for one target.
 #[derive(Debug, Clone)]
 pub struct Quit {
     spec: Spec,
@@ -356,7 +355,7 @@ impl Quit {
                 self.note(now, Why::Reason(reason), actions);
                 return self.next(Subject::Look(Door::Quit), now);
             }
-            // It lives. The reason stays what its answer was.
+            // It is alive, and its answer stays the reason.
             (Subject::Look(Door::Quit), Outcome::Pass) if !self.is_acknowledged => None,
             (Subject::Look(door), Outcome::Pass) => Some(Why::Accepts(door)),
             (_, Outcome::NotYet(reason) | Outcome::Never(reason)) => Some(Why::Reason(reason)),
@@ -385,7 +384,7 @@ impl Quit {
     }
 
     fn note(&mut self, now: Time, why: Why, actions: &mut Vec<Action>) {
-        // The time limit cancelled it: that tells less than the reason before it.
+        // The time limit cancelled the attempt. The reason before it is more useful.
         let is_cancelled =
             self.is_closing(now) && matches!(why, Why::Reason(Reason::TimedOut { .. }));
         if (is_cancelled && self.why.is_some()) || self.why.as_ref() == Some(&why) {
@@ -403,7 +402,7 @@ impl Quit {
         self.why.as_ref()
     }
 
-    /// Has the target answered the quit with a status of 2xx?
+    /// Whether the target has answered the quit with a status of 2xx.
     pub const fn is_acknowledged(&self) -> bool {
         self.is_acknowledged
     }
@@ -450,8 +449,8 @@ mod tests {
         }
     }
 
-    /// Plays outcomes one after the other, with ticks between; gives the subjects of the attempts,
-    /// and the verdict.
+    /// Plays outcomes one after the other, with ticks between. Returns the subjects of the
+    /// attempts, the verdict and the machine.
     fn played(has_ready_port: bool, outcomes: &[Outcome]) -> (Vec<Subject>, Option<Verdict>, Quit) {
         let mut quit = Quit::new(spec(has_ready_port), at(0));
         let (mut subjects, mut verdict, mut now) = (Vec::new(), None, at(0));
@@ -478,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_and_end_of_an_attempt() {
+    fn each_end_of_an_attempt_leads_to_the_next_attempt_or_a_verdict() {
         use Reason::{Closed, NoFile, Refused, Status};
         let (refused, closed, pass) = (not_yet(Refused), not_yet(Closed), Outcome::Pass);
         let (no_file, busy, bad) = (
@@ -584,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_cancels_the_attempt_and_keeps_the_reason_that_tells_more() {
+    fn the_end_cancels_the_attempt_and_keeps_the_earlier_reason() {
         let mut quit = Quit::new(spec(false), at(0));
         quit.handle(at(0), Event::Tick);
         quit.handle(at(9500), Event::Ended(not_yet(Reason::Status(404))));
@@ -759,7 +758,7 @@ mod tests {
                                 if subject == ASK {
                                     prop_assert!(
                                         !ends.contains(&(ASK, Some(Outcome::Pass))),
-                                        "what acknowledged is not asked again"
+                                        "a target that has acknowledged is not asked again"
                                     );
                                     prop_assert!(
                                         last_ask.is_none_or(|last| now.since(last) >= FLOOR),
@@ -806,7 +805,7 @@ mod tests {
             let mut latest = ends.iter().rev();
             match verdict {
                 Some(Verdict::Already | Verdict::Gone) => {
-                    // Proof: the last that was seen of each of its ports is a refusal.
+                    // The proof: the latest attempt at each of its ports was refused.
                     if has_ready_port {
                         prop_assert!(refused(latest.next(), &[READY]), "{:?}", ends);
                     }

@@ -25,7 +25,7 @@ pub struct Stamp(pub u64);
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A clock can be wrong by millennia, and a Display that fails is a panic.
+        // A clock can be wrong by millennia, and `to_string` panics if Display fails.
         let time = UNIX_EPOCH
             .checked_add(Duration::from_millis(self.0.min(LAST)))
             .unwrap_or(UNIX_EPOCH);
@@ -169,7 +169,7 @@ impl Record {
     /// Reads a record.
     ///
     /// # Errors
-    /// It is of a newer version, or not a record.
+    /// The bytes are of a newer version, or not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage(Garbage::NotUtf8))?;
         let mut lines = text.lines();
@@ -248,7 +248,7 @@ pub fn encode_acted(ids: &[u64]) -> String {
     text
 }
 
-/// Reads them back. A line that cannot be read is skipped: to act twice is better than never.
+/// Reads them back. A line that cannot be read is skipped: acting twice is better than never.
 pub fn decode_acted(bytes: &[u8]) -> Vec<u64> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     text.lines().filter_map(id).collect()
@@ -317,7 +317,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_person_can_read_it() {
+    fn a_record_is_lines_of_text() {
         let record = Record {
             policy: Some(Policy::OnFailure),
             ..record(Stage::Ready, Some(3))
@@ -465,7 +465,7 @@ pub mod tests {
             if let Ok(read) = Record::decode(&damaged)
                 && !is_the_code
             {
-                // A damaged state line may say another state; a code never comes from nowhere.
+                // Damage may change the state, but it never makes up a code.
                 prop_assert!(
                     read.exit
                         .is_none_or(|code| code == 0 || byte.is_ascii_digit())

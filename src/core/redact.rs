@@ -36,8 +36,8 @@ pub fn refused(text: &str) -> String {
     }
 }
 
-/// Hides the user info in the value of an option that takes no URL, where one may stand by mistake,
-/// with its scheme or without.
+/// Hides the user info in the value of an option that takes no URL. A person may give one by
+/// mistake, with its scheme or without.
 pub fn value(text: &str) -> String {
     let has_password = text
         .rsplit_once('@')

@@ -13,8 +13,7 @@ const CEILING: Duration = Duration::from_millis(250);
 const PARTS: u32 = 50;
 /// The pause of a check whose changes the kernel reports (inotify). It is a safety net only.
 const WATCHED: Duration = Duration::from_secs(1);
-
-/// The longest pause of such a check where the kernel cannot report changes.
+/// The longest pause of a check whose changes the kernel should report and cannot.
 const UNWATCHED: Duration = Duration::from_millis(100);
 
 /// The least pause of a check on this machine: a loopback address, a unix socket, a file, a

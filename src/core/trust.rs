@@ -1,4 +1,4 @@
-//! Whom TLS is to trust, as it was given. `probe::tls` reads the files.
+//! The certificates that TLS trusts, as the options name them. `probe::tls` reads the files.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub struct TrustSpec {
     pub roots: Roots,
     /// `--tls-server-name`.
     pub server_name: Option<String>,
-    /// Will an https URL be asked, so that the roots are to be read at the start?
+    /// Whether an https URL is asked, so that the roots are read at the start.
     pub is_needed: bool,
 }
 

@@ -15,7 +15,7 @@ pub enum DirError {
     System(Errno),
 }
 
-/// What was done to a member's file when it failed.
+/// The operation on a member's file that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Create,
@@ -50,7 +50,7 @@ pub enum VolumeError {
         errno: Errno,
         uid: u32,
     },
-    /// Something else than a regular file has the name.
+    /// It is not a regular file.
     NotAFile { path: PathBuf, found: Intruder },
     /// The file belongs to another user.
     OwnedByOther { path: PathBuf, owner: u32, uid: u32 },

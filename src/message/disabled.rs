@@ -1,4 +1,4 @@
-//! What `PODGATE_DISABLE` takes away.
+//! What `PODGATE_DISABLE` turns off.
 
 use super::{LogEvent, Message, Severity};
 
@@ -12,7 +12,7 @@ pub fn gates(checks: &[String]) -> Message {
 }
 
 pub fn members() -> Message {
-    disabled("taking no part as a member, and looking at none")
+    disabled("not taking part as a member, and not looking at members")
 }
 
 pub fn member_checks(checks: &[String]) -> Message {

@@ -1,4 +1,4 @@
-//! The findings of `podgate doctor`: one line each, and each tells what to do.
+//! The findings of `podgate doctor`: one line each, with a remedy where something is wrong.
 
 use super::volume::dir_error;
 use crate::core::duration::show;
@@ -7,7 +7,6 @@ use crate::core::volume_error::DirError;
 use std::path::Path;
 use std::time::Duration;
 
-/// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Fine,
@@ -93,7 +92,7 @@ pub fn unusable_dir(dir: &Path, error: DirError) -> Finding {
     wrong(format!("volume: {dir:?}: {}", dir_error(error)))
 }
 
-/// Whether `dir` is on the container's own root file system; `None` where /proc does not tell.
+/// Whether `dir` is on the container's own root file system; `None`: unknown without /proc.
 pub fn mount(dir: &Path, is_plain: Option<bool>, is_plain_allowed: bool) -> Finding {
     match (is_plain, is_plain_allowed) {
         (Some(false), _) => fine(format!("volume: {dir:?} is a mount of its own")),
@@ -149,23 +148,23 @@ pub fn init(init: &Init) -> Finding {
         Init::ThisProcess => fine("PID 1: it is this process"),
         Init::Shared => note(
             "PID 1 is not this container's own (shareProcessNamespace): join --until does not work \
-             here, and the runtime instead of PID 1's end kills a command of run",
+             here, and if run dies, only the end of the container kills its command",
         ),
         Init::Program(path) => {
             let program = path.as_deref().unwrap_or("another program");
             note(format!(
-                "PID 1 is {program}: run must be PID 1, the container's entrypoint; for a hook or a \
-                 probe this is right"
+                "PID 1 is {program}: run must be PID 1, the container's entrypoint; for a hook or \
+                 a probe this is right"
             ))
         }
     }
 }
 
-/// Whether the PID namespace is shared; `None` where /proc does not tell.
+/// Whether the PID namespace is shared; `None`: unknown without /proc.
 pub fn pid_namespace(is_shared: Option<bool>) -> Option<Finding> {
     match is_shared {
         Some(false) => Some(fine("PID namespace: this container has its own")),
-        // The finding about PID 1 tells it.
+        // The finding about PID 1 has it.
         Some(true) => None,
         None => Some(note(
             "PID namespace: not known without /proc/1/mountinfo; check shareProcessNamespace in \
@@ -190,8 +189,8 @@ pub fn termination_message(path: &str, is_writable: bool) -> Finding {
         fine("termination message: it can be written")
     } else {
         note(format!(
-            "termination message: {path} does not exist or cannot be written, so only the log will \
-             tell why podgate failed; set --termination-log to the pod's terminationMessagePath"
+            "termination message: {path} does not exist or cannot be written, so only the log \
+             shows why podgate failed; set --termination-log to the pod's terminationMessagePath"
         ))
     }
 }
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_and_what_is_only_a_note() {
+    fn each_finding_has_its_verdict() {
         let dir = Path::new("/run/podgate");
         let verdicts = |findings: &[Finding]| {
             findings
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grace_budget_is_told_in_its_parts() {
+    fn the_grace_budget_is_shown_in_its_parts() {
         let budget = grace_budget(Ok((Duration::from_secs(30), Duration::from_secs(5))));
         assert!(
             budget.text.starts_with(

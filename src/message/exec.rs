@@ -17,7 +17,7 @@ pub fn cause(error: ExecError) -> String {
                 .to_owned()
         }
         ExecError::NotPermitted => {
-            "it may not be executed; check its mode, and that its volume is not mounted noexec"
+            "it is not executable; check its mode, and that its volume is not mounted noexec"
                 .to_owned()
         }
         ExecError::WrongFormat => {
@@ -54,7 +54,7 @@ mod tests {
     use std::ffi::OsStr;
 
     #[test]
-    fn a_signal_before_the_start_is_told_by_its_name() {
+    fn a_signal_before_the_start_is_named() {
         assert_eq!(
             stopped(15).text,
             "stopped by SIGTERM; the command was not started"
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_cannot_be_started_is_told_with_cause_and_remedy() {
+    fn a_command_that_cannot_be_started_has_a_cause_and_a_remedy() {
         for (error, text) in [
             (
                 ExecError::NotFound,
@@ -76,7 +76,7 @@ mod tests {
             ),
             (
                 ExecError::NotPermitted,
-                "cannot run \"/app\": it may not be executed; check its mode, and that its volume \
+                "cannot run \"/app\": it is not executable; check its mode, and that its volume \
                  is not mounted noexec",
             ),
             (

@@ -127,8 +127,8 @@ pub fn live(view: &View<'_>) -> String {
     format!("podgate: {seconds}.{tenths}s{of} waiting for {summary}")
 }
 
-/// The gate did not open: what was waited for, how long, why, and what to do. `now` is the gate's
-/// own time, and `limit` the option that sets its time limit.
+/// The gate did not open: what it waited for, how long, why, and what to do. `now` is on the
+/// gate's clock, and `limit` is the option that sets its time limit.
 pub fn gave_up(view: &View<'_>, verdict: Verdict, now: Time, limit: &str) -> Message {
     let failed = match verdict {
         Verdict::Failed(index) if view.need == Need::All => view.get(index),
@@ -185,7 +185,7 @@ pub fn gave_up(view: &View<'_>, verdict: Verdict, now: Time, limit: &str) -> Mes
     }
 }
 
-/// The same message where `--on-timeout run` continues all the same.
+/// The same message where `--on-timeout run` continues.
 #[must_use]
 pub fn continued(mut message: Message) -> Message {
     message.severity = Severity::Warning;
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_can_never_pass_and_one_at_its_threshold_are_told_apart() {
+    fn a_check_that_can_never_pass_and_one_at_its_threshold_have_other_messages() {
         let now = Time::at(SECOND);
         let never = Outcome::Never(Reason::NoCommand("pg".to_owned()));
         let (checks, gate_) = gate(spec(1, Need::All), &[("exec:pg", Some(never))]);

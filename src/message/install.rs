@@ -51,7 +51,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_copy_that_fails_is_told_with_cause_and_remedy() {
+    fn a_copy_that_fails_has_a_cause_and_a_remedy() {
         for (error, text) in [
             (
                 InstallError::Read(Errno::ENOENT),

@@ -66,7 +66,7 @@ impl View<'_> {
     }
 }
 
-/// A notice of the life. `None`: it is not worth a line.
+/// A notice of the life. `None`: it is not reported.
 pub fn notice(view: &View<'_>, notice: &Notice) -> Option<Message> {
     match notice {
         Notice::Member {
@@ -83,7 +83,7 @@ pub fn notice(view: &View<'_>, notice: &Notice) -> Option<Message> {
     }
 }
 
-/// A member is not what it was. A member that has not published a stage yet is not reported.
+/// The state of a member has changed. A member that has not published a stage yet is not reported.
 fn changed(name: &Name, observation: Observation) -> Option<Message> {
     let severity = match observation {
         Observation::Absent | Observation::Unreadable | Observation::Alive { stage: None, .. } => {
@@ -212,7 +212,7 @@ fn absent(view: &View<'_>) -> Message {
     Message::new(Severity::Info, LogEvent::Heartbeat, text)
 }
 
-/// A forwarded signal goes nowhere.
+/// A signal is not forwarded.
 pub fn dropped(number: u8) -> Message {
     let name = signal::name(number);
     let text = format!("dropping {name} because of --map-signal");
@@ -281,7 +281,7 @@ pub fn cannot_publish_end(code: u8, errno: Errno) -> Message {
     Message::new(Severity::Warning, LogEvent::Volume, text)
 }
 
-/// A call whose options are wrong ended, and the other members do not see that.
+/// A call with wrong options has ended, and the other members cannot see that.
 pub fn cannot_publish_wrong_call(cause: &str) -> Message {
     let text = format!(
         "cannot publish the end of this wrong call on the volume: {cause}; members that wait for \
@@ -353,7 +353,7 @@ mod tests {
     }
 
     /// What is reported of the notice, for members of these names.
-    fn told(members: &[&str], what: &Notice, change: impl Fn(&mut View<'_>)) -> Option<String> {
+    fn text(members: &[&str], what: &Notice, change: impl Fn(&mut View<'_>)) -> Option<String> {
         let members = names(members);
         let mut life = life(members.len(), false);
         let seen = (0..members.len()).map(|member| Seen {
@@ -395,7 +395,7 @@ mod tests {
                 member: 0,
                 observation,
             };
-            assert_eq!(told(&["main"], &what, |_| {}).as_deref(), expected);
+            assert_eq!(text(&["main"], &what, |_| {}).as_deref(), expected);
         }
     }
 
@@ -454,15 +454,15 @@ mod tests {
             ),
         ] {
             let what = Notice::Stopping(Cause::Done(Completion { failures }));
-            assert_eq!(told(members, &what, |_| {}), Some(expected));
+            assert_eq!(text(members, &what, |_| {}), Some(expected));
         }
     }
 
     #[test]
-    fn a_quit_tells_what_the_gate_waited_for() {
+    fn a_quit_names_what_the_gate_waited_for() {
         let what = Notice::Stopping(Cause::Quit);
         assert_eq!(
-            told(&["main"], &what, |_| {}).as_deref(),
+            text(&["main"], &what, |_| {}).as_deref(),
             Some("asked to quit: stopping the command with SIGTERM")
         );
         let at_the_gate = |view: &mut View<'_>| {
@@ -473,7 +473,7 @@ mod tests {
             ));
         };
         assert_eq!(
-            told(&["main"], &what, at_the_gate).as_deref(),
+            text(&["main"], &what, at_the_gate).as_deref(),
             Some(
                 "asked to quit after 3s, while waiting for \"tcp://db:5432\": connection refused; \
                  the command is not started"
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_tells_the_cause_and_the_remedy() {
+    fn a_failure_has_a_cause_and_a_remedy() {
         let others = names(&["mian"]);
         for (what, expected) in [
             (
@@ -511,7 +511,7 @@ mod tests {
             assert_eq!(message.text, expected);
         }
         for cause in [Cause::CmdEnded, Cause::Signal { was_ready: true }] {
-            assert_eq!(told(&["main"], &Notice::Stopping(cause), |_| {}), None);
+            assert_eq!(text(&["main"], &Notice::Stopping(cause), |_| {}), None);
         }
     }
 
@@ -535,14 +535,14 @@ mod tests {
                  30s)",
             ),
         ] {
-            assert_eq!(told(&["a", "b"], &what, |_| {}).as_deref(), Some(expected));
+            assert_eq!(text(&["a", "b"], &what, |_| {}).as_deref(), Some(expected));
         }
     }
 
     #[test]
     fn an_ignored_stop_signal_has_a_remedy() {
         assert_eq!(
-            told(&["main"], &Notice::IgnoredStopSignal, |_| {}).as_deref(),
+            text(&["main"], &Notice::IgnoredStopSignal, |_| {}).as_deref(),
             Some(
                 "the command has not ended within the grace period of 30s: killing it; make it end \
                  on SIGTERM, set --stop-signal, or raise --grace"
@@ -557,9 +557,9 @@ mod tests {
             gate: None,
             others: &[],
         };
-        let told = notice(&joined, &Notice::IgnoredStopSignal).map(|message| message.text);
+        let text = notice(&joined, &Notice::IgnoredStopSignal).map(|message| message.text);
         assert_eq!(
-            told.as_deref(),
+            text.as_deref(),
             Some(
                 "PID 1 has not ended within 30s of SIGTERM, and cannot be killed from inside its \
                  container: this container and its pod will not end; make PID 1 end on SIGTERM, \

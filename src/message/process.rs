@@ -56,7 +56,7 @@ mod tests {
     use crate::core::errno::Errno;
 
     #[test]
-    fn a_failure_of_podgate_itself_tells_what_to_do() {
+    fn a_failure_of_podgate_itself_has_a_consequence_or_a_remedy() {
         assert_eq!(
             bug("index out of range").text,
             "a bug in podgate: index out of range; please report it"

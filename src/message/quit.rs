@@ -1,4 +1,4 @@
-//! What is reported of sidecars and members that are asked to quit.
+//! What podgate reports of sidecars and members that it asks to quit.
 
 use super::gate::times;
 use super::volume::unreadable;
@@ -127,7 +127,7 @@ pub fn member(name: &Name, end: MemberEnd<'_>, waited: Duration) -> Message {
         }
         MemberEnd::CannotAsk(error) => format!(
             "cannot ask {target:?} to quit: {error}; \
-             is the volume mounted here without readOnly, and has it free space?"
+             is the volume mounted here without readOnly, and does it have free space?"
         ),
         MemberEnd::StillAlive(option) => format!(
             "gave up after {waited}: {target:?} was asked to quit and is still alive; \
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn news_of_a_target_name_it() {
+    fn each_message_names_its_target() {
         let target = asked("http://h/q");
         let accepts = Why::Accepts(Door::Quit);
         let before = View {
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_gone_or_the_message_tells_why_not() {
+    fn a_member_is_gone_or_the_message_has_the_cause() {
         let read_only = io::Error::from_raw_os_error(libc::EROFS);
         let name = Name::parse("app").expect("a name");
         for (end, event, text) in [
@@ -411,7 +411,7 @@ mod tests {
                 MemberEnd::CannotAsk(&read_only),
                 LogEvent::NotGone,
                 "cannot ask \"member:app\" to quit: Read-only file system (os error 30); \
-                 is the volume mounted here without readOnly, and has it free space?",
+                 is the volume mounted here without readOnly, and does it have free space?",
             ),
             (
                 MemberEnd::StillAlive("--timeout"),

@@ -1,7 +1,6 @@
 //! Why a call is wrong: a command line or a variable that cannot be used.
 //!
-//! Each sentence names the option or variable and shows a right example. Secrets are hidden by the
-//! caller.
+//! Each sentence names the option or variable and shows a right example. The caller hides secrets.
 
 use super::{LogEvent, Message, Severity};
 use crate::core::duration::show;
@@ -157,8 +156,8 @@ pub fn needs_policy() -> Message {
 
 pub fn cannot_outlive(source: &str) -> Message {
     usage(format!(
-        "{source} cannot be kept by join: the signal goes to PID 1, past podgate; use it with run, \
-         or hold the container with a preStop: podgate wait gone:NAME"
+        "{source} does not work with join: the stop signal goes to PID 1, and not to podgate; use \
+         it with run, or hold the container with a preStop: podgate wait gone:NAME"
     ))
 }
 
@@ -212,8 +211,8 @@ pub fn no_https_url(source: &str) -> Message {
 
 pub fn several_hosts(source: &str) -> Message {
     usage(format!(
-        "{source} would go to every HTTP host of this call, and there are several; use one host a \
-         call"
+        "{source} would go to every HTTP host of this call, and there are several; use one host \
+         per call"
     ))
 }
 
@@ -229,7 +228,7 @@ pub fn body_of_head(source: &str, value: &str) -> Message {
 
 pub fn threshold_needs_interval(source: &str, value: u32) -> Message {
     usage(format!(
-        "{source} \"{value}\": attempts in a row need a known distance; also use --interval 1s"
+        "{source} \"{value}\": attempts in a row need a fixed interval; also use --interval 1s"
     ))
 }
 
@@ -388,14 +387,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_line_and_cannot_drive_the_terminal() {
+    fn a_message_is_one_line_and_cannot_control_the_terminal() {
         for word in ["a\nb", "\u{1b}[31m", "\u{7}"] {
             for message in [
                 unknown_command(word, None),
                 check_as_command(word),
                 unknown_option("wait", word, None),
                 unexpected_argument("run", true, Some(word)),
-                bad_value("CHECK", Some(word), "is no check"),
+                bad_value("CHECK", Some(word), "is not a check"),
                 disable(word),
             ] {
                 assert!(

@@ -104,19 +104,19 @@ pub fn membership_error(error: &MembershipError) -> String {
         }
         MembershipError::Taken { name, host, holder } => match holder {
             Some(record) if record.host != *host => format!(
-                "cannot take part as {name}: the {name} of another pod lives on this volume (host \
-                 {:?}, and this is {host:?}); give every pod a volume of its own",
+                "cannot take part as {name}: the {name} of another pod is alive on this volume \
+                 (host {:?}, and this is {host:?}); give every pod a volume of its own",
                 record.host
             ),
             holder => {
-                let who = holder.as_ref().map_or_else(String::new, |record| {
+                let holder = holder.as_ref().map_or_else(String::new, |record| {
                     let since = record.times.waiting;
                     let since = since.map_or_else(String::new, |since| format!(", since {since}"));
                     format!(" (uid {}{since})", record.uid)
                 });
                 format!(
                     "cannot take part as {name}: another container of this pod is {name} and \
-                     lives{who}; give each container its own --name"
+                     is alive{holder}; give each container its own --name"
                 )
             }
         },
@@ -207,7 +207,7 @@ pub fn cannot_list(dir: &Path, errno: Errno) -> Message {
     )
 }
 
-/// The kernel does not tell the state of a member now: no descriptor, no memory, a disk error.
+/// The state of a member cannot be read now: no descriptor, no memory, or a disk error.
 pub fn cannot_observe(path: &Path, name: &Name) -> String {
     format!("{path:?} cannot be read now: the state of {name} is not known")
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dir_that_is_not_a_volume_is_refused_with_the_remedy() {
+    fn a_dir_that_is_not_a_volume_is_refused_with_a_remedy() {
         for (error, text) in [
             (
                 DirError::Missing,
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_place_of_a_file_is_named() {
+    fn a_file_that_is_something_else_is_named() {
         for (error, text) in [
             (
                 VolumeError::NotAFile {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_tells_by_whom() {
+    fn a_taken_name_is_reported_with_its_holder() {
         let name = Name::parse("main").expect("a name");
         let taken = |holder: Option<Record>| {
             membership_error(&MembershipError::Taken {
@@ -342,25 +342,25 @@ mod tests {
         };
         assert_eq!(
             taken(None),
-            "cannot take part as main: another container of this pod is main and lives; give each \
-             container its own --name"
+            "cannot take part as main: another container of this pod is main and is alive; give \
+             each container its own --name"
         );
         let holder = record(Stage::Running, None);
         assert_eq!(
             taken(Some(holder.clone())),
-            "cannot take part as main: another container of this pod is main and lives (uid 65532, \
-             since 2023-11-14T22:13:20.123Z); give each container its own --name"
+            "cannot take part as main: another container of this pod is main and is alive (uid \
+             65532, since 2023-11-14T22:13:20.123Z); give each container its own --name"
         );
         let host = "elsewhere".to_owned();
         assert_eq!(
             taken(Some(Record { host, ..holder })),
-            "cannot take part as main: the main of another pod lives on this volume (host \
+            "cannot take part as main: the main of another pod is alive on this volume (host \
              \"elsewhere\", and this is \"pod\"); give every pod a volume of its own"
         );
     }
 
     #[test]
-    fn a_record_that_does_not_count_says_why() {
+    fn a_record_that_does_not_count_has_a_cause() {
         let path = Path::new("/v/main.record");
         let good = record(Stage::Running, None);
         assert_eq!(unusable_record(path, &Ok(good.clone()), "pod"), None);
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_that_can_be_replaced_is_told_with_the_remedy() {
+    fn a_binary_that_can_be_replaced_has_a_remedy() {
         let binary = Path::new("/bin/podgate");
         assert!(replaceable(binary, true).contains("install it on a second volume"));
         assert!(replaceable(binary, false).contains("mount it readOnly: true"));
