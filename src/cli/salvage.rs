@@ -5,7 +5,8 @@ use super::parse::matches;
 use super::variables::Variables;
 use clap::error::ErrorKind;
 use clap::{Args, Command};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 /// Reads one group of options from a call that may be wrong elsewhere. `None` where the options of
 /// the group itself are wrong.
@@ -30,6 +31,12 @@ fn known(build: &dyn Fn() -> Command, words: &[OsString]) -> Vec<OsString> {
             Err(ErrorKind::InvalidValue) if is_option => {
                 kept.push(word.clone());
                 kept.extend(rest.next().cloned());
+            }
+            // A switch with a value: the call is wrong, but the switch is clear.
+            Err(ErrorKind::TooManyValues) if is_option => {
+                let bytes = word.as_encoded_bytes();
+                let name = bytes.split(|byte| *byte == b'=').next();
+                kept.push(OsStr::from_bytes(name.unwrap_or(bytes)).to_owned());
             }
             Ok(_) | Err(_) => kept.push(word.clone()),
         }

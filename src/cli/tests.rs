@@ -452,6 +452,9 @@ fn a_group_is_read_from_a_call_that_is_wrong_elsewhere() {
     let typed = words(&["wait", "-xqv", "--log-format", "json", "--any=1", "-q"]);
     let output = salvage::<OutputArgs>(&typed, &none).expect("it is clear");
     assert!(output.quiet.value);
+    // What the value of a switch should mean is not clear, but the switch is.
+    let output = salvage::<OutputArgs>(&words(&["wait", "--quiet=1"]), &none);
+    assert!(output.expect("it is clear").quiet.value);
     let quiet = |name: &str| (name == "PODGATE_QUIET").then(|| "1".into());
     let output = salvage::<OutputArgs>(&words(&["wait", "--bogus"]), &quiet);
     assert!(output.expect("it is clear").quiet.value);

@@ -503,6 +503,17 @@ fn a_wrong_run_still_tells_whose_end_it_is() {
         (None, None)
     );
     assert_eq!(quits(&read(typed, "quits")), None);
+    let wrong = read(typed, "nonsense");
+    assert_eq!((name(&wrong).as_deref(), quits(&wrong)), (Some("a"), None));
+    for typed in [
+        "run --name a --allow-plain-dir=true --restart-policy never --quit istio",
+        "run --name a --tls-insecure --tls-ca /ca --restart-policy never --quit istio",
+        "run --name a --tls-server-name - --restart-policy never --quit istio",
+    ] {
+        let wrong = read(typed, "");
+        assert_eq!(name(&wrong).as_deref(), Some("a"), "{typed}");
+        assert_eq!(quits(&wrong), Some(vec!["istio".to_owned()]), "{typed}");
+    }
     // What is not clear tells nothing.
     for typed in [
         "run --name a --name b --restart-policy never",

@@ -27,7 +27,8 @@ pub fn wrong_run(words: &[OsString], variables: Variables<'_>) -> Option<WrongRu
     let off = Disabled::read(variables).ok();
     let identity = salvage::<IdentityArgs>(words, variables);
     let policy = salvage::<PolicyArgs>(words, variables).map(|it| it.restart_policy.value);
-    let takes_part = off.is_some_and(|off| !off.members);
+    // If `PODGATE_DISABLE` itself is wrong, others may still wait for this member.
+    let takes_part = off.is_none_or(|off| !off.members);
     let member = identity.as_ref().filter(|_| takes_part).and_then(|it| {
         let dir = MembersDir::of(&it.dir);
         let name = it.name.as_ref().filter(|_| dir.path.is_some())?;
@@ -50,7 +51,7 @@ fn quits_of(
     let args = salvage::<QuitsArgs>(words, variables)?;
     let none = |_: &str| None;
     let pace = salvage::<PaceArgs>(words, variables).or_else(|| salvage(&[], &none))?;
-    let tls = salvage::<TlsArgs>(words, variables)?;
+    let tls = salvage::<TlsArgs>(words, variables).or_else(|| salvage(&[], &none))?;
     let life = Life {
         name: identity.name.as_ref(),
         policy: Policy::Never,
