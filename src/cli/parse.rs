@@ -28,9 +28,25 @@ pub(super) fn matches(
     let (command, found) = take(build(), words);
     let found = found.map_err(|error| stop(error, &command, kind, words, &[]))?;
     let set = variables::set(&command, &found, variables);
+    let (overruled, set): (Vec<_>, Vec<_>) = set.into_iter().partition(|it| it.is_overruled);
+    if !overruled.is_empty() {
+        // The value is not used, but a bad value is never ignored.
+        let (command, found) = take_with(build, &overruled, &[]);
+        found.map_err(|error| stop(error, &command, kind, &[], &overruled))?;
+    }
     if set.is_empty() {
         return Ok(found);
     }
+    let (command, found) = take_with(build, &set, words);
+    found.map_err(|error| stop(error, &command, kind, words, &set))
+}
+
+/// Parses the variables as words before the others.
+fn take_with(
+    build: &dyn Fn() -> Command,
+    set: &[Variable],
+    words: &[OsString],
+) -> (Command, Found) {
     // In a variable a switch has a value.
     let switches = set.iter().filter(|variable| variable.is_switch);
     let command = switches.fold(build(), |command, variable| {
@@ -38,8 +54,7 @@ pub(super) fn matches(
     });
     let more = set.iter().flat_map(|variable| &variable.words).chain(words);
     let more: Vec<OsString> = more.cloned().collect();
-    let (command, found) = take(command, &more);
-    found.map_err(|error| stop(error, &command, kind, words, &set))
+    take(command, &more)
 }
 
 type Found = Result<ArgMatches, clap::Error>;

@@ -223,6 +223,24 @@ fn a_flag_goes_before_the_variable_of_an_option_that_contradicts_it() {
     let both = [("PODGATE_QUIET", "1"), ("PODGATE_VERBOSE", "true")];
     let expected = conflict("PODGATE_QUIET", "PODGATE_VERBOSE");
     assert_eq!(wrong(&["wait"], &both), expected);
+    // A bad value is refused all the same.
+    for (typed, variable) in [
+        (&["wait", "-q"][..], "PODGATE_VERBOSE"),
+        (&["quit", "--tls-ca", "/ca"], "PODGATE_TLS_INSECURE"),
+    ] {
+        let expected = bad_value(variable, "x", "expected true or false");
+        assert_eq!(wrong(typed, &[(variable, "x")]), expected);
+    }
+}
+
+#[test]
+fn space_around_the_value_of_a_variable_does_not_count() {
+    // Copied from a web page or a document.
+    let timeout = [("PODGATE_TIMEOUT", "\u{a0}5s\u{b}\r\n")];
+    let args = wait(&["file:///"], &timeout);
+    assert_eq!(args.timeout.value.duration(), Some(Duration::from_secs(5)));
+    let checks = [("PODGATE_CHECKS", "\u{3000}\r\n\u{a0}file:///\u{a0}\n\n")];
+    assert_eq!(wait(&[], &checks).checks.len(), 1);
 }
 
 #[test]

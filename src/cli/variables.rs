@@ -38,33 +38,35 @@ pub(super) fn name(arg: &Arg) -> Option<String> {
 pub(super) struct Variable {
     pub(super) id: String,
     pub(super) is_switch: bool,
+    /// A flag that contradicts the variable is given. The variable does not count then.
+    pub(super) is_overruled: bool,
     /// The arguments that give the same values on a command line.
     pub(super) words: Vec<OsString>,
 }
 
-/// The variables of this command that are set and that count beside `given`. An empty variable
-/// counts as unset: templates write such variables.
+/// The variables of this command that are set and that no flag in `given` replaces. An empty
+/// variable counts as unset: templates write such variables.
 pub(super) fn set(command: &Command, given: &ArgMatches, all: Variables<'_>) -> Vec<Variable> {
     let is_given =
         |arg: &Arg| given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
     command
         .get_arguments()
         .filter(|arg| !is_given(arg))
-        .filter(|arg| {
+        .filter_map(|arg| {
             let against = command.get_arg_conflicts_with(arg);
-            !against.into_iter().any(is_given)
+            let is_overruled = against.into_iter().any(is_given);
+            variable(arg, &all(&name(arg)?)?, is_overruled)
         })
-        .filter_map(|arg| variable(arg, &all(&name(arg)?)?))
         .collect()
 }
 
-fn variable(arg: &Arg, value: &OsStr) -> Option<Variable> {
+fn variable(arg: &Arg, value: &OsStr, is_overruled: bool) -> Option<Variable> {
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let is_list = matches!(arg.get_action(), ArgAction::Append);
     let values: Vec<&[u8]> = value
         .as_bytes()
         .split(|byte| is_list && *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
+        .map(trimmed)
         .filter(|value| !value.is_empty())
         .filter(|value| !(is_switch && [&b"false"[..], b"0"].contains(value)))
         .collect();
@@ -73,9 +75,15 @@ fn variable(arg: &Arg, value: &OsStr) -> Option<Variable> {
     Some(Variable {
         id,
         is_switch,
+        is_overruled,
         words,
     })
     .filter(|it| !it.words.is_empty())
+}
+
+fn trimmed(value: &[u8]) -> &[u8] {
+    // A value that is not UTF-8 is refused as it is.
+    str::from_utf8(value).map_or(value, |text| text.trim().as_bytes())
 }
 
 fn word(arg: &Arg, value: &[u8]) -> OsString {
