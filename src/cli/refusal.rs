@@ -245,7 +245,7 @@ impl Refused<'_> {
             return UsageError::UnexpectedArgument {
                 call,
                 takes_cmd: self.kind.takes_cmd(),
-                word: (!self.has_open_header()).then(|| redact::refused(&word)),
+                word: (!self.has_header()).then(|| redact::refused(&word)),
             };
         }
         if is_negative(&word) {
@@ -259,7 +259,7 @@ impl Refused<'_> {
         UsageError::UnknownOption {
             call,
             near: suggested.map(|near| self.source(&near)),
-            option: redact::refused(&word),
+            option: shown_option(&word),
         }
     }
 
@@ -269,9 +269,11 @@ impl Refused<'_> {
         let word = self.words.iter().find(is_it);
         // Of a word with a secret the start is enough.
         let whole = word.map(|word| word.to_string_lossy().into_owned());
-        let shown = whole.filter(|word| redact::value(word) == *word);
+        let source = self.before(start);
+        let is_secret = source.as_deref() == Some(HEADER);
+        let shown = whole.filter(|word| !is_secret && redact::value(word) == *word);
         UsageError::Negative {
-            source: self.before(start),
+            source,
             value: shown.unwrap_or_else(|| start.to_owned()),
         }
     }
@@ -294,7 +296,11 @@ impl Refused<'_> {
         match after.filter(|word| is_negative(word)) {
             Some(word) => UsageError::Negative {
                 source: Some(source.to_owned()),
-                value: redact::value(&word),
+                value: if source == HEADER {
+                    word.chars().take(2).collect()
+                } else {
+                    redact::value(&word)
+                },
             },
             None => UsageError::MissingValue {
                 call: self.kind.name(),
@@ -328,12 +334,29 @@ impl Refused<'_> {
 
     /// `-H X-Token: secret` without quotes makes the secret an argument of its own.
     fn has_open_header(&self) -> bool {
-        let words = || self.words.iter().map(|word| word.to_string_lossy());
-        let is_header = |word: &str| {
+        let is_open = |word: &OsString| word.to_string_lossy().ends_with(':');
+        self.has_header() && self.words.iter().any(is_open)
+    }
+
+    fn has_header(&self) -> bool {
+        let is_header = |word: &OsString| {
+            let word = word.to_string_lossy();
             let short = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
-            word.starts_with("--http-header") || short.is_some_and(|it| it.contains('H'))
+            word.starts_with(HEADER) || short.is_some_and(|it| it.contains('H'))
         };
-        words().any(|word| is_header(&word)) && words().any(|word| word.ends_with(':'))
+        self.words.iter().any(is_header)
+    }
+}
+
+/// The option whose values are never shown.
+const HEADER: &str = "--http-header";
+
+/// An unknown option as it may be shown. `--http-header X-Token: secret` in one word is not shown
+/// whole.
+fn shown_option(word: &str) -> String {
+    match word.split_once(char::is_whitespace) {
+        Some((name, _)) => format!("{} …", redact::refused(name)),
+        None => redact::refused(word),
     }
 }
 

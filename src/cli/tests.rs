@@ -400,6 +400,11 @@ fn secrets_are_hidden_in_refusals() {
         &["check", "-H", "s3cr3t", "http://h/"],
         &["check", "-H", "A\u{7f}: s3cr3t", "http://h/"],
         &["check", "-HBearer: a\ns3cr3t", "http://h/"],
+        &["run", "-H", "Authorization: Bearer", "s3cr3t", "--", "app"],
+        &["check", "-H", "-5s3cr3t", "http://h/"],
+        &["check", "--http-header", "-5s3cr3t", "http://h/"],
+        &["check", "--http-header X-Token: s3cr3t", "http://h/"],
+        &["--http-header X-Token: s3cr3t"],
     ] {
         let error = wrong(typed, &[]);
         assert!(!format!("{error:?}").contains(SECRET), "{error:?}");
