@@ -97,11 +97,18 @@ pub fn parse(words: &[OsString], variables: Variables<'_>) -> Result<Command, St
         return Err(without_command(words));
     };
     let own = words.get(2..).unwrap_or_default();
-    if !kind.takes_cmd() && own.iter().skip_while(|word| *word != "--").count() > 1 {
-        return Err(Stop::Wrong(UsageError::NoCmd { call: kind.name() }));
-    }
     let build = || kind.augment(kind.bare());
-    let found = matches(kind, &build, own, variables)?;
+    let found = if kind.takes_cmd() {
+        matches(kind, &build, own, variables)?
+    } else {
+        // The words after `--` are for CMD: they are not parsed as checks or targets.
+        let mut parts = own.splitn(2, |word| word == "--");
+        let found = matches(kind, &build, parts.next().unwrap_or_default(), variables)?;
+        if parts.next().is_some_and(|cmd| !cmd.is_empty()) {
+            return Err(Stop::Wrong(UsageError::NoCmd { call: kind.name() }));
+        }
+        found
+    };
     match kind {
         Kind::Wait => typed(kind, found).map(Command::Wait),
         Kind::Check => typed(kind, found).map(Command::Check),
@@ -121,7 +128,8 @@ fn typed<A: FromArgMatches>(kind: Kind, mut found: ArgMatches) -> Result<A, Stop
 
 /// A call whose first word is not a command.
 fn without_command(words: &[OsString]) -> Stop {
-    let Some(word) = words.get(1).map(OsString::as_os_str) else {
+    // Words after `--` are for CMD.
+    let Some(word) = words.get(1).filter(|word| *word != "--") else {
         return Stop::Begin;
     };
     let unknown = |near: Option<String>| UsageError::UnknownCommand {

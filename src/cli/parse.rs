@@ -77,6 +77,12 @@ fn stop(
     }
     let end = words.iter().position(|word| word == "--");
     let words = words.get(..end.unwrap_or(words.len())).unwrap_or_default();
+    // clap reads a value before it sees a later `--help`. A bad value must not hide the help.
+    let is_about_value =
+        [ErrorKind::ValueValidation, ErrorKind::InvalidUtf8].contains(&error.kind());
+    if is_about_value && words.iter().any(|word| word == "--help" || word == "-h") {
+        return Stop::Read(command.clone().render_help().to_string());
+    }
     let refused = Refused {
         error,
         command,

@@ -380,12 +380,15 @@ fn is_negative(word: &str) -> bool {
 /// What is wrong where the command should stand.
 pub(super) fn command(word: &str, error: &Error) -> UsageError {
     let shown = redact::refused(word);
-    if word.starts_with('-') {
+    if word.starts_with('-') && word != "-" {
         // Its name alone: the value of an option may be a secret.
         let option = context(error, ContextKind::InvalidArg).unwrap_or_default();
+        if error.kind() == ErrorKind::TooManyValues {
+            return UsageError::NeedlessValue { source: option };
+        }
         return UsageError::UnknownOption {
             call: "",
-            option: redact::refused(&option),
+            option: shown_option(&option),
             near: context(error, ContextKind::SuggestedArg),
         };
     }

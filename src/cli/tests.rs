@@ -306,6 +306,16 @@ fn typing_errors_are_understood() {
     assert_eq!(near(&["waiting"]).as_deref(), Some("wait"));
     assert_eq!(near(&["chekc"]).as_deref(), Some("check"));
     assert_eq!(near(&["x"]), None);
+    let unknown = UsageError::UnknownCommand {
+        word: "-".to_owned(),
+        near: None,
+    };
+    assert_eq!(wrong(&["-"], &[]), unknown);
+    for option in ["--version", "--help"] {
+        let source = option.to_owned();
+        let typed = format!("{option}=x");
+        assert_eq!(wrong(&[&typed], &[]), UsageError::NeedlessValue { source });
+    }
 }
 
 #[test]
@@ -373,6 +383,11 @@ fn an_argument_too_many_is_shown_where_it_cannot_be_a_secret() {
     let typed = ["check", "file:///", "--", "true"];
     assert_eq!(wrong(&typed, &[]), UsageError::NoCmd { call: "check" });
     assert!(parsed(&["check", "file:///", "--"], &[]).is_ok());
+    let missing = UsageError::MissingValue {
+        call: "check",
+        source: "--dir".to_owned(),
+    };
+    assert_eq!(wrong(&["check", "--dir", "--", "x"], &[]), missing);
 }
 
 #[test]
@@ -429,7 +444,22 @@ fn texts_that_are_asked_for_are_not_errors() {
         );
         assert!(text(&["--help"]).contains(&format!("\n  {} ", kind.name())));
     }
-    assert!(matches!(parsed(&[], &[]), Err(Stop::Begin)));
+    for typed in [&[][..], &["--"], &["--", "--version"], &["--", "wait"]] {
+        assert!(matches!(parsed(typed, &[]), Err(Stop::Begin)), "{typed:?}");
+    }
+    // What comes before or after the option does not hide the help.
+    for typed in [
+        &["check", "--help", "--", "x"][..],
+        &["check", "--dir", "x", "--help"],
+        &["check", "nonsense", "-h", "-q", "-v"],
+    ] {
+        assert_eq!(text(typed), text(&["check", "--help"]), "{typed:?}");
+    }
+    let expected = wrong(&["run", "--grace", "x", "--", "app"], &[]);
+    assert_eq!(
+        wrong(&["run", "--grace", "x", "--", "app", "--help"], &[]),
+        expected
+    );
 }
 
 #[test]
