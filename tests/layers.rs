@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("message", &["core"]),
     ("config", &["cli"]),
     ("cli", &["core"]),
-    ("core"),
+    ("core", &[]),
 ];
 
 /// The layer of a file, from its path below `src`.
