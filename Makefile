@@ -75,8 +75,8 @@ emulated:
 unprivileged:
 	ci/unprivileged
 
-# Makes a release in dist/: both binaries, SBOMs, the image as an OCI archive, checksums. Checks it,
-# and makes it a second time to compare.
+# Makes a release in dist/: both binaries, SBOMs, the image as an OCI archive, man pages, shell
+# completions, checksums. Checks it, and makes it a second time to compare.
 release:
 	ci/setup-release
 	ci/check-release
