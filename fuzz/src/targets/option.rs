@@ -44,6 +44,9 @@ struct Flag {
     name: String,
 }
 
+/// libFuzzer puts these words into the command lines of the other target.
+const DICTIONARY: &str = include_str!("../../dictionaries/argv");
+
 /// Every option of every call, from podgate's help.
 fn flags() -> &'static [Flag] {
     static FLAGS: OnceLock<Vec<Flag>> = OnceLock::new();
@@ -66,6 +69,11 @@ fn flags() -> &'static [Flag] {
                     .chars()
                     .take_while(|it| it.is_ascii_lowercase() || *it == '-')
                     .collect();
+                let is_in_dictionary = DICTIONARY.lines().any(|it| it == format!("\"--{name}\""));
+                assert!(
+                    name == "help" || is_in_dictionary,
+                    "dictionaries/argv: --{name}"
+                );
                 if name != "help" && !words.contains(&format!("--{name}").as_str()) {
                     all.push(Flag { call: at, name });
                 }
