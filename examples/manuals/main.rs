@@ -21,7 +21,10 @@ fn main() -> io::Result<()> {
 /// Otherwise today.
 fn date() -> io::Result<String> {
     let time = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(seconds) => UNIX_EPOCH + Duration::from_secs(seconds.parse().map_err(io::Error::other)?),
+        Ok(seconds) => {
+            let seconds = Duration::from_secs(seconds.parse().map_err(io::Error::other)?);
+            UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH)
+        }
         Err(_) => SystemTime::now(),
     };
     let text = humantime::format_rfc3339_seconds(time).to_string();

@@ -69,7 +69,7 @@ fn text(page: &mut String, text: &str) {
     for word in text.split_whitespace() {
         // A line that begins with one of these is a request.
         let may_begin = !word.starts_with(['.', '\'']);
-        if !line.is_empty() && line.len() + word.len() >= 78 && may_begin {
+        if !line.is_empty() && line.len().saturating_add(word.len()) >= 78 && may_begin {
             *page += &format!("{line}\n");
             line.clear();
         }
