@@ -112,7 +112,13 @@ fn after_help(page: &mut String, after: &str, first: &str) {
                 }
                 codes(page, &all);
             }
-            (Some((_, begin)), _) => text(page, &escaped(begin)),
+            (Some((_, "")), _) => {}
+            (Some((_, begin)), _) => {
+                text(page, &escaped(begin));
+                while let Some(more) = lines.next_if(|line| line.starts_with(' ')) {
+                    text(page, &escaped(more));
+                }
+            }
             (None, "") => {
                 if lines.peek().is_some_and(|line| is_prose(line)) {
                     *page += ".SH NOTES\n";

@@ -149,7 +149,7 @@ Examples:
 ";
 
 pub(super) const STATUS: &str = "\
-States: waiting (for others) · running · ready · exited · lost (died without an end in its record)
+States: waiting (for others) · running · ready · exited · lost (died without an end in its record) ·
         absent · unknown (its record cannot be read)
 Exit codes: 0 shown · 2 usage · 125 the volume cannot be read
 ";
