@@ -192,7 +192,7 @@ const PLANTS: &[Plant] = &[
         fs::write(path.join("x"), "").unwrap();
     }),
     ("a socket", |path| {
-        // The path is too long for a sockaddr_un, so the test binds through /proc.
+        // The path is too long for a sockaddr_un, so the socket is bound elsewhere and copied.
         let folder = Folder::new();
         drop(std::os::unix::net::UnixListener::bind(folder.join("s")).unwrap());
         output(Command::new("cp").arg("-a").arg(folder.join("s")).arg(path));
@@ -349,7 +349,7 @@ fn ended(host: &str) -> String {
 }
 
 #[test]
-fn records_of_other_pods_versions_and_clocks_change_no_exit_code() {
+fn a_record_counts_with_any_times_but_not_from_another_pod_or_version() {
     let Some(pod) = Pod::new() else { return };
     let record = pod.volume().join("main.record");
     let here = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
@@ -513,9 +513,9 @@ fn a_need_that_comes_between_two_polls_is_not_lost() {
     }
     let folder = Folder::new();
     let dir = folder.path().to_str().unwrap();
-    // The gate checks every few milliseconds, the lifecycle only ten times a second. The gate is
-    // therefore the first to see that the sidecar is ready. With the bug about every second member
-    // lost its need, so eight members run at once.
+    // The gate checks every few milliseconds, the life only ten times a second. So the gate is the
+    // first to see that the sidecar is ready. That happened in only about every second run, so
+    // eight pairs run at once.
     let script = format!(
         "echo 0 >/proc/sys/user/max_inotify_instances || exit 99
 pids=

@@ -102,7 +102,7 @@ impl Round {
             Victim::Cmd(one),
         ]);
         // The kubelet restarts a main that is killed between publishing 0 and its own end. Its
-        // sidecar took it for a success and is gone, so a main that needs it would wait for ever.
+        // sidecar took it for a success and is gone, so a main that needs it would never start.
         let may_need = pods == RestartPolicy::Never || victim != Victim::Container("main");
         Self {
             pods,

@@ -981,7 +981,7 @@ fn a_panic_leaves_nothing() {
     assert_eq!(namespace.processes(), []);
 }
 
-/// Tells [`holds_a_pod`] that the test after it is the caller.
+/// Set where the test below runs [`holds_a_pod`] in another process.
 const HOLD: &str = "HOLD_A_POD";
 
 #[test]

@@ -51,7 +51,7 @@ static void die(int n) {
 int main(int argc, char **argv) {
     setvbuf(stdout, 0, _IONBF, 0);
     if (!strcmp(argv[1], "receive")) {
-        /* Tells of each signal, and ends at the last one, 64. */
+        /* Prints each signal, and ends at the last one, 64. */
         unsigned long all = ~0UL;
         int n;
         mask(all);
@@ -510,7 +510,7 @@ fn cmd_does_not_outlive_podgate() {
     assert!(!is_gone(orphan));
 }
 
-/// A process with a terminal of its own.
+/// A process with its own terminal.
 struct Terminal(Child);
 
 impl Terminal {
@@ -762,17 +762,16 @@ fn a_cmd_that_ignores_a_stop_is_killed_after_the_grace_period() {
     ];
     let life = run_in(&pod, call);
     life.prints("up");
-    let told = Instant::now();
+    let sent = Instant::now();
     life.signal(Signal::SIGTERM);
     life.prints("got-TERM");
     // A second stop signal is sent as well, and does not extend the grace period.
     life.signal(Signal::SIGTERM);
-    eventually("both", || {
-        (life.stdout().matches("got-TERM").count() == 2).then_some(())
-    });
+    let both = || (life.stdout().matches("got-TERM").count() == 2).then_some(());
+    eventually_or("the second got-TERM", both, || life.to_string());
     let end = life.code(137);
     assert!(
-        end.at.duration_since(told) >= Duration::from_millis(650),
+        end.at.duration_since(sent) >= Duration::from_millis(650),
         "{life}"
     );
     assert!(
@@ -893,8 +892,8 @@ fn it_sleeps_while_nothing_happens() {
     let before = lives.map(|life| effort(life.pid()));
     thread::sleep(Duration::from_secs(3));
     let after = lives.map(|life| effort(life.pid()));
-    assert_eq!(after[0], before[0], "nobody is watched");
-    assert_eq!(after[1], before[1], "a name and an endpoint alone");
+    assert_eq!(after[0], before[0], "no relation");
+    assert_eq!(after[1], before[1], "only a name and an endpoint");
     let wakes = after[2].0 - before[2].0;
     assert!((1..=6).contains(&wakes), "{wakes} wake-ups in 3 s");
     assert!(

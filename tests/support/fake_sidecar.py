@@ -27,7 +27,7 @@ def note(word):
         events.write(f"{time.time():.9f} {options.name} {word}\n")
 
 
-def told(number, frame):
+def on_sigterm(number, frame):
     note("told")
     if not options.deaf:
         raise Stop
@@ -77,7 +77,7 @@ arguments.add_argument("--deaf", action="store_true")
 options = arguments.parse_args()
 
 begin, is_ready = time.monotonic(), False
-signal.signal(signal.SIGTERM, told)
+signal.signal(signal.SIGTERM, on_sigterm)
 places = [(place, True) for place in options.ready] + [(place, False) for place in options.quit]
 listeners, ready_at, quit_at = {}, set(), set()
 for place, is_for_ready in places:

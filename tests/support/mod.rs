@@ -28,8 +28,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The binary under test: the one that cargo has built for the tests, or another that is named when
-/// the tests are compiled. ci/emulated names one for another architecture.
+/// The binary under test. PODGATE_UNDER_TEST can name another one than cargo's when the tests are
+/// compiled: ci/emulated names one for another architecture.
 pub const PODGATE: &str = match option_env!("PODGATE_UNDER_TEST") {
     Some(path) => path,
     None => env!("CARGO_BIN_EXE_podgate"),
@@ -287,7 +287,7 @@ impl Done {
     pub fn says_not(&self, text: &str) -> &Self {
         assert!(
             !self.stderr.contains(text) && !self.stdout.contains(text),
-            "{text:?} is said\n{self}"
+            "{text:?} is in the output\n{self}"
         );
         self
     }

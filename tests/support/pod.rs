@@ -584,7 +584,9 @@ impl Container {
                     )
                 }
                 Mount::Empty { at } => format!("{mount} -t tmpfs -o mode=0777 empty-dir {at}"),
-                Mount::Shared { .. } => panic!("{:?} has no root of its own for {at}", self.name),
+                Mount::Shared { .. } => {
+                    panic!("{:?} has no own root file system for {at}", self.name)
+                }
             });
         }
         self.last_lines(lines, sandbox)
@@ -976,7 +978,7 @@ impl Life {
         })
     }
 
-    /// Tells the container's processes from others, even after the container's end.
+    /// Identifies the container's processes, even after the container's end.
     pub fn namespace(&self) -> Namespace {
         Namespace(self.namespace.0.try_clone().unwrap())
     }
