@@ -64,12 +64,12 @@ impl Asked {
     }
 
     /// The server and port to connect to.
-    pub fn door(&self, door: Door) -> (Server, u16) {
-        match (door, self.ready_port()) {
-            (Door::Ready, Some(port)) => {
+    pub fn address(&self, port: Port) -> (Server, u16) {
+        match (port, self.ready_port()) {
+            (Port::Ready, Some(port)) => {
                 (Server::Host(Host::Name("localhost".to_owned()), None), port)
             }
-            (Door::Quit, _) | (Door::Ready, None) => (self.url.server.clone(), self.url.port()),
+            (Port::Quit, _) | (Port::Ready, None) => (self.url.server.clone(), self.url.port()),
         }
     }
 
@@ -134,7 +134,7 @@ pub struct Timeouts {
 
 /// A port of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Port {
     Quit,
     /// The readiness port, if it is another one.
     Ready,
@@ -145,7 +145,7 @@ pub enum Door {
 pub enum Subject {
     Ask,
     /// See whether a connection is still accepted.
-    Look(Door),
+    Look(Port),
 }
 
 /// The settings of the machine.
@@ -214,7 +214,7 @@ pub enum Why {
     /// The reason of the latest attempt.
     Reason(Reason),
     /// This port accepts connections.
-    Accepts(Door),
+    Accepts(Port),
 }
 
 #[derive(Debug, Clone)]
@@ -329,10 +329,10 @@ impl Quit {
         let refused = matches!(outcome, Outcome::NotYet(Reason::Refused | Reason::NoFile));
         if refused {
             match self.subject {
-                Subject::Ask | Subject::Look(Door::Quit) if self.spec.has_ready_port => {
-                    self.next(Subject::Look(Door::Ready), now);
+                Subject::Ask | Subject::Look(Port::Quit) if self.spec.has_ready_port => {
+                    self.next(Subject::Look(Port::Ready), now);
                 }
-                Subject::Ask | Subject::Look(Door::Quit | Door::Ready) => {
+                Subject::Ask | Subject::Look(Port::Quit | Port::Ready) => {
                     let verdict = if self.why.is_none() && !self.is_acknowledged {
                         Verdict::Already
                     } else {
@@ -349,15 +349,15 @@ impl Quit {
                 // An earlier answer does not count any more.
                 self.why = None;
                 actions.push(Action::Notice(Notice::Acknowledged));
-                return self.next(Subject::Look(Door::Quit), now);
+                return self.next(Subject::Look(Port::Quit), now);
             }
             (Subject::Ask, Outcome::NotYet(reason @ (Reason::Closed | Reason::NotHttp(_)))) => {
                 self.note(now, Why::Reason(reason), actions);
-                return self.next(Subject::Look(Door::Quit), now);
+                return self.next(Subject::Look(Port::Quit), now);
             }
             // It is alive, and its answer stays the reason.
-            (Subject::Look(Door::Quit), Outcome::Pass) if !self.is_acknowledged => None,
-            (Subject::Look(door), Outcome::Pass) => Some(Why::Accepts(door)),
+            (Subject::Look(Port::Quit), Outcome::Pass) if !self.is_acknowledged => None,
+            (Subject::Look(port), Outcome::Pass) => Some(Why::Accepts(port)),
             (_, Outcome::NotYet(reason) | Outcome::Never(reason)) => Some(Why::Reason(reason)),
         };
         if let Some(why) = why {
@@ -371,7 +371,7 @@ impl Quit {
             now.since(since),
         );
         let subject = if self.is_acknowledged {
-            Subject::Look(Door::Quit)
+            Subject::Look(Port::Quit)
         } else {
             Subject::Ask
         };
@@ -411,7 +411,7 @@ impl Quit {
 #[cfg(test)]
 mod tests {
     use super::{
-        Action, Asked, Door, Event, FLOOR, Notice, Quit, Spec, Subject, Target, Verdict, Why,
+        Action, Asked, Event, FLOOR, Notice, Port, Quit, Spec, Subject, Target, Verdict, Why,
         target,
     };
     use crate::core::member::Name;
@@ -423,8 +423,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const ASK: Subject = Subject::Ask;
-    const QUIT: Subject = Subject::Look(Door::Quit);
-    const READY: Subject = Subject::Look(Door::Ready);
+    const QUIT: Subject = Subject::Look(Port::Quit);
+    const READY: Subject = Subject::Look(Port::Ready);
 
     fn at(millis: u64) -> Time {
         Time::at(Duration::from_millis(millis))
@@ -610,7 +610,7 @@ mod tests {
             (
                 false,
                 vec![Outcome::Pass, accepts.clone()],
-                Some(Why::Accepts(Door::Quit)),
+                Some(Why::Accepts(Port::Quit)),
                 true,
             ),
             (
@@ -634,13 +634,13 @@ mod tests {
             (
                 true,
                 vec![refused.clone(), accepts.clone()],
-                Some(Why::Accepts(Door::Ready)),
+                Some(Why::Accepts(Port::Ready)),
                 false,
             ),
             (
                 true,
                 vec![Outcome::Pass, refused, accepts],
-                Some(Why::Accepts(Door::Ready)),
+                Some(Why::Accepts(Port::Ready)),
                 true,
             ),
         ] {
@@ -659,17 +659,17 @@ mod tests {
         let istio = asked("istio");
         assert_eq!(istio.url.to_string(), "http://127.0.0.1:15020/quitquitquit");
         let host = |name: &str, port: Option<u16>| Server::Host(Host::Name(name.to_owned()), port);
-        assert_eq!(istio.door(Door::Quit), (istio.url.server.clone(), 15020));
-        assert_eq!(istio.door(Door::Ready), (host("localhost", None), 15021));
+        assert_eq!(istio.address(Port::Quit), (istio.url.server.clone(), 15020));
+        assert_eq!(istio.address(Port::Ready), (host("localhost", None), 15021));
         assert!(istio.spec(SECOND, None).has_ready_port);
         assert!(!asked("envoy:1").spec(SECOND, None).has_ready_port);
         assert_eq!(asked("https://u:p@h/q").name, "https://***@h/q");
         assert_eq!(
-            asked("https://h/q").door(Door::Quit),
+            asked("https://h/q").address(Port::Quit),
             (host("h", None), 443)
         );
         assert_eq!(
-            asked("http+unix://%2Fs/q").door(Door::Quit).0,
+            asked("http+unix://%2Fs/q").address(Port::Quit).0,
             Server::Socket("/s".to_owned())
         );
         let long = format!("member:{}", "a".repeat(64));

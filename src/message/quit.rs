@@ -6,7 +6,7 @@ use super::{Field, LogEvent, Message, Severity, reason};
 use crate::core::duration::show;
 use crate::core::member::Name;
 use crate::core::outcome::Reason;
-use crate::core::quit::{Asked, Door, Verdict, Why};
+use crate::core::quit::{Asked, Port, Verdict, Why};
 use crate::core::record::Unreadable;
 use crate::core::signal;
 use std::io;
@@ -172,14 +172,14 @@ fn why(view: &View<'_>) -> String {
         (None, true) => "acknowledged".to_owned(),
         (Some(Why::Reason(reason)), false) => reason::text(reason),
         (Some(Why::Reason(reason)), true) => format!("acknowledged, then {}", reason::text(reason)),
-        (Some(Why::Accepts(Door::Quit)), _) => {
+        (Some(Why::Accepts(Port::Quit)), _) => {
             "acknowledged, but it still accepts connections".to_owned()
         }
-        (Some(Why::Accepts(Door::Ready)), false) => format!(
+        (Some(Why::Accepts(Port::Ready)), false) => format!(
             "connection refused on its quit port {quit}, \
              but its readiness port {ready} still accepts connections"
         ),
-        (Some(Why::Accepts(Door::Ready)), true) => {
+        (Some(Why::Accepts(Port::Ready)), true) => {
             format!("acknowledged, but its readiness port {ready} still accepts connections")
         }
     }
@@ -214,7 +214,7 @@ mod tests {
     use super::{MemberEnd, View, acknowledged, ended, member, stopped, waiting};
     use crate::core::member::Name;
     use crate::core::outcome::Reason;
-    use crate::core::quit::{Asked, Door, Target, Verdict, Why, target};
+    use crate::core::quit::{Asked, Port, Target, Verdict, Why, target};
     use crate::core::record::Unreadable;
     use crate::message::{Field, LogEvent, Message, Severity};
     use nix::libc;
@@ -290,7 +290,7 @@ mod tests {
             ),
             (
                 "envoy",
-                Some(Why::Accepts(Door::Quit)),
+                Some(Why::Accepts(Port::Quit)),
                 true,
                 "acknowledged, but it still accepts connections \
                  (asked 2 times: POST http://localhost:9901/quitquitquit); \
@@ -298,7 +298,7 @@ mod tests {
             ),
             (
                 "cloud-sql-proxy",
-                Some(Why::Accepts(Door::Ready)),
+                Some(Why::Accepts(Port::Ready)),
                 false,
                 "connection refused on its quit port 9091, \
                  but its readiness port 9090 still accepts connections \
@@ -308,7 +308,7 @@ mod tests {
             ),
             (
                 "istio",
-                Some(Why::Accepts(Door::Ready)),
+                Some(Why::Accepts(Port::Ready)),
                 true,
                 "acknowledged, but its readiness port 15021 still accepts connections \
                  (asked 2 times: POST http://127.0.0.1:15020/quitquitquit); \
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn each_message_names_its_target() {
         let target = asked("http://h/q");
-        let accepts = Why::Accepts(Door::Quit);
+        let accepts = Why::Accepts(Port::Quit);
         let before = View {
             asked: 1,
             ..view(&target, None, true)

@@ -1,6 +1,6 @@
 //! One target that is asked over HTTP: drives a machine of `core::quit`.
 
-use crate::core::quit::{Action, Asked, Door, Event, Notice, Quit, Subject, Timeouts, Verdict};
+use crate::core::quit::{Action, Asked, Event, Notice, Port, Quit, Subject, Timeouts, Verdict};
 use crate::core::time::Time;
 use crate::message::Message;
 use crate::message::quit::{self, View};
@@ -15,8 +15,8 @@ pub(super) struct Target {
     limits: Timeouts,
     start: Instant,
     ask: Box<dyn Probe>,
-    quit_door: Box<dyn Probe>,
-    ready_door: Option<Box<dyn Probe>>,
+    quit_look: Box<dyn Probe>,
+    ready_look: Option<Box<dyn Probe>>,
     /// The subject of the attempt under way.
     running: Option<Subject>,
     verdict: Option<Verdict>,
@@ -25,8 +25,8 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(target: Asked, ask: &Ask, limits: Timeouts, start: Instant) -> Self {
         let spec = target.spec(limits.attempt, limits.all);
-        let door = |door| {
-            let (server, port) = target.door(door);
+        let look = |port| {
+            let (server, port) = target.address(port);
             probe::accepts(&server, port)
         };
         Self {
@@ -34,8 +34,8 @@ impl Target {
             limits,
             start,
             ask: probe::request(&target.url, ask.clone()),
-            quit_door: door(Door::Quit),
-            ready_door: spec.has_ready_port.then(|| door(Door::Ready)),
+            quit_look: look(Port::Quit),
+            ready_look: spec.has_ready_port.then(|| look(Port::Ready)),
             target,
             running: None,
             verdict: None,
@@ -74,18 +74,18 @@ impl Target {
     }
 
     fn probe(&mut self, subject: Subject) -> &mut dyn Probe {
-        match (subject, &mut self.ready_door) {
+        match (subject, &mut self.ready_look) {
             (Subject::Ask, _) => &mut *self.ask,
-            (Subject::Look(Door::Ready), Some(door)) => &mut **door,
-            (Subject::Look(Door::Quit | Door::Ready), _) => &mut *self.quit_door,
+            (Subject::Look(Port::Ready), Some(look)) => &mut **look,
+            (Subject::Look(Port::Quit | Port::Ready), _) => &mut *self.quit_look,
         }
     }
 
     pub(super) fn under_way(&self) -> Option<&dyn Probe> {
-        match (self.running?, &self.ready_door) {
+        match (self.running?, &self.ready_look) {
             (Subject::Ask, _) => Some(&*self.ask),
-            (Subject::Look(Door::Ready), Some(door)) => Some(&**door),
-            (Subject::Look(Door::Quit | Door::Ready), _) => Some(&*self.quit_door),
+            (Subject::Look(Port::Ready), Some(look)) => Some(&**look),
+            (Subject::Look(Port::Quit | Port::Ready), _) => Some(&*self.quit_look),
         }
     }
 
@@ -142,7 +142,7 @@ impl Target {
     fn finish(&mut self, verdict: Verdict, now: Time) -> Message {
         self.verdict = Some(verdict);
         self.ask.release();
-        self.quit_door.release();
+        self.quit_look.release();
         // After a timeout, messages name the limit and not how soon the machine came to it.
         let limit = self.limits.all.filter(|_| verdict == Verdict::Failed);
         let waited = limit.unwrap_or_else(|| self.machine.waited(now));
