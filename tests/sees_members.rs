@@ -410,7 +410,7 @@ fn doctor(pod: &Pod, container: &Container, options: &str, code: i32, says: &[&s
 fn doctor_finds_nothing_wrong_in_a_correct_pod() {
     let Some(pod) = Pod::new() else { return };
     let fine = [
-        "ok    volume: \"/run/podgate\" is a mount of its own",
+        "ok    volume: \"/run/podgate\" is a separate mount",
         "can write there; locks, renaming and space for records work",
         "ok    inotify: ",
         "note  PID 1 is ",

@@ -204,7 +204,7 @@ impl Kind {
 /// Reads one check.
 ///
 /// # Errors
-/// What is wrong and a right example, without the text itself.
+/// The cause and a right example, without the text itself.
 pub fn parse(text: &str) -> Result<Check, String> {
     let preset = preset::parse(text).transpose()?;
     let kind = match preset {

@@ -28,7 +28,7 @@ impl Limit {
 /// Reads a duration that may be zero: a delay or a margin.
 ///
 /// # Errors
-/// What is wrong with `text`, without the text itself, and a right example.
+/// The cause and a right example, without the text itself.
 pub fn delay(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);

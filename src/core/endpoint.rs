@@ -38,7 +38,7 @@ pub struct Answer {
     pub quits: bool,
 }
 
-/// Why there is no request.
+/// Why the bytes are not a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     /// It is not complete yet.
@@ -263,7 +263,7 @@ pub fn is_local(peer: IpAddr, own: IpAddr) -> bool {
 /// Reads the value of `--listen`.
 ///
 /// # Errors
-/// What is wrong and a right example.
+/// The cause and a right example.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     let read = match port.bytes().all(|byte| byte.is_ascii_digit()) {

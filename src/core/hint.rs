@@ -1,4 +1,4 @@
-//! What a text that is not a check may have been meant as.
+//! Hints for a text that is not a check: the check that a person may have meant.
 
 use super::preset;
 
@@ -11,8 +11,7 @@ pub(super) fn kinds() -> String {
     )
 }
 
-/// What a text without `://` may have been meant as, with an example. `is_check` tells whether an
-/// example is right.
+/// The hint for a text without `://`, with an example. `is_check` is whether an example is right.
 pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
     let example = kinds();
     if text.trim().is_empty() {

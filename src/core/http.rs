@@ -43,7 +43,7 @@ impl Request {
     }
 }
 
-/// One `--http-header`.
+/// A header of `--http-header`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     /// A token of RFC 9110.
@@ -69,7 +69,7 @@ impl Header {
 /// Reads `Name: value`.
 ///
 /// # Errors
-/// What is wrong. Never the value: it may be a secret.
+/// The cause, without the value, which may be a secret.
 pub fn header(text: &str) -> Result<Header, String> {
     const EXAMPLE: &str = "use 'X-Probe: podgate' (the value is not shown here)";
     let Some((name, value)) = text.split_once(':') else {
@@ -117,7 +117,7 @@ pub fn header(text: &str) -> Result<Header, String> {
 /// Reads a method.
 ///
 /// # Errors
-/// What is wrong and a right example.
+/// The cause and a right example.
 pub fn method(text: &str) -> Result<String, String> {
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
     if known.contains(&text) {
@@ -191,7 +191,7 @@ impl fmt::Display for Statuses {
 /// Reads `200-299,401`.
 ///
 /// # Errors
-/// What is wrong and a right example.
+/// The cause and a right example.
 pub fn statuses(text: &str) -> Result<Statuses, String> {
     const EXAMPLE: &str = "use 200-299,401";
     let status = |text: &str| {

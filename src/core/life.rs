@@ -20,8 +20,8 @@
 //! `Opening` is not in the table. It only notes that what was seen before it is older than what the
 //! gate proves.
 //!
-//! A joined member (`join`) has no CMD of its own: its Start succeeds at once, it cannot Kill, and
-//! it dies with the container.
+//! The CMD of a joined member (`join`) is PID 1: Start succeeds at once, Kill is not possible, and
+//! podgate dies with the container.
 
 use super::completion::{self, Answer, Completion, Watched};
 use super::exit::Exit;
@@ -37,7 +37,7 @@ use std::time::Duration;
 pub struct Relation {
     /// `--until`: CMD ends when the member is done. Implies `outlives`.
     pub until: bool,
-    /// `--outlive`: CMD is not stopped while the member lives.
+    /// `--outlive`: CMD is not stopped while the member is alive.
     pub outlives: bool,
     /// `--needs`: CMD is stopped when the member ends.
     pub needs: bool,
@@ -119,7 +119,6 @@ pub enum Action {
     Remember(Vec<u64>),
     /// Send CMD its stop signal.
     StopCmd,
-    /// Kill CMD.
     Kill,
     /// Report this.
     Notice(Notice),
@@ -143,8 +142,8 @@ pub enum Notice {
     Holding,
     /// The hold ends because of a second stop signal or a quit.
     Hurried,
-    /// The hold ends because the grace period does, and a member that is to be outlived still
-    /// lives.
+    /// The hold ends because the grace period does, and a member that is to be outlived is
+    /// still alive.
     OutOfGrace,
     /// CMD did not end within the grace period after its stop signal.
     IgnoredStopSignal,
@@ -624,7 +623,7 @@ impl Life {
         self.signalled.get_or_insert(now);
     }
 
-    /// Holds the stop back while a member that is to be outlived lives.
+    /// Holds the stop back while a member that is to be outlived is alive.
     fn hold(&mut self, now: Time, actions: &mut Vec<Action>) {
         if self.to_outlive().next().is_none() {
             self.stop(now, actions);
@@ -1108,7 +1107,7 @@ mod tests {
             Event::Tick,
             ended(1, End::Code(0)),
         ];
-        // A member of --until lives, CMD is not ready yet, and nothing is due.
+        // A member of --until is alive, CMD is not ready yet, and nothing is due.
         let begin = || {
             let mut life = Life::new(
                 Spec {

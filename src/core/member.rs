@@ -14,7 +14,7 @@ impl Name {
     /// Reads a name.
     ///
     /// # Errors
-    /// What is wrong, with a right example.
+    /// The cause, with a right example.
     pub fn parse(text: &str) -> Result<Self, String> {
         let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if text.is_empty()

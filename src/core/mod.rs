@@ -30,7 +30,7 @@
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`check`] | what a check means (P3) |
 //! | [`url`] | what a URL, a host and a port mean |
-//! | `hint` | what a refused check may have been meant as |
+//! | `hint` | which check a person may have meant by a refused one |
 //! | [`redact`] | which parts of a text are secrets |
 //! | [`preset`] | which sidecars are known by name, and where they answer |
 //! | [`http`] | which status passes, which redirect is followed, which header is valid |
@@ -41,7 +41,7 @@
 //! | [`exit`] | every exit code |
 //! | [`member`] | what a member's name and restart policy may be |
 //! | [`record`] | the bytes of a member's record |
-//! | [`observation`] | what a record and a lock say about a member |
+//! | [`observation`] | what a record and a lock mean together |
 //! | [`completion`] | whether a member that is waited for is done |
 //! | [`errno`], [`exec_error`], [`volume_error`] | nothing: errors as values |
 //! | [`logging`], [`plain_dir`], [`trust`] | nothing: settings as values |

@@ -43,7 +43,7 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// Whether the member lives.
+    /// Whether the member holds its lock.
     pub const fn is_alive(&self) -> bool {
         matches!(self, Self::Alive { .. })
     }

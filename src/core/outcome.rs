@@ -136,15 +136,15 @@ pub enum MemberState {
     OtherHost(PathBuf, String),
     /// The record at this path cannot be used.
     Unreadable(PathBuf, Unreadable),
-    /// It lives, and has not published how far it is.
+    /// It is alive, and has not published how far it is.
     Starting,
-    /// It lives, and its own gate has not opened yet.
+    /// It is alive, and its own gate has not opened yet.
     Waiting,
-    /// It lives, and is not ready.
+    /// It is alive, and is not ready.
     Running,
-    /// It lives and is ready, and the check asks for its success.
+    /// It is alive and ready, and the check asks for its success.
     Ready,
-    /// It lives, and the check asks for its end.
+    /// It is alive, and the check asks for its end.
     Alive,
     Ended(End),
 }

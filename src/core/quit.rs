@@ -3,7 +3,7 @@
 //!
 //! There is one attempt at a time, at one of three subjects: **ask** (POST to the quit endpoint),
 //! **look** at the port that was asked, and look at the readiness port, where a preset has another
-//! one. A sidecar that refuses the request may be gone. But where readiness has a port of its own,
+//! one. A sidecar that refuses the request may be gone. But where readiness has its own port,
 //! the quit endpoint may just not be enabled, so that port must refuse, too.
 //!
 //! | state | pass (2xx, or accepted) | refused, or no socket | closed, or not HTTP | anything else, or timed out |
@@ -85,7 +85,7 @@ impl Asked {
 /// Reads a target.
 ///
 /// # Errors
-/// What is wrong and a right example, without the text itself.
+/// The cause and a right example, without the text itself.
 pub fn target(text: &str) -> Result<Target, String> {
     if let Some(name) = text.strip_prefix("member:") {
         return Name::parse(name).map(Target::Member);
@@ -187,7 +187,7 @@ pub enum Action {
     Finish(Verdict),
 }
 
-/// What is reported meanwhile.
+/// What is reported until the answer is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// The target said that it will end.

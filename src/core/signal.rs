@@ -12,7 +12,7 @@ pub const TERM: u8 = 15;
 pub const CHLD: u8 = 17;
 pub const STOP: u8 = 19;
 
-/// The last signal that has a name of its own; the real-time signals follow.
+/// The last signal that has its own name; the real-time signals follow.
 const LAST_NAMED: u8 = 31;
 
 /// Two signals of Linux that signal-hook does not name.

@@ -17,7 +17,7 @@ pub enum Roots {
     System,
 }
 
-/// What is needed to speak TLS.
+/// The settings of TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustSpec {
     pub roots: Roots,

@@ -150,7 +150,7 @@ impl fmt::Display for Url {
 /// Reads what follows `http+unix://`: the percent-encoded path of a socket, then path and query.
 ///
 /// # Errors
-/// What is wrong and a right example, without the text itself.
+/// The cause and a right example, without the text itself.
 pub(super) fn over_socket(rest: &str) -> Result<Url, String> {
     const EXAMPLE: &str = "use http+unix://%2Frun%2Fapp.sock/ready";
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -176,7 +176,7 @@ pub(super) fn over_socket(rest: &str) -> Result<Url, String> {
 /// Reads what follows `http://` or `https://`.
 ///
 /// # Errors
-/// What is wrong and a right example, without the text itself.
+/// The cause and a right example, without the text itself.
 pub(super) fn over_network(scheme: Scheme, rest: &str) -> Result<Url, String> {
     const EXAMPLE: &str = "use http://localhost:8080/ready";
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());

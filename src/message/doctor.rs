@@ -45,7 +45,7 @@ pub enum Init {
 /// Whether a neighbour can replace this binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binary<'a> {
-    /// It can: the warning.
+    /// It can be replaced: the warning.
     Replaceable(String),
     Safe(&'a Path),
     /// /proc is not mounted.
@@ -95,7 +95,7 @@ pub fn unusable_dir(dir: &Path, error: DirError) -> Finding {
 /// Whether `dir` is on the container's own root file system; `None`: unknown without /proc.
 pub fn mount(dir: &Path, is_plain: Option<bool>, is_plain_allowed: bool) -> Finding {
     match (is_plain, is_plain_allowed) {
-        (Some(false), _) => fine(format!("volume: {dir:?} is a mount of its own")),
+        (Some(false), _) => fine(format!("volume: {dir:?} is a separate mount")),
         (Some(true), false) => {
             let cause = dir_error(DirError::OnRootFileSystem);
             wrong(format!("volume: {dir:?}: {cause}"))

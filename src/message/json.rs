@@ -15,25 +15,21 @@ impl Object {
         Self("{".to_owned())
     }
 
-    /// Adds a string.
     #[must_use]
     pub fn text(self, name: &str, value: &str) -> Self {
         self.raw(name, &quoted(value))
     }
 
-    /// Adds a number.
     #[must_use]
     pub fn number(self, name: &str, value: u128) -> Self {
         self.raw(name, &value.to_string())
     }
 
-    /// Adds `true` or `false`.
     #[must_use]
     pub fn flag(self, name: &str, value: bool) -> Self {
         self.raw(name, if value { "true" } else { "false" })
     }
 
-    /// Adds `null`.
     #[must_use]
     pub fn null(self, name: &str) -> Self {
         self.raw(name, "null")
@@ -49,7 +45,6 @@ impl Object {
         self
     }
 
-    /// The text of the object.
     #[must_use]
     pub fn finish(mut self) -> String {
         self.0.push('}');

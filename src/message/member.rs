@@ -1,4 +1,4 @@
-//! What a member of the pod is like, in words.
+//! The state of a member, in words.
 
 use super::volume::unreadable;
 use crate::core::member::{Name, Stage};

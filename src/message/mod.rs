@@ -62,7 +62,7 @@ pub enum LogEvent {
     Heartbeat,
     /// CMD or PID 1 ignores its stop signal.
     IgnoredStopSignal,
-    /// The stop signal is held back while another member lives.
+    /// The stop signal is held back while another member is alive.
     Holding,
     /// The hold ends early, because of a second stop signal or a quit.
     Hurried,
@@ -255,7 +255,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn events_have_names_of_their_own_in_order() {
+    fn events_are_in_the_order_of_their_names_and_no_name_is_used_twice() {
         let names = LogEvent::ALL.map(LogEvent::name);
         assert!(names.is_sorted());
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));

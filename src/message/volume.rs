@@ -105,7 +105,7 @@ pub fn membership_error(error: &MembershipError) -> String {
         MembershipError::Taken { name, host, holder } => match holder {
             Some(record) if record.host != *host => format!(
                 "cannot take part as {name}: the {name} of another pod is alive on this volume \
-                 (host {:?}, and this is {host:?}); give every pod a volume of its own",
+                 (host {:?}, and this is {host:?}); give every pod its own volume",
                 record.host
             ),
             holder => {
@@ -158,7 +158,7 @@ pub fn unusable_record(
         Err(error) => Some(format!("{path:?} {}", unreadable(*error))),
         Ok(record) if record.host != host => Some(format!(
             "{path:?} is another pod's (host {:?}, and this is {host:?}), and does not count; give \
-             every pod a volume of its own",
+             every pod its own volume",
             record.host
         )),
         Ok(_) => None,
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(
             taken(Some(Record { host, ..holder })),
             "cannot take part as main: the main of another pod is alive on this volume (host \
-             \"elsewhere\", and this is \"pod\"); give every pod a volume of its own"
+             \"elsewhere\", and this is \"pod\"); give every pod its own volume"
         );
     }
 
@@ -368,7 +368,7 @@ mod tests {
             unusable_record(path, &Ok(good), "here").as_deref(),
             Some(
                 "\"/v/main.record\" is another pod's (host \"pod\", and this is \"here\"), and \
-                 does not count; give every pod a volume of its own"
+                 does not count; give every pod its own volume"
             )
         );
         for (why, text) in [
