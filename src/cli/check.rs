@@ -1,6 +1,5 @@
 //! `podgate check`.
 
-use super::gate::HEADING;
 use super::given::{Given, switch, url, value};
 use super::http::HttpArgs;
 use super::membership::DirArgs;
@@ -11,21 +10,23 @@ use crate::core::duration;
 use clap::{ArgAction, Args};
 use std::time::Duration;
 
+const HEADING: &str = "Attempt";
+
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// What must be true [default: $PODGATE_CHECKS, one a line]
+    /// The checks that must pass [default: $PODGATE_CHECKS, one per line]
     #[arg(value_name = "CHECK", value_parser = url(check::parse))]
     pub checks: Vec<Given<Check>>,
 
     #[command(flatten)]
     pub dir: DirArgs,
 
-    /// One check that passes is enough [default: all must]
+    /// Pass when one check passes [default: all must pass]
     #[arg(long, help_heading = HEADING, action = ArgAction::SetTrue, value_parser = switch())]
     pub any: Given<bool>,
 
     /// How long the attempt may take
-    // The reason is printed before the kubelet's second is over.
+    // The kubelet's default timeout is 1 s: the reason is printed before that.
     #[arg(long = "attempt-timeout", help_heading = HEADING, value_name = "TIME")]
     #[arg(default_value = "800ms", value_parser = value(duration::positive))]
     pub probe_attempt_timeout: Given<Duration>,

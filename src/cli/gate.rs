@@ -1,4 +1,4 @@
-//! When a gate asks, and how long one attempt may take.
+//! The options of a gate: how often its checks are tried, and what follows if it does not open.
 
 use super::given::{Given, value};
 use crate::core::duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub(super) const HEADING: &str = "When the gate opens";
 
-// What `wait`, `run` and `join` share.
+// `wait`, `run` and `join` share these.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct PaceArgs {
@@ -16,20 +16,20 @@ pub struct PaceArgs {
     #[arg(value_parser = value(duration::positive))]
     pub attempt_timeout: Given<Duration>,
 
-    /// Start an attempt this long after the one before
+    /// Time from the start of one attempt to the start of the next
     /// [default: 2% of the time waited so far, at least 1ms (20ms for exec: and
-    /// other hosts), at most 250ms]
+    /// for other hosts), at most 250ms]
     #[arg(short, long, value_name = "TIME", value_parser = value(duration::positive))]
     #[arg(verbatim_doc_comment)]
     pub interval: Option<Given<Duration>>,
 }
 
-/// What to do when the gate does not open.
+/// What follows if the gate does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTimeout {
     /// Exit with the gate's code.
     Fail,
-    /// Go on as if it had opened.
+    /// Continue as if the gate had opened.
     Run,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
     text.parse()
         .ok()
         .filter(|count| digits && *count > 0)
-        .ok_or_else(|| "expected a number from 1, as 3".to_owned())
+        .ok_or_else(|| "expected a number from 1, such as 3".to_owned())
 }
 
 /// A number of attempts, or `none`.

@@ -1,24 +1,22 @@
-//! What HTTP checks ask.
+//! The request of HTTP checks, and which answers pass.
 
 use super::given::{Given, secret, text, value};
 use crate::core::http::{self, Header, Statuses};
 use clap::Args;
 
-pub(super) const HEADING: &str = "HTTP checks";
-
-// What all commands with checks share.
+// All commands with checks share these.
 #[derive(Debug, Args)]
-#[command(next_help_heading = HEADING)]
+#[command(next_help_heading = "HTTP checks")]
 pub struct HttpArgs {
-    /// Send this header (repeatable); Host sets the request's host
+    /// Send this header; Host sets the request's host (repeatable)
     #[arg(short = 'H', long, value_name = "'NAME: VALUE'", value_parser = secret(http::header))]
     pub http_header: Vec<Given<Header>>,
 
-    /// Ask with this method
+    /// Send requests with this method
     #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = value(http::method))]
     pub http_method: Given<String>,
 
-    /// Which statuses pass, as 200-299,401
+    /// The statuses that pass, such as 200-299,401
     #[arg(long, value_name = "LIST", default_value = "200-399")]
     #[arg(value_parser = value(http::statuses))]
     pub http_status: Given<Statuses>,

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 
 #[derive(Debug, Args)]
 pub struct InstallArgs {
-    /// A file, or a directory that is there
-    // Not required for clap: the message about a missing one has an example.
+    /// The path of the copy, or an existing directory
+    // clap does not require it: our own message about a missing DEST has an example.
     #[arg(value_name = "DEST", value_parser = clap::value_parser!(OsString))]
     pub dest: Option<OsString>,
 

@@ -18,14 +18,14 @@ use std::ffi::OsString;
 
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// The hook that was there before: becomes this process afterwards
+    /// The container's original hook, which this process becomes after it has joined
     #[arg(last = true, value_name = "HOOK")]
     pub cmd: Vec<OsString>,
 
     #[command(flatten)]
     pub identity: IdentityArgs,
 
-    /// The pod's: never, on-failure or always (required)
+    /// The pod's restartPolicy: never, on-failure or always (required)
     #[arg(long, help_heading = membership::HEADING, value_name = "POLICY")]
     #[arg(value_parser = value(Policy::parse))]
     pub restart_policy: Option<Given<Policy>>,
@@ -34,14 +34,14 @@ pub struct JoinArgs {
     #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse))]
     pub ready: Vec<Given<Check>>,
 
-    /// Return when it is ready, and not before
+    /// Return only when this container is ready
     #[arg(long, help_heading = START, action = ArgAction::SetTrue, value_parser = switch())]
     pub wait: Given<bool>,
 
     #[command(flatten)]
     pub finish: FinishArgs,
 
-    // Known only to be refused with a reason.
+    // Known only so that it is refused with a reason.
     #[arg(long, hide = true, value_name = "NAME", value_parser = value(Name::parse))]
     pub outlive: Vec<Given<Name>>,
 
@@ -53,7 +53,7 @@ pub struct JoinArgs {
     #[arg(value_parser = value(signal::deliverable))]
     pub stop_signal: Option<Given<u8>>,
 
-    /// Give up after this time, with exit code 124; none: never
+    /// With --wait: give up after this time, with exit code 124 (none: no limit)
     #[arg(short, long, help_heading = gate::HEADING, value_name = "TIME", default_value = "60s")]
     #[arg(value_parser = value(duration::limit))]
     pub timeout: Given<Limit>,

@@ -92,29 +92,32 @@ impl Kind {
     fn texts(self) -> (&'static str, String) {
         let (about, after): (_, &[&str]) = match self {
             Self::Wait => (
-                "Block until all checks pass; then become CMD, if one is given",
-                &[texts::CHECKS, texts::WAIT],
+                "Wait until all checks pass; then become CMD, if one is given",
+                &[texts::CHECKS, texts::TIME, texts::WAIT],
             ),
             Self::Check => (
-                "Try each check once, for probes: exit 0 or 1",
-                &[texts::CHECKS, texts::CHECK],
+                "Try each check once, for probes: exit code 0 or 1",
+                &[texts::CHECKS, texts::TIME, texts::CHECK],
             ),
             Self::Run => (
-                "Supervise CMD: gate its start, publish its state, end it with others",
-                &[texts::CHECKS, texts::RUN],
+                "Supervise CMD: start it when its gate opens, publish its state, end it with others",
+                &[texts::CHECKS, texts::TIME, texts::RUN],
             ),
             Self::Join => (
-                "Take part in a container whose entrypoint stays as it is, from its postStart hook",
-                &[texts::CHECKS, texts::JOIN],
+                "Make a container a member from its postStart hook; its entrypoint stays as it is",
+                &[texts::CHECKS, texts::TIME, texts::JOIN],
             ),
             Self::Quit => (
-                "Ask sidecars to stop, and see that they did: exit 0 or 1",
-                &[texts::QUIT],
+                "Ask sidecars to stop, and wait until they are gone: exit code 0 or 1",
+                &[texts::QUIT_TARGETS, texts::TIME, texts::QUIT],
             ),
-            Self::Status => ("Who is in this pod, in what state", &[texts::STATUS]),
+            Self::Status => (
+                "Show the members of this pod and their states",
+                &[texts::STATUS],
+            ),
             Self::Doctor => (
-                "Is this container set up right for podgate? One line a finding: exit 0 or 1",
-                &[texts::DOCTOR],
+                "Examine how this container is set up for podgate: exit code 0 or 1",
+                &[texts::TIME, texts::DOCTOR],
             ),
             Self::Install => (
                 "Copy this binary to DEST, for init containers without cp",

@@ -1,4 +1,4 @@
-//! How and where podgate prints.
+//! Where and how podgate prints.
 
 use super::given::{Given, switch, value};
 use crate::core::logging::{Format, LogTo};
@@ -7,34 +7,34 @@ use std::path::PathBuf;
 
 pub(super) const HEADING: &str = "Output";
 
-// What all commands share.
+// All commands share these.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct OutputArgs {
-    /// stderr, container (the log of this container, from a hook), or a file
+    /// Write to stderr, container (this container's log, for hooks) or a file
     #[arg(long, value_name = "WHERE", default_value = "stderr", value_parser = value(log_to))]
     pub log_to: Given<LogTo>,
 
-    /// One line, or one JSON object, for each event
+    /// Print each event as a line of text or as a JSON object
     #[arg(long, value_name = "text|json", default_value = "text", value_parser = value(format))]
     pub log_format: Given<Format>,
 
-    /// Print failures and warnings only
+    /// Print only failures and warnings
     #[arg(short, long, action = ArgAction::SetTrue, value_parser = switch())]
     #[arg(conflicts_with = "verbose")]
     pub quiet: Given<bool>,
 
-    /// Also print what is going to be done
+    /// Also print what podgate is about to do
     #[arg(short, long, action = ArgAction::SetTrue, value_parser = switch())]
     #[arg(conflicts_with = "quiet")]
     pub verbose: Given<bool>,
 }
 
-// What all commands share whose failure may end a container.
+// All commands share these whose failure may end a container.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct FailureArgs {
-    /// Where the pod's terminationMessagePath is [default: /dev/termination-log]
+    /// The container's terminationMessagePath [default: /dev/termination-log]
     #[arg(long, value_name = "FILE", value_parser = value(termination_log))]
     pub termination_log: Option<Given<PathBuf>>,
 }
@@ -44,7 +44,7 @@ fn log_to(text: &str) -> Result<LogTo, String> {
         "stderr" => Ok(LogTo::Stderr),
         "container" => Ok(LogTo::Container),
         _ if text.contains('/') => Ok(LogTo::File(PathBuf::from(text))),
-        _ => Err("expected stderr, container, or a path as /run/podgate.log".to_owned()),
+        _ => Err("expected stderr, container, or a path such as /run/podgate.log".to_owned()),
     }
 }
 
@@ -60,6 +60,6 @@ fn termination_log(text: &str) -> Result<PathBuf, String> {
     if text.starts_with('/') {
         Ok(PathBuf::from(text))
     } else {
-        Err("expected an absolute path, as /dev/termination-log".to_owned())
+        Err("expected an absolute path, such as /dev/termination-log".to_owned())
     }
 }

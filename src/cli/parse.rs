@@ -1,4 +1,4 @@
-//! Takes the words of one command apart.
+//! Parses the words of one command, and the variables of its options.
 
 use super::kind::Kind;
 use super::refusal::{Refused, UsageError};
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 /// A call that does not run a command.
 #[derive(Debug)]
 pub enum Stop {
-    /// A text was asked for: it goes to stdout, exit code 0.
+    /// The help or the version, which goes to stdout with exit code 0.
     Read(String),
     /// podgate was called without arguments.
     Begin,

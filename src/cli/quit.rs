@@ -13,15 +13,15 @@ const HEADING: &str = "Until they are gone";
 
 #[derive(Debug, Args)]
 pub struct QuitArgs {
-    /// Whom to ask
+    /// The sidecars and members to ask
     #[arg(value_name = "TARGET", value_parser = url(quit::target))]
     pub targets: Vec<Given<Target>>,
 
     #[command(flatten)]
     pub dir: DirArgs,
 
-    /// Give up after this time, with exit code 1; none: never
-    // The id: PODGATE_TIMEOUT is the gate's, and `run` shares PODGATE_QUIT_TIMEOUT.
+    /// Give up after this time, with exit code 1 (none: no limit)
+    // Its variable is PODGATE_QUIT_TIMEOUT, as for `run`, because PODGATE_TIMEOUT is the gate's.
     #[arg(short = 't', long = "timeout", help_heading = HEADING, value_name = "TIME")]
     #[arg(default_value = "10s", value_parser = value(duration::limit))]
     pub quit_timeout: Given<Limit>,

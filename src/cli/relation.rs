@@ -1,4 +1,4 @@
-//! What other members and sidecars are to this one.
+//! Relations of a member to other members and sidecars.
 
 use super::given::{Given, url, value};
 use crate::core::check::{self, Check};
@@ -10,43 +10,46 @@ use std::time::Duration;
 
 pub(super) const HEADING: &str = "Finish";
 
-// What `run` and `join` share.
+// `run` and `join` share these.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct FinishArgs {
-    /// End CMD when all of these members are done (repeatable); with run it implies --outlive
-    #[arg(long, value_name = "NAME", value_parser = value(Name::parse))]
+    /// Stop CMD when all of these members are done; implies --outlive with run
+    /// (repeatable)
+    #[arg(long, value_name = "NAME", verbatim_doc_comment, value_parser = value(Name::parse))]
     pub until: Vec<Given<Name>>,
 
-    /// Give up with exit code 124 when a member of --until has not come in this time
+    /// Give up if a member of --until has not come in this time after CMD's start
+    /// (run: with exit code 124)
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = value(duration::limit))]
+    #[arg(verbatim_doc_comment)]
     pub absent_timeout: Given<Limit>,
 
-    /// Under on-failure, how long a failed member may take to come back
+    /// How long a failed member may take to come back under on-failure
     // The kubelet's longest back-off is 5 minutes.
     #[arg(long, value_name = "TIME", default_value = "6m", value_parser = value(duration::delay))]
     pub linger: Given<Duration>,
 }
 
-// Whom `run` asks to quit when CMD has ended.
+// `run` asks these to quit when CMD has ended.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct QuitsArgs {
-    /// Ask this to quit when CMD has ended: a URL, a preset or member:NAME
+    /// Ask this target to quit when CMD has ended: a URL, a preset or member:NAME
     /// (repeatable; needs --restart-policy)
     #[arg(long, value_name = "TARGET", verbatim_doc_comment, value_parser = url(quit::target))]
     pub quit: Vec<Given<Target>>,
 
-    /// How long that may take; none: no limit
+    /// How long all of --quit may take together (none: no limit)
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value(duration::limit))]
     pub quit_timeout: Given<Limit>,
 
-    /// --after PRESET and --quit PRESET in one (repeatable)
+    /// The same as --after PRESET and --quit PRESET (repeatable)
     #[arg(long, value_name = "PRESET", value_parser = url(preset))]
     pub sidecar: Vec<Given<Sidecar>>,
 }
 
-/// A preset: the check that it is ready, and the target that it is as a sidecar to quit.
+/// A preset, as a check of its readiness and as a target of a quit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sidecar {
     pub check: Check,

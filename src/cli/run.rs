@@ -21,7 +21,7 @@ pub(super) const START: &str = "Start";
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The container's own command
+    /// The container's own command, which podgate supervises
     #[arg(last = true, value_name = "CMD")]
     pub cmd: Vec<OsString>,
 
@@ -35,13 +35,13 @@ pub struct RunArgs {
     #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse))]
     pub after: Vec<Given<Check>>,
 
-    /// Give up after this time, with exit code 124; none: never
+    /// Give up on --after after this time, with exit code 124 (none: no limit)
     #[arg(long, help_heading = START, value_name = "TIME", default_value = "60s")]
     #[arg(value_parser = value(duration::limit))]
     pub after_timeout: Given<Limit>,
 
-    /// Start CMD when this member is ready, and stop it with exit code 69 when the member ends
-    /// (repeatable)
+    /// Start CMD when this member is ready, and stop CMD with exit code 69 when the
+    /// member ends (repeatable)
     #[arg(long, help_heading = START, value_name = "NAME", value_parser = value(Name::parse))]
     #[arg(verbatim_doc_comment)]
     pub needs: Vec<Given<Name>>,
@@ -53,7 +53,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub finish: FinishArgs,
 
-    /// This exit code of CMD counts as 0 (repeatable)
+    /// Count this exit code of CMD as 0 (repeatable)
     #[arg(long, help_heading = relation::HEADING, value_name = "CODE")]
     #[arg(value_parser = value(exit_code))]
     pub ok_exit: Vec<Given<u8>>,
@@ -61,13 +61,12 @@ pub struct RunArgs {
     #[command(flatten)]
     pub quits: QuitsArgs,
 
-    /// Let POST /quitquitquit end CMD, from this machine only: 127.0.0.1:PORT, or :PORT for the
-    /// same
+    /// Let POST /quitquitquit stop CMD, from this pod only: 127.0.0.1:PORT or :PORT
     #[arg(long, help_heading = relation::HEADING, value_name = "ADDRESS")]
-    #[arg(verbatim_doc_comment, value_parser = value(endpoint::address))]
+    #[arg(value_parser = value(endpoint::address))]
     pub listen: Option<Given<SocketAddr>>,
 
-    /// Hold CMD's stop back while this member lives (repeatable)
+    /// Hold back the stop of CMD while this member lives (repeatable)
     #[arg(long, help_heading = stop::HEADING, value_name = "NAME")]
     #[arg(value_parser = value(Name::parse))]
     pub outlive: Vec<Given<Name>>,
@@ -80,19 +79,20 @@ pub struct RunArgs {
     #[arg(value_parser = value(signal::deliverable))]
     pub stop_signal: Option<Given<u8>>,
 
-    /// Pass one signal on as another, as TERM=QUIT, or drop it, as HUP=none (repeatable)
+    /// Forward a signal as another, such as TERM=QUIT, or drop it, such as HUP=none
+    /// (repeatable)
     #[arg(long, help_heading = stop::HEADING, value_name = "FROM=TO")]
-    #[arg(value_parser = value(signal::mapping))]
+    #[arg(verbatim_doc_comment, value_parser = value(signal::mapping))]
     pub map_signal: Vec<Given<Mapping>>,
 
-    /// Pass signals on to CMD's whole process group
+    /// Forward signals to the whole process group of CMD
     #[arg(long, help_heading = stop::HEADING, action = ArgAction::SetTrue, value_parser = switch())]
     pub signal_group: Given<bool>,
 
     #[command(flatten)]
     pub pace: PaceArgs,
 
-    /// When the gate does not open: fail, or run CMD all the same
+    /// If the gate does not open: fail, or run CMD anyway
     #[arg(long, help_heading = gate::HEADING, value_name = "fail|run", default_value = "fail")]
     #[arg(value_parser = value(OnTimeout::parse))]
     pub on_timeout: Given<OnTimeout>,
@@ -115,5 +115,5 @@ fn exit_code(text: &str) -> Result<u8, String> {
     text.parse()
         .ok()
         .filter(|_| digits)
-        .ok_or_else(|| "expected an exit code from 0 to 255, as 143".to_owned())
+        .ok_or_else(|| "expected an exit code from 0 to 255, such as 143".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What a wrong call still says: whose it is, and where its failure is to be reported.
+//! Reads from a wrong call what is clear: which member it is, and where to report the failure.
 
 use super::kind::Kind;
 use super::parse::matches;

@@ -10,7 +10,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub dir: DirArgs,
 
-    /// Print JSON, for programs
+    /// Print JSON instead of a table
     #[arg(long, help_heading = output::HEADING, action = ArgAction::SetTrue)]
     #[arg(value_parser = switch())]
     pub json: Given<bool>,

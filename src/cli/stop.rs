@@ -16,14 +16,14 @@ pub struct GraceArgs {
     pub grace: Given<Duration>,
 }
 
-// What `run` and `doctor` share.
+// `run` and `doctor` share these.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct BudgetArgs {
     #[command(flatten)]
     pub grace: GraceArgs,
 
-    /// How much of it is kept back for CMD's own stop
+    /// The part of --grace that is reserved for CMD's own stop
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value(duration::delay))]
     pub stop_margin: Given<Duration>,
 }

@@ -1,4 +1,4 @@
-//! The command line as values: what is taken, what goes before what, and what is refused.
+//! The command line as values: what is accepted, what takes precedence, and what is refused.
 
 use super::{Command, Kind, OutputArgs, PolicyArgs, Stop, UsageError, WaitArgs};
 use super::{definition, parse, salvage};
@@ -74,7 +74,7 @@ fn no_variable_is_one_that_kubernetes_injects_for_a_service() {
 }
 
 #[test]
-fn a_variable_is_called_as_its_option_but_for_two() {
+fn a_variable_is_named_after_its_option_with_two_exceptions() {
     let mut others = BTreeSet::new();
     for command in definition().get_subcommands() {
         for arg in command
@@ -134,7 +134,7 @@ fn the_defaults_of_the_help_are_those_that_are_used() {
 }
 
 #[test]
-fn options_stand_where_they_like_and_cmd_is_left_alone() {
+fn options_may_stand_anywhere_before_cmd_and_cmd_is_left_alone() {
     let typed = [
         "-qt5s",
         "tcp://a:1",
@@ -262,7 +262,7 @@ fn a_bad_value_in_a_variable_names_the_variable() {
         }
         other => panic!("{other:?}"),
     }
-    // The gate's attempt timeout does not reach a probe.
+    // The attempt timeout of a gate has no effect on a probe.
     let attempt = [
         ("PODGATE_ATTEMPT_TIMEOUT", "x"),
         ("PODGATE_PROBE_ATTEMPT_TIMEOUT", "x"),
@@ -271,7 +271,7 @@ fn a_bad_value_in_a_variable_names_the_variable() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_named() {
+fn a_text_that_is_not_utf_8_is_named_by_its_place() {
     let bad = OsString::from_vec(b"file:///\xff".to_vec());
     let typed = [words(&["wait"]), vec![bad]].concat();
     let refused = |result| match result {
@@ -290,7 +290,7 @@ fn what_is_not_utf_8_is_named() {
 }
 
 #[test]
-fn typing_errors_are_understood() {
+fn a_typing_error_gets_the_nearest_name() {
     let near = |typed: &[&str]| match wrong(typed, &[]) {
         UsageError::UnknownOption { near, .. } | UsageError::UnknownCommand { near, .. } => near,
         other => panic!("{other:?}"),
@@ -319,7 +319,7 @@ fn typing_errors_are_understood() {
 }
 
 #[test]
-fn a_value_is_there_once_and_is_not_an_option() {
+fn a_value_is_given_once_and_is_not_an_option() {
     let timeout = || "--timeout".to_owned();
     let missing = UsageError::MissingValue {
         call: "wait",
@@ -352,7 +352,7 @@ fn a_value_is_there_once_and_is_not_an_option() {
         value: "-5s".to_owned(),
     };
     assert_eq!(wrong(&["wait", "-5s"], &[]), negative);
-    // Found by fuzzing: of a word with a secret nothing was left that names it.
+    // Found by fuzzing: a word with a secret was shortened to nothing.
     let negative = UsageError::Negative {
         source: None,
         value: "-7".to_owned(),
@@ -361,7 +361,7 @@ fn a_value_is_there_once_and_is_not_an_option() {
 }
 
 #[test]
-fn an_argument_too_many_is_shown_where_it_cannot_be_a_secret() {
+fn an_unexpected_argument_is_shown_only_if_it_cannot_be_a_secret() {
     let unexpected = |call, takes_cmd, word: Option<&str>| UsageError::UnexpectedArgument {
         call,
         takes_cmd,
@@ -426,12 +426,16 @@ fn secrets_are_hidden_in_refusals() {
     }
 }
 
-#[test]
-fn texts_that_are_asked_for_are_not_errors() {
-    let text = |typed: &[&str]| match parsed(typed, &[]) {
+/// The text that a call asks for.
+fn text(typed: &[&str]) -> String {
+    match parsed(typed, &[]) {
         Err(Stop::Read(text)) => text,
         other => panic!("{other:?}"),
-    };
+    }
+}
+
+#[test]
+fn the_help_and_the_version_are_not_errors() {
     assert!(text(&["--version"]).starts_with("podgate 0."));
     assert_eq!(text(&["-V"]), text(&["--version"]));
     assert_eq!(text(&["-h"]), text(&["--help"]));
@@ -460,6 +464,16 @@ fn texts_that_are_asked_for_are_not_errors() {
         wrong(&["run", "--grace", "x", "--", "app", "--help"], &[]),
         expected
     );
+}
+
+#[test]
+fn the_help_is_at_most_100_columns_wide() {
+    let commands = Kind::ALL.map(|kind| text(&[kind.name(), "--help"]));
+    for help in [text(&["--help"])].iter().chain(&commands) {
+        for line in help.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
 }
 
 #[test]
@@ -514,13 +528,13 @@ fn a_group_is_read_from_a_call_that_is_wrong_elsewhere() {
 }
 
 #[test]
-fn lists_and_only_lists_may_be_given_again() {
+fn lists_and_only_lists_are_repeatable() {
     for command in definition().get_subcommands() {
         for arg in command.get_arguments() {
             let is_list = matches!(arg.get_action(), ArgAction::Append);
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            let is_told = help.contains("(repeatable") || arg.get_long().is_none();
-            assert!(arg.is_hide_set() || !is_list || is_told, "{arg}");
+            let is_named = help.contains("(repeatable") || arg.get_long().is_none();
+            assert!(arg.is_hide_set() || !is_list || is_named, "{arg}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the help says beside the options: what each command is for, its exit codes, examples.
+//! The parts of the help that are not about one option: checks, exit codes, examples.
 
 pub(super) const ABOUT: &str =
     "Starts a container when its sidecars are ready, and ends it with them";
@@ -11,20 +11,20 @@ pub(super) const VERSION: &str = if cfg!(feature = "tls") {
 
 pub(super) const BEGIN: &str = "\
 podgate starts a container when its sidecars are ready, and ends it with them.
-Begin with one of these:
+Start with one of these:
 
-  # one attempt: exit 0 or 1, for probes
+  # try once, for probes: exit code 0 or 1
   podgate check tcp://localhost:5432
-  # until it is ready, for postStart
+  # wait until it is ready, for postStart
   podgate wait http://localhost:15021/healthz/ready
-  # then become app, as an entrypoint
+  # wait, then become app, for an entrypoint
   podgate wait http://localhost:15021/healthz/ready -- app
 
-  # supervise app: others see when it is ready, and how it ends
+  # supervise app: other members see when it is ready, and how it ends
   podgate run --name main --after ready:proxy -- app
   # a sidecar that ends with main, however main ends
   podgate run --name proxy --until main -- envoy
-  # ask a sidecar to stop, and see that it did
+  # ask a sidecar to stop, and wait until it is gone
   podgate quit istio
 
 More: podgate --help, and podgate wait --help, podgate run --help and so on
@@ -32,29 +32,42 @@ More: podgate --help, and podgate wait --help, podgate run --help and so on
 
 pub(super) const CHECKS: &str = "\
 Checks:
-  http://HOST[:PORT]/PATH, https://…   the answer's status is 200-399, as the kubelet has it
+  http://HOST[:PORT]/PATH, https://…   the answer has a status of 200-399, as for the kubelet
   http+unix://%2Frun%2Fapp.sock/PATH   the same over a unix socket
   tcp://HOST:PORT                      a connection is accepted
   unix:///run/app.sock                 a connection is accepted
   listen://:PORT, listen://ADDR:PORT   a process of this pod listens (the server sees no connection)
   file:///PATH                         the path exists
-  exec:CMD ARG 'ARG 2'                 the command exits 0 (no shell is run)
+  exec:CMD ARG 'ARG 2'                 the command exits with 0 (it is not run by a shell)
   istio, envoy, linkerd, cloud-sql-proxy, dapr, vault-agent, consul-dataplane (NAME[:PORT])
                                        the sidecar's own readiness check passes
-  started:NAME, ready:NAME             the member NAME is alive and runs, is alive and ready
-  gone:NAME, succeeded:NAME            it is not alive (or never came); it ended with exit code 0
-A check is printed as it was given, except for the user and password of a URL: put no secret into
-arguments or into a query.
+  started:NAME                         the member NAME is alive and running
+  ready:NAME                           the member NAME is alive and ready
+  gone:NAME                            the member NAME is not alive, or was never there
+  succeeded:NAME                       the member NAME has ended with exit code 0
+podgate prints a check as it was given, without the user and password of a URL. Do not put a secret
+into another part of a check.
+
+";
+
+pub(super) const TIME: &str = "\
+TIME is a number with a unit, such as 500ms, 30s or 1m30s.
 
 ";
 
 pub(super) const WAIT: &str = "\
-Exit codes: 0 passed (or CMD's, once it runs) · 1 a check can never pass, or reached
-            --failure-threshold · 2 usage · 124 timed out · 125 podgate failed
-            126 CMD cannot be executed · 127 CMD not found · 128+n ended by signal n
-Every option is also a variable: --attempt-timeout is PODGATE_ATTEMPT_TIMEOUT; checks are
-PODGATE_CHECKS, one a line.
-PODGATE_DISABLE=gates (or all, or 1) skips the wait: one image, with and without its mesh.
+Exit codes: 0         the checks passed; with CMD: the exit code of CMD
+            1         a check can never pass, or has reached --failure-threshold
+            2         wrong usage, nothing was done
+            124       the gate did not open within --timeout
+            125       podgate itself failed
+            126, 127  CMD cannot be executed, CMD was not found
+A wait that is ended by a signal ends by that signal, which a shell shows as 128+n. As PID 1 it
+exits with 128+n.
+
+Every option is also a variable: --attempt-timeout is PODGATE_ATTEMPT_TIMEOUT. The checks are
+PODGATE_CHECKS, one per line.
+PODGATE_DISABLE=gates (or all, or 1) skips the wait, so that one image runs with and without a mesh.
 
 Examples:
   # postStart of a sidecar: the next container starts when the proxy is ready
@@ -68,9 +81,15 @@ Examples:
 ";
 
 pub(super) const CHECK: &str = "\
-Exit codes: 0 passed · 1 did not pass · 2 usage · 125 podgate failed · 128+n ended by signal n
+Exit codes: 0         the checks passed
+            1         they did not pass
+            2         wrong usage, nothing was done
+            125       podgate itself failed
+A check that is ended by a signal ends by that signal, which a shell shows as 128+n. As PID 1 it
+exits with 128+n.
+
 Every option is also a variable, as for wait (PODGATE_HTTP_HEADER, …), except --attempt-timeout.
-The schedule and the thresholds of wait do not reach a probe.
+The variables of wait about timeouts, intervals and thresholds have no effect here.
 
 Examples:
   # readinessProbe, exec: in an image without shell and curl
@@ -79,27 +98,35 @@ Examples:
   # livenessProbe of a server that must not see probes in its log
   podgate check listen://:5432
 
-  # a unix socket or the port: one is enough
+  # a unix socket or a port: one is enough
   podgate check --any http+unix://%2Frun%2Fapp.sock/health http://127.0.0.1:8080/health
 ";
 
 pub(super) const RUN: &str = "\
-Exit codes: CMD's own, 128+n for signal n
-            0 all of --until are done with success, or CMD was asked to quit (it has --until,
-            or --outlive or --listen) · c when one of --until failed with c, 137 when it was lost
-            (both are 0 under --restart-policy never) · 143 told to stop before it was ready
-            69 a member of --needs ended · 124 timed out · 1 a check can never pass · 2 usage
-            125 podgate failed · 126 CMD cannot be executed · 127 CMD not found
-Every option is also a variable: --until is PODGATE_UNTIL; lists have one item a line.
-PODGATE_DISABLE=all (or 1, or some of gates,quits,members) takes that away: one image, with and
-without its mesh.
+Exit codes: CMD's own, and 128+n if it was killed by signal n, except:
+            0         all members of --until ended with success; or CMD was asked to quit and has
+                      --until, --outlive or --listen
+            c         a member of --until failed with exit code c; 137 if it was lost (it died
+                      without an exit code); always 0 under --restart-policy never
+            143       stopped before it was ready
+            69        a member of --needs ended
+            124       the gate did not open within --after-timeout, or a member of --until did not
+                      come within --absent-timeout
+            1         a check can never pass
+            2         wrong usage
+            125       podgate itself failed
+            126, 127  CMD cannot be executed, CMD was not found
+
+Every option is also a variable: --until is PODGATE_UNTIL. Lists have one item per line.
+PODGATE_DISABLE=all (or 1, or some of gates,quits,members) turns these off, so that one image runs
+with and without a mesh.
 
 Examples:
   # a Job's main container: starts when the proxy is ready
   podgate run --name main --after ready:proxy -- /job
 
-  # its proxy: ends when main is done, also when main was OOM-killed; on pod deletion it lives as
-  # long as main does
+  # its proxy: ends when main is done, even if main was OOM-killed; when the pod is deleted, it
+  # lives as long as main does
   podgate run --name proxy --until main --ready http://localhost:9901/ready -- envoy -c /e.yaml
 
   # a Job beside a sidecar that is not wrapped: waits for it, and asks it to quit in the end
@@ -110,11 +137,22 @@ Examples:
 ";
 
 pub(super) const JOIN: &str = "\
-A small process stays behind in the container; it holds the member's lock, and dies with the
-container. With --until it sends PID 1 the stop signal; PID 1 must end then, because nobody can kill
-it from inside. Its exit code cannot be known: others see that it ended.
-Exit codes: 0 joined (or HOOK's) · 2 usage · 124 not ready within --timeout · 125 podgate failed
-            128+n ended by signal n
+A small process stays in the container. It holds the member's lock, and dies with the container.
+With --until it sends PID 1 the stop signal. PID 1 must end then, because no process can kill it
+from inside its container. The exit code of PID 1 is not known: other members only see that it
+ended.
+
+Exit codes: 0         joined; with HOOK: the exit code of HOOK
+            1         a check of --wait can never pass
+            2         wrong usage, nothing was done
+            124       not ready within --timeout
+            125       podgate itself failed
+            126, 127  HOOK cannot be executed, HOOK was not found
+A join --wait that is ended by a signal ends by that signal, which a shell shows as 128+n.
+
+Every option is also a variable: --until is PODGATE_UNTIL. Lists have one item per line.
+PODGATE_DISABLE=members (or all, or 1) joins nothing, so that one image runs with and without a
+mesh.
 
 Examples:
   # postStart of an unmodified main container of a Job
@@ -124,48 +162,72 @@ Examples:
   podgate join --name proxy --restart-policy never --ready tcp://localhost:5432 --wait --until main
 ";
 
-pub(super) const QUIT: &str = "\
+pub(super) const QUIT_TARGETS: &str = "\
 Targets:
   istio, envoy, linkerd, cloud-sql-proxy, dapr, vault-agent, consul-dataplane
-                                       a sidecar that podgate knows; other ports: envoy:9902,
+                                       a sidecar that podgate knows; with other ports: envoy:9902,
                                        istio:READY:QUIT
-  http://HOST[:PORT]/PATH, https://…   another one, asked with a POST;
+  http://HOST[:PORT]/PATH, https://…   another sidecar, asked with a POST;
                                        also http+unix://%2Frun%2Fapp.sock/PATH
   member:NAME                          a member of this pod, asked on the volume
-A target that refuses connections is gone already. A target that answers 2xx has to refuse
-connections afterwards; after any other answer it is asked again until --timeout is over.
+A target that refuses connections is already gone. A target that answers 2xx must refuse connections
+afterwards. After any other answer it is asked again until --timeout is over.
 
-Exit codes: 0 all are gone · 1 one is not · 2 usage · 125 podgate failed · 128+n ended by signal n
-Every option is also a variable: --attempt-timeout is PODGATE_ATTEMPT_TIMEOUT; --timeout is
+";
+
+pub(super) const QUIT: &str = "\
+Exit codes: 0         all targets are gone
+            1         a target is not gone within --timeout
+            2         wrong usage, nothing was done
+            125       podgate itself failed
+A quit that is ended by a signal ends by that signal, which a shell shows as 128+n. As PID 1 it
+exits with 128+n.
+
+Every option is also a variable: --attempt-timeout is PODGATE_ATTEMPT_TIMEOUT, but --timeout is
 PODGATE_QUIT_TIMEOUT.
-PODGATE_DISABLE=quits (or all, or 1) asks nobody: one image, with and without its mesh.
+PODGATE_DISABLE=quits (or all, or 1) asks no target, so that one image runs with and without a mesh.
 
 Examples:
-  # the end of a Job's own script, where Istio's proxy would never end
+  # the end of a Job's own script, where Istio's proxy would not end by itself
   podgate quit istio
 
-  # two at once, and more time than 10s
+  # two targets at the same time, and more time than 10s
   podgate quit --timeout 30s cloud-sql-proxy http://localhost:8080/quitquitquit
 ";
 
 pub(super) const STATUS: &str = "\
-States: waiting (for others) · running · ready · exited · lost (died without an end in its record) ·
-        absent · unknown (its record cannot be read)
-Exit codes: 0 shown · 2 usage · 125 the volume cannot be read
+States: waiting  for its own gate, or for others
+        running  CMD runs and is not ready yet
+        ready    CMD runs and is ready
+        exited   it has published its end
+        lost     it died without publishing its end
+        absent   it was not seen in this pod
+        unknown  it is starting, or its record cannot be read
+
+Exit codes: 0         the members are shown
+            2         wrong usage
+            125       the volume cannot be read
 ";
 
 pub(super) const DOCTOR: &str = "\
-Exit codes: 0 nothing is wrong · 1 something is wrong · 2 usage
+Each line is one finding, and what to do about it.
+
+Exit codes: 0         nothing is wrong
+            1         something is wrong
+            2         wrong usage
 ";
 
 pub(super) const INSTALL: &str = "\
-The copy appears at once and whole (mode 0755), even where an older one runs.
-Exit codes: 0 copied · 2 usage · 125 it could not be copied
+The copy appears at once and whole (mode 0755), even where an older copy is running.
+
+Exit codes: 0         the binary is copied
+            2         wrong usage
+            125       the binary cannot be copied
 
 Examples:
   # init container, with the volume mounted at /podgate-bin; the other containers mount it read-only
   podgate install /podgate-bin/podgate
 
-  # into a directory, under its own name
+  # into a directory, with the name podgate
   podgate install /podgate-bin
 ";

@@ -1,13 +1,13 @@
-//! Whom TLS trusts.
+//! How the servers of https checks are verified.
 
 use super::given::{Given, switch, value};
 use crate::core::trust;
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
-// What all commands that may speak TLS share.
+// All commands that may use TLS share these.
 #[derive(Debug, Args)]
-#[command(next_help_heading = super::http::HEADING)]
+#[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// Trust the CAs in this PEM file [default: $SSL_CERT_FILE, else the image's bundle]
     #[arg(long, value_name = "FILE", conflicts_with = "tls_insecure")]

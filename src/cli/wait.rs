@@ -14,22 +14,22 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// What must be true [default: $PODGATE_CHECKS, one a line]
+    /// The checks that must pass [default: $PODGATE_CHECKS, one per line]
     #[arg(value_name = "CHECK", value_parser = url(check::parse))]
     pub checks: Vec<Given<Check>>,
 
-    /// Becomes this process when the gate opens
+    /// The command that this process becomes when the gate opens
     #[arg(last = true, value_name = "CMD")]
     pub cmd: Vec<OsString>,
 
     #[command(flatten)]
     pub dir: DirArgs,
 
-    /// One check that passes is enough [default: all must]
+    /// Open when one check passes [default: all must pass]
     #[arg(long, help_heading = HEADING, action = ArgAction::SetTrue, value_parser = switch())]
     pub any: Given<bool>,
 
-    /// Give up after this time, with exit code 124; none: never
+    /// Give up after this time, with exit code 124 (none: no limit)
     #[arg(short, long, help_heading = HEADING, value_name = "TIME", default_value = "60s")]
     #[arg(value_parser = value(duration::limit))]
     pub timeout: Given<Limit>,
@@ -42,19 +42,19 @@ pub struct WaitArgs {
     #[arg(value_parser = value(duration::delay))]
     pub initial_delay: Given<Duration>,
 
-    /// Attempts in a row that must pass; above 1 it needs --interval
+    /// How many attempts in a row must pass (more than 1 needs --interval)
     #[arg(long, help_heading = HEADING, value_name = "N", default_value = "1")]
     #[arg(value_parser = value(count))]
     pub success_threshold: Given<u32>,
 
-    /// Give up after so many failed attempts in a row, with exit code 1;
-    /// above 1 it needs --interval
+    /// Give up with exit code 1 after this many failed attempts in a row
+    /// (more than 1 needs --interval)
     #[arg(long, help_heading = HEADING, value_name = "N", default_value = "none")]
     #[arg(verbatim_doc_comment, value_parser = value(count_or_none))]
     pub failure_threshold: Given<Option<u32>>,
 
-    /// When the gate does not open: fail, or run CMD all the same
-    /// (wait without CMD: exit 0)
+    /// If the gate does not open: fail, or run CMD anyway
+    /// (without CMD: exit with 0)
     #[arg(long, help_heading = HEADING, value_name = "fail|run", default_value = "fail")]
     #[arg(verbatim_doc_comment, value_parser = value(OnTimeout::parse))]
     pub on_timeout: Given<OnTimeout>,
