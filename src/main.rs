@@ -1,4 +1,4 @@
-//! The `podgate` program: all of it is in the library, which tests and fuzz targets link too.
+//! The `podgate` program. All of it is in the library, which tests and fuzz targets also link.
 
 use std::process::ExitCode;
 
