@@ -1,4 +1,4 @@
-//! What every command does before it begins: it opens the files that its options name.
+//! What all commands share: they open the files that their options name before they begin.
 
 use super::usage;
 use crate::cli::{FailureArgs, Kind, OutputArgs, UsageError};
@@ -20,28 +20,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A report for what happens before the options are read, or outside of what they say.
+/// A report for messages from before the options are read.
 pub(crate) fn early_report(kind: Option<Kind>) -> Report {
     let is_json = variable("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
     let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
-    // A probe that fails, or is typed wrongly, must not overwrite why the app ended.
+    // A failing or mistyped probe must not overwrite the reason why the app ended.
     if kind == Some(Kind::Check) {
         report.without_termination_log();
     }
     report
 }
 
-/// A variable of this process.
 pub(super) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// The sentence about a wrong call.
 pub(super) fn wrong(error: UsageError) -> Message {
     usage::message(&error)
 }
 
-/// A call of this program.
 pub(super) struct Call<'a> {
     pub(super) kind: Option<Kind>,
     pub(super) report: Report,
@@ -49,7 +46,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Opens the log as the options say.
+    /// Opens the log that the options name, and reports to it from then on.
     pub(super) fn open_log(
         &mut self,
         output: &OutputArgs,
@@ -70,7 +67,7 @@ impl Call<'_> {
         Ok(logging)
     }
 
-    /// What HTTP checks ask, with the CAs that they need.
+    /// The request of HTTP checks, with the CAs that it needs.
     pub(super) fn ask(&self, request: &Request, trust: &TrustSpec) -> Result<Ask, Message> {
         Ok(Ask {
             request: Arc::new(request.clone()),
@@ -109,8 +106,8 @@ impl Call<'_> {
         })
     }
 
-    /// Tells what `PODGATE_DISABLE` takes away.
-    pub(super) fn tell_skipped(&mut self, life: &Life) {
+    /// Reports what `PODGATE_DISABLE` takes away.
+    pub(super) fn report_skipped(&mut self, life: &Life) {
         for skipped in &life.skipped {
             self.report.line(&match skipped {
                 Skipped::Gates(checks) => disabled::gates(checks),
@@ -120,8 +117,8 @@ impl Call<'_> {
         }
     }
 
-    /// Watches while a file is opened that an option names: on a file system that does not answer,
-    /// a signal could not end podgate.
+    /// Watches the opening of a file that an option names. The file system may not answer, and then
+    /// a signal alone could not end podgate.
     pub(super) fn watchdog(&self) -> Watchdog {
         const CHANCE: Duration = Duration::from_secs(1);
         let (kind, which) = (self.kind, self.signals.which());

@@ -1,5 +1,5 @@
-//! `podgate check`: one attempt of each check, for probes. Prints one line for each check. Exit
-//! code 0 if they pass, 1 if not.
+//! `podgate check`: one attempt of each check, for probes. Prints one line for each check. The exit
+//! code is 0 if they pass and 1 if they do not.
 
 use super::call::{Call, variable, wrong};
 use crate::cli::CheckArgs;
@@ -33,7 +33,7 @@ fn run(
     signals: &Signals,
 ) -> Exit {
     let Settings { checks, gate, .. } = settings;
-    // `PODGATE_DISABLE` has taken all checks away, and this was reported. So none can fail.
+    // `PODGATE_DISABLE` has taken all checks away, which was reported. None is left to fail.
     if checks.is_empty() {
         return Exit::Passed;
     }

@@ -1,5 +1,5 @@
-//! `podgate doctor`: is this container set up right for podgate? Prints one line a finding, and
-//! each tells what to do. Exit code 0 if nothing is wrong, 1 otherwise.
+//! `podgate doctor`: examines how this container is set up for podgate. Prints one line for each
+//! finding, with what to do. The exit code is 0 if nothing is wrong and 1 otherwise.
 
 use super::call::{Call, wrong};
 use crate::cli::DoctorArgs;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The name that the trial takes on the volume: nobody gives it to a container.
+/// The member name of the trial. It is not a likely name for a container.
 const TRIAL: &str = "podgate-doctor-trial";
 
 pub(super) fn perform(args: &DoctorArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
@@ -54,7 +54,7 @@ fn run(members: &MembersDir, budget: Result<(Duration, Duration), String>) -> Ex
 }
 
 fn volume_findings(dir: &Path, plain: Plain) -> Vec<Finding> {
-    // A plain directory is a finding of its own, and does not end the examination.
+    // A plain directory is a finding, and does not end the examination.
     let volume = match Volume::open(dir, Plain::Allowed) {
         Ok(volume) => Rc::new(volume),
         Err(error) => return vec![doctor::unusable_dir(dir, error)],
@@ -76,8 +76,8 @@ fn volume_findings(dir: &Path, plain: Plain) -> Vec<Finding> {
     ]
 }
 
-/// Takes part for a moment under a name of its own, and removes every file, the lock's as well.
-/// Members never remove that, but nobody waits for this one.
+/// Takes part for a moment under a special name, then removes every file, the lock too. A member
+/// never removes its lock file, but no container waits for this one.
 fn try_out(volume: &Rc<Volume>, name: Name) -> Result<(), String> {
     let paths: Vec<PathBuf> = ["lock", "record", "acted"]
         .iter()

@@ -13,9 +13,9 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// This binary, whatever it is called and wherever it was started from (proc(5)).
+/// This binary, whatever its name and path are (proc(5)).
 const MYSELF: &str = "/proc/self/exe";
-/// The mode of the copy: the user that runs it is often another one.
+/// The mode of the copy. Another user often runs it.
 const MODE: u32 = 0o755;
 
 pub(super) fn perform(args: &InstallArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
@@ -45,8 +45,8 @@ fn run(dest: &Path, report: &mut Report) -> Exit {
     }
 }
 
-/// Copies to a temporary name and renames (rename(2)): a container that starts DEST gets the old
-/// binary or the new one, never half of it. An old one that runs is no obstacle (ETXTBSY).
+/// Copies to a temporary name, then renames it (rename(2)). So a container that starts DEST gets
+/// the old binary or the new one, never a part of it, and an old one may be running (ETXTBSY).
 fn install(dest: &Path) -> Result<(), InstallError> {
     let mut myself = File::open(MYSELF).map_err(|error| InstallError::Read(Errno::of(&error)))?;
     let name = dest.file_name().ok_or(InstallError::NoFileName)?;
@@ -59,7 +59,7 @@ fn install(dest: &Path) -> Result<(), InstallError> {
         name.to_string_lossy(),
         std::process::id()
     ));
-    // Left by an init container with the same pid that was killed half-way.
+    // An init container with the same pid may have left it when it was killed.
     let _ = fs::remove_file(&temporary);
     let written = write(&mut myself, &temporary).and_then(|()| fs::rename(&temporary, dest));
     if written.is_err() {
@@ -75,7 +75,7 @@ fn write(from: &mut File, path: &Path) -> io::Result<()> {
         .mode(0o700)
         .open(path)?;
     io::copy(from, &mut to)?;
-    // Whatever the umask.
+    // The umask does not apply to this.
     to.set_permissions(Permissions::from_mode(MODE))?;
     to.sync_all()
 }

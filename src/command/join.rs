@@ -1,4 +1,5 @@
-//! `podgate join`: a member in a container whose entrypoint is not podgate, from a postStart hook.
+//! `podgate join`: makes a container a member from its postStart hook. Its entrypoint is not
+//! podgate.
 
 use super::call::{Call, variable, wrong};
 use crate::cli::JoinArgs;
@@ -17,7 +18,7 @@ pub(super) fn perform(args: &JoinArgs, call: &mut Call<'_>) -> Result<Exit, Mess
     let logging = call.open_log(&args.output, Some(&args.failure))?;
     let life = config::join(args, &variable).map_err(wrong)?;
     let ask = call.ask(&life.request, &life.trust)?;
-    call.tell_skipped(&life);
+    call.report_skipped(&life);
     let (report, signals) = (&mut call.report, call.signals);
     Ok(run(&life, &ask, &logging, &args.cmd, report, signals))
 }

@@ -1,4 +1,4 @@
-//! What `run` and `join` share: from the settings of a life to those of its driver.
+//! What `run` and `join` share: they give the settings of a life to its driver.
 
 use crate::cli::OnTimeout;
 use crate::config::Life;
@@ -31,7 +31,7 @@ pub(super) fn settings<'a>(life: &'a Life, ask: &'a Ask) -> Settings<'a> {
     }
 }
 
-/// What the member states about itself. `None`: there is no `--name`.
+/// What the member publishes about itself. `None` without `--name`.
 pub(super) fn statement(life: &Life) -> Option<Statement> {
     Some(Statement {
         name: life.name.clone()?,

@@ -1,4 +1,4 @@
-//! The commands: here, and only here, the machines of `core` meet effects.
+//! The commands. Each file goes from the settings of one command to its exit code.
 
 mod call;
 mod check;
@@ -24,7 +24,7 @@ use call::{Call, variable};
 use std::ffi::OsString;
 use std::io::Write;
 
-/// Runs what was typed.
+/// Runs the command that the words name. The words are those of argv.
 pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
     let kind = Kind::of(words);
     let mut call = Call {
@@ -38,7 +38,7 @@ pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
             Err(message) => wrong_call::refuse(&mut call, words, &message),
         },
         Err(Stop::Read(text)) => {
-            // The reader may have gone before the end (`podgate --help | head`).
+            // The reader may close its end early (`podgate --help | head`).
             let _ = std::io::stdout().write_all(text.as_bytes());
             Exit::Passed
         }
@@ -47,7 +47,7 @@ pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
             Exit::Usage
         }
         Err(Stop::Wrong(error)) => {
-            // The log that the call names, if that much is clear.
+            // The log that the call names, if its options for the log are right.
             if let Some(output) = cli::salvage::<OutputArgs>(words, &variable) {
                 let failure = cli::salvage::<FailureArgs>(words, &variable);
                 let _ = call.open_log(&output, failure.as_ref());
@@ -57,7 +57,7 @@ pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
     }
 }
 
-/// Performs a command. The error is the reason why the call is wrong.
+/// Performs a command. An error means that the call is wrong.
 fn perform(command: &Command, call: &mut Call<'_>) -> Result<Exit, Message> {
     match command {
         Command::Wait(args) => wait::perform(args, call),

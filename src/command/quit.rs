@@ -1,5 +1,5 @@
-//! `podgate quit`: asks sidecars and members to quit. Exit code 0 when all are gone, 1 when one is
-//! not.
+//! `podgate quit`: asks sidecars and members to quit. The exit code is 0 when all are gone, and 1
+//! when one is not.
 
 use super::call::{Call, variable, wrong};
 use crate::cli::QuitArgs;
@@ -54,7 +54,7 @@ fn run(
     ask(settings, trust, volume, report, signals, &children, None)
 }
 
-/// Asks, and waits until all are gone. `kept` is the exit code of CMD where it has ended before.
+/// Asks, and waits until all are gone. `kept` is the exit code of CMD if CMD has ended before.
 pub(super) fn ask(
     settings: Quitting,
     trust: Arc<Trust>,

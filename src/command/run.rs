@@ -27,7 +27,7 @@ pub(super) fn perform(args: &RunArgs, call: &mut Call<'_>) -> Result<Exit, Messa
         Some(quits) => Some((quits, call.trust(&quits.trust)?)),
         None => None,
     };
-    call.tell_skipped(&life);
+    call.report_skipped(&life);
     let (report, signals) = (&mut call.report, call.signals);
     Ok(run(&life, &ask, quits, &args.cmd, report, signals))
 }
@@ -73,12 +73,12 @@ fn run(
         }
     };
     let exit = Exit::Main(code);
-    // Under `never` quits follow any end. Otherwise they follow success alone, because a container
+    // Under `never` quits follow every end. Otherwise they follow only success, because a container
     // that failed is started again and needs its sidecars.
     let quits_follow = code == 0 || settings.spec.policy == Policy::Never;
     if let Some((quits, trust)) = quits.filter(|_| quits_follow) {
         let (volume, children) = (shared.volume.as_ref(), &shared.children);
-        // The exit code stays CMD's, however the quits end.
+        // The result of the quits does not change the exit code.
         let _ = super::quit::ask(
             quits.clone(),
             trust,

@@ -1,4 +1,4 @@
-//! `podgate status`: who is in this pod, in what state. A table for people, JSON for programs.
+//! `podgate status`: the members of this pod and their states, as a table or as JSON.
 
 use super::call::{Call, wrong};
 use crate::cli::StatusArgs;
@@ -37,7 +37,7 @@ fn run(dir: &MembersDir, is_json: bool, report: &mut Report) -> Exit {
         report.line(&volume::unusable(Severity::Error, error.clone()));
     }
     let text = if is_json { json(&rows) } else { table(&rows) };
-    // The reader may have closed its end (`podgate status | head -1`).
+    // The reader may close its end early (`podgate status | head -1`).
     let _ = std::io::stdout().write_all(text.as_bytes());
     Exit::Passed
 }

@@ -1,9 +1,9 @@
-//! From a wrong call, as values, to its sentence.
+//! Puts a wrong call into words.
 
 use crate::cli::UsageError;
 use crate::message::{Message, usage};
 
-/// The sentence of `message::usage` for each error.
+/// The message about a wrong call. Each error has a function in `message::usage`.
 pub fn message(error: &UsageError) -> Message {
     use UsageError as E;
     match error {

@@ -1,4 +1,4 @@
-//! `podgate wait`: blocks until the gate opens. Then becomes CMD, if one is given.
+//! `podgate wait`: waits until the gate opens. Then becomes CMD, if one is given.
 
 use super::call::{Call, variable, wrong};
 use crate::cli::{OnTimeout, WaitArgs};
@@ -51,7 +51,7 @@ fn run(
         return exec_or_exit(cmd, report, signals);
     }
     if checks.is_empty() {
-        // What `PODGATE_DISABLE` has taken away was reported already.
+        // The checks that `PODGATE_DISABLE` takes away were reported before.
         if skipped.is_empty() {
             report.line(&message::gate::nothing_to_wait_for());
         }

@@ -1,4 +1,5 @@
-//! What a call of `run` with wrong options still owes the other members: its end, and its quits.
+//! A wrong call of `run`. Its end is published, and its quits are asked for: other members wait for
+//! both.
 
 use super::call::{Call, variable};
 use crate::config::{self, MembersDir, Quitting, WrongRun};
@@ -15,7 +16,7 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-/// Tells why the call is wrong. The end of a wrong `run` is an end for others too.
+/// Reports why the call is wrong. The end of a wrong `run` counts as the end of its member.
 pub(super) fn refuse(call: &mut Call<'_>, words: &[OsString], message: &Message) -> Exit {
     let WrongRun {
         member,
@@ -34,8 +35,8 @@ pub(super) fn refuse(call: &mut Call<'_>, words: &[OsString], message: &Message)
     Exit::Usage
 }
 
-/// Publishes the end of the call if the options tell which member it is, so that no other member
-/// waits for it for ever.
+/// Publishes the end of the member if the options tell which one it is. Otherwise other members
+/// would wait for it without end.
 fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Report) {
     let Ok(volume) = open_volume(dir.path.as_deref(), dir.plain) else {
         return;
@@ -56,8 +57,8 @@ fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Re
     report.line(&message::life::cannot_publish_wrong_call(&cause));
 }
 
-/// Asks sidecars to quit if the options tell which ones: under `never` quits follow any end, and a
-/// wrong call is one.
+/// Asks sidecars to quit if the options tell which ones. Under `never` quits follow every end, and
+/// a wrong call is an end.
 fn quit(
     quits: Quitting,
     trust: Arc<Trust>,

@@ -1,4 +1,4 @@
-//! Becomes CMD at the end of a command that has done its part.
+//! Becomes CMD at the end of `wait` or `join`.
 
 use crate::core::exit::Exit;
 use crate::message;
@@ -7,15 +7,15 @@ use crate::process::{Arrived, Children, Signals, become_command};
 use crate::report::Report;
 use std::ffi::OsString;
 
-/// Becomes CMD. Returns the exit code if there is no CMD, or if it was not started.
+/// Becomes CMD. Returns an exit code if there is no CMD, or if it cannot be started.
 pub(crate) fn exec_or_exit(cmd: &[OsString], report: &mut Report, signals: &Signals) -> Exit {
     let Some((name, arguments)) = cmd.split_first() else {
         return Exit::Passed;
     };
-    // CMD inherits no zombie from podgate.
+    // CMD must not inherit a zombie from podgate.
     Children::new(signals.original()).reap();
-    // A signal that arrived while the gate opened must not be lost: PID 1 drops it between here and
-    // CMD's own handler.
+    // A signal that arrived while the gate opened must not be lost. As PID 1, CMD does not get it
+    // before it has a handler.
     if let Some(number) = ending(signals) {
         report.line(&message::exec::stopped(number));
         return Exit::Signal(number);

@@ -1,4 +1,4 @@
-//! Drives a gate: turns what happens into events for `core::gate`, and does what it decides. The
+//! Drives a gate: makes events for `core::gate` of what happens, and carries out its actions. The
 //! clock is read here.
 
 use super::watchdog::watch_over;
@@ -28,24 +28,24 @@ use std::time::{Duration, Instant};
 
 /// How often the live line is drawn.
 const REDRAW: Duration = Duration::from_millis(200);
-/// A wait that has not ended by itself this long after its end is taken to hang.
+/// If a wait has not ended by itself this long after its end, it hangs in the kernel.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The same for a check.
+/// The same for `check`, whose probe has 1 s from the kubelet.
 const CHECK_PATIENCE: Duration = Duration::from_millis(100);
 
-/// A gate with its checks. A loop that waits for other things, too, calls [`Driver::interests`],
-/// [`Driver::deadline`] and [`Driver::proceed`]. Without such a loop, [`Driver::run`] does it all.
+/// A gate with its checks. A loop that also waits for other things calls [`Driver::interests`],
+/// [`Driver::deadline`] and [`Driver::proceed`]. [`Driver::run`] is a loop for the gate alone.
 pub(crate) struct Driver<'a> {
     checks: &'a [Check],
     need: Need,
     gate: Gate,
     /// One for each check. Empty after [`Driver::leave`].
     probes: Vec<CheckProbe>,
-    /// What [`Probe::member_state`] was when the probes were dropped.
+    /// The results of [`Probe::member_state`] when the probes were dropped.
     unseen: Vec<Option<MemberState>>,
     children: Rc<RefCell<Children>>,
     watcher: Option<Rc<RefCell<Watcher>>>,
-    /// The watcher's instance, for a poller.
+    /// The watcher's inotify instance, for a poller.
     inotify: Option<Arc<Inotify>>,
     start: Instant,
     drawn: Option<Instant>,
@@ -59,7 +59,7 @@ pub(crate) struct Driver<'a> {
 pub(crate) enum Verbosity {
     /// Every change, and heartbeats.
     All,
-    /// Changes, because the caller has heartbeats of its own.
+    /// Every change. The caller has its own heartbeats.
     Changes,
     /// Nothing: `check` prints how each check ended.
     Nothing,
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// With a reaper of its own.
+    /// With a new reaper.
     pub(crate) fn new(signals: &Signals, volume: Option<Rc<Volume>>) -> Self {
         Self {
             children: Rc::new(RefCell::new(Children::new(signals.original()))),
@@ -83,7 +83,7 @@ impl Shared {
     }
 }
 
-/// Whose descriptor is ready.
+/// The part of the gate whose descriptor is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
     /// The inotify instance of the gate.
@@ -98,16 +98,16 @@ struct CheckProbe {
     is_running: bool,
 }
 
-/// How a gate that was run to its end answered.
+/// The answer of a gate that was run to its end.
 pub(crate) struct Answer {
-    /// An error if the kernel would not let us wait.
+    /// An error if ppoll(2) failed.
     pub(crate) verdict: Result<Verdict, nix::Error>,
-    /// How long it took; after a timeout, the time limit.
+    /// How long the gate has waited. After a timeout, the time limit.
     pub(crate) waited: Duration,
 }
 
 impl<'a> Driver<'a> {
-    /// A gate that starts to wait now.
+    /// A gate that begins to wait now.
     pub(crate) fn new(
         checks: &'a [Check],
         spec: Spec,
@@ -121,7 +121,8 @@ impl<'a> Driver<'a> {
                 report.line(&message::gate::no_shell(&check.name, word));
             }
         }
-        // With a fixed interval, changes do not matter. EMFILE: then the schedule asks for files.
+        // With a fixed interval, changes do not matter. Without an instance (EMFILE), files are
+        // looked up on the schedule.
         let is_watched =
             spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_watched());
         let watcher = is_watched
@@ -147,7 +148,7 @@ impl<'a> Driver<'a> {
             is_running: false,
         };
         let probes = checks.iter().enumerate().map(check_probe).collect();
-        // `check` has one attempt.
+        // `check` makes one attempt of each check.
         let limit = if verbosity == Verbosity::Nothing {
             Some(spec.attempt_timeout)
         } else {
@@ -170,8 +171,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Waits for the answer, or for a signal that ends podgate. Afterwards no command of a check is
-    /// left.
+    /// Waits for the answer, or for a signal that ends podgate. When this returns, no command of a
+    /// check is running.
     pub(crate) fn run(&mut self, signals: &Signals, report: &mut Report) -> Answer {
         let _watchdog = self.watchdog(signals, report);
         let verdict = self.wait(signals, report);
@@ -197,7 +198,7 @@ impl<'a> Driver<'a> {
         self.gate.waited(self.now())
     }
 
-    /// Watches over checks that may hang in the kernel, if there are any.
+    /// Starts a watchdog if a check may hang in the kernel.
     pub(crate) fn watchdog(&self, signals: &Signals, report: &Report) -> Option<Watchdog> {
         let hanging = self.checks.iter().filter(|it| it.kind.goes_by_path());
         let names: Vec<String> = hanging.map(|check| check.name.clone()).collect();
@@ -205,7 +206,7 @@ impl<'a> Driver<'a> {
             return None;
         }
         let end = self.limit.and_then(|limit| self.start.checked_add(limit));
-        // The kubelet gives a probe a second for all of it.
+        // The kubelet gives a probe 1 s for everything.
         let (late, patience) = if self.verbosity == Verbosity::Nothing {
             (Exit::NotPassed, CHECK_PATIENCE)
         } else {
@@ -251,7 +252,7 @@ impl<'a> Driver<'a> {
         Verdict::Stopped(number)
     }
 
-    /// Begins. A gate with nothing to wait for has its answer at once.
+    /// Begins the wait. A gate without checks has its answer at once.
     pub(crate) fn begin(&mut self, report: &mut Report) -> Option<Verdict> {
         self.handle([Event::Tick], report)
     }
@@ -301,8 +302,8 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// Registers the descriptors that the gate waits for. `token` makes the caller's tokens of
-    /// the gate's.
+    /// Registers the descriptors that the gate waits for. `token` turns the gate's tokens into the
+    /// caller's.
     pub(crate) fn interests<'b, T: Copy>(
         &'b self,
         poller: &mut Poller<'b, T>,
@@ -336,7 +337,7 @@ impl<'a> Driver<'a> {
         gate.into_iter().chain(attempts).chain(redraw).min()
     }
 
-    /// Continues with what is ready, and with what is due.
+    /// Continues with the descriptors that are ready, and with the attempts that are due.
     pub(crate) fn proceed(
         &mut self,
         ready: &[Token],
@@ -380,7 +381,7 @@ impl<'a> Driver<'a> {
         message::gate::summary(&self.view(self.waited()))
     }
 
-    /// The gate at this moment. `waited` is now, or the end of the wait.
+    /// The state of the gate, for messages. `waited` is the time until now, or until the end.
     fn view(&self, waited: Duration) -> View<'_> {
         View {
             checks: self.checks,
@@ -390,7 +391,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// What the member of a check was like that has passed without having seen it.
+    /// The state of the member of a check that has passed although the member was never seen.
     fn unseen(&self, index: usize) -> Option<MemberState> {
         match self.probes.get(index) {
             Some(it) => it.probe.member_state(),
@@ -405,7 +406,7 @@ impl<'a> Driver<'a> {
             Verbosity::Changes => is_beat,
             Verbosity::Nothing => true,
         };
-        // The live line shows the same more often.
+        // The live line shows the same, and more often.
         if is_silent || (is_beat && report.is_live()) {
             return;
         }
@@ -422,7 +423,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Is there a live line to draw?
+    /// Whether a live line is to be drawn.
     fn draws(&self, report: &Report) -> bool {
         self.verbosity == Verbosity::All && report.is_live()
     }

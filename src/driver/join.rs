@@ -31,30 +31,30 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the agent may take to close what it inherited from the hook.
+/// How long the agent may take to close the descriptors that it inherited from the hook.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a member of a container that died may still hold its lock while a new container has the
-/// number of the old one.
+/// How long the member of a dead container may still hold its lock while a new container already
+/// has the same mount namespace number.
 const DYING: Duration = Duration::from_millis(500);
-/// The pause between two looks at such a member.
+/// The pause between two observations of such a member.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// What a container joins with.
 pub(crate) struct Join<'a> {
     pub(crate) life: &'a Settings<'a>,
     pub(crate) statement: Statement,
     pub(crate) dir: Option<&'a Path>,
     pub(crate) plain: Plain,
-    /// How the agent writes to the container's log. `None`: it writes where the hook writes.
+    /// The format and level of the agent's lines in the container's log. `None`: the agent writes
+    /// where the hook writes.
     pub(crate) agent_log: Option<(Format, Level)>,
 }
 
 impl Join<'_> {
-    /// Registers this container, and starts the agent that keeps it registered. The member is
-    /// published when this returns, because the hook returns then.
+    /// Registers this container, and starts the agent that keeps it registered. When this returns,
+    /// the member is published, because the hook returns next.
     ///
     /// # Errors
-    /// Why that failed.
+    /// The message about the reason.
     pub(crate) fn register(
         self,
         report: &mut Report,
@@ -88,7 +88,7 @@ impl Join<'_> {
         Ok(volume)
     }
 
-    /// Starts the agent. Returns a pipe that closes when the agent has left the hook.
+    /// Starts the agent. Returns a pipe, which closes when the agent has left the hook.
     fn start_agent(
         &self,
         volume: &Rc<Volume>,
@@ -102,7 +102,7 @@ impl Join<'_> {
         match fork() {
             Ok(Fork::Parent) => Ok(left),
             Ok(Fork::Child) => {
-                // Both are closed with all that was inherited.
+                // `daemonize` closes both with the other inherited descriptors.
                 let _ = (left.into_raw_fd(), leaving.into_raw_fd());
                 self.be_agent(volume, own, report, signals)
             }
@@ -110,7 +110,7 @@ impl Join<'_> {
         }
     }
 
-    /// Lives as the agent, and ends this process.
+    /// Runs as the agent, and ends this process.
     fn be_agent(
         &self,
         volume: &Rc<Volume>,
@@ -124,7 +124,7 @@ impl Join<'_> {
         {
             *report = opened;
         }
-        // The container ends neither with its hook nor with the agent.
+        // The container does not end with its hook or with the agent.
         report.without_termination_log();
         let kept: Vec<_> = [own.lock().as_fd(), hook.as_fd()]
             .into_iter()
@@ -164,7 +164,7 @@ impl Join<'_> {
     /// Waits until the agent has published ready.
     ///
     /// # Errors
-    /// The exit code of the hook, when the wait failed. The reason is reported.
+    /// The exit code of the hook if the wait failed. The reason was reported.
     pub(crate) fn wait(
         life: &Settings<'_>,
         name: &Name,
@@ -213,9 +213,9 @@ fn until_ready(life: &Settings<'_>, timeout: Option<Duration>) -> Spec {
 
 /// Whether the living member of this name is this container.
 ///
-/// The kernel gives the number of a mount namespace to another one a moment before its last process
-/// has closed its files (`do_exit`). So a new container may see the dying member of an old one as
-/// its own; a dying member is soon gone.
+/// The kernel may give the number of a mount namespace to a new one a moment before the last
+/// process of the old one has closed its files (`do_exit`). So a new container may take the dying
+/// member of an old one for its own. A dying member is soon gone.
 fn is_joined_already(volume: &Volume, name: &Name) -> bool {
     let start = Instant::now();
     while is_joined(volume, name) {

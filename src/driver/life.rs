@@ -1,9 +1,10 @@
-//! Drives one life (P7): takes what happens as events to `core::life`, and carries out what that
-//! decides. The clock is read here.
+//! Drives one life (P7): makes events for `core::life` of what happens, and carries out its
+//! actions. The clock is read here.
 //!
-//! One turn of the loop looks at members first, takes signals second, and passes on what it saw
-//! last. So a stop that arrived before another member's end is taken before that end: when a pod is
-//! deleted, all members get the signal at once, and the quick end of one is not a cause for others.
+//! One turn of the loop observes the members, then takes the signals, and then handles the
+//! observations. So a stop that arrived before another member's end is handled before that end.
+//! When a pod is deleted, all members get the signal at once, and a quick end of one must not be
+//! the cause for the others.
 
 mod cmd;
 mod gates;
@@ -35,7 +36,6 @@ use crate::report::Report;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// The settings of a life.
 pub(crate) struct Settings<'a> {
     pub(crate) spec: &'a Spec,
     /// The names of the members in `spec.relations`.
@@ -47,26 +47,26 @@ pub(crate) struct Settings<'a> {
     pub(crate) continues_on_timeout: bool,
     /// The gate before the member is published as ready.
     pub(crate) ready: GateSettings<'a>,
-    /// Where others may ask CMD to quit.
+    /// The address of the quit endpoint.
     pub(crate) listen: Option<SocketAddr>,
 }
 
-/// What the signals told that have arrived.
+/// The effect of the signals that have arrived.
 #[derive(Default)]
 struct Taken {
     child_ended: bool,
-    /// Whether a stop began. It carried a look at all members.
+    /// Whether a stop began. It came with an observation of all members.
     is_stop: bool,
 }
 
-/// One life and what it holds.
+/// One life and its parts.
 pub(crate) struct Driver<'a> {
     settings: &'a Settings<'a>,
     life: Life,
     start: Instant,
     /// The exit code, once it is decided.
     end: Option<u8>,
-    /// Whether memory is given back before the next sleep.
+    /// Whether memory is to be given back before the next sleep.
     gives_back: bool,
     cmd: Cmd<'a>,
     own: OwnMember,
@@ -79,7 +79,7 @@ pub(crate) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    /// A life that begins now, with this membership if it has one.
+    /// A life that begins now. `own` is its membership, if it has a name.
     pub(crate) fn new(
         settings: &'a Settings<'a>,
         process: MainProcess<'a>,
@@ -109,8 +109,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Lives to the end, and reports and publishes that. Returns the exit code, and the membership,
-    /// whose lock others take for a sign of life.
+    /// Runs to the end, which it reports and publishes. Returns the exit code and the membership.
+    /// Its lock is the sign of life for other members, so the caller holds it until podgate ends.
     pub(crate) fn run(mut self) -> (u8, Option<Membership>) {
         if let Some(address) = self.settings.listen {
             match Endpoint::bind(address) {
@@ -132,14 +132,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Publishes an end of podgate itself.
+    /// Publishes an end that podgate itself caused.
     fn fail(mut self) -> (u8, Option<Membership>) {
         let code = Exit::Internal.code();
         self.own.publish_end(code, self.report);
         (code, self.own.0)
     }
 
-    /// Lives to the end, and publishes that. Returns the exit code.
+    /// Runs to the end, which it publishes. Returns the exit code.
     ///
     /// # Errors
     /// Those of `Poller::wait`.
@@ -192,7 +192,7 @@ impl<'a> Driver<'a> {
                 // recorded here as absent, so observe again before deciding that it was lost.
                 self.event(Event::Opening);
                 self.observe();
-                // A signal that arrived while the gate opened prevents the start.
+                // A signal that arrived while the gate opened still prevents the start.
                 self.take_signals_and_reap();
                 self.event(Event::Opened);
             }
@@ -217,7 +217,7 @@ impl<'a> Driver<'a> {
         } else {
             Taken::default()
         };
-        // A stop came with observations of its own, which are newer.
+        // A stop came with its own observations, which are newer.
         if let Some(seen) = observed.seen.filter(|_| !taken.is_stop) {
             self.event(Event::Seen(seen));
         }
@@ -288,7 +288,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Looks at all members.
+    /// Observes all members.
     fn observe(&mut self) {
         let seen = self.observer.observe_all(self.report);
         self.event(Event::Seen(seen));
@@ -328,8 +328,8 @@ impl<'a> Driver<'a> {
         let meaning = self.cmd.take_signal(number, ends, has_gate, self.report);
         let event = match meaning {
             Meaning::Nothing => return false,
-            // A stop depends on who lives now, not at the last change. Before CMD's start it
-            // depends on no member.
+            // A stop depends on the members that live now, not at the last change. Before CMD's
+            // start it depends on no member.
             Meaning::Stop if self.cmd.is_started() => {
                 Event::Stop(self.observer.observe_all(self.report))
             }
@@ -348,7 +348,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Takes an event to the life, and carries out the actions.
+    /// Gives an event to the machine, and carries out its actions.
     fn event(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {

@@ -11,13 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// This binary, whatever it is called (proc(5)).
+/// This binary, whatever its name is (proc(5)).
 const MYSELF: &str = "/proc/self/exe";
 
-/// Opens the volume for looking.
+/// Opens the volume for observing.
 ///
 /// # Errors
-/// There is none (`--dir none`), or `dir` cannot be used as one.
+/// There is no volume (`--dir none`), or `dir` cannot be used as a volume.
 pub(crate) fn open_volume(dir: Option<&Path>, plain: Plain) -> Result<Rc<Volume>, MembershipError> {
     let dir = dir.ok_or(MembershipError::NoDir)?;
     Volume::open(dir, plain)
@@ -28,7 +28,7 @@ pub(crate) fn open_volume(dir: Option<&Path>, plain: Plain) -> Result<Rc<Volume>
         })
 }
 
-/// Opens the volume where `uses_volume`, and takes a name on it where there is a `statement`.
+/// Opens the volume if `uses_volume`, and takes a name on it if there is a `statement`.
 ///
 /// # Errors
 /// Those of [`open_volume`] and [`take_name`].
@@ -77,7 +77,7 @@ fn refused(volume: &Volume, name: Name, refusal: Refusal) -> MembershipError {
     }
 }
 
-/// The path of this binary; `None` without /proc.
+/// The path of this binary. `None` without /proc.
 pub(crate) fn own_path() -> Option<PathBuf> {
     fs::read_link(MYSELF).ok()
 }
@@ -92,7 +92,7 @@ pub(crate) fn replaceable(members_dir: Option<&Path>) -> Option<String> {
     if members_dir.and_then(mount_id) == Some(mount) && is_plain(folder) == Some(false) {
         return Some(message::volume::replaceable(&path, true));
     }
-    // A file that is a mount itself (subPath) cannot be replaced through its folder.
+    // A file that is itself a mount (subPath) cannot be replaced through its folder.
     let place = if mount_id(folder) == Some(mount) {
         folder
     } else {

@@ -1,5 +1,5 @@
-//! Where the machines of `core` meet the world: each driver turns what happens into events, and
-//! does what its machine decides.
+//! Where the machines of `core` meet the world. Each driver makes events of what happens, and
+//! carries out the actions of its machine.
 
 pub(crate) mod exec;
 pub(crate) mod gate;

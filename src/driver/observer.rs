@@ -1,8 +1,8 @@
-//! Observes the members that a life is related to: when to look at which member, and what was seen.
+//! Observes the members that a life is related to: decides when to look at which one.
 //!
 //! inotify tells which files changed. A slow poll is the safety net, and a fast one replaces
 //! inotify where that is not available. The kernel reports that a lock's file was closed a moment
-//! before it frees the lock, so a closed lock is looked at a few times more (P6.5).
+//! before it frees the lock, so a member whose lock was closed is observed a few times more (P6.5).
 
 use crate::core::life::Seen;
 use crate::core::member::Name;
@@ -17,12 +17,12 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// The first pause before a lock that was just closed is looked at again. Each pause is twice as
-/// long as the one before.
+/// The first pause before the member of a lock that was just closed is observed again. Each pause
+/// is twice as long as the one before.
 const AGAIN: Duration = Duration::from_millis(1);
 
-/// How many reports of unusable records there are for each member. A process that keeps writing
-/// garbage does not fill the log.
+/// The limit of reports about unusable records, for each member: a process that keeps writing
+/// garbage must not fill the log.
 const REPORTS_PER_MEMBER: usize = 4;
 
 /// Observes members on one volume. Without a volume it sees nothing.
@@ -30,37 +30,37 @@ pub(crate) struct Observer<'a> {
     volume: Option<Rc<Volume>>,
     members: &'a [Name],
     watch: Option<Watch>,
-    /// The pause between two polls. `None`: no change is missed.
+    /// The pause between two polls. `None`: inotify reports every change.
     pause: Option<Duration>,
     poll: Option<Instant>,
     again: Option<Again>,
-    /// The reports of unusable records. Each is made once.
+    /// The causes of unusable records that were reported. Each is reported once.
     reported: Vec<String>,
 }
 
-/// Another look at all members.
+/// Another observation of all members.
 struct Again {
     at: Instant,
     /// The pause before it.
     pause: Duration,
 }
 
-/// What one turn saw.
+/// The result of one turn.
 pub(crate) struct Observed {
-    /// `None`: there was no reason to look.
+    /// `None`: there was no reason to observe.
     pub(crate) seen: Option<Vec<Seen>>,
     /// Whether a request to quit may have been made to this process's own member.
     pub(crate) may_be_asked: bool,
 }
 
 impl<'a> Observer<'a> {
-    /// Begins to watch. What changes before the first look is seen by that look.
+    /// Begins to watch. The first observation sees what changed before it.
     pub(crate) fn new(volume: Option<&Rc<Volume>>, members: &'a [Name], is_member: bool) -> Self {
         let volume = volume.filter(|_| is_member || !members.is_empty());
         let watch = volume.and_then(|volume| Watch::new(volume.path()).ok());
         let pause = match (&watch, members.is_empty()) {
             (Some(_), false) => Some(SLOW),
-            // Without inotify, nobody tells of a request either.
+            // Without inotify, requests to quit are not reported either.
             (None, false) => Some(FAST),
             (None, true) if is_member => Some(FAST),
             (Some(_) | None, true) => None,
@@ -88,7 +88,7 @@ impl<'a> Observer<'a> {
         again.into_iter().chain(self.poll).min()
     }
 
-    /// Looks at the members whose files have changed, and at all members where that is due.
+    /// Observes the members whose files have changed, or all members when a poll is due.
     /// `has_change`: the descriptor is readable. `own` is the name of this process's own member.
     pub(crate) fn proceed(
         &mut self,
@@ -117,7 +117,7 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// Takes a look that is due, and plans the next one.
+    /// Whether another observation is due. Plans the one after it.
     fn is_again_due(&mut self, now: Instant) -> bool {
         let Some(due) = self.again.take_if(|again| again.at <= now) else {
             return false;
@@ -133,14 +133,14 @@ impl<'a> Observer<'a> {
         self.observe(|_| true, report)
     }
 
-    /// Looks at some of the members.
+    /// Observes some of the members.
     fn observe(&mut self, which: impl Fn(&Name) -> bool, report: &mut Report) -> Vec<Seen> {
         let Some(volume) = self.volume.clone() else {
             return Vec::new();
         };
         let mut seen = Vec::new();
         for (member, name) in self.members.iter().enumerate().filter(|(_, it)| which(it)) {
-            // A member that cannot be looked at now stays as it was, and is looked at again soon.
+            // A member that cannot be observed now stays as it was, and is observed again soon.
             let Some(snapshot) = volume.look(name) else {
                 self.again = self.again.take().or_else(|| Again::after(FAST));
                 continue;
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_about_the_member_before_the_first_dot() {
+    fn a_change_belongs_to_the_member_named_before_the_first_dot() {
         let [main, ma] = <[Name; 2]>::try_from(names(&["main", "ma"])).expect("two");
         let file = |name: &str| Change::File(name.to_owned());
         for (change, about_main, about_ma, lock) in [
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_member_that_changed_is_looked_at() {
+    fn only_the_member_that_changed_is_observed() {
         let folder = Folder::new("changed");
         let (volume, members) = (folder.volume(), names(&["a", "b"]));
         let (mut report, mut b) = (folder.report(), take(&volume, &members[1]));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn without_members_and_requests_there_is_no_poll() {
+    fn without_members_and_requests_nothing_is_polled() {
         let folder = Folder::new("nothing");
         let volume = folder.volume();
         assert_eq!(Observer::new(Some(&volume), &[], false).deadline(), None);

@@ -1,6 +1,5 @@
-//! Asks sidecars and members to quit, several at the same time, and watches until they are gone.
-//!
-//! Nothing here blocks but [`Quits::run`]. The clock is read here.
+//! Asks sidecars and members to quit, several at the same time, and waits until they are gone. The
+//! clock is read here.
 
 mod http;
 mod member;
@@ -29,7 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A quit that has not ended by itself this long after its end is taken to hang.
+/// If a quit has not ended by itself this long after its end, it hangs in the kernel.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a member that was asked is observed.
 const POLL: Duration = Duration::from_millis(20);
@@ -43,7 +42,7 @@ pub(crate) struct Quits {
 }
 
 impl Quits {
-    /// Asks nobody before [`Quits::run`]. Members are asked only if there is a volume.
+    /// Nothing is asked before [`Quits::run`]. Members are asked only if there is a volume.
     pub(crate) fn new(
         targets: Vec<Asked>,
         members: &[Name],
@@ -72,9 +71,9 @@ impl Quits {
         }
     }
 
-    /// Asks, and waits until all are gone: exit code 0 if they are, 1 if one is not. `kept` is the
-    /// exit code of `run` where CMD has ended before: then a failure here is no failure of the
-    /// container, and the termination message stays CMD's.
+    /// Asks, and waits until all are gone. The exit code is 0 if they are, and 1 if one is not.
+    /// `kept` is the exit code of `run`, whose CMD has ended before. Then a failure here does not
+    /// make the container fail, and the termination message stays CMD's.
     pub(crate) fn run(
         mut self,
         report: &mut Report,
@@ -95,7 +94,7 @@ impl Quits {
                     Exit::NotPassed
                 };
             }
-            // One token for all: everything is looked at after each wait.
+            // All share one token, because everything is continued after each wait.
             let mut poller = Poller::new();
             poller.add(Interest::readable(signals.as_fd()), ());
             let attempts = self.targets.iter().filter_map(Target::under_way);
@@ -125,7 +124,7 @@ impl Quits {
         }
     }
 
-    /// Does what is due, without waiting. Returns the news.
+    /// Does what is due, without waiting. Returns the messages about it.
     fn proceed(&mut self) -> Vec<Message> {
         let targets = self.targets.iter_mut().flat_map(Target::proceed);
         let members = self.members.iter_mut().filter_map(Member::proceed);
@@ -153,7 +152,7 @@ impl Quits {
         targets.chain(members).collect()
     }
 
-    /// Watches over unix sockets, whose file system may not answer.
+    /// Starts a watchdog if a target is a unix socket, whose file system may not answer.
     fn watchdog(&self, signals: &Signals, report: &Report, kept: Option<Exit>) -> Option<Watchdog> {
         let is_path = |it: &Target| matches!(it.view().target.url.server, Server::Socket(_));
         if !self.targets.iter().any(is_path) {
@@ -168,12 +167,12 @@ impl Quits {
     }
 }
 
-/// `None` as long as one answer is not known, even if another target is not gone.
+/// `None` until every answer is known, even if one target has already failed.
 fn all_gone(mut answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     answers.try_fold(true, |all, is_gone| is_gone.map(|is_gone| all && is_gone))
 }
 
-/// Prints a message. An error is a failure of podgate, unless an exit code is kept.
+/// Prints a message. An error is the failure of podgate, except if an exit code is kept.
 fn print(report: &mut Report, message: &Message, kept: Option<Exit>) {
     if message.severity == Severity::Error && kept.is_none() {
         report.failure(message);

@@ -1,4 +1,4 @@
-//! Looks at every member of the pod once, for `podgate status` and `GET /status`.
+//! Observes every member of the pod once, for `podgate status` and `GET /status`.
 
 use crate::core::member::Name;
 use crate::core::observation::{Observation, Snapshot, observe};
@@ -7,7 +7,7 @@ use crate::message::status::Row;
 use crate::message::{member, status, volume};
 use std::io;
 
-/// Every member that has files on the volume, in the order of the names.
+/// The members that have files on the volume, in the order of their names.
 ///
 /// # Errors
 /// The volume cannot be read.
@@ -22,7 +22,7 @@ pub(crate) fn rows(volume: &Volume) -> io::Result<Vec<Row>> {
     Ok(volume.names()?.into_iter().map(row).collect())
 }
 
-/// The answer to `GET /status`: empty where the volume cannot be read.
+/// The answer to `GET /status`. An empty list if the volume cannot be read.
 pub(crate) fn json(volume: &Volume) -> String {
     status::json(&rows(volume).unwrap_or_default())
 }

@@ -1,13 +1,13 @@
-//! Ends podgate where a system call on a path does not return.
+//! Ends podgate if a system call on a path does not return.
 
 use crate::core::exit::Exit;
 use crate::process::watchdog::Watchdog;
 use crate::process::{self, Signals, Which};
 use std::time::{Duration, Instant};
 
-/// Watches until the watchdog is dropped: `patience` after a signal or after `end`, podgate ends.
-/// `hangs` is called first, with the signal if there was one. It reports the end and returns its
-/// exit code.
+/// Watches until the watchdog is dropped. podgate ends `patience` after a signal or after `end`.
+/// Before that, `hangs` is called with the signal, if there was one. It reports the end and returns
+/// the exit code.
 pub(super) fn watch_over(
     signals: &Signals,
     end: Option<Instant>,

@@ -1,4 +1,4 @@
-//! CMD of a life: how it is started, signalled and reaped.
+//! CMD of a life: starts it, sends it signals and reaps it.
 
 use crate::core::exit::Exit;
 use crate::core::signal::{self, Mapping, Reach};
@@ -12,7 +12,8 @@ use std::ffi::OsString;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long PID 1 may have no child but the background process of `join` before that ends.
+/// How long PID 1 may have no other child than the background process of `join` before that process
+/// ends.
 const LONELY: Duration = Duration::from_secs(1);
 
 /// Which process CMD is.
@@ -24,7 +25,7 @@ pub(crate) enum MainProcess<'a> {
     Init,
 }
 
-/// How CMD is signalled, and how its end counts.
+/// The settings for the signals of CMD and for its end.
 #[derive(Clone, Copy)]
 pub(crate) struct CmdSettings<'a> {
     pub(crate) stop_signal: u8,
@@ -35,7 +36,7 @@ pub(crate) struct CmdSettings<'a> {
     pub(crate) ok_exits: &'a [u8],
 }
 
-/// What a signal means that is not forwarded.
+/// The meaning of a signal that is not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Nothing,
@@ -50,12 +51,12 @@ pub(super) struct Cmd<'a> {
     settings: CmdSettings<'a>,
     children: Rc<RefCell<Children>>,
     is_started: bool,
-    /// The signals that arrived before CMD was started and are for it.
+    /// Signals for CMD that arrived before it was started.
     early: Vec<u8>,
     lonely: Option<Lonely>,
 }
 
-/// Whether PID 1, which was asked to stop, waits for its last child, the background process.
+/// PID 1 was asked to stop, and may be waiting for its last child, the background process.
 struct Lonely {
     /// When to look next.
     at: Instant,
@@ -86,8 +87,8 @@ impl<'a> Cmd<'a> {
         self.settings.stop_signal
     }
 
-    /// Takes a signal that arrived: forwards it to CMD, or returns what it means. `ends`: it ends a
-    /// wait. `has_gate`: CMD is not started before a gate has opened.
+    /// Forwards a signal to CMD, or returns its meaning. `ends`: it ends a wait. `has_gate`: CMD is
+    /// not started before a gate has opened.
     pub(super) fn take_signal(
         &mut self,
         number: u8,
@@ -95,8 +96,8 @@ impl<'a> Cmd<'a> {
         has_gate: bool,
         report: &mut Report,
     ) -> Meaning {
-        // A stop of this container is for PID 1. The background process of `join` gets signals only
-        // from broadcasts (`kill -1`).
+        // The stop signal of this container goes to PID 1. The background process of `join` gets
+        // signals only from broadcasts (`kill -1`).
         if matches!(self.process, MainProcess::Init) {
             return Meaning::Nothing;
         }
@@ -117,19 +118,18 @@ impl<'a> Cmd<'a> {
         if ends {
             return Meaning::EndOfWait;
         }
-        // CMD gets the signal when it is started, which is soon if there is no gate. A signal that
-        // arrives while a gate waits is stale when the gate opens: Ctrl-Z stops the wait, not a
-        // later CMD.
+        // Without a gate CMD starts soon, and gets the signal then. A signal that arrives while a
+        // gate waits is out of date when the gate opens: Ctrl-Z stops the wait, not a later CMD.
         if !has_gate {
             self.early.push(number);
         }
         Meaning::Nothing
     }
 
-    /// Starts CMD. PID 1 was started long ago.
+    /// Starts CMD. Does nothing for PID 1, which runs already.
     ///
     /// # Errors
-    /// The exit code of a command that cannot be started. The reason is reported.
+    /// The exit code if CMD cannot be started. The reason was reported.
     pub(super) fn start(&mut self, report: &mut Report) -> Result<(), Exit> {
         if let MainProcess::Child(cmd) = self.process {
             let (name, arguments) = cmd.split_first().ok_or(Exit::Usage)?;
@@ -149,7 +149,7 @@ impl<'a> Cmd<'a> {
         Ok(())
     }
 
-    /// The signal that CMD gets for one that arrived. `None`: `--map-signal` drops it.
+    /// The signal that CMD gets for a signal that arrived. `None`: `--map-signal` drops it.
     fn mapped(&self, number: u8, report: &mut Report) -> Option<u8> {
         let to = signal::mapped(self.settings.mappings, number);
         if to.is_none() {
@@ -195,7 +195,8 @@ impl<'a> Cmd<'a> {
         self.children.borrow_mut().kill_main(self.settings.reach);
     }
 
-    /// Reaps every child that has ended. If CMD is one of them, returns its exit code as it counts.
+    /// Reaps every child that has ended. If CMD is among them, returns its exit code after
+    /// `--ok-exit`.
     pub(super) fn reap(&self, report: &mut Report) -> Option<u8> {
         let end = {
             let mut children = self.children.borrow_mut();
@@ -211,13 +212,14 @@ impl<'a> Cmd<'a> {
         Some(if is_ok { 0 } else { code })
     }
 
-    /// When to call [`Cmd::leaves_init`] at the latest.
+    /// The time of the next call of [`Cmd::leaves_init`] at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.lonely.as_ref().map(|lonely| lonely.at)
     }
 
-    /// Whether the background process of `join` has to end: PID 1 was asked to stop, and has had no
-    /// other child for a while. Some masters (HAProxy's) end when all their children have.
+    /// Whether the background process of `join` has to end, because PID 1 was asked to stop and has
+    /// had no other child for a while. Some servers (HAProxy's master) end only when all their
+    /// children have ended.
     pub(super) fn leaves_init(&mut self, report: &mut Report) -> bool {
         let now = Instant::now();
         let Some(lonely) = self.lonely.take_if(|lonely| lonely.at <= now) else {

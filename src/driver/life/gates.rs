@@ -1,5 +1,5 @@
-//! The two gates of a life: `--after`, before CMD is started, and `--ready`, before the member is
-//! published as ready.
+//! The two gates of a life: CMD is started when `--after` opens, and the member is published as
+//! ready when `--ready` opens.
 
 use crate::core::check::Check;
 use crate::core::exit::Exit;
@@ -13,7 +13,6 @@ use crate::process::watchdog::Watchdog;
 use crate::report::Report;
 use std::time::{Duration, Instant};
 
-/// The settings of one gate.
 #[derive(Clone, Copy)]
 pub(crate) struct GateSettings<'a> {
     pub(crate) checks: &'a [Check],
@@ -21,14 +20,14 @@ pub(crate) struct GateSettings<'a> {
     pub(crate) ask: &'a Ask,
 }
 
-/// What the answer of the `--after` gate means for CMD.
+/// The meaning of the answer of the `--after` gate for CMD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Start,
     DoNotStart(Exit),
 }
 
-/// The gates that wait at the moment.
+/// The gates that are waiting now.
 #[derive(Default)]
 pub(super) struct Gates<'a> {
     after: Option<After<'a>>,
@@ -37,8 +36,8 @@ pub(super) struct Gates<'a> {
 
 struct After<'a> {
     driver: Driver<'a>,
-    /// Ends podgate if a check hangs in the kernel. After CMD's start nothing does that but the
-    /// kubelet at the end of the grace period, because CMD must not end with a check.
+    /// Ends podgate if a check hangs in the kernel. There is no watchdog after CMD's start, because
+    /// CMD must not end with a check; then only the kubelet's SIGKILL ends podgate.
     _watchdog: Option<Watchdog>,
     timeout: Option<Duration>,
     continues_on_timeout: bool,
@@ -46,7 +45,7 @@ struct After<'a> {
 
 struct Ready<'a> {
     driver: Driver<'a>,
-    /// An answer that the gate had at once. It counts in the next turn, when CMD has started.
+    /// An answer that the gate had at once. It is handled in the next turn, when CMD has started.
     verdict: Option<Verdict>,
 }
 
@@ -106,7 +105,7 @@ impl<'a> Gates<'a> {
             .min()
     }
 
-    /// Continues the `--after` gate: its verdict, if it has one now.
+    /// Continues the `--after` gate. Returns its verdict, if it has one now.
     pub(super) fn proceed_after(
         &mut self,
         ready: &[gate::Token],
@@ -117,12 +116,12 @@ impl<'a> Gates<'a> {
         gate.driver.proceed(ready, child_ended, report)
     }
 
-    /// A signal ends the wait of the `--after` gate.
+    /// Ends the wait of the `--after` gate by a signal.
     pub(super) fn stop_after(&mut self, number: u8) -> Option<Verdict> {
         self.after.as_mut().map(|gate| gate.driver.stop(number))
     }
 
-    /// How long the `--after` gate has waited, and what for.
+    /// How long the `--after` gate has waited, and its checks that have not passed.
     pub(super) fn after(&self) -> Option<(Duration, String)> {
         let gate = self.after.as_ref()?;
         Some((gate.driver.waited(), gate.driver.waited_for()))
@@ -188,7 +187,7 @@ impl<'a> Gates<'a> {
         verdict == Verdict::Opened
     }
 
-    /// Ends the attempts that are under way.
+    /// Cancels the attempts that are under way.
     pub(super) fn leave(self, report: &mut Report) {
         let after = self.after.map(|gate| gate.driver);
         let ready = self.ready.map(|gate| gate.driver);

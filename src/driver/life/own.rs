@@ -1,4 +1,4 @@
-//! The member that a life publishes itself as.
+//! The member as which a life publishes itself.
 
 use crate::core::errno::Errno;
 use crate::core::member::{Name, Stage};
@@ -6,9 +6,9 @@ use crate::members::Membership;
 use crate::message;
 use crate::report::Report;
 
-/// The own member. `None`: the life has no `--name`, and nothing is published.
+/// The member of this process. `None`: the life has no `--name`, and nothing is published.
 ///
-/// A record that cannot be written changes neither the life nor its exit code: the lock still tells
+/// If a record cannot be written, the life and its exit code do not change: the lock still shows
 /// whether the member lives.
 pub(super) struct OwnMember(pub(super) Option<Membership>);
 
@@ -34,14 +34,14 @@ impl OwnMember {
         }
     }
 
-    /// Stores the failures that this member acts on, for its next incarnation.
+    /// Stores the failures that this member has acted on, for its next incarnation.
     pub(super) fn remember(&mut self, ids: &[u64], report: &mut Report) {
         if let Some(Err(error)) = self.0.as_mut().map(|own| own.remember(ids)) {
             report.line(&message::life::cannot_remember(Errno::of(&error)));
         }
     }
 
-    /// Notes for the last record that the stop began.
+    /// Stores the time of the stop for the last record.
     pub(super) fn stopping(&mut self) {
         if let Some(own) = &mut self.0 {
             own.stopping();

@@ -1,4 +1,4 @@
-//! What a life waits for: the descriptors of all its parts, each under its token.
+//! Waits for the descriptors of all parts of a life, each with its token.
 
 use super::gates::Gates;
 use crate::driver::gate;
@@ -10,7 +10,7 @@ use crate::quit_endpoint::Endpoint;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-/// Whose descriptor is ready.
+/// The part whose descriptor is ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Token {
     Signals,
@@ -61,7 +61,7 @@ impl Ready {
                 Token::Volume => ready.has_change = true,
                 Token::AfterGate(token) => ready.after.push(token),
                 Token::ReadyGate(token) => ready.ready.push(token),
-                // The endpoint is served in every turn.
+                // Every turn serves the endpoint.
                 Token::Endpoint => {}
             }
         }

@@ -1,4 +1,4 @@
-//! One target that is asked over HTTP: drives a machine of `core::quit`.
+//! Drives a machine of `core::quit`: one target that is asked over HTTP.
 
 use crate::core::quit::{Action, Asked, Event, Notice, Port, Quit, Subject, Timeouts, Verdict};
 use crate::core::time::Time;
@@ -89,7 +89,7 @@ impl Target {
         }
     }
 
-    /// Does what is due, without waiting. Returns the news.
+    /// Does what is due, without waiting. Returns the messages about it.
     pub(super) fn proceed(&mut self) -> Vec<Message> {
         let mut news = Vec::new();
         let mut events = VecDeque::new();
@@ -122,7 +122,7 @@ impl Target {
         news
     }
 
-    /// After a step of an attempt. Where it has ended, the next one may be due at once.
+    /// Handles a step of an attempt. If the attempt has ended, the next one may be due at once.
     fn stepped(&mut self, step: Step, events: &mut VecDeque<Event>) {
         if let Step::Done(outcome) = step {
             self.running = None;

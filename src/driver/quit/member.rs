@@ -1,4 +1,4 @@
-//! One member that is asked by a request on the volume. Its lock tells when it is gone.
+//! One member that is asked to quit by a request on the volume. Its lock shows when it is gone.
 
 use crate::core::member::Name;
 use crate::core::observation::{Observation, Snapshot, observe};
@@ -14,8 +14,8 @@ pub(super) struct Member {
     volume: Rc<Volume>,
     limits: Timeouts,
     start: Instant,
-    /// The request and the incarnation that it is for. Dropped when the answer is known, which
-    /// withdraws it.
+    /// The request, and the id of the incarnation that was asked. It is withdrawn when it is
+    /// dropped, which happens when the answer is known.
     request: Option<(u64, Request)>,
     /// `None`: not known yet.
     pub(super) is_gone: Option<bool>,
@@ -38,7 +38,8 @@ impl Member {
         }
     }
 
-    /// Observes the member, and asks it if it was not asked yet. Returns the news.
+    /// Observes the member, and asks it if it was not asked yet. Returns a message if there is
+    /// news.
     pub(super) fn proceed(&mut self) -> Option<Message> {
         if self.is_gone.is_some() {
             return None;
@@ -62,11 +63,11 @@ impl Member {
         Some(self.finish(end, waited))
     }
 
-    /// How it ended, if it did. Asks it if it lives and was not asked.
+    /// Returns how the member ended, if it did. Asks it if it lives and was not asked.
     fn end(&mut self, found: &Snapshot) -> std::io::Result<Option<MemberEnd<'static>>> {
         let asked = self.request.as_ref().map(|(id, _)| *id);
         Ok(match (observe(found, self.volume.host()), asked) {
-            // It has published its end and is not gone yet: the lock is the truth about life.
+            // It has published its end, but lives as long as it holds its lock.
             (Observation::Ended { .. }, _) if found.is_held => None,
             (Observation::Absent | Observation::Ended { .. } | Observation::Unreadable, None) => {
                 Some(MemberEnd::AlreadyGone)
