@@ -82,7 +82,7 @@ impl Call<'_> {
             let watchdog = matches!(spec.roots, Roots::File(..)).then(|| self.watchdog());
             let ready = trust.ready();
             watchdog.into_iter().for_each(Watchdog::leave);
-            ready.map_err(|cause| message::usage::no_trust(&cause))?;
+            ready.map_err(|error| message::usage::no_trust(&error))?;
         }
         Ok(Arc::new(trust))
     }

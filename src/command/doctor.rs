@@ -127,7 +127,9 @@ fn process_findings() -> Vec<Finding> {
 fn binary_finding(members_dir: Option<&Path>) -> Finding {
     let path = own_path();
     doctor::binary(&match (replaceable(members_dir), &path) {
-        (Some(warning), _) => Binary::Replaceable(warning),
+        (Some(it), _) => {
+            Binary::Replaceable(volume::replaceable(&it.path, it.is_on_members_volume))
+        }
         (None, Some(path)) => Binary::Safe(path),
         (None, None) => Binary::Unknown,
     })

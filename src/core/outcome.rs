@@ -9,6 +9,7 @@ use super::exec_error::ExecError;
 use super::member::Name;
 use super::observation::End;
 use super::record::Unreadable;
+use super::trust::TrustError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub enum Reason {
     Closed,
     /// The resolver does not know the name, or could not be asked. In its own words.
     Unresolved(String),
+    /// The resolver knows the name, and has no address for it.
+    NoAddress,
     /// The attempt's time was over.
     TimedOut {
         phase: Phase,
@@ -66,8 +69,7 @@ pub enum Reason {
     BadRedirect(BadRedirect),
     /// The status passes, but the body lacks the text of `--http-body-contains`.
     BodyLacks(u16),
-    /// The answer is not HTTP: in what way.
-    NotHttp(String),
+    NotHttp(BadAnswer),
     /// No trusted CA has signed the server's certificate.
     UnknownIssuer,
     /// The server's certificate is for other names.
@@ -75,7 +77,7 @@ pub enum Reason {
     /// The server's certificate has expired, or is not valid yet.
     WrongTime,
     /// The TLS handshake failed otherwise.
-    Tls(String),
+    Tls(TlsError),
     /// No process listens on the port.
     NotListening,
     /// The path does not exist.
@@ -101,10 +103,30 @@ pub enum BadRedirect {
     TooLong(u16),
     /// It does not lead to a URL that podgate can use.
     NotAUrl(u16),
-    /// It leads to https, and the CAs cannot be used: why not.
-    NoTrust(String),
-    /// It leads to https, and this build has no TLS.
-    NoTls,
+    /// It leads to https, where no server can be verified.
+    NoTrust(TrustError),
+}
+
+/// In what way an answer is not HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadAnswer {
+    /// The connection ended before the body was complete.
+    BrokenBody,
+    /// The headers are longer than `http::MOST_HEADERS`.
+    LongHeaders,
+    /// The words of the HTTP library.
+    Other(String),
+}
+
+/// Why a TLS handshake failed, other than by the server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsError {
+    /// The server's answer is not TLS.
+    NotTls,
+    /// The host of the URL, or `--tls-server-name`, cannot be in a certificate.
+    NotAName,
+    /// The words of the TLS library.
+    Other(String),
 }
 
 /// What a system call of an attempt was for.

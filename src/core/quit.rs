@@ -415,7 +415,7 @@ mod tests {
         target,
     };
     use crate::core::member::Name;
-    use crate::core::outcome::{Outcome, Phase, Reason};
+    use crate::core::outcome::{BadAnswer, Outcome, Phase, Reason};
     use crate::core::time::Time;
     use crate::core::url::{Host, Server};
     use proptest::prelude::*;
@@ -483,7 +483,7 @@ mod tests {
         let (no_file, busy, bad) = (
             not_yet(NoFile),
             not_yet(Status(503)),
-            not_yet(Reason::NotHttp("x".to_owned())),
+            not_yet(Reason::NotHttp(BadAnswer::BrokenBody)),
         );
         let (already, gone) = (Some(Verdict::Already), Some(Verdict::Gone));
         type Play<'a> = (bool, &'a [&'a Outcome], &'a [Subject], Option<Verdict>);

@@ -1,5 +1,6 @@
 //! The certificates that TLS trusts, as the options name them. `probe::tls` reads the files.
 
+use super::errno::Errno;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -25,6 +26,33 @@ pub struct TrustSpec {
     pub server_name: Option<String>,
     /// Whether an https URL is asked, so that the roots are read at the start.
     pub is_needed: bool,
+}
+
+/// Why no server can be verified. `message::tls` has the sentences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrustError {
+    /// This build has no TLS.
+    NoTls,
+    /// The image has no CA bundle, and no option names one.
+    NoBundle,
+    File {
+        /// The option or variable that names the file. `None`: it is the system's bundle.
+        source: Option<String>,
+        path: PathBuf,
+        error: CaFileError,
+    },
+    /// The words of the TLS library.
+    Other(String),
+}
+
+/// Why a file with CAs cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaFileError {
+    System(Errno),
+    NotPem,
+    NoCertificate,
+    /// The words of the TLS library.
+    Other(String),
 }
 
 /// Reads the value of `--tls-server-name`: an address, or a name that a certificate can be for.

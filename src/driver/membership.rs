@@ -59,8 +59,12 @@ pub(crate) fn take_name(
     statement: Statement,
     report: &mut Report,
 ) -> Result<Membership, MembershipError> {
-    if let Some(warning) = replaceable(Some(volume.path())) {
-        report.line(&message::volume::replaceable_binary(warning));
+    if let Some(binary) = replaceable(Some(volume.path())) {
+        let is_on_members_volume = binary.is_on_members_volume;
+        report.line(&message::volume::binary_is_replaceable(
+            &binary.path,
+            is_on_members_volume,
+        ));
     }
     let name = statement.name.clone();
     Membership::take(volume, statement).map_err(|refusal| refused(volume, name, refusal))
@@ -82,15 +86,25 @@ pub(crate) fn own_path() -> Option<PathBuf> {
     fs::read_link(MYSELF).ok()
 }
 
-/// The warning if a neighbour can replace this binary. That is so on a volume which is mounted
-/// writable here: what this container may write, another one may write as well. The root file
-/// system belongs to this container alone.
-pub(crate) fn replaceable(members_dir: Option<&Path>) -> Option<String> {
+/// This binary, where a neighbour can replace it.
+pub(crate) struct Replaceable {
+    pub(crate) path: PathBuf,
+    /// It lies where members meet, else on another volume.
+    pub(crate) is_on_members_volume: bool,
+}
+
+/// Can a neighbour replace this binary? It can on a volume that is mounted writable here: what this
+/// container may write, another one may write as well. The root file system belongs to this
+/// container alone.
+pub(crate) fn replaceable(members_dir: Option<&Path>) -> Option<Replaceable> {
     let path = own_path().unwrap_or_else(|| PathBuf::from(MYSELF));
     let folder = path.parent()?;
     let mount = mount_id(&path)?;
     if members_dir.and_then(mount_id) == Some(mount) && is_plain(folder) == Some(false) {
-        return Some(message::volume::replaceable(&path, true));
+        return Some(Replaceable {
+            path,
+            is_on_members_volume: true,
+        });
     }
     // A file that is itself a mount (subPath) cannot be replaced through its folder.
     let place = if mount_id(folder) == Some(mount) {
@@ -99,5 +113,8 @@ pub(crate) fn replaceable(members_dir: Option<&Path>) -> Option<String> {
         path.as_path()
     };
     let is_writable = is_plain(place) == Some(false) && access(place, AccessFlags::W_OK).is_ok();
-    is_writable.then(|| message::volume::replaceable(&path, false))
+    is_writable.then_some(Replaceable {
+        path,
+        is_on_members_volume: false,
+    })
 }

@@ -19,6 +19,7 @@ pub mod process;
 pub mod quit;
 pub mod reason;
 pub mod status;
+pub mod tls;
 pub mod usage;
 pub mod volume;
 

@@ -2,11 +2,12 @@
 //! as in `"tcp://db:5432": connection refused`.
 
 use super::member;
+use super::tls::trust_error;
 use crate::core::duration::show;
 use crate::core::errno::Errno;
 use crate::core::exec_error::ExecError;
-use crate::core::http::MOST_LOCATION;
-use crate::core::outcome::{BadRedirect, Operation, Phase, Reason};
+use crate::core::http::{MOST_HEADERS, MOST_LOCATION};
+use crate::core::outcome::{BadAnswer, BadRedirect, Operation, Phase, Reason, TlsError};
 
 /// Of a connect(2) to a unix socket: its backlog is full (unix(7)).
 const EAGAIN: Errno = Errno(11);
@@ -16,6 +17,7 @@ pub fn text(reason: &Reason) -> String {
         Reason::Refused => "connection refused".to_owned(),
         Reason::Closed => "connection closed before an answer".to_owned(),
         Reason::Unresolved(cause) => format!("the name cannot be resolved: {cause}"),
+        Reason::NoAddress => "the name cannot be resolved: no address".to_owned(),
         Reason::TimedOut { phase, after, said } => {
             let phase = doing(*phase);
             with_output(&format!("timed out after {} {phase}", show(*after)), said)
@@ -26,11 +28,11 @@ pub fn text(reason: &Reason) -> String {
         Reason::BodyLacks(status) => format!(
             "HTTP status {status}, but the body does not contain the text of --http-body-contains"
         ),
-        Reason::NotHttp(how) => format!("not an HTTP answer: {how}"),
+        Reason::NotHttp(how) => format!("not an HTTP answer: {}", bad_answer(how)),
         Reason::UnknownIssuer => "the certificate is not signed by a trusted CA".to_owned(),
         Reason::WrongName => "the certificate is for another name".to_owned(),
         Reason::WrongTime => "the certificate has expired or is not valid yet".to_owned(),
-        Reason::Tls(cause) => format!("TLS handshake failed: {cause}"),
+        Reason::Tls(error) => format!("TLS handshake failed: {}", tls_error(error)),
         Reason::NotListening => "no process listens on this port".to_owned(),
         Reason::NoFile => "the path does not exist".to_owned(),
         Reason::ExitCode(code, line) => with_output(&format!("exit code {code}"), line),
@@ -56,7 +58,7 @@ pub const fn remedy(reason: &Reason) -> &'static str {
         Reason::Closed | Reason::NotHttp(_) => {
             "check the port and the scheme, and the server's log"
         }
-        Reason::Unresolved(_) => "check the name, and the cluster's DNS",
+        Reason::Unresolved(_) | Reason::NoAddress => "check the name, and the cluster's DNS",
         Reason::TimedOut { .. } => "check the server's log, or raise --attempt-timeout",
         Reason::Status(_) => "check the server's log; --http-status sets which statuses pass",
         Reason::BodyLacks(_) => "check the server's answer and its log",
@@ -86,8 +88,23 @@ fn redirect(how: &BadRedirect) -> String {
             MOST_LOCATION / 1024
         ),
         BadRedirect::NotAUrl(status) => format!("({status}) to something that is not a URL"),
-        BadRedirect::NoTrust(cause) => format!("to https: {cause}"),
-        BadRedirect::NoTls => "to https, and this build of podgate has no TLS".to_owned(),
+        BadRedirect::NoTrust(error) => format!("to https: {}", trust_error(error)),
+    }
+}
+
+fn bad_answer(how: &BadAnswer) -> String {
+    match how {
+        BadAnswer::BrokenBody => "the body broke off".to_owned(),
+        BadAnswer::LongHeaders => format!("headers of more than {} KiB", MOST_HEADERS / 1024),
+        BadAnswer::Other(words) => words.clone(),
+    }
+}
+
+fn tls_error(error: &TlsError) -> &str {
+    match error {
+        TlsError::NotTls => "the answer is not TLS",
+        TlsError::NotAName => "the host is not a DNS name",
+        TlsError::Other(words) => words,
     }
 }
 
@@ -141,7 +158,8 @@ mod tests {
     use super::{remedy, text};
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
-    use crate::core::outcome::{BadRedirect, Operation, Phase, Reason};
+    use crate::core::outcome::{BadAnswer, BadRedirect, Operation, Phase, Reason, TlsError};
+    use crate::core::trust::TrustError;
     use nix::libc;
     use std::time::Duration;
 
@@ -159,6 +177,7 @@ mod tests {
                 Reason::Unresolved("no such name".to_owned()),
                 "the name cannot be resolved: no such name",
             ),
+            (Reason::NoAddress, "the name cannot be resolved: no address"),
             (
                 timed_out(Phase::Resolving, ""),
                 "timed out after 1s while resolving the name",
@@ -175,16 +194,6 @@ mod tests {
             (
                 Reason::BadRedirect(BadRedirect::NotAUrl(302)),
                 "redirected (302) to something that is not a URL",
-            ),
-            (
-                Reason::BadRedirect(BadRedirect::NoTrust(
-                    "this image has no CA bundle".to_owned(),
-                )),
-                "redirected to https: this image has no CA bundle",
-            ),
-            (
-                Reason::BadRedirect(BadRedirect::NoTls),
-                "redirected to https, and this build of podgate has no TLS",
             ),
             (
                 Reason::BodyLacks(200),
@@ -212,6 +221,43 @@ mod tests {
         ] {
             assert_eq!(text(&reason), expected);
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_http_or_not_tls_is_described() {
+        let other = |words: &str| words.to_owned();
+        for (reason, expected) in [
+            (
+                Reason::NotHttp(BadAnswer::BrokenBody),
+                "not an HTTP answer: the body broke off",
+            ),
+            (
+                Reason::NotHttp(BadAnswer::LongHeaders),
+                "not an HTTP answer: headers of more than 64 KiB",
+            ),
+            (
+                Reason::NotHttp(BadAnswer::Other(other("no status line"))),
+                "not an HTTP answer: no status line",
+            ),
+            (
+                Reason::Tls(TlsError::NotTls),
+                "TLS handshake failed: the answer is not TLS",
+            ),
+            (
+                Reason::Tls(TlsError::NotAName),
+                "TLS handshake failed: the host is not a DNS name",
+            ),
+            (
+                Reason::Tls(TlsError::Other(other("no shared cipher"))),
+                "TLS handshake failed: no shared cipher",
+            ),
+        ] {
+            assert_eq!(text(&reason), expected);
+        }
+        let redirect = text(&Reason::BadRedirect(BadRedirect::NoTrust(
+            TrustError::NoTls,
+        )));
+        assert!(redirect.starts_with("redirected to https: this build of podgate has no TLS"));
     }
 
     #[test]

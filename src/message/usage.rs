@@ -2,8 +2,10 @@
 //!
 //! Each sentence names the option or variable and shows a right example. The caller hides secrets.
 
+use super::tls::trust_error;
 use super::{LogEvent, Message, Severity};
 use crate::core::duration::show;
+use crate::core::trust::TrustError;
 use std::time::Duration;
 
 fn usage(text: String) -> Message {
@@ -319,8 +321,8 @@ pub fn log_cannot_be_written(path: &str, cause: &str) -> Message {
 }
 
 /// The CAs that the options name cannot be used.
-pub fn no_trust(cause: &str) -> Message {
-    usage(cause.to_owned())
+pub fn no_trust(error: &TrustError) -> Message {
+    usage(trust_error(error))
 }
 
 #[cfg(test)]

@@ -143,9 +143,10 @@ pub fn replaceable(binary: &Path, is_on_members_volume: bool) -> String {
     }
 }
 
-/// A neighbour can replace this binary, for the reason that [`replaceable`] gave.
-pub fn replaceable_binary(cause: String) -> Message {
-    Message::new(Severity::Warning, LogEvent::Replaceable, cause)
+/// The line about a binary that a neighbour can replace.
+pub fn binary_is_replaceable(binary: &Path, is_on_members_volume: bool) -> Message {
+    let text = replaceable(binary, is_on_members_volume);
+    Message::new(Severity::Warning, LogEvent::Replaceable, text)
 }
 
 /// Why a record does not count: it cannot be read, or it is another pod's. `None`: it counts.
@@ -214,16 +215,27 @@ pub fn cannot_observe(path: &Path, name: &Name) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{dir_error, membership_error, replaceable, unusable_record, volume_error};
+    use super::{
+        binary_is_replaceable, dir_error, membership_error, replaceable, unusable_record,
+        volume_error,
+    };
     use crate::core::errno::Errno;
     use crate::core::member::{Name, Stage};
     use crate::core::record::tests::record;
     use crate::core::record::{Garbage, Record, Unreadable};
     use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, VolumeError};
+    use crate::message::LogEvent;
     use std::path::{Path, PathBuf};
 
     fn path() -> PathBuf {
         PathBuf::from("/run/podgate/main.lock")
+    }
+
+    #[test]
+    fn a_replaceable_binary_has_a_line() {
+        let line = binary_is_replaceable(Path::new("/bin/podgate"), true);
+        assert_eq!(line.event, LogEvent::Replaceable);
+        assert_eq!(line.text, replaceable(Path::new("/bin/podgate"), true));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::tls::{self, Trust};
 use super::worker::Worker;
 use crate::core::errno::Errno;
 use crate::core::http::{self as rules, Answer, Request};
-use crate::core::outcome::{Operation, Outcome, Phase, Reason, one_line};
+use crate::core::outcome::{BadAnswer, Operation, Outcome, Phase, Reason, one_line};
 use crate::core::url::{Scheme, Server, Url, percent_decoded};
 use crate::event_loop::Interest;
 use base64::Engine;
@@ -375,14 +375,14 @@ impl Exchange {
         match sent {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.reason(error)),
-            Err(error) => Err(Reason::NotHttp(error.to_string())),
+            Err(error) => Err(Reason::NotHttp(BadAnswer::Other(error.to_string()))),
         }
     }
 
     fn reason(&self, error: ureq::Error) -> Reason {
         match sorted(error) {
             Ok(error) => self.io_reason(&error, Phase::Answer),
-            Err(error) => Reason::NotHttp(one_line(&error, 120)),
+            Err(error) => Reason::NotHttp(error),
         }
     }
 
@@ -405,28 +405,26 @@ impl Exchange {
         .contains(&kind)
         {
             return if phase == Phase::Body {
-                Reason::NotHttp("the body broke off".to_owned())
+                Reason::NotHttp(BadAnswer::BrokenBody)
             } else {
                 Reason::Closed
             };
         }
-        Reason::NotHttp(one_line(&error.to_string(), 120))
+        Reason::NotHttp(BadAnswer::Other(one_line(&error.to_string(), 120)))
     }
 }
 
 /// Sorts ureq's errors: `Ok` for an error of the connection, `Err` for a fault of the answer.
-fn sorted(error: ureq::Error) -> Result<io::Error, String> {
+fn sorted(error: ureq::Error) -> Result<io::Error, BadAnswer> {
     if let ureq::Error::Io(error) = error {
         return Ok(error);
     }
     if let ureq::Error::LargeResponseHeader(..) = error {
-        return Err(format!(
-            "headers of more than {} KiB",
-            rules::MOST_HEADERS / 1024
-        ));
+        return Err(BadAnswer::LongHeaders);
     }
     let text = error.to_string();
-    Err(text.strip_prefix("protocol: ").unwrap_or(&text).to_owned())
+    let words = text.strip_prefix("protocol: ").unwrap_or(&text);
+    Err(BadAnswer::Other(one_line(words, 120)))
 }
 
 /// `Authorization: Basic` for the `user:password` of a URL, as curl does it (RFC 7617).

@@ -3,7 +3,7 @@
 
 use super::stream::Stream;
 use crate::core::outcome::{BadRedirect, Reason};
-use crate::core::trust::TrustSpec;
+use crate::core::trust::{TrustError, TrustSpec};
 use crate::core::url::Host;
 use std::io::{self, Read, Write};
 
@@ -15,12 +15,10 @@ impl Trust {
     }
 
     /// # Errors
-    /// Always: there is no TLS.
+    /// Always: [`TrustError::NoTls`].
     #[expect(clippy::unused_self, reason = "the same shape as with TLS")]
-    pub(crate) fn ready(&self) -> Result<(), String> {
-        let text = "this build of podgate has no TLS and no https checks; \
-                    use the full build, or an http URL";
-        Err(text.to_owned())
+    pub(crate) fn ready(&self) -> Result<(), TrustError> {
+        Err(TrustError::NoTls)
     }
 }
 
@@ -32,7 +30,7 @@ pub(super) enum Failure {
     Reason(Reason),
 }
 
-/// A connection with TLS. There is none in this build.
+/// A connection with TLS, which this build never has.
 pub(super) enum Session {}
 
 pub(super) fn shake_hands(
@@ -40,7 +38,8 @@ pub(super) fn shake_hands(
     _host: &Host,
     _trust: &Trust,
 ) -> Result<Session, Failure> {
-    Err(Failure::Reason(Reason::BadRedirect(BadRedirect::NoTls)))
+    let how = BadRedirect::NoTrust(TrustError::NoTls);
+    Err(Failure::Reason(Reason::BadRedirect(how)))
 }
 
 impl Read for Session {

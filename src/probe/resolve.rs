@@ -78,9 +78,7 @@ impl Resolver {
                 self.until = Instant::now().checked_add(FRESH);
                 Resolved::Addresses(addresses)
             }
-            Some(Ok(_)) => {
-                Resolved::Failed(Outcome::NotYet(Reason::Unresolved("no address".to_owned())))
-            }
+            Some(Ok(_)) => Resolved::Failed(Outcome::NotYet(Reason::NoAddress)),
             Some(Err(error)) => {
                 let cause = error.to_string();
                 let cause = cause

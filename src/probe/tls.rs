@@ -3,9 +3,9 @@
 //! binary can outlive its roots.
 
 use super::stream::Stream;
-use crate::core::outcome::{BadRedirect, Reason, one_line};
-use crate::core::redact;
-use crate::core::trust::{Roots, TrustSpec};
+use crate::core::errno::Errno;
+use crate::core::outcome::{BadRedirect, Reason, TlsError, one_line};
+use crate::core::trust::{CaFileError, Roots, TrustError, TrustSpec};
 use crate::core::url::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -41,7 +41,7 @@ pub struct Trust {
     server_name: Option<String>,
     /// Made for the first server that is verified: a bundle takes a while to read, and a plain
     /// check may never be redirected to https.
-    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+    config: OnceLock<Result<Arc<ClientConfig>, TrustError>>,
 }
 
 impl Trust {
@@ -57,72 +57,68 @@ impl Trust {
     /// Reads the roots, unless they were read already.
     ///
     /// # Errors
-    /// The cause, and which option helps.
-    pub(crate) fn ready(&self) -> Result<(), String> {
+    /// The roots cannot be used.
+    pub(crate) fn ready(&self) -> Result<(), TrustError> {
         self.config().map(|_| ())
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>, String> {
+    fn config(&self) -> Result<Arc<ClientConfig>, TrustError> {
         self.config.get_or_init(|| config(&self.roots)).clone()
     }
 }
 
-fn config(roots: &Roots) -> Result<Arc<ClientConfig>, String> {
+fn config(roots: &Roots) -> Result<Arc<ClientConfig>, TrustError> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match roots {
         Roots::Anyone => Arc::new(TrustAnyone(Arc::clone(&provider))),
-        Roots::File(path, option) => verify_by(&provider, path, option)?,
+        Roots::File(path, source) => verify_by(&provider, path, Some(source))?,
         Roots::System => {
             let bundle = BUNDLES
                 .iter()
                 .map(Path::new)
                 .find(|path| path.is_file())
-                .ok_or_else(no_bundle)?;
-            verify_by(&provider, bundle, "the system's CA bundle")?
+                .ok_or(TrustError::NoBundle)?;
+            verify_by(&provider, bundle, None)?
         }
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
+        .map_err(|error| TrustError::Other(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
-fn no_bundle() -> String {
-    "this image has no CA bundle to verify an https server with; set the server's CA with --tls-ca \
-     FILE, or accept any certificate, as the kubelet does, with --tls-insecure"
-        .to_owned()
-}
-
+/// Trusts the CAs in the file at `path`, which `source` names.
 fn verify_by(
     provider: &Arc<CryptoProvider>,
     path: &Path,
-    option: &str,
-) -> Result<Arc<TrustListed>, String> {
-    let failed = |cause: &dyn std::fmt::Display| {
-        let path = redact::value(&path.to_string_lossy());
-        format!(
-            "{option} {path:?}: {cause}; set a PEM file with CA certificates, such as \
-             --tls-ca /etc/ca/ca.crt, or use --tls-insecure"
-        )
+    source: Option<&String>,
+) -> Result<Arc<TrustListed>, TrustError> {
+    let failed = |error| TrustError::File {
+        source: source.cloned(),
+        path: path.to_owned(),
+        error,
     };
     let mut roots = RootCertStore::empty();
     let mut listed = Vec::new();
-    let text = std::fs::read(path).map_err(|error| failed(&error))?;
+    let text =
+        std::fs::read(path).map_err(|error| failed(CaFileError::System(Errno::of(&error))))?;
     for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|_| failed(&"not a PEM file"))?;
+        let certificate = certificate.map_err(|_| failed(CaFileError::NotPem))?;
         // One old certificate must not make a bundle of a hundred useless.
         let _ = roots.add(certificate.clone());
         listed.push(certificate);
     }
     if roots.is_empty() {
-        return Err(failed(&"no usable certificate"));
+        return Err(failed(CaFileError::NoCertificate));
     }
     let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     Ok(Arc::new(TrustListed {
-        signed: signed.build().map_err(|error| failed(&error))?,
+        signed: signed
+            .build()
+            .map_err(|error| failed(CaFileError::Other(error.to_string())))?,
         listed,
     }))
 }
@@ -205,20 +201,22 @@ pub(super) fn shake_hands(
     host: &Host,
     trust: &Trust,
 ) -> Result<Session, Failure> {
-    let failed = |text: &str| Failure::Reason(Reason::Tls(text.to_owned()));
-    // https checks have read this at the start. It can fail for a plain check that is redirected.
+    let failed = |error| Failure::Reason(Reason::Tls(error));
+    // An https check has read the roots at the start, so this fails only for an http check that is
+    // redirected to https.
     let config = trust
         .config()
         .map_err(|cause| Failure::Reason(Reason::BadRedirect(BadRedirect::NoTrust(cause))))?;
     let name = match (&trust.server_name, host) {
-        (Some(name), Host::Name(_) | Host::Address(_)) => ServerName::try_from(name.clone())
-            .map_err(|_| failed("--tls-server-name is not a host name"))?,
+        (Some(name), Host::Name(_) | Host::Address(_)) => {
+            ServerName::try_from(name.clone()).map_err(|_| failed(TlsError::NotAName))?
+        }
         (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned())
-            .map_err(|_| failed("the host is not a DNS name"))?,
+            .map_err(|_| failed(TlsError::NotAName))?,
         (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
     };
-    let mut connection =
-        ClientConnection::new(config, name).map_err(|error| failed(&error.to_string()))?;
+    let mut connection = ClientConnection::new(config, name)
+        .map_err(|error| failed(TlsError::Other(error.to_string())))?;
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut stream) {
             return Err(
@@ -264,9 +262,9 @@ fn reason(error: &Error) -> Reason {
         }
     }
     if matches!(error, Error::InvalidMessage(_)) {
-        return Reason::Tls("the answer is not TLS".to_owned());
+        return Reason::Tls(TlsError::NotTls);
     }
-    Reason::Tls(one_line(&error.to_string(), 120))
+    Reason::Tls(TlsError::Other(one_line(&error.to_string(), 120)))
 }
 
 impl Read for Session {
