@@ -1,4 +1,4 @@
-//! A member's lock: an OFD lock (fcntl(2)) on its own lock file, held until the process is dead.
+//! The lock of a member: an OFD lock (fcntl(2)) on its lock file, held until the process is dead.
 
 use super::record::{MODE, open_read};
 use crate::core::errno::Errno as Number;
@@ -14,19 +14,19 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a start waits for a lock that is held: the old container may be dying.
+/// How long a start waits for a lock that another process holds: the old container may be dying.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The pause between two attempts to take it.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// How much of a lock file is held.
+/// The part of a lock file that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// Nothing: the member is dead.
+    /// None: the member is dead.
     Free,
-    /// All of it: by a member that has not written its record yet.
+    /// The whole file: the member has not written its record yet.
     Whole,
-    /// The first byte: by a member whose record is its own.
+    /// The first byte: the record is that of this incarnation.
     First,
 }
 
@@ -43,8 +43,8 @@ pub(super) fn whole_file(kind: i32) -> libc::flock {
     }
 }
 
-/// Does somebody hold the lock file exclusively? Only a process that may write the file can hold
-/// it, so a neighbour that may only read cannot seem alive.
+/// Which part of the lock file is held exclusively. Only a process that may write the file can hold
+/// it, so a neighbour that may only read it cannot seem alive.
 ///
 /// # Errors
 /// The lock cannot be read. A path that does not exist or is not a regular file is not a member's
@@ -53,7 +53,7 @@ pub(super) fn hold(path: &Path) -> Result<Hold, Errno> {
     let file = match open_read(path) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(Hold::Free),
-        // A device, a socket or a link in its place, or a file in the place of the volume.
+        // A device, a socket or a link instead of the file, or a file instead of the volume.
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENXIO | Errno::ELOOP) => return Ok(Hold::Free),
         Err(errno) => return Err(errno),
     };
@@ -61,10 +61,10 @@ pub(super) fn hold(path: &Path) -> Result<Hold, Errno> {
     let free = i16::try_from(libc::F_UNLCK).unwrap_or_default();
     match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)) {
         Ok(_) if asked.l_type == free => Ok(Hold::Free),
-        // A length of 0 means: to the end, however long the file becomes.
+        // A length of 0 means the whole file, even if it grows.
         Ok(_) if asked.l_len == 0 => Ok(Hold::Whole),
         Ok(_) => Ok(Hold::First),
-        // A file system that keeps no locks: nobody holds one there.
+        // A file system without locks: no process holds one there.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(Hold::Free),
         Err(errno) => Err(errno),
     }
@@ -78,7 +78,7 @@ pub(super) enum NotTaken {
     Failed(VolumeError),
 }
 
-/// Takes the whole lock at `path`, and creates the lock file if it does not exist.
+/// Locks the whole file at `path`, and creates it if it does not exist.
 pub(super) fn take(path: &Path) -> Result<File, NotTaken> {
     let patience = Instant::now();
     let mut file = open(path).map_err(NotTaken::Failed)?;
@@ -101,15 +101,16 @@ pub(super) fn take(path: &Path) -> Result<File, NotTaken> {
             return Err(NotTaken::Held);
         }
         thread::sleep(RETRY);
-        // Opened again only if it is another file: each close would wake those who watch for a
-        // death.
+        // Opened again only if it is another file, because each close wakes the observers that wait
+        // for a death.
         if !is_same(&file, path) {
             file = open(path).map_err(NotTaken::Failed)?;
         }
     }
 }
 
-/// Releases all of the lock but its first byte: from now on the record is this incarnation's.
+/// Releases the lock except for its first byte. From now on the record is that of this
+/// incarnation.
 pub(super) fn narrow(lock: &File) -> io::Result<()> {
     let rest = libc::flock {
         l_start: 1,
@@ -130,10 +131,10 @@ fn open(path: &Path) -> Result<File, VolumeError> {
             .custom_flags(flags.bits())
             .open(path)
     };
-    // Without O_CREAT first: with it, a sticky directory refuses another user's file (proc(5),
-    // protected_regular).
+    // First without O_CREAT: with it, open(2) fails in a sticky directory for another user's file
+    // (proc(5), protected_regular).
     let opened = open(false).or_else(|error| match error.kind() == io::ErrorKind::NotFound {
-        // Two members may create it at the same time: then it exists.
+        // Another process may have created it in the meantime.
         true => open(true).or_else(|error| {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 open(false)
@@ -146,7 +147,7 @@ fn open(path: &Path) -> Result<File, VolumeError> {
     let file = opened.map_err(|error| open_error(path, Number::of(&error)))?;
     match file.metadata() {
         Ok(found) if found.is_file() => {
-            // Whatever the umask; another owner's file keeps its mode.
+            // The umask does not apply to this. Another owner's file keeps its mode.
             if found.mode() & 0o777 != MODE {
                 let _ = file.set_permissions(fs::Permissions::from_mode(MODE));
             }
@@ -160,7 +161,7 @@ fn open(path: &Path) -> Result<File, VolumeError> {
     }
 }
 
-/// What an errno of open(2) means for a lock file.
+/// The meaning of an errno of open(2) for a lock file.
 fn open_error(path: &Path, errno: Number) -> VolumeError {
     let not_a_file = |found| VolumeError::NotAFile {
         path: path.to_owned(),
@@ -178,7 +179,7 @@ fn open_error(path: &Path, errno: Number) -> VolumeError {
     }
 }
 
-/// May this user write the file that has the name of its own record?
+/// Checks that this user may write the record at `path`, if there is one.
 ///
 /// # Errors
 /// The file belongs to another user.

@@ -1,5 +1,5 @@
-//! The shared volume: where the members of a pod meet (P6). Files and locks; `core` decides
-//! what they mean.
+//! The shared volume, where the members of a pod meet (P6): files and locks. `core` decides what
+//! they mean.
 //!
 //! | file | writer | content |
 //! | --- | --- | --- |
@@ -9,8 +9,8 @@
 //! | `NAME.next.ID.N` | NAME | space reserved for the records to come |
 //! | `NAME.quit.ID.ASKER` | the asker | a request to incarnation ID of NAME; the file is empty |
 //!
-//! A name contains no dot, so files of two members never collide. Observers only need to read:
-//! `F_OFD_GETLK` tests a lock without touching it, on a descriptor that is open for reading only
+//! A name contains no dot, so the files of two members have different names. Observers need only
+//! the right to read: `F_OFD_GETLK` tests a lock through a descriptor that is open for reading
 //! (fcntl(2)).
 
 mod lock;

@@ -1,5 +1,5 @@
-//! What a member publishes: its record, and its memory of failures. It reserves space for the
-//! records to come, so that a full disk loses nothing.
+//! Publishes a member: its record, and its memory of failures. It reserves space for the records to
+//! come, so that a full disk loses none.
 
 use super::lock::{self, NotTaken, own_uid, system_error};
 use super::mount::container;
@@ -18,34 +18,35 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How many files may follow the first record: running, ready, exited; and one memory of failures.
+/// How many files may follow the first record: running, ready and exited, and a memory of failures.
 const SPARES: usize = 4;
-/// How many failures are remembered, the latest ones. Older incarnations never come back.
+/// How many failures are remembered. Older ones are not needed, because old incarnations never come
+/// back.
 const REMEMBERED: usize = 64;
 
 /// Why a member cannot take part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A living member has the name; its record, if it can be read.
+    /// A living member has the name. Its record, if it can be read.
     Taken(Option<Box<Record>>),
     Volume(VolumeError),
 }
 
-/// What a member states about itself when it starts.
+/// The facts that a member publishes about itself when it starts.
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
     pub(crate) name: Name,
     /// Its restart policy, if it is known.
     pub(crate) policy: Option<Policy>,
-    /// Does the member belong to `join`, which cannot know how PID 1 ends?
+    /// The member belongs to `join`, which cannot know how PID 1 ends.
     pub(crate) is_joined: bool,
 }
 
-/// This process's membership: the lock of a name, and the files that belong to it.
+/// The membership of this process: the lock of a name, and its files.
 #[derive(Debug)]
 pub(crate) struct Membership {
     volume: Rc<Volume>,
-    /// The lock file: held until the process is dead, and never written to.
+    /// The lock file. It is held until the process is dead, and never written to.
     lock: File,
     record: Record,
     spares: Vec<PathBuf>,
@@ -56,8 +57,8 @@ impl Membership {
     /// Takes a name: its lock, then the record of a new incarnation, then space for later records.
     ///
     /// # Errors
-    /// A living member has the name, or the volume cannot be used. No other member's file was
-    /// changed then.
+    /// A living member has the name, or the volume cannot be used. In both cases the files of other
+    /// members are unchanged.
     pub(crate) fn take(volume: &Rc<Volume>, statement: Statement) -> Result<Self, Refusal> {
         let Statement {
             name,
@@ -76,7 +77,7 @@ impl Membership {
             .and_then(Result::ok)
             .filter(|record| record.host == volume.host());
         let acted = match &before {
-            // The memory of another pod's member does not count.
+            // The memory of a member of another pod does not count.
             None => Vec::new(),
             Some(_) => read(&volume.file(&name, "acted"))
                 .map(|bytes| decode_acted(&bytes))
@@ -120,11 +121,11 @@ impl Membership {
                 Ok(path) => member.spares.push(path),
                 Err(refusal) => {
                     if member.record.is_joined {
-                        // Its container goes on without it.
+                        // The container continues without the member.
                         member.sweep();
                     } else {
-                        // The container ends here, so publish that in the space that is left. If
-                        // there is none, the free lock tells that the member is lost.
+                        // The container ends here. Publish that if there is space left. If not,
+                        // the free lock shows that the member is lost.
                         let _ = member.exit(Exit::Internal.code());
                     }
                     return Err(refusal);
@@ -152,9 +153,9 @@ impl Membership {
     /// Publishes the stage that the member has reached.
     ///
     /// # Errors
-    /// The record cannot be written. The lock still tells that the member lives.
+    /// The record cannot be written. The lock still shows that the member lives.
     pub(crate) fn publish(&mut self, stage: Stage) -> io::Result<()> {
-        // The hook of `join` has published it before the background process does.
+        // The hook of `join` may have published it before the background process does.
         if self.record.stage == stage && stage != Stage::Waiting {
             return Ok(());
         }
@@ -171,15 +172,15 @@ impl Membership {
         self.write("record", &self.record.encode())
     }
 
-    /// Notes that the stop began, for the last record.
+    /// Stores the time when the stop began, for the last record.
     pub(crate) fn stopping(&mut self) {
         self.record.times.stopping.get_or_insert_with(now);
     }
 
-    /// Publishes the end.
+    /// Publishes the end of the member.
     ///
     /// # Errors
-    /// The record cannot be written. The free lock still tells that the member is dead.
+    /// The record cannot be written. The free lock still shows that the member is dead.
     pub(crate) fn exit(&mut self, code: u8) -> io::Result<()> {
         self.record.exit = Some(code);
         self.record.times.exited = Some(now());
@@ -188,7 +189,7 @@ impl Membership {
         written
     }
 
-    /// Remembers that this member acts on these failures.
+    /// Remembers that this member has acted on these failures.
     ///
     /// # Errors
     /// The memory cannot be written.
@@ -204,7 +205,7 @@ impl Membership {
         self.write("acted", &encode_acted(&self.acted))
     }
 
-    /// Has a request to end been made to this incarnation?
+    /// Whether another member has asked this incarnation to quit.
     pub(crate) fn is_asked_to_quit(&self) -> bool {
         let prefix = format!("{}.quit.{:016x}.", self.record.name, self.record.id);
         let Ok(entries) = fs::read_dir(self.volume.path()) else {
@@ -221,13 +222,13 @@ impl Membership {
         entries.flatten().any(|entry| is_one(&entry))
     }
 
-    /// The lock file, whose descriptor a background process keeps.
+    /// The lock file. A background process keeps its descriptor.
     pub(crate) const fn lock(&self) -> &File {
         &self.lock
     }
 
-    /// Replaces one of the member's files, in reserved space if there is some left: a full disk
-    /// loses nothing.
+    /// Replaces one of the member's files. Uses reserved space if some is left, so that a full disk
+    /// does not matter.
     fn write(&mut self, kind: &str, text: &str) -> io::Result<()> {
         let target = self.volume.file(&self.record.name, kind);
         let kept = self.spares.pop().and_then(|path| {
@@ -257,7 +258,7 @@ impl Membership {
     fn keep(&self) -> io::Result<PathBuf> {
         let path = self.next();
         let mut file = create(&path)?;
-        // Written and not fallocated: not every file system can, and written space is certain.
+        // Written and not allocated with fallocate(2), which not every file system has.
         match file.write_all(&[b' '; LONGEST]) {
             Ok(()) => Ok(path),
             Err(error) => {
@@ -274,8 +275,8 @@ impl Membership {
         )
     }
 
-    /// Removes the reserved files of this member and of its earlier incarnations, and requests to
-    /// those, which are dead.
+    /// Removes the reserved files of this member and of its earlier incarnations, and the requests
+    /// to earlier incarnations, which are dead.
     fn sweep(&mut self) {
         self.spares.clear();
         let Ok(entries) = fs::read_dir(self.volume.path()) else {
@@ -302,7 +303,7 @@ fn fill(mut file: &File, text: &str) -> io::Result<()> {
     file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
 }
 
-/// The wall clock: for people only, no decision rests on it.
+/// The wall clock. It is for people only; no decision uses it.
 fn now() -> Stamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -439,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_holds_the_lock_before_its_own_record_is_not_in_the_state_of_the_old_one() {
+    fn a_member_that_has_not_written_its_record_is_not_in_the_state_of_the_old_one() {
         let folder = Folder::new("whole");
         let volume = folder.volume();
         take(&volume).publish(Stage::Ready).expect("a record");
@@ -460,12 +461,12 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_that_cannot_look_sees_no_death() {
+    fn an_observer_that_cannot_read_a_member_does_not_see_its_death() {
         let folder = Folder::new("look");
         let volume = folder.volume();
         let member = take(&volume);
         assert!(volume.look(&name()).is_some_and(|found| found.is_held));
-        // ENAMETOOLONG stands for all that keeps an observer from looking (EMFILE, ENOMEM, EIO).
+        // ENAMETOOLONG stands for all errors of an observer (EMFILE, ENOMEM, EIO).
         assert_eq!(
             hold(&folder.0.join("x".repeat(300))),
             Err(nix::errno::Errno::ENAMETOOLONG)

@@ -1,5 +1,5 @@
-//! The files of members, read and created so that a hostile neighbour cannot mislead or block: no
-//! link is followed, nothing blocks, and a size has a limit.
+//! Reads and creates the files of members. A hostile neighbour cannot mislead or block: no link is
+//! followed, no call blocks, and sizes have limits.
 
 use crate::core::errno::Errno as Number;
 use crate::core::member::Name;
@@ -12,10 +12,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// The mode of files that others read, whatever the umask.
+/// The mode of files that others read. The umask does not apply to it.
 pub(super) const MODE: u32 = 0o644;
 
-/// Reads the record of a member. `None`: it has none.
+/// Reads the record of a member. `None` if there is none.
 pub(super) fn read_record(path: &Path, name: &Name) -> Option<Result<Record, Unreadable>> {
     let bytes = match read(path) {
         Ok(bytes) => bytes,
@@ -48,7 +48,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-/// Opens a file that a neighbour may have put there. `None`: it is not a regular file.
+/// Opens a file that a neighbour may have replaced. `None` if it is not a regular file.
 pub(super) fn open_read(path: &Path) -> Result<Option<File>, Errno> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     let errno = |error: io::Error| Errno::from_raw(Number::of(&error).0);
@@ -61,7 +61,7 @@ pub(super) fn open_read(path: &Path) -> Result<Option<File>, Errno> {
     Ok(is_file.then_some(file))
 }
 
-/// Creates a new file that others can read, whatever the umask.
+/// Creates a new file that others can read. The umask does not apply to it.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = OpenOptions::new()
@@ -74,7 +74,7 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A number that no other incarnation has: std seeds its hashers from getrandom(2).
+/// A random number, which no other incarnation has: std seeds its hashers from getrandom(2).
 pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

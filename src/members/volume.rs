@@ -1,4 +1,4 @@
-//! A volume, open for looking: which members it has, and what can be observed of each.
+//! A volume, open for observing: its members, and the state of each.
 
 use super::lock::{Hold, hold};
 use super::mount::is_plain;
@@ -16,10 +16,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How often one look at a member is repeated while its record changes.
+/// How often an observation is repeated while the record of the member changes.
 const LOOKS: usize = 8;
 
-/// A volume, open for looking.
+/// A volume, open for observing.
 #[derive(Debug)]
 pub(crate) struct Volume {
     path: PathBuf,
@@ -27,10 +27,10 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Opens a volume for looking. Writes nothing.
+    /// Opens a volume for observing. Writes nothing.
     ///
     /// # Errors
-    /// `path` is not a directory that members can meet on.
+    /// `path` is not a directory where members can meet.
     pub(crate) fn open(path: &Path, plain: Plain) -> Result<Self, DirError> {
         let folder = fs::metadata(path).map_err(|error| match Number::of(&error) {
             Number::ENOENT => DirError::Missing,
@@ -46,7 +46,7 @@ impl Volume {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        // In a record the host name is one word on a line.
+        // In a record, the host name is one word on a line.
         let host = host
             .split(|letter: char| letter.is_whitespace() || letter.is_control())
             .collect::<Vec<_>>()
@@ -79,8 +79,8 @@ impl Volume {
         self.file(name, "record")
     }
 
-    /// Looks at a member. `None`: that is not possible now (no descriptor, no memory, a disk
-    /// error), which says nothing about the member, and must not count as its death.
+    /// Reads the lock and the record of a member. `None` if that is not possible now (no
+    /// descriptor, no memory, a disk error). That must not count as the member's death.
     pub(crate) fn look(&self, name: &Name) -> Option<Snapshot> {
         let lock = self.file(name, "lock");
         let mut record = self.record(name);
@@ -94,12 +94,12 @@ impl Volume {
                 }
             };
             cause = None;
-            // A member that publishes its end and dies between the two reads is not lost. So a lock
-            // counts only with a record that was the same before and after it.
+            // A member may publish its end and die between the two reads, and is not lost then. So
+            // a lock counts only if the record was the same before and after it.
             let after = self.record(name);
             if after == record {
-                // A member that holds the whole file has not written its record yet: the record is
-                // that of its earlier incarnation.
+                // A member that holds the whole file has not written its record yet. The record is
+                // from its earlier incarnation.
                 let record = if hold == Hold::Whole { None } else { record };
                 return Some(Snapshot {
                     record,
@@ -108,20 +108,20 @@ impl Volume {
             }
             record = after;
         }
-        // The record changes faster than it can be read, so the member is alive.
+        // The record changes faster than it can be read, so the member lives.
         cause.is_none().then_some(Snapshot {
             record,
             is_held: true,
         })
     }
 
-    /// What a look at a member means here.
+    /// The state of a member, from its lock and its record.
     #[cfg(test)]
     pub(crate) fn observe(&self, name: &Name) -> Option<Observation> {
         self.look(name).map(|found| observe(&found, &self.host))
     }
 
-    /// Every name that has a record or a lock here.
+    /// The names that have a record or a lock file on this volume.
     ///
     /// # Errors
     /// The volume cannot be read.
@@ -148,7 +148,7 @@ impl Volume {
         read_record(&self.record_path(name), name)
     }
 
-    /// Requests an incarnation of a member to end.
+    /// Asks an incarnation of a member to quit.
     ///
     /// # Errors
     /// The request cannot be written.
@@ -159,7 +159,7 @@ impl Volume {
     }
 }
 
-/// A request, which is removed when this is dropped.
+/// A request to quit. It is withdrawn when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Request(PathBuf);
 

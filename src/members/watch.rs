@@ -1,10 +1,10 @@
-//! Changes on the volume, reported by inotify(7) where it is available and complete. Elsewhere
+//! Reports changes on the volume with inotify(7), where it is available and complete. Elsewhere
 //! observers poll.
 //!
-//! No wake-up is lost: first watch, then look, then wait. Only the owner opens a lock for writing,
-//! so IN_CLOSE_WRITE on it reports the owner's death. The event comes a moment before the lock is
-//! free (`__fput` in the kernel reports first and unlocks then), so an observer looks a few times
-//! more.
+//! No wake-up is lost: first watch, then observe, then wait. Only its owner opens a lock file for
+//! writing, so IN_CLOSE_WRITE on it reports the owner's death. The event comes a moment before the
+//! lock is free (`__fput` in the kernel reports first and unlocks then), so an observer reads the
+//! lock a few times more.
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -16,31 +16,30 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
-/// The pause between two looks where inotify works: a safety net.
+/// The pause between two polls where inotify works: they are a safety net.
 pub(crate) const SLOW: Duration = Duration::from_secs(2);
-/// The pause between two looks where inotify does not work.
+/// The pause between two polls where inotify does not work.
 pub(crate) const FAST: Duration = Duration::from_millis(100);
 /// How long a lock may still seem to be held after its file was closed.
 pub(crate) const CLOSING: Duration = Duration::from_millis(100);
 
-/// IN_MASK_ADD of inotify(7), which adds to the events of an existing watch. nix has no name for
-/// it.
+/// IN_MASK_ADD of inotify(7) adds to the events of an existing watch. nix has no name for it.
 pub(crate) const MASK_ADD: AddWatchFlags = AddWatchFlags::from_bits_retain(0x2000_0000);
 
-/// The events of a volume that matter: records and memories are renamed to their names, requests
-/// are created, locks are closed.
+/// The events that matter: records and memories are renamed to their names, requests are created,
+/// and lock files are closed.
 pub(crate) const CHANGES: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
     .union(AddWatchFlags::IN_CREATE)
     .union(AddWatchFlags::IN_CLOSE_WRITE)
     .union(AddWatchFlags::IN_DELETE)
     .union(AddWatchFlags::IN_ONLYDIR);
 
-/// What has changed.
+/// A change on the volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// This file.
+    /// This file has changed.
     File(String),
-    /// Unknown: the queue has overflowed, or the directory itself is gone.
+    /// Any file may have changed: the queue has overflowed, or the directory is gone.
     Anything,
 }
 
@@ -65,7 +64,7 @@ impl Watch {
         Ok(Self { inotify })
     }
 
-    /// What has changed since the last call. Never blocks.
+    /// The changes since the last call. Never blocks.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         while let Ok(events) = self.inotify.read_events() {
@@ -73,7 +72,7 @@ impl Watch {
                 .map(std::ffi::OsString::into_string)
             {
                 Some(Ok(name)) => Some(Change::File(name)),
-                // Not a name of a member's file.
+                // This is not the name of a member's file.
                 Some(Err(_)) => None,
                 None => Some(Change::Anything),
             };
@@ -89,8 +88,8 @@ impl AsFd for Watch {
     }
 }
 
-/// Does inotify report all changes in `folder`? It does on local file systems. On others, another
-/// machine or a server may make changes.
+/// Whether inotify reports all changes in `folder`. It does on local file systems. On others,
+/// another machine or a server may make changes that it does not see.
 pub(crate) fn tells(folder: &Path) -> bool {
     /// nix has no name for it with musl (linux/magic.h).
     const XFS: FsType = FsType(0x5846_5342);

@@ -1,26 +1,26 @@
-//! What every probe can do: attempts of one check, one at a time.
+//! The trait of all probes.
 
 use crate::core::outcome::{MemberState, Outcome, Phase, Wake};
 use crate::event_loop::Interest;
 use std::time::Instant;
 
-/// How far an attempt is.
+/// The state of an attempt after a step.
 #[derive(Debug)]
 pub enum Step {
     Done(Outcome),
-    /// The attempt continues when [`Probe::interest`] or [`Probe::wake_at`] say so.
+    /// The attempt continues when [`Probe::interest`] is ready or [`Probe::wake_at`] has come.
     Wait,
 }
 
 /// Attempts of one check, one at a time.
 pub trait Probe {
-    /// Begins an attempt that has to end before `until`. No attempt is under way.
+    /// Begins an attempt that has to end before `until`. Call it only if no attempt is under way.
     fn start(&mut self, until: Instant) -> Step;
 
-    /// Continues the attempt, whether or not anything that it waits for has happened.
+    /// Continues the attempt. It may be called although nothing has happened.
     fn proceed(&mut self) -> Step;
 
-    /// Ends the attempt, and returns what it was doing.
+    /// Ends the attempt. Returns what it was doing.
     fn cancel(&mut self) -> Phase;
 
     /// The last line that the command of a cancelled attempt printed. Empty if there is none.
@@ -28,14 +28,13 @@ pub trait Probe {
         String::new()
     }
 
-    /// What a member was like, where a check passed that says nothing of it: `gone:` of a name that
-    /// was never seen.
+    /// The state of a member that was never seen, after `gone:` has passed because of that.
     fn member_state(&self) -> Option<MemberState> {
         None
     }
 
-    /// Gives back what is kept between attempts. Called when the check has passed, and there will
-    /// hardly be another attempt.
+    /// Releases what is kept between attempts. Called when the check has passed, because another
+    /// attempt is not likely.
     fn release(&mut self) {}
 
     /// The descriptor that the attempt under way waits for, if it waits for one.
@@ -43,17 +42,17 @@ pub trait Probe {
         None
     }
 
-    /// When the attempt under way has to continue at the latest.
+    /// The time when the attempt under way has to continue at the latest.
     fn wake_at(&self) -> Option<Instant> {
         None
     }
 
-    /// Does the attempt under way wait for a child to end?
+    /// Whether the attempt under way waits for the end of a child.
     fn waits_for_child(&self) -> bool {
         false
     }
 
-    /// After an attempt: will the kernel report that the check may pass?
+    /// After an attempt: whether the kernel reports a change that may let the check pass.
     fn wake(&self) -> Wake {
         Wake::Asked
     }

@@ -1,4 +1,4 @@
-//! `tcp://` and `unix://`: is a connection accepted? HTTP begins with the same step.
+//! `tcp://` and `unix://`: a connection is accepted. HTTP begins with the same step.
 //!
 //! A refused connection costs three system calls (socket, connect, close), no thread and no
 //! allocation.
@@ -28,17 +28,17 @@ pub(super) enum Address {
 /// A connection to one of several addresses, which are tried one after the other.
 #[derive(Debug)]
 pub(super) struct Dial {
-    /// The addresses that were not tried yet, the next one last.
+    /// The addresses that were not tried yet. The next one is the last.
     addresses: Vec<Address>,
-    /// The socket of the address that is tried now, and when to give it up for the next one.
+    /// The socket of the current address, and the time to give it up for the next address.
     under_way: Option<(OwnedFd, Instant)>,
     until: Instant,
-    /// The reason that tells most of those so far.
+    /// The reason with the highest weight so far.
     last: Option<(Weight, Reason)>,
 }
 
-/// How much the failure of one address tells about all of them, the least first. A server that
-/// refuses at one address may be silent at another, and then it is not gone.
+/// How much the failure of one address shows about all of them, in increasing order. A server that
+/// refuses at one address and is silent at another one is not gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
     /// This machine does not have the address family. `localhost` often has ::1 as well.
@@ -47,7 +47,7 @@ enum Weight {
     Other,
 }
 
-/// How far the connection is.
+/// The state of the connection.
 pub(super) enum Dialled {
     /// Accepted. The socket does not block.
     Connected(OwnedFd),
@@ -105,14 +105,14 @@ impl Dial {
         }
     }
 
-    /// Ready when the address under way has answered.
+    /// Ready when the current address has answered.
     pub(super) fn interest(&self) -> Option<Interest<'_>> {
         self.under_way
             .as_ref()
             .map(|(socket, _)| Interest::writable(socket.as_fd()))
     }
 
-    /// When to give up the address under way for the next one.
+    /// The time to give up the current address for the next one.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         self.under_way
             .as_ref()
@@ -120,7 +120,8 @@ impl Dial {
             .map(|(_, give_up)| *give_up)
     }
 
-    /// When the time of the next address is over: each has an equal share of the time left.
+    /// The end of the next address's time. Each address has an equal share of the time that is
+    /// left.
     fn share(&self) -> Instant {
         let now = Instant::now();
         let addresses = u32::try_from(self.addresses.len())
@@ -135,7 +136,7 @@ impl Dial {
     }
 }
 
-/// Begins to connect. `true`: connected already.
+/// Begins to connect. `true`: the socket is connected already.
 fn begin(address: &Address) -> Result<(OwnedFd, bool), Errno> {
     match address {
         Address::Net(address) => {
@@ -158,17 +159,17 @@ fn begin_with(family: AddressFamily, address: &dyn SockaddrLike) -> Result<(Owne
         None,
     )?;
     match connect(socket.as_raw_fd(), address) {
-        // No peer any more: the connection was accepted and closed. That was an answer.
+        // If the socket has no peer, the connection was accepted and closed. That is an answer.
         Ok(()) => finished(&socket).map(|_| (socket, true)),
-        // The answer of this machine is there already. To ask for it costs less than to wait.
+        // A server on this machine has answered already. To ask for that costs less than to wait.
         Err(Errno::EINPROGRESS) => finished(&socket).map(|done| (socket, done)),
         Err(error) => Err(error),
     }
 }
 
-/// Is the socket connected, and to another socket? A loopback port in the range of outgoing
-/// connections can be connected to itself: no process listens, and yet TCP's simultaneous open
-/// succeeds. A tool that connects often enough meets this.
+/// Whether the socket is connected to another socket. A socket can connect to itself if the port is
+/// in the range of outgoing connections: no process listens, but TCP's simultaneous open succeeds.
+/// A tool that connects often will see this.
 fn finished(socket: &OwnedFd) -> Result<bool, Errno> {
     match getsockopt(socket, sockopt::SocketError)? {
         0 => {}
@@ -202,7 +203,7 @@ fn weight(error: Errno) -> Weight {
     }
 }
 
-/// Why a connection failed.
+/// The reason for an error of connect(2).
 fn refusal(error: Errno) -> Reason {
     if error == Errno::ECONNREFUSED {
         Reason::Refused
@@ -217,7 +218,7 @@ fn no_answer() -> Reason {
     refusal(Errno::ETIMEDOUT)
 }
 
-/// Waits until one of these addresses accepts. Blocks, so it runs in a worker's thread.
+/// Waits until one of these addresses accepts. It blocks, so call it in a worker's thread.
 pub(super) fn dial_blocking(addresses: Vec<Address>, until: Instant) -> Result<OwnedFd, Reason> {
     let mut dial = Dial::new(addresses, until);
     loop {
@@ -237,7 +238,7 @@ pub(super) fn dial_blocking(addresses: Vec<Address>, until: Instant) -> Result<O
     }
 }
 
-/// The probe: is a connection accepted?
+/// The probe of `tcp://` and `unix://`.
 #[derive(Debug)]
 pub(super) struct Accepts {
     destination: Destination,
@@ -253,7 +254,7 @@ pub(super) enum Destination {
 }
 
 impl Destination {
-    /// The addresses to dial; `None` while they are not known yet.
+    /// The addresses to dial. `None` if they are not known yet.
     pub(super) fn resolve(&mut self) -> Result<Option<Vec<Address>>, Outcome> {
         match self {
             Self::Socket(path) => Ok(Some(vec![Address::Unix(path.clone())])),

@@ -1,6 +1,6 @@
-//! `exec:`: does a command exit with code 0? It runs in a process group of its own, with an empty
-//! standard input. When its time is over, or when it ends and leaves other processes behind, the
-//! whole group is killed (containerd#4594: runtimes kill only the first process).
+//! `exec:`: a command exits with code 0. It runs in its own process group, with an empty standard
+//! input. The whole group is killed when its time is over, and when the command ends and leaves
+//! other processes behind (runtimes kill only the first process: containerd#4594).
 
 use super::attempt::{Probe, Step};
 use crate::core::exec_error::ExecError;
@@ -36,7 +36,7 @@ pub(super) struct Exec {
 struct UnderWay {
     pid: Pid,
     output: PipeReader,
-    /// The command has closed its output, so only its end is waited for.
+    /// The command has closed its output. Only its end is still to come.
     is_closed: bool,
     last: LastLine,
 }
@@ -91,7 +91,7 @@ impl Probe for Exec {
         let Some(under_way) = &mut self.under_way else {
             return Step::Wait;
         };
-        // First the end, then the output, so no line that was printed before the end is missed.
+        // First the end, then the output: so no line from before the end is missed.
         let end = self.children.borrow_mut().take_end(under_way.pid);
         under_way.read();
         let Some(end) = end else { return Step::Wait };
@@ -129,7 +129,7 @@ impl Probe for Exec {
     }
 }
 
-/// A command that does not exist now does not exist as long as the container lives.
+/// A command that does not exist now will not exist later in this container.
 fn not_started(name: &str, error: ExecError) -> Outcome {
     let not_executable = Reason::NotExecutable(name.to_owned(), error);
     match error {
@@ -143,7 +143,8 @@ fn not_started(name: &str, error: ExecError) -> Outcome {
 }
 
 impl UnderWay {
-    /// Reads the output, but no more than a pipe holds, because a command may print without end.
+    /// Reads the output, but at most as much as a pipe holds, because a command may print without
+    /// end.
     fn read(&mut self) {
         let mut buffer = [0; 4096];
         for _ in 0..16 {
@@ -160,7 +161,7 @@ impl UnderWay {
     }
 }
 
-/// The last line that is not blank, of an output of any length.
+/// The last line of an output that is not blank.
 #[derive(Debug, Default)]
 struct LastLine {
     line: Vec<u8>,
@@ -195,8 +196,8 @@ impl LastLine {
     }
 }
 
-/// Hides a URL's authority that reaches the end of a line that was cut off: the end of its user
-/// info may be missing, so it cannot be found and redacted.
+/// Hides the authority of a URL at the end of a line that was cut off. The `@` after its user info
+/// may be missing there, so the user info cannot be found and redacted.
 fn without_cut_authority(line: &str) -> String {
     match line.rsplit_once("://") {
         Some((before, after))

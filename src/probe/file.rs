@@ -1,13 +1,14 @@
-//! `file://`: does the path exist? inotify(7) wakes the check where it can, else the schedule asks.
+//! `file://`: the path exists. inotify(7) wakes the check where it works. Elsewhere the path is
+//! looked up on the schedule.
 //!
-//! A look-up can hang where the server of a network or FUSE file system is gone. So it runs in a
-//! worker, which the next attempt waits for, too.
+//! A look-up can hang if the server of a network or FUSE file system is gone. So it runs in a
+//! worker, and the next attempt waits for the same worker.
 //!
-//! No wake-up is lost: first watch, then look up, then wait. A watch counts only once a look-up was
-//! begun while its owner knew of it. inotify reports nothing where another machine creates the file
-//! (NFS, 9p, FUSE), where the path goes through a symbolic link that may change elsewhere, and
-//! where no instance is available (EMFILE: the limit is for each user of the whole node). There the
-//! schedule asks. Where inotify works, a slow poll stays on as a safety net.
+//! No wake-up is lost: first watch, then look up, then wait. A watch counts only from the first
+//! look-up that began after it. inotify does not work in three cases: another machine creates the
+//! file (NFS, 9p, FUSE), the path goes through a symbolic link, which may change elsewhere, or no
+//! instance is available (EMFILE: the limit is for each user of the whole node). Where inotify
+//! works, the path is still looked up at long intervals as a safety net.
 
 use super::attempt::{Probe, Step};
 use super::worker::Worker;
@@ -36,7 +37,7 @@ pub(super) struct Exists {
 /// The result of a look-up.
 struct Found {
     outcome: Outcome,
-    /// The directory that is watched now, and the name in it that is waited for.
+    /// The directory that is watched now, and the name in it that is missing.
     watch: Option<(WatchDescriptor, OsString)>,
 }
 
@@ -54,7 +55,7 @@ impl Exists {
 
 /// Looks up the path, and watches it if it does not exist.
 fn look_up(path: &Path, inotify: Option<&Inotify>) -> Found {
-    // Mostly the path exists already, and no watch is needed.
+    // Usually the path exists already, and no watch is needed.
     let outcome = exists(path);
     match inotify {
         Some(inotify) if outcome != Outcome::Pass => {
@@ -84,7 +85,7 @@ fn exists(path: &Path) -> Outcome {
 /// Watches for the first part of `path` that does not exist. `None`: inotify cannot report it.
 fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> {
     let (folder, name) = missing(path)?;
-    // A dangling link, or a file in the place of a folder: inotify reports nothing about the rest.
+    // A dangling link, or a file where a folder is expected: inotify does not report what follows.
     let is_there = || fs::symlink_metadata(folder.join(&name)).is_ok();
     if is_there() || !is_plain(&folder) || !tells(&folder) {
         return None;
@@ -94,7 +95,7 @@ fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> 
         | AddWatchFlags::IN_ATTRIB
         | AddWatchFlags::IN_DELETE_SELF
         | AddWatchFlags::IN_MOVE_SELF
-        // The same directory may be watched for members.
+        // The same directory may also be watched for members.
         | MASK_ADD
         | AddWatchFlags::IN_ONLYDIR;
     let descriptor = inotify.add_watch(&folder, flags).ok()?;
@@ -107,7 +108,7 @@ fn watch(inotify: &Inotify, path: &Path) -> Option<(WatchDescriptor, OsString)> 
 
 impl Probe for Exists {
     fn start(&mut self, _until: Instant) -> Step {
-        // The result of an earlier attempt, which was cancelled, is old.
+        // A result of an earlier attempt, which was cancelled, is out of date.
         drop(self.worker.take());
         self.proceed()
     }
@@ -117,7 +118,7 @@ impl Probe for Exists {
     }
 
     fn proceed(&mut self) -> Step {
-        // A look-up of an earlier attempt that still hangs is waited for.
+        // If a look-up of an earlier attempt still hangs, this attempt waits for it.
         if !self.worker.is_busy() {
             let path = self.path.clone();
             let inotify = self
@@ -164,13 +165,13 @@ pub(crate) struct Watcher {
     members: Option<Members>,
 }
 
-/// The members on the volume that checks wait for.
+/// The members that checks wait for.
 #[derive(Debug)]
 struct Members {
     volume: WatchDescriptor,
-    /// The index of a check, and how the names of its member's files begin.
+    /// The index of a check, and the first part of the names of its member's files.
     prefixes: Vec<(usize, String)>,
-    /// When a lock was last closed.
+    /// The time when a lock was last closed.
     closed: Option<Instant>,
 }
 
@@ -201,8 +202,8 @@ impl Watcher {
         Arc::clone(&self.inotify)
     }
 
-    /// Watches a volume for members, each with the index of its check. Does nothing where inotify
-    /// cannot report changes.
+    /// Watches a volume for members, each with the index of its check. Does nothing if inotify
+    /// cannot report changes there.
     pub(crate) fn watch_members<'a>(
         &mut self,
         volume: &Path,
@@ -225,14 +226,14 @@ impl Watcher {
         self.members.is_some()
     }
 
-    /// Was a lock closed so recently that it may still seem to be held?
+    /// Whether a lock was closed so recently that it may still seem to be held.
     pub(super) fn is_closing(&self) -> bool {
         let closed = self.members.as_ref().and_then(|members| members.closed);
         closed.is_some_and(|closed| closed.elapsed() < CLOSING)
     }
 
     /// Keeps the watch of the check `index`. `true`: it was known before the look-up, so no change
-    /// can have been missed.
+    /// was missed.
     fn keep(&mut self, index: usize, found: Option<(WatchDescriptor, OsString)>) -> bool {
         let at = self.watches.iter().position(|it| it.index == index);
         let before = at.map(|at| self.watches.swap_remove(at));
@@ -255,7 +256,7 @@ impl Watcher {
         let is_used =
             |folder| is_volume(folder) || self.watches.iter().any(|it| it.folder == folder);
         if let Some(before) = before.filter(|before| !is_used(before.folder)) {
-            // EINVAL: the folder was removed, and its watch with it.
+            // EINVAL: the folder was removed, and the watch with it.
             let _ = self.inotify.rm_watch(before.folder);
         }
         known
@@ -305,12 +306,12 @@ impl Members {
     }
 }
 
-/// The deepest folder of `path` that exists, and the name that is missing in it.
+/// The deepest existing folder of `path`, and the name that is missing in it.
 fn missing(path: &Path) -> Option<(PathBuf, OsString)> {
     let mut name: Option<&OsStr> = None;
     for folder in path.ancestors() {
         match fs::symlink_metadata(folder) {
-            // A file in the place of a folder can be replaced by a folder.
+            // A file where a folder is expected can be replaced by a folder.
             Ok(found) if found.is_dir() => {
                 return name.map(|name| (folder.to_owned(), name.to_owned()));
             }
@@ -320,7 +321,7 @@ fn missing(path: &Path) -> Option<(PathBuf, OsString)> {
     None
 }
 
-/// Does the path lead to the folder without a symbolic link?
+/// Whether the path leads to the folder without a symbolic link.
 fn is_plain(folder: &Path) -> bool {
     fs::canonicalize(folder).is_ok_and(|real| real == folder)
 }
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_missing_part_is_found() {
+    fn the_first_missing_part_of_a_path_is_found() {
         let folder = Folder::new("missing");
         let path = folder.0.join("a/b/c");
         assert_eq!(missing(&path), Some((folder.0.clone(), "a".into())));
@@ -358,8 +359,8 @@ mod tests {
         assert_eq!(missing(Path::new("/")), None);
     }
 
-    /// Instances are counted for each user of the machine, and other programs may have used them up
-    /// for a moment.
+    /// The limit on instances is for each user of the machine, and other programs may have reached
+    /// it for a moment.
     fn watcher() -> Watcher {
         let tries = (0..300).map(|_| {
             Watcher::new()

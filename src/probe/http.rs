@@ -1,10 +1,9 @@
 //! `http://`, `https://` and `http+unix://`: one GET as the kubelet does it (`pkg/probe/http`),
 //! with ureq.
 //!
-//! The connection is made here, on the main thread, so that a refused one costs no thread and no
-//! HTTP agent. Only then an exchange begins, in a worker, on a transport that ends by itself when
-//! the attempt's time is over. What ureq would decide is decided here: redirects, proxies,
-//! keep-alive, headers, limits.
+//! The main thread connects, so that a refused connection costs no thread and no HTTP agent. Then
+//! an exchange begins in a worker, on a transport that ends by itself when the attempt's time is
+//! over. Redirects, proxies, keep-alive, headers and limits are decided here, not by ureq.
 
 use super::attempt::{Probe, Step};
 use super::dial::{Address, Destination, Dial, Dialled, dial_blocking};
@@ -32,16 +31,16 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 
 /// As the kubelet's `kube-probe/1.32`.
 const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
-/// The size of the output buffer in bytes without what the options add: room for the request line
+/// The size of the output buffer in bytes, without the part for options: room for the request line
 /// and for our own headers.
 const OUTPUT: usize = 4 * 1024;
-/// How much longer an exchange lives than its attempt. The attempt is cancelled first, which tells
-/// what it was doing; then the exchange ends, and its thread with it.
+/// How much longer an exchange lives than its attempt. So the attempt is cancelled first, when it
+/// still knows what it was doing. Then the exchange ends, and its thread with it.
 const LINGER: Duration = Duration::from_millis(50);
 /// The first size of the input buffer in bytes. It grows to [`rules::MOST_HEADERS`].
 const INPUT: usize = 4 * 1024;
 
-/// A request, and how servers are verified.
+/// A request, and how its server is verified.
 #[derive(Clone)]
 pub struct Ask {
     pub request: Arc<Request>,
@@ -49,7 +48,7 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Another request with the same trust.
+    /// Another request whose server is verified in the same way.
     pub(crate) fn with(&self, request: Request) -> Self {
         Self {
             request: Arc::new(request),
@@ -74,7 +73,7 @@ enum State {
     Exchanging(Arc<Doing>),
 }
 
-/// What an exchange is doing, for the thread that cancels it.
+/// The phase of an exchange, for the thread that cancels it.
 struct Doing(AtomicU8);
 
 impl Doing {
@@ -200,10 +199,11 @@ impl Probe for Http {
     }
 }
 
-/// One attempt from the accepted connection on. Blocks until its time is over, in a worker.
+/// The part of an attempt after the connection is accepted. It runs in a worker, and may block
+/// until its time is over.
 struct Exchange {
     ask: Ask,
-    /// The addresses of the host. A redirect stays on the host, but may lead to another port.
+    /// The addresses of the host. A redirect stays on this host, but may lead to another port.
     addresses: Vec<Address>,
     until: Instant,
     began: Instant,
@@ -232,7 +232,7 @@ impl Exchange {
                 Answer::Fails(reason) => return Err(reason),
                 Answer::Decides => return self.body(&mut response, status),
                 Answer::Follow { next, is_relative } => {
-                    // A server whose answer is not read sees a reset, and logs an error.
+                    // If the answer is not read, the server sees a reset and logs an error.
                     let _ = self.read(&mut response);
                     is_given_host = is_given_host && is_relative;
                     followed = followed.saturating_add(1);
@@ -243,8 +243,8 @@ impl Exchange {
         }
     }
 
-    /// The body is part of the answer: where it hangs or breaks off, the attempt does not pass,
-    /// whatever the status was.
+    /// Reads the body. If it hangs or breaks off, the attempt does not pass, whatever the status
+    /// is.
     fn body(
         &self,
         response: &mut http::Response<ureq::Body>,
@@ -307,7 +307,8 @@ impl Exchange {
     ) -> Result<http::Response<ureq::Body>, Reason> {
         let ask = &self.ask.request;
         let given = |name: &str| ask.headers.iter().find(|it| it.is(name));
-        // A given header replaces ours. An empty one removes it (the kubelet's rule for Accept).
+        // A given header replaces ours, and an empty one removes it (the kubelet's rule for
+        // Accept).
         let ours = |name: &str, value: &str| match given(name) {
             Some(_) => AutoHeaderValue::None,
             None => AutoHeaderValue::Provided(Arc::new(value.to_owned())),
@@ -332,7 +333,7 @@ impl Exchange {
             .uri(format!("{secure}://{}{}", url.authority(), url.path))
             .header(header::CONNECTION, "close");
         for it in &ask.headers {
-            // `Host` is for the first request and for relative redirects from it, as in net/http.
+            // As in net/http, `Host` is sent with the first request and after relative redirects.
             let elsewhere = it.is("Host") && !is_given_host;
             let is_removal = it.value.is_empty() && (it.is("Accept") || it.is("User-Agent"));
             if !elsewhere && !is_removal {
@@ -414,7 +415,7 @@ impl Exchange {
     }
 }
 
-/// Sorts ureq's errors: `Ok` for an error of the connection, `Err` for a fault of the answer.
+/// Sorts ureq's errors. `Ok` is an error of the connection, `Err` a fault of the answer.
 fn sorted(error: ureq::Error) -> Result<io::Error, BadAnswer> {
     if let ureq::Error::Io(error) = error {
         return Ok(error);
@@ -459,11 +460,11 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// Gives ureq the connection that exists already, once.
+/// Gives the existing connection to ureq, once.
 #[derive(Debug)]
 struct Once {
     wire: Mutex<Option<Wire>>,
-    /// The size of the request in bytes at most.
+    /// The largest size of the request in bytes.
     output: usize,
 }
 
@@ -487,7 +488,7 @@ impl Connector<()> for Once {
     }
 }
 
-/// Resolves nothing, because the connection exists already.
+/// Resolves no name, because the connection exists already.
 #[derive(Debug)]
 struct Nowhere;
 
@@ -547,12 +548,12 @@ impl Transport for Connected {
     }
 }
 
-/// Buffers that begin small and grow: a hundred attempts at once cost little.
+/// Buffers that begin small and grow, so that a hundred attempts at the same time cost little.
 #[derive(Debug)]
 struct Growing {
     output: Vec<u8>,
     input: Vec<u8>,
-    /// The part of `input` that is filled and not consumed.
+    /// The part of `input` that is filled and not yet consumed.
     filled: std::ops::Range<usize>,
     made_progress: bool,
 }
@@ -602,7 +603,7 @@ impl Buffers for Growing {
     }
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
-        // For request bodies, and ours are empty.
+        // This is for request bodies, and ours are empty.
         (&mut [], &mut self.output)
     }
 
@@ -634,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_found_anywhere() {
+    fn a_text_is_found_anywhere_in_a_body() {
         assert!(
             contains(b"abc", b"bc")
                 && contains(b"abc", b"")
@@ -667,7 +668,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// A URL that the grammar accepts and the HTTP library refuses could never pass.
+        /// If the HTTP library refused a URL that the grammar accepts, its check could never pass.
         #[test]
         fn every_url_that_is_accepted_can_be_requested(text in URL) {
             if let Ok(check) = parse(&text)

@@ -1,6 +1,6 @@
-//! `listen://`: does a process of this network namespace listen on the port? The answer is read
-//! from `/proc/net/tcp` and `tcp6` (proc(5)), so the server sees no connection. Containers of a pod
-//! share the network namespace, so a sidecar's socket is seen.
+//! `listen://`: a process of this network namespace listens on the port. This is read from
+//! `/proc/net/tcp` and `tcp6` (proc(5)), so the server sees no connection. Containers of a pod
+//! share the network namespace, so the sockets of a sidecar are visible.
 
 use super::attempt::{Probe, Step};
 use crate::core::errno::Errno;
@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// One attempt of so many reads the whole file.
+/// Every so many attempts, one reads the whole file.
 const WHOLE_FILE: u32 = 16;
 
 #[derive(Debug)]
@@ -30,9 +30,9 @@ impl Listen {
         }
     }
 
-    /// Does this file list the socket? Linux lists listening sockets first (`tcp_seq_start`), so
-    /// most attempts stop at the first other socket. A gateway has thousands of those. Other
-    /// kernels may have another order, so some attempts read on.
+    /// Whether this file lists the socket. Linux lists listening sockets first (`tcp_seq_start`),
+    /// so most attempts stop at the first other socket. A gateway has thousands of these. Another
+    /// kernel may have another order, so some attempts read the whole file.
     fn is_in(&self, path: &str) -> io::Result<bool> {
         let mut file = BufReader::with_capacity(4096, File::open(path)?);
         let reads_on = self.attempts.is_multiple_of(WHOLE_FILE);
@@ -57,7 +57,7 @@ impl Probe for Listen {
     }
 
     fn proceed(&mut self) -> Step {
-        // tcp6 is missing where IPv6 is off, and both are missing where /proc is not mounted.
+        // tcp6 is missing if IPv6 is off. Both are missing if /proc is not mounted.
         let outcome = match (self.is_in("/proc/net/tcp"), self.is_in("/proc/net/tcp6")) {
             (Ok(true), _) | (_, Ok(true)) => Outcome::Pass,
             (Err(error), Err(_)) => {

@@ -1,5 +1,5 @@
-//! `started:`, `ready:`, `gone:`, `succeeded:`: the state of a member of the pod, seen on the
-//! shared volume. inotify(7) wakes the check where it can.
+//! `started:`, `ready:`, `gone:`, `succeeded:`: the state of a member of the pod, observed on the
+//! shared volume. inotify(7) wakes the check where it works.
 
 use super::attempt::{Probe, Step};
 use super::file::Watcher;
@@ -13,9 +13,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How many other names are listed for a member that is absent.
+/// How many other names are listed at most if a member is absent.
 const NAMED: usize = 8;
-/// How soon a lock that was just closed is looked at again: it is free in a moment.
+/// The pause before a member whose lock was just closed is observed again.
 const AGAIN: Duration = Duration::from_millis(1);
 
 pub(super) struct Member {
@@ -24,7 +24,7 @@ pub(super) struct Member {
     volume: Option<Rc<Volume>>,
     watcher: Option<Rc<RefCell<Watcher>>>,
     again: Option<Instant>,
-    /// What the member was like when `gone:` passed without having seen it.
+    /// The state of the member when `gone:` passed because it was never seen.
     unseen: Option<MemberState>,
 }
 
@@ -94,8 +94,8 @@ impl Member {
             ) => Outcome::Pass,
             (Fact::Succeeded, Observation::Ended { end, policy, .. }) => {
                 let reason = Reason::Member(MemberState::Ended(end));
-                // A member without an exit code will never have one, and a member that is not
-                // restarted cannot do better.
+                // A member that joined never has an exit code, and a member that is not restarted
+                // cannot succeed later.
                 let is_final = policy == Some(Policy::Never) || end == End::Unknown;
                 if is_final {
                     Outcome::Never(reason)
@@ -119,10 +119,10 @@ fn unusable(volume: &Volume, name: &Name, record: Result<Record, Unreadable>) ->
     }
 }
 
-/// The state of a member that was never seen, with the names that were.
+/// The state of a member that was never seen, with the names that were seen.
 fn absent(volume: &Volume, name: &Name) -> MemberState {
     let mut names = volume.names().unwrap_or_default();
-    // It can have a lock that nobody holds, and no record.
+    // It may have a lock file that no process holds, and no record.
     names.retain(|it| it != name);
     let has_more = names.len() > NAMED;
     names.truncate(NAMED);
@@ -141,7 +141,7 @@ impl Probe for Member {
         self.again = None;
         self.unseen = None;
         let outcome = self.observe();
-        // A lock that was just closed is free in a moment.
+        // A lock that was just closed will be free in a moment.
         let is_closing = self
             .watcher
             .as_ref()

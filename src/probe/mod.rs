@@ -1,9 +1,9 @@
-//! One attempt of each kind of check. A probe knows only its own subject: nothing of gates,
-//! schedules and pods, and it prints nothing.
+//! One attempt of each kind of check. A probe knows nothing of gates, schedules and pods, and
+//! prints nothing.
 //!
-//! A probe never blocks. Calls that block by nature (the resolver, an HTTP exchange) run in a
-//! thread of their own, which is abandoned when the attempt's time is over. So a signal ends
-//! podgate in every phase.
+//! A probe does not block. Calls that can block (the resolver, an HTTP exchange, a look-up of a
+//! path) run in a worker thread, which is abandoned when the attempt's time is over. So a signal
+//! can end podgate in every phase.
 
 mod attempt;
 mod dial;
@@ -32,15 +32,15 @@ use crate::process::Children;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// What the probes of a call share.
+/// The resources that the probes of a call share.
 pub(crate) struct Resources {
     /// Starts the commands of `exec:` checks.
     pub(crate) children: Rc<RefCell<Children>>,
-    /// The inotify instance; `None` where the caller does not listen to it.
+    /// The inotify instance. `None` if the caller does not wait for it.
     pub(crate) watcher: Option<Rc<RefCell<Watcher>>>,
     /// The request of HTTP checks.
     pub(crate) ask: Ask,
-    /// Where members are seen.
+    /// The volume where members are observed.
     pub(crate) volume: Option<Rc<Volume>>,
 }
 

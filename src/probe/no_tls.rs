@@ -1,4 +1,4 @@
-//! Replaces `tls` in a build without it (`--no-default-features`): https checks are refused at the
+//! Replaces `tls` in a build without TLS (`--no-default-features`). It refuses https checks at the
 //! start.
 
 use super::stream::Stream;

@@ -1,6 +1,6 @@
-//! From a host to its addresses. The resolver of musl blocks for seconds and cannot be cancelled,
-//! so it runs in a worker. The next attempt waits for a resolver that does not come back, too, so
-//! there is never more than one for each check.
+//! Resolves a host to its addresses. The resolver of musl can block for seconds and cannot be
+//! cancelled, so it runs in a worker. If it does not return, the next attempt waits for it, too. So
+//! there is at most one worker for each check.
 
 use super::worker::Worker;
 use crate::core::errno::Errno;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// How many addresses of one name are tried at most.
 const MOST_ADDRESSES: usize = 8;
 
-/// How long an answer is used: as long as the longest pause between two attempts. So not every
-/// attempt costs a search through all domains of resolv.conf.
+/// How long an answer is used: the longest pause between two attempts. So not every attempt costs a
+/// search through all domains of resolv.conf.
 const FRESH: Duration = Duration::from_millis(250);
 
 /// The addresses of one host.
@@ -25,7 +25,7 @@ pub(super) struct Resolver {
     host: Host,
     port: u16,
     known: Vec<SocketAddr>,
-    /// How long `known` is valid; for good if `None`.
+    /// The end of the validity of `known`. `None`: it stays valid.
     until: Option<Instant>,
     worker: Worker<io::Result<Vec<SocketAddr>>>,
 }
@@ -39,7 +39,7 @@ pub(super) enum Resolved {
 }
 
 impl Resolver {
-    /// Addresses, and those of `localhost` in `/etc/hosts`, are known at once and for good.
+    /// An address is its own answer, and `localhost` is read from `/etc/hosts`. Both stay valid.
     pub(super) fn new(host: &Host, port: u16) -> Self {
         let known = match host {
             Host::Address(address) => vec![SocketAddr::new(*address, port)],
@@ -55,7 +55,7 @@ impl Resolver {
         }
     }
 
-    /// Returns the addresses, or begins to ask for them.
+    /// Returns the addresses, or asks the resolver for them.
     pub(super) fn resolve(&mut self) -> Resolved {
         if !self.known.is_empty() && self.until.is_none_or(|until| Instant::now() < until) {
             return Resolved::Addresses(self.known.clone());
@@ -101,8 +101,7 @@ impl Resolver {
 }
 
 /// The addresses of `localhost`: those in `/etc/hosts`, else both loopback addresses (RFC 6761,
-/// 6.3). No name server is asked, so this costs no thread, and works where the name server does
-/// not.
+/// 6.3). No name server is asked. So this needs no thread, and works without a name server.
 fn localhost(port: u16) -> Vec<SocketAddr> {
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     let mut addresses = addresses_in(&hosts, "localhost");

@@ -1,5 +1,5 @@
-//! The bytes of one connection with a deadline: reads and writes block no longer than the attempt
-//! may take, whatever the server sends or withholds.
+//! A connection with a deadline. Reads and writes do not block longer than the attempt may take,
+//! whatever the server does.
 
 use crate::event_loop::is_ready;
 use nix::poll::PollFlags;

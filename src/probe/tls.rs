@@ -1,6 +1,6 @@
-//! TLS on rustls with ring. Certificates are verified, other than by the kubelet: against
-//! `--tls-ca`, else `SSL_CERT_FILE`, else the system's bundle. No roots are built in, because a
-//! binary can outlive its roots.
+//! TLS with rustls and ring. Unlike the kubelet, podgate verifies certificates: against `--tls-ca`,
+//! else `SSL_CERT_FILE`, else the system's bundle. No roots are built in, because the roots may
+//! expire before the binary is replaced.
 
 use super::stream::Stream;
 use crate::core::errno::Errno;
@@ -21,7 +21,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// Where distributions keep their bundle (the list of Go's `crypto/x509`).
+/// The paths of the bundle in distributions (the list of Go's `crypto/x509`).
 const BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -31,7 +31,7 @@ const BUNDLES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// webpki's error for a server whose certificate is that of a CA. rustls passes it on as text only.
+/// webpki's error for a server whose certificate is a CA's. rustls passes it on as text only.
 const OWN_CA: &str = "CaUsedAsEndEntity";
 
 /// How servers are verified.
@@ -39,8 +39,8 @@ pub struct Trust {
     roots: Roots,
     /// `--tls-server-name`.
     server_name: Option<String>,
-    /// Made for the first server that is verified: a bundle takes a while to read, and a plain
-    /// check may never be redirected to https.
+    /// Made for the first https server: it takes time to read a bundle, and most http checks are
+    /// never redirected to https.
     config: OnceLock<Result<Arc<ClientConfig>, TrustError>>,
 }
 
@@ -123,9 +123,9 @@ fn verify_by(
     }))
 }
 
-/// Trusts servers whose certificate is signed by a listed CA, and servers whose certificate *is*
-/// listed. `openssl req -x509` makes a certificate that is its own CA, and servers use it as it is.
-/// OpenSSL and Go accept it where it is listed as a CA; webpki alone refuses a CA as a server.
+/// Trusts servers whose certificate is signed by a listed CA, and servers whose certificate is
+/// itself listed. `openssl req -x509` makes such a certificate: it is its own CA, and servers use
+/// it directly. OpenSSL and Go accept it if it is listed as a CA. webpki refuses a CA as a server.
 #[derive(Debug)]
 struct TrustListed {
     signed: Arc<WebPkiServerVerifier>,
@@ -149,7 +149,7 @@ impl ServerCertVerifier for TrustListed {
             now,
         );
         match &verified {
-            // webpki reports this after it has verified the validity. Only the name is left.
+            // webpki reports this after it has verified the validity, so only the name is left.
             Err(Error::InvalidCertificate(CertificateError::Other(error)))
                 if error.to_string().contains(OWN_CA)
                     && self.listed.iter().any(|it| it == end_entity) =>
@@ -186,7 +186,6 @@ impl ServerCertVerifier for TrustListed {
     }
 }
 
-/// Why the handshake failed.
 pub(super) enum Failure {
     Io(io::Error),
     Reason(Reason),
@@ -256,7 +255,7 @@ fn reason(error: &Error) -> Reason {
         {
             return Reason::WrongTime;
         }
-        // A certificate that is its own CA, and is not listed: see TrustListed.
+        // The certificate is its own CA and is not listed: see TrustListed.
         if error.to_string().contains(OWN_CA) {
             return Reason::UnknownIssuer;
         }
@@ -270,7 +269,8 @@ fn reason(error: &Error) -> Reason {
 impl Read for Session {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer) {
-            // Closed without close_notify. The length of the body tells whether bytes are missing.
+            // The server closed without close_notify. The length of the body shows whether bytes
+            // are missing.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             result => result,
         }
@@ -332,7 +332,7 @@ mod tests {
     use rustls::pki_types::ServerName;
 
     #[test]
-    fn the_command_line_takes_the_server_names_that_rustls_takes() {
+    fn the_command_line_accepts_the_server_names_that_rustls_accepts() {
         let (long, longer) = ("a".repeat(63), "a".repeat(64));
         let names = [
             "db",

@@ -1,9 +1,8 @@
-//! A worker runs a blocking job in a thread of its own. A descriptor is ready when the job's result
-//! has come.
+//! A worker runs a blocking job in its own thread. Its descriptor is ready when the job has a
+//! result.
 //!
-//! A worker keeps its thread for the next job, so that an attempt that is answered costs no new
-//! one. A thread that does not come back is abandoned together with its job, and ends by itself
-//! when the job is done.
+//! A worker keeps its thread for the next job. A thread whose job does not return is abandoned
+//! together with the job, and ends by itself when the job is done.
 
 use crate::event_loop::Interest;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -13,8 +12,8 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// The stack of a thread in bytes. The deepest job, a TLS handshake, uses about 40 KiB. Pages that
-/// are not used cost nothing.
+/// The stack of a thread in bytes. The job that needs most, a TLS handshake, uses about 40 KiB.
+/// Pages that are not used cost nothing.
 const STACK: usize = 512 * 1024;
 
 /// Runs one job at a time.
@@ -23,7 +22,7 @@ pub(super) struct Worker<T> {
     thread: Option<Arc<Shared<T>>>,
 }
 
-/// What the worker and its thread share.
+/// The state that the worker and its thread share.
 struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -36,17 +35,17 @@ enum State<T> {
     Queued(Box<dyn FnOnce() -> T + Send>),
     Running,
     Done(T),
-    /// The worker does not want a result any more. The thread ends.
+    /// The worker does not need the result any more. The thread ends.
     Abandoned,
 }
 
 impl<T: Send + 'static> Worker<T> {
-    /// A worker without a thread, until it has a job.
+    /// A worker. Its thread is started with the first job.
     pub(super) const fn new() -> Self {
         Self { thread: None }
     }
 
-    /// Is there a job whose result was not taken?
+    /// Whether there is a job whose result was not taken.
     pub(super) fn is_busy(&self) -> bool {
         self.thread
             .as_ref()
@@ -56,7 +55,7 @@ impl<T: Send + 'static> Worker<T> {
             })
     }
 
-    /// Starts a job. A job from before whose result was not taken is abandoned.
+    /// Starts a job. If the result of an earlier job was not taken, that job is abandoned.
     ///
     /// # Errors
     /// No thread or no descriptor is available: EAGAIN (a limit on processes), EMFILE, ENOMEM.
@@ -73,7 +72,7 @@ impl<T: Send + 'static> Worker<T> {
         Ok(())
     }
 
-    /// The result, if it has come.
+    /// The result of the job, if the job is done.
     pub(super) fn take(&mut self) -> Option<T> {
         let thread = self.thread.as_ref()?;
         let mut state = thread.state();
@@ -90,14 +89,14 @@ impl<T: Send + 'static> Worker<T> {
         }
     }
 
-    /// Leaves the thread and its job to themselves.
+    /// Abandons the thread and its job.
     pub(super) fn abandon(&mut self) {
         if let Some(thread) = self.thread.take() {
             thread.abandon();
         }
     }
 
-    /// Ready when the result has come.
+    /// Ready when the job is done.
     pub(super) fn interest(&self) -> Option<Interest<'_>> {
         self.thread
             .as_ref()
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_does_not_come_back_is_abandoned() {
+    fn a_thread_whose_job_does_not_return_is_abandoned() {
         let mut worker = Worker::new();
         let (release, held) = mpsc::channel::<()>();
         worker
