@@ -1,4 +1,5 @@
-//! The only place that blocks: ppoll(2) on descriptors until one is ready or the time has come.
+//! The only place that blocks, except in worker threads: ppoll(2) waits until a descriptor is ready
+//! or the time has come.
 //!
 //! Each descriptor is registered under a token, and its readiness comes back as that token.
 
@@ -9,10 +10,10 @@ use std::os::fd::BorrowedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long to wait until the kernel may have memory again.
+/// The pause before another try when the kernel has no memory.
 const BREATH: Duration = Duration::from_millis(10);
 
-/// A descriptor and what it is to be ready for.
+/// A descriptor, and the events that are waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Interest<'a> {
     fd: BorrowedFd<'a>,
@@ -39,7 +40,7 @@ impl<'a> Interest<'a> {
 #[derive(Debug)]
 pub struct Poller<'a, T> {
     polled: Vec<PollFd<'a>>,
-    /// The token of each descriptor.
+    /// The token of each descriptor, in the same order.
     tokens: Vec<T>,
 }
 
@@ -66,13 +67,12 @@ impl<'a, T: Copy> Poller<'a, T> {
     /// Waits until a descriptor is ready or `until` has come (`None`: no end). Returns the tokens
     /// of the ready descriptors, in the order in which they were added.
     ///
-    /// The result can be empty before `until`: after a signal handler ran (EINTR), and while the
-    /// kernel has no memory (ENOMEM), which passes. Where the limit on descriptors was lowered
-    /// below the number that is waited for (EINVAL, prlimit(1)), each descriptor is polled alone,
-    /// again and again.
+    /// The result can be empty before `until`: after a signal handler has run (EINTR), and while
+    /// the kernel has no memory (ENOMEM). If the limit on descriptors was lowered below their
+    /// number (EINVAL, prlimit(1)), each descriptor is polled alone, in turn.
     ///
     /// # Errors
-    /// Those of ppoll(2). With valid descriptors only EINVAL remains, for a limit of 0.
+    /// Those of ppoll(2). With valid descriptors this is only EINVAL, for a limit of 0.
     pub fn wait(mut self, until: Option<Instant>) -> Result<Vec<T>, Errno> {
         let timeout =
             until.map(|until| TimeSpec::from(until.saturating_duration_since(Instant::now())));
@@ -96,7 +96,7 @@ impl<'a, T: Copy> Poller<'a, T> {
     }
 }
 
-/// Polls once. The events of each descriptor are in it afterwards.
+/// Polls once. Afterwards each entry has its events.
 fn poll(polled: &mut [PollFd<'_>], timeout: Option<TimeSpec>) -> Result<(), Errno> {
     match ppoll(polled, timeout, None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),

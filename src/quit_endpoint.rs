@@ -1,8 +1,7 @@
-//! The quit endpoint: serves `core::endpoint` on a socket. No client can block or delay the loop,
-//! whatever it sends or withholds: no read, write or accept waits, and each has a time limit. The
-//! number of connections has a limit, too.
+//! The quit endpoint: serves `core::endpoint` on a socket. No client can block or delay the loop:
+//! no read, write or accept waits, every connection has a time limit, and their number has a limit.
 //!
-//! A loop waits for [`Endpoint::interests`] until [`Endpoint::deadline`], and calls
+//! The caller's loop waits for [`Endpoint::interests`] until [`Endpoint::deadline`], and calls
 //! [`Endpoint::proceed`] after each wait.
 
 use crate::core::endpoint::{self, LONGEST, State};
@@ -13,13 +12,13 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// How many connections there are at most. The oldest is dropped for one more.
+/// The largest number of connections. The oldest is dropped for a new one.
 const MOST: usize = 16;
 /// How long a request may take to be complete.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may take to read its answer, and to close the connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long no connection is accepted after that failed because no descriptor was left.
+/// How long no connection is accepted after accept(2) failed because no descriptor was left.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// The listening socket with its connections.
@@ -46,15 +45,15 @@ enum Doing {
     Reads(Vec<u8>),
     /// The rest of the answer.
     Writes(Vec<u8>),
-    /// The answer is sent. More bytes from the client are thrown away: a socket that is closed with
-    /// unread bytes resets the connection, and the answer may get lost with it (RFC 9112, 9.6).
+    /// The answer is sent. More bytes from the client are read and dropped: if a socket is closed
+    /// with unread bytes, the connection is reset and the answer may be lost (RFC 9112, 9.6).
     Drains,
 }
 
 enum Next {
     Stays,
     Ends,
-    /// It has answered a request to quit.
+    /// A request to quit was answered.
     Quits,
 }
 
@@ -66,8 +65,7 @@ impl Endpoint {
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         // std's backlog is 128. This is the longest that the kernel allows (net.core.somaxconn,
-        // 4096). A client that a flood keeps out tries again after 1 s and 3 s (tcp_syn_retries of
-        // tcp(7)).
+        // 4096). If it is full, a client tries again after 1 s and 3 s (tcp_syn_retries of tcp(7)).
         listen(&listener, Backlog::MAXALLOWABLE)?;
         listener.set_nonblocking(true)?;
         Ok(Self {
@@ -110,14 +108,14 @@ impl Endpoint {
             .min()
     }
 
-    /// Serves what has arrived, without waiting. `true`: a client that is allowed to has asked to
-    /// quit, and was answered.
+    /// Serves the connections, without waiting. `true`: a client on this machine has asked to quit,
+    /// and was answered.
     pub fn proceed(&mut self, state: State<'_>) -> bool {
         let now = Instant::now();
         self.closed_until = self.closed_until.filter(|until| now < *until);
         let mut quits = self.serve(now, state);
-        // Each is served as soon as it is accepted, so that none is dropped before its request was
-        // read.
+        // Each connection is served as soon as it is accepted, so that none is dropped before its
+        // request was read.
         for _ in 0..MOST {
             if self.closed_until.is_some() || !self.accept(now) {
                 break;
@@ -148,14 +146,15 @@ impl Endpoint {
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-            // The client is gone again. accept(2) says to try the next one.
+            // This client is gone again. accept(2) recommends to try the next one.
             Err(error)
                 if [ErrorKind::ConnectionAborted, ErrorKind::Interrupted]
                     .contains(&error.kind()) =>
             {
                 true
             }
-            // EMFILE, ENFILE, ENOBUFS, ENOMEM: the socket stays ready, so a wait for it would spin.
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM: the socket stays ready, so a wait would return at
+            // once, again and again.
             Err(_) => {
                 self.closed_until = now.checked_add(BACK_OFF);
                 false
@@ -163,7 +162,7 @@ impl Endpoint {
         }
     }
 
-    /// Serves the newest connection alone: in a flood, all would be served for each new one.
+    /// Serves only the newest connection. Serving all for each new one would be slow in a flood.
     fn serve_newest(&mut self, now: Instant, state: State<'_>) -> bool {
         let Some(mut newest) = self.connections.pop() else {
             return false;
@@ -198,7 +197,7 @@ impl Connection {
                 let room = buffer.len().saturating_sub(request.len());
                 let came = self.stream.read(buffer.get_mut(..room).unwrap_or_default());
                 let answer = match came {
-                    // Half-closed before the request was complete.
+                    // The client half-closed before its request was complete.
                     Ok(0) => return Next::Ends,
                     Ok(count) => {
                         request.extend_from_slice(buffer.get(..count).unwrap_or_default());
@@ -214,7 +213,7 @@ impl Connection {
                 };
                 self.doing = Doing::Writes(answer.bytes);
                 self.until = now.checked_add(LINGER).unwrap_or(now);
-                // A complete request counts, whether or not its client reads the answer.
+                // A complete request counts even if its client does not read the answer.
                 let next = self.proceed(now, state);
                 if answer.quits { Next::Quits } else { next }
             }
@@ -249,7 +248,7 @@ impl Connection {
     }
 }
 
-/// Has the operation to be tried again?
+/// Whether the operation has to be tried again later.
 fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
@@ -322,19 +321,19 @@ mod tests {
     }
 
     #[test]
-    fn a_post_by_loopback_quits_and_has_its_answer_before() {
+    fn a_post_from_loopback_is_answered_before_the_quit() {
         let mut run = Loop::new();
         let mut client = run.client();
         assert!(!run.serve());
         client.write_all(QUIT).expect("sent");
         assert!(run.turns(Duration::from_secs(20)).1);
-        // The client has the answer, although the endpoint is gone now.
+        // The endpoint is gone, and the client has its answer.
         drop(run);
         assert_eq!(status(&client), "200");
     }
 
     #[test]
-    fn pieces_make_a_request_and_half_of_one_does_not() {
+    fn a_request_in_pieces_counts_and_an_incomplete_one_does_not() {
         let mut run = Loop::new();
         let (mut pieces, mut half, mut gone) = (run.client(), run.client(), run.client());
         half.write_all(&QUIT[..QUIT.len() - 2]).expect("sent");
@@ -362,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_client_gets_408_and_delays_nobody() {
+    fn a_slow_client_gets_408_and_delays_no_other_client() {
         let mut run = Loop::new();
         let (mut slow, mut quick) = (run.client(), run.client());
         slow.write_all(b"POST /quitq").expect("sent");
@@ -392,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_clients_keep_nobody_out() {
+    fn silent_clients_do_not_keep_others_out() {
         let mut run = Loop::new();
         let silent: Vec<TcpStream> = (0..3 * MOST).map(|_| run.client()).collect();
         run.serve();
@@ -419,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs a process of its own with few descriptors: the test above starts it"]
+    #[ignore = "needs its own process with few descriptors: the test above starts it"]
     fn without_descriptors() {
         let mut run = Loop::new();
         let mut client = run.client();

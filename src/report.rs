@@ -2,9 +2,9 @@
 //! as text or JSON; one live line on a terminal; and podgate's own failures to the termination
 //! message.
 //!
-//! Printing never blocks for long: a line that is not taken in time is dropped. It never shows a
-//! header's value, a URL's user info, or a variable that is not an option: callers pass names that
-//! `core` has redacted.
+//! Printing does not block for long: a line that is not read in time is dropped. No header value,
+//! no user info of a URL and no variable is printed, because callers pass names that `core` has
+//! redacted.
 
 use crate::core::errno::Errno;
 use crate::core::logging::{Format, Level, LogTo};
@@ -21,16 +21,16 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Where a container's own output goes, seen from a hook or a probe in the same container. The
-/// kubelet keeps no hook's output, but lines that are written here appear in `kubectl logs`.
+/// The container's own output, for a hook or a probe in the same container. The kubelet does not
+/// keep the output of hooks, but lines that are written here appear in `kubectl logs`.
 pub(crate) const CONTAINER_LOG: &str = "/proc/1/fd/2";
-/// Where the kubelet reads why a container ended, unless the pod sets `terminationMessagePath`.
+/// The file with the termination message, if the container sets no `terminationMessagePath`.
 pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
-/// The most that the kubelet reads of it, in bytes.
+/// How much of it the kubelet reads, in bytes.
 const LONGEST_TERMINATION: usize = 4096;
-/// The bytes that a pipe takes whole once it is ready (pipe(7)).
+/// The number of bytes that a ready pipe takes whole (pipe(7)).
 const PIPE_BUF: usize = 4096;
-/// How long a line waits for a reader.
+/// How long a line waits for its reader.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The live line is cut to this many characters, so that it stays one line.
 const LIVE_WIDTH: usize = 78;
@@ -43,7 +43,7 @@ pub(crate) struct Report {
     level: Level,
     terminal: bool,
     live_is_shown: bool,
-    /// The reader did not take the last line in time, so the next one does not wait.
+    /// The reader did not read the last line in time, so the next line does not wait.
     stalled: bool,
     /// The last line was cut off.
     torn: bool,
@@ -58,7 +58,7 @@ enum Origin {
 }
 
 impl Report {
-    /// A report on stderr, with the usual termination message, for use before the options are read.
+    /// A report to stderr, with the usual termination message, for use before the options are read.
     pub(crate) fn plain(format: Format) -> Self {
         let termination = Some((PathBuf::from(TERMINATION_LOG), Origin::Default));
         Self {
@@ -73,8 +73,8 @@ impl Report {
         }
     }
 
-    /// A report as the options ask. A container log that cannot be opened is only a warning: a hook
-    /// must not fail because its lines are lost.
+    /// A report that the options ask for. If the container's log cannot be opened, there is only a
+    /// warning: a hook must not fail because its lines are lost.
     ///
     /// # Errors
     /// The file of `--log-to` cannot be opened.
@@ -122,7 +122,7 @@ impl Report {
         self.termination = None;
     }
 
-    /// Does this report show a live line?
+    /// Whether this report shows a live line.
     pub(crate) const fn is_live(&self) -> bool {
         self.terminal
     }
@@ -165,7 +165,7 @@ impl Report {
 
     /// Prints why podgate fails, and writes it to the termination message.
     pub(crate) fn failure(&mut self, line: &Message) {
-        // The kubelet's file first: the log may be broken.
+        // The kubelet's file comes first, because the log may be broken.
         self.terminate(line);
         self.line(line);
     }
@@ -180,7 +180,7 @@ impl Report {
             .write(true)
             .truncate(true)
             .custom_flags(flags.bits());
-        // The kubelet creates the default file; only a path that an option names is created here.
+        // The kubelet creates the default file. Only a path from an option is created here.
         options.create(*origin == Origin::Named);
         let written = options.open(path).and_then(|mut file| {
             let is_file = file.metadata()?.is_file();
@@ -201,10 +201,11 @@ impl Report {
         }
     }
 
-    /// Writes without waiting for long: a pipe without a reader must not keep a container from its
-    /// end. Bytes that are not taken within `PATIENCE` are dropped, and later lines do not wait
-    /// until the reader is back. Pieces of PIPE_BUF bytes, because a pipe that is ready takes that
-    /// much and no more (pipe(7)); shorter lines do not mix with those of other processes.
+    /// Writes without waiting for long, because a pipe without a reader must not delay the end of a
+    /// container. Bytes that are not read within `PATIENCE` are dropped, and then lines do not wait
+    /// until the reader is back. Writes pieces of PIPE_BUF bytes, because a ready pipe takes that
+    /// many and may not take more (pipe(7)). Lines up to that length do not mix with those of other
+    /// processes.
     fn put(&mut self, bytes: &[u8]) {
         let stderr = io::stderr();
         let fd = self
@@ -231,7 +232,7 @@ impl Report {
     }
 }
 
-/// Opens a log for appending. O_NONBLOCK: a FIFO without a reader is an error, and a full FIFO
+/// Opens a log for appending. With O_NONBLOCK, a FIFO without a reader is an error and a full FIFO
 /// loses lines, but nothing blocks.
 fn append(path: &Path, create: bool) -> Result<File, LogError> {
     let errno = |error: io::Error| LogError::System(Errno::of(&error));
@@ -281,7 +282,10 @@ mod tests {
             .with("check", Field::Text("tcp://x:1".to_owned()))
             .with("attempts", Field::Number(3));
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
-        let expected = r#"{"time":"1970-01-01T00:00:01.500Z","level":"warning","event":"log","msg":"a \"b\"\u000a\\ü\u001b","check":"tcp://x:1","attempts":3}"#;
+        let expected = concat!(
+            r#"{"time":"1970-01-01T00:00:01.500Z","level":"warning","event":"log","#,
+            r#""msg":"a \"b\"\u000a\\ü\u001b","check":"tcp://x:1","attempts":3}"#,
+        );
         assert_eq!(json(&line, time), expected);
     }
 }

@@ -1,9 +1,9 @@
-//! How signals arrive.
+//! Takes signals over and reads them.
 //!
 //! PID 1 has no default signal actions (signal(7), pid_namespaces(7)): the kernel drops a signal
-//! that nobody handles. So the first thing that podgate does is to block the signals that end it
-//! and to read them from a signalfd. No handler is ever installed, so no disposition needs to be
-//! restored for CMD (except SIGCHLD's, see `sys`).
+//! that has no handler. So podgate first blocks the signals that end it, and reads them from a
+//! signalfd. It installs no handler, so CMD needs no disposition restored (except that of SIGCHLD,
+//! see `sys`).
 
 use super::pid_1::is_pid_1;
 use super::sys::{self, Original};
@@ -14,9 +14,9 @@ use nix::unistd::Pid;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The signals that end podgate: those that a container is stopped with (an image's STOPSIGNAL may
-/// be QUIT, USR1, …), and those of a terminal. Their default action would end podgate as well, but
-/// PID 1 has none.
+/// The signals that end podgate: the stop signals of containers (an image's STOPSIGNAL may be QUIT,
+/// USR1, …), and those of a terminal. Their default action would also end podgate, but PID 1 has no
+/// default actions.
 const ENDING: [Signal; 7] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -27,13 +27,13 @@ const ENDING: [Signal; 7] = [
     Signal::SIGPWR,
 ];
 
-/// The STOPSIGNAL of images with systemd in them: SIGRTMIN+3 as the kernel and glibc count.
+/// The STOPSIGNAL of images with systemd: SIGRTMIN+3, as the kernel and glibc count.
 const SYSTEMD_STOP: i32 = 37;
 
 /// The last real-time signal.
 const LAST_SIGNAL: i32 = 64;
 
-/// The signals as a stream, and how they were before.
+/// The signals as a stream, and the mask and dispositions from before.
 #[derive(Debug)]
 pub(crate) struct Signals {
     stream: SignalFd,
@@ -42,28 +42,28 @@ pub(crate) struct Signals {
     original: Original,
 }
 
-/// What arrived, with the signal's number.
+/// A signal that has arrived, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrived {
     /// A signal that ends podgate.
     Ending(u8),
     /// Another signal, which `run` forwards.
     Other(u8),
-    /// A child changed its state.
+    /// A child has changed its state.
     Child,
 }
 
-/// Which signals podgate takes over.
+/// The signals that podgate takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Those that end podgate; the others keep their actions.
+    /// Those that end podgate. The others keep their actions.
     Ending,
-    /// All that can be blocked: `run` forwards them.
+    /// All that can be blocked, because `run` forwards them.
     All,
 }
 
 impl Signals {
-    /// Takes signals over. Call it before anything else.
+    /// Takes signals over. Call this before anything else.
     ///
     /// # Errors
     /// Those of signalfd(2): no descriptor is left (EMFILE, ENFILE), or no memory.
@@ -71,7 +71,8 @@ impl Signals {
         let mut taken: Vec<i32> = ENDING.iter().map(|signal| *signal as i32).collect();
         if is_pid_1() {
             taken.push(SYSTEMD_STOP);
-            // The STOPSIGNAL of Apache's images. On a terminal it reports a new window size.
+            // The STOPSIGNAL of Apache's images. On a terminal it reports a new window size
+            // instead.
             if !io::stdin().is_terminal() {
                 taken.push(Signal::SIGWINCH as i32);
             }
@@ -103,9 +104,9 @@ impl Signals {
             if number == Signal::SIGCHLD as i32 {
                 return Some(Arrived::Child);
             }
-            // Our own write to a pipe that nobody reads, or to a log that has reached
-            // RLIMIT_FSIZE, sends us a signal, which is not forwarded. Any other signal from this
-            // pid was sent before an exec, by the program that became podgate.
+            // A write of podgate to a pipe without a reader, or to a log at RLIMIT_FSIZE, sends
+            // podgate a signal, which is not forwarded. Any other signal from this pid was sent
+            // before an exec, by the program that became podgate.
             let is_by_writing = [Signal::SIGPIPE as i32, Signal::SIGXFSZ as i32].contains(&number);
             if !is_by_writing || i32::try_from(info.ssi_pid) != Ok(Pid::this().as_raw()) {
                 let number = u8::try_from(number).unwrap_or(u8::MAX);
@@ -118,7 +119,7 @@ impl Signals {
         }
     }
 
-    /// Does this signal end podgate?
+    /// Whether this signal ends podgate.
     fn ends(&self, number: u8) -> bool {
         // nix's `Signal` has no real-time signals.
         match Signal::try_from(i32::from(number)) {
@@ -127,12 +128,12 @@ impl Signals {
         }
     }
 
-    /// Another descriptor, for the signals that end podgate alone.
+    /// Another descriptor, only for the signals that end podgate.
     pub(super) fn ending(&self) -> Result<SignalFd, Errno> {
         SignalFd::with_flags(&self.ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
     }
 
-    /// Which signals were taken over.
+    /// The signals that were taken over.
     pub(crate) const fn which(&self) -> Which {
         self.which
     }

@@ -1,4 +1,4 @@
-//! The children of this process: the one place that starts them and the only one that reaps.
+//! The children of this process. Only this module starts and reaps them.
 
 use super::pid_1::is_pid_1;
 use super::sys::{self, Death, End, Original, restore_signals};
@@ -13,28 +13,28 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long killed children may take to be gone.
+/// How long killed children may take to end.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
 
-/// The commands of checks, each the leader of a process group of its own, and `run`'s CMD. The only
-/// place that waits for children: a second one would steal the first one's statuses.
+/// The commands of checks, each the leader of its own process group, and CMD of `run`. There is
+/// only one, because two would steal the exit codes of each other's children.
 #[derive(Debug)]
 pub(crate) struct Children {
     original: Original,
     living: Vec<Pid>,
     ended: Vec<(Pid, End)>,
-    /// Those of `living` that were killed. Nobody asks how they ended: by then the number may
-    /// belong to another process.
+    /// Those of `living` that were killed. Their end is not stored: when it would be read, the pid
+    /// may belong to another process.
     abandoned: Vec<Pid>,
-    /// Process groups that were killed and may not be gone yet.
+    /// Process groups that were killed and may not have ended yet.
     killed: Vec<Pid>,
     /// The state of this process before the first command was started.
     before: Option<Before>,
-    /// Does this process reap every orphan, as an init does?
+    /// This process reaps every orphan, as an init does.
     is_init: bool,
     main: Option<Pid>,
     main_end: Option<End>,
-    /// CMD's process group has the terminal, which is taken back when CMD ends.
+    /// The process group of CMD has the terminal, which is taken back when CMD ends.
     gave_terminal: bool,
 }
 
@@ -42,9 +42,8 @@ pub(crate) struct Children {
 #[derive(Debug)]
 struct Before {
     is_subreaper: bool,
-    /// The process had no children, so that every child it gets belongs to a command. Otherwise it
-    /// has children from before an exec (`daemon & exec podgate …`): the next program reaps them
-    /// and what they leave behind.
+    /// The process had no children, so every later child belongs to a command. Otherwise it has
+    /// children from before an exec (`daemon & exec podgate …`), which the next program reaps.
     had_none: bool,
 }
 
@@ -68,14 +67,14 @@ impl Children {
     pub(crate) fn become_subreaper(&mut self) {
         self.is_init = true;
         if !is_pid_1() {
-            // Fails on kernels before 3.4 only.
+            // This fails only on kernels before 3.4.
             let _ = prctl::set_child_subreaper(true);
         }
     }
 
-    /// Starts CMD with the signals, the descriptors and the environment that podgate got, in a
-    /// process group of its own, which gets the terminal if podgate has it. The kernel kills CMD
-    /// when podgate dies, unless CMD changes its user (PR_SET_PDEATHSIG, prctl(2)).
+    /// Starts CMD with the signals, the descriptors and the environment of podgate, in its own
+    /// process group. The group gets the terminal if podgate has it. The kernel kills CMD when
+    /// podgate dies, except if CMD changes its user (PR_SET_PDEATHSIG, prctl(2)).
     ///
     /// # Errors
     /// Those of fork(2), execve(2) and pipe(2).
@@ -94,17 +93,17 @@ impl Children {
         Ok(())
     }
 
-    /// Takes the terminal back from CMD, which has ended. A script that called podgate is in our
-    /// process group and could not read from the terminal any more. A shell with job control takes
-    /// the terminal back by itself.
+    /// Takes the terminal back after CMD has ended. A script that called podgate is in the process
+    /// group of podgate, and could not read from the terminal otherwise. A shell with job control
+    /// takes it back by itself.
     fn take_terminal_back(&mut self) {
         if std::mem::take(&mut self.gave_terminal) {
-            // SIGTTOU is blocked. If the terminal is gone, nobody reads from it.
+            // SIGTTOU is blocked. An error means that the terminal is gone.
             let _ = tcsetpgrp(io::stdin(), getpgrp());
         }
     }
 
-    /// How CMD ended; `None` on later calls.
+    /// How CMD ended. `None` on later calls.
     pub(crate) fn take_main_end(&mut self) -> Option<End> {
         self.main_end.take()
     }
@@ -116,13 +115,13 @@ impl Children {
                 Reach::Child => pid,
                 Reach::Group => Pid::from_raw(pid.as_raw().saturating_neg()),
             };
-            // ESRCH: CMD is dead and waits to be reaped. EPERM: CMD has changed its user; then only
-            // the kubelet's SIGKILL ends it.
+            // ESRCH: CMD is dead and not reaped yet. EPERM: CMD has changed its user, and only the
+            // kubelet's SIGKILL can end it.
             let _ = sys::send(to, i32::from(number));
         }
     }
 
-    /// Kills CMD, and waits until it is dead: no end may be published while CMD lives.
+    /// Kills CMD, and waits until it is dead. No end may be published while CMD lives.
     pub(crate) fn kill_main(&mut self, reach: Reach) {
         let patience = Instant::now();
         self.signal_main(Signal::SIGKILL as u8, reach);
@@ -133,7 +132,7 @@ impl Children {
         }
     }
 
-    /// Starts the command of a check in a process group of its own, with an empty stdin.
+    /// Starts the command of a check in its own process group, with an empty stdin.
     ///
     /// # Errors
     /// Those of fork(2), execve(2) and pipe(2).
@@ -145,7 +144,7 @@ impl Children {
                 is_subreaper,
                 had_none,
             });
-            // The kernel gives us what a killed command leaves behind, to reap it (prctl(2)). CMD
+            // A subreaper gets the processes that a killed command leaves behind (prctl(2)). CMD
             // must not inherit that: see `clear`.
             if had_none {
                 let _ = prctl::set_child_subreaper(true);
@@ -159,9 +158,9 @@ impl Children {
         Ok(pid)
     }
 
-    /// Reaps all that has ended; as PID 1, also what others left behind. What is left of an ended
-    /// command's group is killed before its leader is reaped, because until then no other group can
-    /// get the group's number.
+    /// Reaps all children that have ended, and as PID 1 also orphans. When a command has ended, the
+    /// rest of its group is killed before the leader is reaped: until then no other group can have
+    /// the number of this one.
     pub(crate) fn reap(&mut self) {
         for pid in self.living.clone() {
             if sys::ended(Some(pid)) == Some(pid) {
@@ -179,7 +178,7 @@ impl Children {
         if is_pid_1() || self.is_init || self.before.as_ref().is_some_and(|before| before.had_none)
         {
             while let Some(pid) = sys::ended(None) {
-                // A known child that has ended just now: the next SIGCHLD reports it again.
+                // A known child has ended just now. The next SIGCHLD reports it again.
                 if self.living.contains(&pid) || self.main == Some(pid) || sys::reap(pid).is_none()
                 {
                     break;
@@ -189,9 +188,9 @@ impl Children {
         self.killed.retain(|group| killpg(*group, None).is_ok());
     }
 
-    /// Reaps a command that has ended, and keeps how it ended.
+    /// Reaps a command that has ended, and stores how it ended.
     fn record_exit(&mut self, pid: Pid) {
-        // Nobody else waits for it, so it is still to be reaped.
+        // No other code waits for children, so it is still to be reaped.
         let end = sys::reap(pid).unwrap_or(End::Killed(0));
         self.living.retain(|it| *it != pid);
         match self.abandoned.iter().position(|it| *it == pid) {
@@ -200,13 +199,13 @@ impl Children {
         }
     }
 
-    /// How this command ended; `None` while it runs and on later calls.
+    /// How this command ended. `None` while it runs, and on later calls.
     pub(crate) fn take_end(&mut self, pid: Pid) -> Option<End> {
         let index = self.ended.iter().position(|(it, _)| *it == pid)?;
         Some(self.ended.swap_remove(index).1)
     }
 
-    /// Kills this command and its process group. It is reaped when it is dead.
+    /// Kills this command and its process group. [`Children::reap`] reaps it later.
     pub(crate) fn kill(&mut self, pid: Pid) {
         self.ended.retain(|(it, _)| *it != pid);
         if self.living.contains(&pid) {
@@ -216,7 +215,7 @@ impl Children {
         }
     }
 
-    /// Kills and reaps all that is left, and stops being a subreaper.
+    /// Kills and reaps all children that are left, and stops being a subreaper.
     pub(crate) fn clear(&mut self) {
         self.living
             .clone()
@@ -236,9 +235,9 @@ impl Children {
         }
     }
 
-    /// Kills what commands put into sessions of their own (setsid(2)) and left behind: CMD would
-    /// find it among its children. An init cannot tell it from the orphans of others, and leaves
-    /// it. `false`: there was none.
+    /// Kills processes that commands put into other sessions (setsid(2)) and left behind. Otherwise
+    /// CMD would get them as its children. An init cannot tell them from other orphans, and keeps
+    /// them. `false`: there was none.
     fn kill_strays(&self) -> bool {
         if is_pid_1() || self.is_init || self.before.as_ref().is_none_or(|before| !before.had_none)
         {
@@ -249,21 +248,21 @@ impl Children {
             .filter(|pid| !self.living.contains(pid))
             .collect();
         for pid in &strays {
-            // ESRCH: it has ended in the meantime.
+            // ESRCH: the process has ended in the meantime.
             let _ = kill(*pid, Signal::SIGKILL);
         }
         !strays.is_empty()
     }
 
     fn kill_group(&mut self, leader: Pid) {
-        // ESRCH: all of the group is gone. No other error is possible for a group of our own.
+        // ESRCH: the whole group has ended. No other error is possible for a group of podgate.
         if killpg(leader, Signal::SIGKILL).is_ok() && !self.killed.contains(&leader) {
             self.killed.push(leader);
         }
     }
 }
 
-/// The children of this process (proc(5)); empty where the kernel does not list them.
+/// The children of this process (proc(5)). Empty if the kernel does not list them.
 fn own_children() -> Vec<Pid> {
     let me = Pid::this();
     let text = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Becomes CMD, and classifies why a command cannot be executed.
+//! Becomes CMD, and finds the reason if a command cannot be executed.
 
 use super::sys::{self, Death, Original, restore_signals};
 use crate::core::errno::Errno;
@@ -11,8 +11,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Becomes the command `name`: same pid, the original signal mask and dispositions, environment and
-/// arguments untouched. Returns only if that failed.
+/// Becomes the command `name`, with the same pid and environment, and with the signal mask and
+/// dispositions from before podgate. Returns only if that failed.
 pub(crate) fn become_command(
     name: &OsString,
     arguments: &[OsString],
@@ -26,12 +26,11 @@ pub(crate) fn become_command(
     error
 }
 
-/// Why the command `name` could not be started: an error of fork(2), execve(2) or pipe(2), made
-/// into a value.
+/// Why the command `name` could not be started, from an error of fork(2), execve(2) or pipe(2).
 pub(crate) fn exec_error(name: &OsStr, error: &io::Error) -> ExecError {
     let errno = Errno::of(error);
     match errno.0 {
-        // The file is there, so what is missing is its interpreter.
+        // The file exists, so its interpreter is missing.
         libc::ENOENT if name.as_bytes().contains(&b'/') && Path::new(name).exists() => {
             ExecError::NoInterpreter
         }
@@ -58,7 +57,8 @@ mod tests {
         for (name, errno, expected) in [
             ("nosuch", libc::ENOENT, ExecError::NotFound),
             ("/nosuch", libc::ENOENT, ExecError::NotFound),
-            // A script whose interpreter is missing: execve(2) says ENOENT of a file that exists.
+            // A script whose interpreter is missing: execve(2) returns ENOENT although the file
+            // exists.
             ("/proc/self/exe", libc::ENOENT, ExecError::NoInterpreter),
             ("/proc/self/exe/x", libc::ENOTDIR, ExecError::NotFound),
             ("/etc", libc::EACCES, ExecError::NotPermitted),

@@ -1,4 +1,4 @@
-//! Leaves the process that podgate was started as: into the background, or by a signal.
+//! Detaches podgate into the background, or ends it by a signal.
 
 use super::pid_1::is_pid_1;
 use super::sys;
@@ -8,10 +8,10 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use std::fs;
 use std::os::fd::BorrowedFd;
 
-/// Detaches this process from whoever started it: a session of its own, nothing on stdin, stdout
-/// and stderr, and no descriptor but `kept`.
+/// Detaches this process from its parent: it gets its own session, /dev/null as stdin, stdout and
+/// stderr, and keeps no other descriptors than `kept`.
 pub(crate) fn daemonize(kept: &[BorrowedFd<'_>]) {
-    // Fails for the leader of a group only, and a forked process leads no group.
+    // This fails only for the leader of a group, which a forked process is not.
     let _ = setsid();
     let _ = std::env::set_current_dir("/");
     if let Ok(null) = fs::OpenOptions::new()
@@ -26,25 +26,25 @@ pub(crate) fn daemonize(kept: &[BorrowedFd<'_>]) {
     sys::close_all_but(kept);
 }
 
-/// Ends this process by the signal of this number, as the signal's default action does: wait(2)
-/// then shows the signal, and a shell's loop stops. Returns where that is impossible, and the
-/// caller ends with 128 + `number` instead:
+/// Ends this process by the signal of this number, as the signal's default action does. So wait(2)
+/// shows the signal, and a shell's loop stops. Returns if that is impossible, and then the caller
+/// exits with 128 + `number`:
 ///
 /// - as PID 1, which the kernel protects from default actions (pid_namespaces(7));
 /// - for a signal whose default action does not end a process, such as SIGWINCH.
 ///
-/// podgate blocked the signal in order to read it from a signalfd, so it is unblocked here. It may
-/// also have been ignored when podgate was started (by nohup(1), or by `&` in a shell without job
-/// control): a blocked signal arrives even if it is ignored, and podgate ends by it all the same.
+/// podgate has blocked the signal in order to read it from a signalfd, so it is unblocked here. The
+/// signal may also have been ignored when podgate was started (by nohup(1), or by `&` in a shell
+/// without job control). A blocked signal arrives even if it is ignored, and ends podgate, too.
 pub(crate) fn end_by_signal(number: u8) {
     if is_pid_1() {
         return;
     }
-    // SIGQUIT would leave a core file of podgate in the app's directory.
+    // Otherwise SIGQUIT would leave a core file in the app's directory.
     let _ = prctl::set_dumpable(false);
     let number = i32::from(number);
     let _ = sys::signal_set([number]).thread_unblock();
-    // Restores the default action and raises the signal, if it is in signal-hook's table.
+    // This restores the default action and raises the signal, if signal-hook knows the signal.
     let is_unknown = signal_hook::low_level::emulate_default_handler(number).is_err();
     if is_unknown && let Ok(signal @ Signal::SIGPWR) = Signal::try_from(number) {
         sys::die_by(signal);

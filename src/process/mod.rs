@@ -2,12 +2,12 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | [`arrival`] | takes the signals over and reads them |
-//! | [`children`] | starts commands, and is the only place that reaps |
-//! | [`exec`] | becomes CMD, and classifies why a command cannot be executed |
-//! | [`leave`] | becomes a background process, and dies by a signal |
-//! | [`pid_1`] | what is known of PID 1 of this container |
-//! | [`watchdog`] | ends podgate from another thread where the main thread hangs |
+//! | [`arrival`] | takes signals over and reads them |
+//! | [`children`] | starts and reaps commands, and is the only module that does |
+//! | [`exec`] | becomes CMD, and finds the reason if a command cannot be executed |
+//! | [`leave`] | becomes a background process, and ends by a signal |
+//! | [`pid_1`] | facts about PID 1 of this container |
+//! | [`watchdog`] | ends podgate from another thread if the main thread hangs |
 //! | [`sys`] | every `unsafe` of the crate |
 
 mod arrival;

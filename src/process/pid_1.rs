@@ -1,11 +1,11 @@
-//! PID 1 of this container: podgate itself, or the program that a hook runs beside.
+//! PID 1 of this container: podgate itself, or the program beside which a hook runs.
 
 use super::sys;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 use std::fs;
 
-/// Is this process PID 1, with the duties of an init?
+/// Whether this process is PID 1, with the duties of an init.
 pub(crate) fn is_pid_1() -> bool {
     Pid::this().as_raw() == 1
 }
@@ -18,8 +18,8 @@ pub(crate) fn signal_init(number: u8) -> Result<(), Errno> {
     sys::send(Pid::from_raw(1), i32::from(number))
 }
 
-/// Is this the only child that PID 1 has left? Then PID 1 may be waiting for it: some masters
-/// (HAProxy's) end when all their children have.
+/// Whether this process is the only child of PID 1. Then PID 1 may be waiting for it: some servers
+/// (HAProxy's master) end only when all their children have ended.
 pub(crate) fn is_only_child_of_init() -> bool {
     let Ok(threads) = fs::read_dir("/proc/1/task") else {
         return false;
@@ -34,9 +34,9 @@ pub(crate) fn is_only_child_of_init() -> bool {
         .eq([own.as_str()])
 }
 
-/// Does PID 1 belong to another container (shareProcessNamespace)? `None` where the kernel does not
-/// tell. Compares the mounts of `/`: containers of one pod may share everything but their mount
-/// namespaces (proc(5), mountinfo).
+/// Whether PID 1 belongs to another container (shareProcessNamespace). `None` if that is not known.
+/// Compares the mounts of `/`, because containers of one pod always have different mount namespaces
+/// (proc(5), mountinfo).
 pub(crate) fn shares_pid_namespace() -> Option<bool> {
     let root = |process: &str| {
         let text = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;

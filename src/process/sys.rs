@@ -15,56 +15,56 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Signal mask and dispositions as podgate found them. CMD and the commands of checks get them
-/// back.
+/// The signal mask and the dispositions from before podgate changed them. CMD and the commands of
+/// checks get them back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Original {
     pub(super) mask: SigSet,
     pub(super) ignores_child: bool,
 }
 
-/// What happens to a child when podgate dies.
+/// The effect of podgate's death on a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Death {
-    /// It lives on: CMD of `wait`, which *is* podgate's process.
+    /// None. This is for CMD of `wait`, which becomes podgate's own process.
     Survives,
-    /// The kernel kills it as well (PR_SET_PDEATHSIG): the command of a check, and `run`'s CMD.
-    /// Spawn it from the main thread: the signal is sent when the spawning *thread* dies
-    /// (prctl(2)).
+    /// The kernel kills it, too (PR_SET_PDEATHSIG). This is for the command of a check, and for CMD
+    /// of `run`. Spawn it from the main thread, because the signal is sent when the spawning thread
+    /// dies (prctl(2)).
     Dies,
 }
 
-/// Gives SIGCHLD its default action, and returns whether it was ignored. Where it is ignored, the
-/// kernel reaps children by itself and nobody learns how they ended (wait(2), NOTES).
+/// Gives SIGCHLD its default action, and returns whether it was ignored. While it is ignored, the
+/// kernel reaps children, and their exit codes are lost (wait(2), NOTES).
 ///
 /// # Errors
-/// Those of sigaction(2); none is expected.
+/// Those of sigaction(2). None is expected.
 pub(super) fn reset_sigchld() -> Result<bool, Errno> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: SIG_DFL runs no code of ours, and nothing else in this process has set a handler for
-    // SIGCHLD.
+    // SAFETY: SIG_DFL runs no code of podgate, and no other code has set a handler for SIGCHLD.
     let before = unsafe { sigaction(Signal::SIGCHLD, &default) }?;
     Ok(matches!(before.handler(), SigHandler::SigIgn))
 }
 
 /// Ignores SIGPIPE, as Rust's runtime does at the start. An exec that failed has restored its
-/// default action, and the message that tells why would kill us where nobody reads it.
+/// default action. Without this, the message about the failure would end podgate if its reader is
+/// gone.
 pub(super) fn ignore_pipe() {
-    // SAFETY: SIG_IGN runs no code of ours.
+    // SAFETY: SIG_IGN runs no code of podgate.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
 }
 
-/// Ends this process by `signal`, whose default action ends a process. signal-hook does that for
-/// all but a few signals: SIGPWR is not in its table. Returns if the signal could not be raised.
+/// Ends this process by `signal`, whose default action ends a process. This is for the few signals
+/// that signal-hook does not know, such as SIGPWR. Returns if the signal could not be raised.
 pub(super) fn die_by(signal: Signal) {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: SIG_DFL runs no code of ours.
+    // SAFETY: SIG_DFL runs no code of podgate.
     let _ = unsafe { sigaction(signal, &default) };
     let _ = raise(signal);
 }
 
-/// A set of these signals, by number. nix has no real-time signals, and musl's sigaddset(3) refuses
-/// 32 to 34, which it uses among threads; but 34 is RTMIN for glibc and the kernel's users.
+/// A set of these signals, by number. nix has no real-time signals. musl's sigaddset(3) refuses 32
+/// to 34, which it uses between threads, but 34 is RTMIN for glibc and for the kernel's users.
 pub(super) fn signal_set(numbers: impl IntoIterator<Item = i32>) -> SigSet {
     let one = |number: i32| {
         u32::try_from(number)
@@ -77,15 +77,15 @@ pub(super) fn signal_set(numbers: impl IntoIterator<Item = i32>) -> SigSet {
         .filter_map(one)
         .fold(0, |bits, bit| bits | bit);
     let mut set = *SigSet::empty().as_ref();
-    // SAFETY: the kernel's set is 64 bits, and libc's begins with them; it is larger and aligned as
-    // an unsigned long. `set` is our own and was initialised.
+    // SAFETY: the kernel's set has 64 bits, and libc's set begins with them; it is larger, and
+    // aligned as an unsigned long. `set` is a local variable and was initialised.
     unsafe { (&raw mut set).cast::<u64>().write(bits) };
     // SAFETY: any 64 bits are a valid set of signals.
     unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
-/// Sends a signal to a process, or to a process group if `to` is negative (kill(2)). By number, for
-/// the same reason as [`signal_set`].
+/// Sends a signal to a process, or to a process group if `to` is negative (kill(2)). The signal is
+/// a number for the same reason as in [`signal_set`].
 ///
 /// # Errors
 /// ESRCH: the process is gone. EPERM: it has changed its user. EINVAL: there is no such signal.
@@ -94,8 +94,8 @@ pub(super) fn send(to: Pid, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(to.as_raw(), signal) }).map(drop)
 }
 
-/// A child that has ended and is not reaped yet: this one, or any. nix's waitid fails for a child
-/// that a real-time signal killed.
+/// A child that has ended and is not reaped yet: this child, or any. nix's waitid fails for a child
+/// that was killed by a real-time signal.
 pub(super) fn ended(which: Option<Pid>) -> Option<Pid> {
     let (kind, id) = match which {
         Some(pid) => (libc::P_PID, libc::id_t::try_from(pid.as_raw()).ok()?),
@@ -103,7 +103,8 @@ pub(super) fn ended(which: Option<Pid>) -> Option<Pid> {
     };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     let mut found = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: `found` is ours and large enough; zeroed, it is a siginfo_t without a child.
+    // SAFETY: `found` is a local variable and large enough. Zeroed, it is a siginfo_t without a
+    // child.
     let pid = unsafe {
         if libc::waitid(kind, id, found.as_mut_ptr(), flags) != 0 {
             return None;
@@ -122,10 +123,10 @@ pub(crate) enum End {
     Killed(i32),
 }
 
-/// Reaps this child if it has ended.
+/// Reaps this child if it has ended. Returns how it ended.
 pub(super) fn reap(pid: Pid) -> Option<End> {
     let mut status = 0;
-    // SAFETY: `status` is ours.
+    // SAFETY: `status` is a local variable.
     let found = unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) };
     if found != pid.as_raw() {
         return None;
@@ -137,7 +138,7 @@ pub(super) fn reap(pid: Pid) -> Option<End> {
     })
 }
 
-/// Gives the terminal on stdin to `command`'s own process group when it is executed. The group
+/// Gives the terminal on stdin to the process group of `command` when it is executed. The group
 /// exists by then.
 pub(super) fn hand_over_terminal(command: &mut Command) {
     let give = || -> io::Result<()> {
@@ -178,7 +179,7 @@ pub(crate) fn restore_signals(command: &mut Command, original: Original, death: 
     unsafe { command.pre_exec(prepare) };
 }
 
-/// Which of the two processes continues after a fork.
+/// The process that continues after a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fork {
     Parent,
@@ -190,18 +191,18 @@ pub(crate) enum Fork {
 /// # Errors
 /// EAGAIN: a limit on processes is reached. ENOMEM.
 pub(crate) fn fork() -> Result<Fork, Errno> {
-    // SAFETY: only `join` calls this, before it starts any thread except, at most, the watchdog's.
-    // That thread has started, sleeps in ppoll and holds no lock of Rust's (`Watchdog::leave`);
-    // musl's fork takes musl's own locks. So the child may continue as any process does.
+    // SAFETY: only `join` calls this, when the only other thread can be the watchdog's. That thread
+    // has started, sleeps in ppoll and holds no lock of Rust (`Watchdog::leave`), and musl's fork
+    // takes musl's own locks. So the child may continue as any process does.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { .. } => Ok(Fork::Parent),
         ForkResult::Child => Ok(Fork::Child),
     }
 }
 
-/// Closes all descriptors from 3 on except `kept`: those that a background process inherited.
+/// Closes the descriptors from 3 on that a background process has inherited, except `kept`.
 pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
-    // Without /proc: as many as a process may have by default.
+    // Without /proc, the number that a process may have by default.
     let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
         entries
             .flatten()
@@ -210,20 +211,20 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
     });
     for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
         if fd > 2 && !kept.iter().any(|it| it.as_raw_fd() == fd) {
-            // SAFETY: no value of this process owns it: the caller names the descriptors in use,
-            // and the rest was inherited. EBADF (for the listing's own descriptor) does no harm.
+            // SAFETY: no value of this process owns it. The caller names the descriptors in use,
+            // and the others were inherited. EBADF (for the descriptor of the listing) does no
+            // harm.
             unsafe { libc::close(fd) };
         }
     }
 }
 
 /// Gives the pages of this program's code and constants back to the kernel, which keeps them in its
-/// cache. What was needed to start is not needed to sleep, and a page that is used again comes back
-/// by itself (madvise(2), MADV_DONTNEED). An idle `run` has 0.4 MiB resident instead of 1.4 (VmRSS
-/// of proc(5), median of three, the release binary on x86_64). `tests/wraps_a_command.rs` holds
-/// that the pages are given back.
+/// cache. Most are needed only for the start, and the kernel brings a page back when it is used
+/// (madvise(2), MADV_DONTNEED). An idle `run` has 0.4 MiB resident instead of 1.4 (VmRSS of proc(5),
+/// median of three, the release binary on x86_64). `tests/wraps_a_command.rs` tests this.
 pub(crate) fn give_back_code() {
-    // SAFETY: getauxval reads what the kernel has put on the stack (getauxval(3)).
+    // SAFETY: getauxval reads values that the kernel has put on the stack (getauxval(3)).
     let (headers, count) = unsafe {
         (
             libc::getauxval(libc::AT_PHDR),

@@ -1,6 +1,6 @@
-//! Ends podgate where its main thread hangs: connect(2) and execve(2) never return for a path on a
-//! network or FUSE file system whose server is gone. Such a hang is killable, so another thread can
-//! end the process.
+//! Ends podgate if its main thread hangs. connect(2) and execve(2) do not return for a path on a
+//! network or FUSE file system whose server is gone. SIGKILL ends such a hang, so another thread
+//! can end the process.
 
 use super::arrival::Signals;
 use crate::event_loop::is_ready;
@@ -13,12 +13,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The thread prints one line at most, and needs no deep stack.
+/// The stack in bytes. The thread prints at most one line.
 const STACK: usize = 128 * 1024;
 /// Longer than any wait.
 const FOREVER: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
-/// A watchdog thread, which watches until this is dropped.
+/// A thread that watches until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     over: Arc<AtomicBool>,
@@ -26,9 +26,9 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts a thread that calls `bite` if this watchdog still exists `chance` after a signal that
-    /// ends podgate has arrived, or after `end`. `bite` gets the signal's number, if it was a
-    /// signal. If the system has no thread or descriptor left, nothing is watched.
+    /// Starts a thread that calls `bite` if this watchdog still exists `chance` after `end`, or
+    /// after the arrival of a signal that ends podgate. `bite` gets the number of that signal. If
+    /// the system has no thread or descriptor left, nothing is watched.
     pub(crate) fn start(
         signals: &Signals,
         end: Option<Instant>,
@@ -48,7 +48,7 @@ impl Watchdog {
                         break;
                     }
                 }
-                // The main thread reads the signal in the meantime, if it can.
+                // If the main thread does not hang, it reads the signal in the meantime.
                 thread::sleep(chance);
                 if !is_over.load(Ordering::SeqCst) {
                     bite(
@@ -65,12 +65,11 @@ impl Watchdog {
         Self { over, up }
     }
 
-    /// Ends the watch once the thread has started, so that this process may fork. While Rust's
-    /// runtime starts a thread it holds locks, which would stay locked in the new process: the
-    /// first thread that is started there would hang.
+    /// Ends the watch after the thread has started, so that this process may fork. Rust's runtime
+    /// holds locks while it starts a thread. In a new process they would stay locked, and the first
+    /// thread that is started there would hang.
     pub(crate) fn leave(self) {
-        // Nothing is ever sent: the other end is dropped when the thread starts, or could not
-        // start.
+        // The other end sends nothing. It is dropped when the thread starts, or cannot be started.
         let _ = self.up.recv();
     }
 }
