@@ -1,22 +1,18 @@
 //! Shows the whole life of a Job's pod on this machine. `make demo` runs it.
 //!
 //! Scene 1: a sidecar becomes ready slowly and would run without end. A job waits for it, works,
-//! and ends; the sidecar ends with the job. Scene 2: the job is killed with SIGKILL, as the OOM
-//! killer does it, so it can run no code at its end. The sidecar ends all the same.
+//! and ends; the sidecar ends with the job. Scene 2: the job is killed with SIGKILL, as by the OOM
+//! killer, so it can run no code at its end. The sidecar still ends.
 //!
 //! The processes are real: `podgate run` runs twice, each around this program as the sidecar or the
-//! job. They share a directory, as containers share a volume. The timeline is drawn only from the
+//! job. They share a directory, as containers share a volume. The timeline is made only from the
 //! records that they leave there.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a demo shows something"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a demo prints")]
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "the demo computes with a few small numbers of its own"
+    reason = "the demo computes with a few small numbers"
 )]
 
 use std::env;
@@ -42,7 +38,7 @@ const DRAIN: Duration = Duration::from_millis(200);
 const LIMIT: Duration = Duration::from_secs(20);
 /// A day in milliseconds.
 const DAY: u64 = 24 * 60 * 60 * 1000;
-/// The width of the chart in letters.
+/// The width of the chart in characters.
 const WIDTH: u64 = 64;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -103,7 +99,7 @@ impl Process {
                 return Ok(status);
             }
             if start.elapsed() > LIMIT {
-                return Err("a container does not end: podgate has failed its promise".into());
+                return Err("a container does not end, although podgate promises it".into());
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -165,11 +161,9 @@ impl Drop for Volume {
 }
 
 fn demo() -> Result<()> {
-    println!("Scene 1: a job, and a sidecar that is slow to be ready and would run for ever\n");
+    println!("Scene 1: a job, and a sidecar that becomes ready slowly and would run without end\n");
     scene(End::ByItself)?;
-    println!(
-        "\nScene 2: the same, but the job is killed with SIGKILL, as the OOM killer does it\n"
-    );
+    println!("\nScene 2: the same, but the job is killed with SIGKILL, as by the OOM killer\n");
     scene(End::Killed)
 }
 
@@ -181,9 +175,42 @@ enum End {
 }
 
 fn scene(end: End) -> Result<()> {
+    let volume = Volume::new()?;
+    let (mut proxy, mut job) = start(&volume)?;
+    let killed = match end {
+        End::ByItself => None,
+        End::Killed => Some(kill(&mut job, &volume)?),
+    };
+    let (job_status, proxy_status) = (job.wait()?, proxy.wait()?);
+    let moments = Moments::read(&volume, killed)?;
+    moments.print(end, job_status, proxy_status);
+    moments.draw(end);
+    moments.check()?;
+    let codes = (job_status.code(), proxy_status.code());
+    let expected = match end {
+        End::ByItself => (Some(0), Some(0)),
+        End::Killed => (None, Some(137)),
+    };
+    if codes != expected {
+        return Err(format!("wrong exit codes: {codes:?}").into());
+    }
+    let conclusion = match end {
+        End::ByItself => "Both exit 0, so the Job completes.",
+        End::Killed => {
+            "The proxy exits with the job's 137, so the pod's restartPolicy decides about both."
+        }
+    };
+    println!(
+        "From the job's end to the proxy's stop signal: {} ms. {conclusion}",
+        moments.stopping - moments.job_end
+    );
+    Ok(())
+}
+
+/// Starts the proxy and the job, each with its own `podgate run`.
+fn start(volume: &Volume) -> Result<(Process, Process)> {
     let me = env::current_exe()?;
     let podgate = podgate_binary(&me)?;
-    let volume = Volume::new()?;
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let run = |words: &[&str]| {
         let mut command = Command::new(&podgate);
@@ -203,142 +230,146 @@ fn scene(end: End) -> Result<()> {
         "\"$0\" sidecar {address} & trap 'sleep {}; kill $!; exit 0' TERM; wait",
         DRAIN.as_secs_f64()
     );
-    let mut proxy = Process(
-        run(&["--name", "proxy", "--until", "job", "--ready", &url])
-            .args(["sh", "-c", &drain])
-            .arg(&me)
-            .spawn()?,
-    );
+    let proxy = run(&["--name", "proxy", "--until", "job", "--ready", &url])
+        .args(["sh", "-c", &drain])
+        .arg(&me)
+        .spawn()?;
+    let proxy = Process(proxy);
     println!("$ podgate run --name job --after ready:proxy -- job");
-    let mut job = Process(
-        run(&["--name", "job", "--after", "ready:proxy"])
-            .arg(&me)
-            .arg("job")
-            .spawn()?,
-    );
+    let job = run(&["--name", "job", "--after", "ready:proxy"])
+        .arg(&me)
+        .arg("job")
+        .spawn()?;
+    Ok((proxy, Process(job)))
+}
 
-    let mut killed = None;
-    if end == End::Killed {
-        let start = Instant::now();
-        while volume.time("job", "running").is_none() {
-            if start.elapsed() > LIMIT {
-                return Err("the job was not started".into());
-            }
-            thread::sleep(Duration::from_millis(5));
+/// Kills the job while it works. Returns when, in milliseconds since midnight.
+fn kill(job: &mut Process, volume: &Volume) -> Result<u64> {
+    let start = Instant::now();
+    while volume.time("job", "running").is_none() {
+        if start.elapsed() > LIMIT {
+            return Err("the job was not started".into());
         }
-        thread::sleep(WORK / 2);
-        killed = Some(today()?);
-        job.0.kill()?;
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(WORK / 2);
+    let killed = today()?;
+    job.0.kill()?;
+    let id = job.0.id();
+    println!("$ kill -KILL {id}   # the job's podgate, and with it the job");
+    Ok(killed)
+}
+
+/// When things happened, from the members' records. In milliseconds since a second before the job
+/// began, because the proxy may begin earlier than the job.
+struct Moments {
+    begin: u64,
+    proxy_runs: u64,
+    proxy_ready: u64,
+    job_waits: u64,
+    job_runs: u64,
+    job_end: u64,
+    stopping: u64,
+    last: u64,
+}
+
+impl Moments {
+    /// `killed` is the time of the job's death, which is not in its record.
+    fn read(volume: &Volume, killed: Option<u64>) -> Result<Self> {
+        let zero = volume
+            .time("job", "waiting")
+            .ok_or("the job's record has no beginning")?;
+        // Wraps at midnight.
+        let since = |time: u64| (time + DAY + 1000 - zero) % DAY;
+        let get = |member: &str, key: &str| {
+            volume
+                .time(member, key)
+                .map(since)
+                .ok_or(format!("{member}'s record has no {key}"))
+        };
+        let job_waits = get("job", "waiting")?;
+        Ok(Self {
+            begin: get("proxy", "waiting")?.min(job_waits),
+            proxy_runs: get("proxy", "running")?,
+            proxy_ready: get("proxy", "ready")?,
+            job_waits,
+            job_runs: get("job", "running")?,
+            job_end: match killed {
+                Some(time) => since(time),
+                None => get("job", "exited")?,
+            },
+            stopping: get("proxy", "stopping")?,
+            last: get("proxy", "exited")?,
+        })
+    }
+
+    /// Prints the moments in their order.
+    fn print(&self, end: End, job: ExitStatus, proxy: ExitStatus) {
+        let job_end = match end {
+            End::ByItself => format!("job ends: {}", shown(job)),
+            End::Killed => "job is killed".to_owned(),
+        };
+        let mut moments = [
+            (self.proxy_runs, "proxy runs".to_owned()),
+            (self.job_waits, "job waits for ready:proxy".to_owned()),
+            (self.proxy_ready, "proxy is ready".to_owned()),
+            (self.job_runs, "job runs".to_owned()),
+            (self.job_end, job_end),
+            (self.stopping, "proxy gets its stop signal".to_owned()),
+            (self.last, format!("proxy ends: {}", shown(proxy))),
+        ];
+        moments.sort_by_key(|(time, _)| *time);
+        println!();
+        for (time, event) in &moments {
+            println!("{:>6} ms  {event}", time - self.begin);
+        }
+        println!();
+    }
+
+    /// Draws a row for each member.
+    fn draw(&self, end: End) {
+        let mark = match end {
+            End::ByItself => '#',
+            End::Killed => 'X',
+        };
+        let proxy = [
+            (self.proxy_runs, self.proxy_ready, '.'),
+            (self.proxy_ready, self.stopping, '#'),
+            (self.stopping, self.last, '~'),
+        ];
+        let job = [
+            (self.job_waits, self.job_runs, '-'),
+            (self.job_runs, self.job_end, '#'),
+            (self.job_end, self.job_end, mark),
+        ];
+        for (name, parts) in [("proxy", proxy), ("job", job)] {
+            let mut bar = vec![' '; usize::try_from(WIDTH).unwrap_or(0) + 1];
+            for (from, to, letter) in parts {
+                bar[self.column(from)..=self.column(to)].fill(letter);
+            }
+            println!("{name:>7} |{}|", bar.into_iter().collect::<String>());
+        }
         println!(
-            "$ kill -KILL {}   # the job's podgate, and with it the job",
-            job.0.id()
+            "{:>7}  - waiting   . running   # ready   ~ stopping   X killed\n",
+            ""
         );
     }
-    let status = job.wait()?;
-    let proxy_status = proxy.wait()?;
 
-    let zero = volume
-        .time("job", "waiting")
-        .ok_or("the job's record has no beginning")?;
-    // Counts from a second before the job, because the proxy may begin earlier. Wraps at midnight.
-    let since = |time: u64| (time + DAY + 1000 - zero) % DAY;
-    let get = |member: &str, key: &str| {
-        volume
-            .time(member, key)
-            .map(since)
-            .ok_or(format!("{member}'s record has no {key}"))
-    };
-    let begin = get("proxy", "waiting")?.min(get("job", "waiting")?);
-    let job_end = match killed {
-        Some(time) => since(time),
-        None => get("job", "exited")?,
-    };
-    let stopping = get("proxy", "stopping")?;
-    let last = get("proxy", "exited")?;
-    println!();
-    let mut moments = vec![
-        (get("proxy", "running")?, "proxy runs".to_owned()),
-        (
-            get("job", "waiting")?,
-            "job waits for ready:proxy".to_owned(),
-        ),
-        (get("proxy", "ready")?, "proxy is ready".to_owned()),
-        (get("job", "running")?, "job runs".to_owned()),
-        (
-            job_end,
-            if killed.is_some() {
-                "job is killed".to_owned()
-            } else {
-                format!("job ends: {}", shown(status))
-            },
-        ),
-        (stopping, "proxy is told to stop".to_owned()),
-        (last, format!("proxy ends: {}", shown(proxy_status))),
-    ];
-    moments.sort_by_key(|(time, _)| *time);
-    for (time, event) in &moments {
-        println!("{:>6} ms  {event}", time - begin);
+    fn column(&self, time: u64) -> usize {
+        let length = (self.last - self.begin).max(1);
+        usize::try_from((time - self.begin) * WIDTH / length).unwrap_or(0)
     }
-    println!();
-    let column =
-        |time: u64| usize::try_from((time - begin) * WIDTH / (last - begin).max(1)).unwrap_or(0);
-    let row = |name: &str, parts: &[(u64, u64, char)]| {
-        let mut bar = vec![' '; usize::try_from(WIDTH).unwrap_or(0) + 1];
-        for (from, to, letter) in parts {
-            bar[column(*from)..=column(*to)].fill(*letter);
-        }
-        println!("{name:>7} |{}|", bar.into_iter().collect::<String>());
-    };
-    let (proxy_runs, proxy_ready) = (get("proxy", "running")?, get("proxy", "ready")?);
-    let (job_waits, job_runs) = (get("job", "waiting")?, get("job", "running")?);
-    row(
-        "proxy",
-        &[
-            (proxy_runs, proxy_ready, '.'),
-            (proxy_ready, stopping, '#'),
-            (stopping, last, '~'),
-        ],
-    );
-    let mark = if killed.is_some() { 'X' } else { '#' };
-    row(
-        "job",
-        &[
-            (job_waits, job_runs, '-'),
-            (job_runs, job_end, '#'),
-            (job_end, job_end, mark),
-        ],
-    );
-    println!(
-        "{:>7}  - waiting   . running   # ready   ~ stopping   X killed\n",
-        ""
-    );
 
-    if job_runs < proxy_ready {
-        return Err("the job ran before its proxy was ready".into());
-    }
-    if stopping < job_end {
-        return Err("the proxy was stopped before the job had ended".into());
-    }
-    let codes = (status.code(), proxy_status.code());
-    let expected = if killed.is_some() {
-        (None, Some(137))
-    } else {
-        (Some(0), Some(0))
-    };
-    if codes != expected {
-        return Err(format!("wrong exit codes: {codes:?}").into());
-    }
-    println!(
-        "From the job's end to the proxy's stop signal: {} ms. {}",
-        stopping - job_end,
-        match end {
-            End::ByItself => "Both exit 0, so the Job completes.",
-            End::Killed =>
-                "The proxy exits with the job's 137, so the pod's restartPolicy decides \
-                 about both.",
+    /// The order that podgate promises.
+    fn check(&self) -> Result<()> {
+        if self.job_runs < self.proxy_ready {
+            return Err("the job ran before its proxy was ready".into());
         }
-    );
-    Ok(())
+        if self.stopping < self.job_end {
+            return Err("the proxy was stopped before the job had ended".into());
+        }
+        Ok(())
+    }
 }
 
 fn shown(status: ExitStatus) -> String {

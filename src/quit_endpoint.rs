@@ -191,59 +191,74 @@ impl Endpoint {
 
 impl Connection {
     fn proceed(&mut self, now: Instant, state: State<'_>) -> Next {
-        match &mut self.doing {
-            Doing::Reads(request) => {
-                let mut buffer = [0; LONGEST + 1];
-                let room = buffer.len().saturating_sub(request.len());
-                let came = self.stream.read(buffer.get_mut(..room).unwrap_or_default());
-                let answer = match came {
-                    // The client half-closed before its request was complete.
-                    Ok(0) => return Next::Ends,
-                    Ok(count) => {
-                        request.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                        endpoint::answer(request, self.is_local, state)
-                    }
-                    Err(error) if is_later(&error) => None,
-                    Err(_) => return Next::Ends,
-                };
-                let answer = match answer {
-                    None if now < self.until => return Next::Stays,
-                    None => endpoint::too_slow(),
-                    Some(answer) => answer,
-                };
-                self.doing = Doing::Writes(answer.bytes);
-                self.until = now.checked_add(LINGER).unwrap_or(now);
-                // A complete request counts even if its client does not read the answer.
-                let next = self.proceed(now, state);
-                if answer.quits { Next::Quits } else { next }
+        match self.doing {
+            Doing::Reads(_) => self.read(now, state),
+            Doing::Writes(_) => self.write(now),
+            Doing::Drains => self.drain(now),
+        }
+    }
+
+    /// Reads the request. When it is complete, begins to answer it.
+    fn read(&mut self, now: Instant, state: State<'_>) -> Next {
+        let Doing::Reads(request) = &mut self.doing else {
+            return Next::Stays;
+        };
+        let mut buffer = [0; LONGEST + 1];
+        let room = buffer.len().saturating_sub(request.len());
+        let came = self.stream.read(buffer.get_mut(..room).unwrap_or_default());
+        let answer = match came {
+            // The client half-closed before its request was complete.
+            Ok(0) => return Next::Ends,
+            Ok(count) => {
+                request.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                endpoint::answer(request, self.is_local, state)
             }
-            Doing::Writes(answer) => {
-                match self.stream.write(answer) {
-                    Ok(count) => drop(answer.drain(..count.min(answer.len()))),
-                    Err(error) if is_later(&error) => {}
-                    Err(_) => return Next::Ends,
-                }
-                if !answer.is_empty() {
-                    return if now < self.until {
-                        Next::Stays
-                    } else {
-                        Next::Ends
-                    };
-                }
-                self.doing = Doing::Drains;
-                match self.stream.shutdown(Shutdown::Write) {
-                    Ok(()) => self.proceed(now, state),
-                    Err(_) => Next::Ends,
-                }
-            }
-            Doing::Drains => {
-                let mut buffer = [0; 4096];
-                match self.stream.read(&mut buffer) {
-                    Ok(1..) if now < self.until => Next::Stays,
-                    Err(error) if is_later(&error) && now < self.until => Next::Stays,
-                    Ok(_) | Err(_) => Next::Ends,
-                }
-            }
+            Err(error) if is_later(&error) => None,
+            Err(_) => return Next::Ends,
+        };
+        let answer = match answer {
+            None if now < self.until => return Next::Stays,
+            None => endpoint::too_slow(),
+            Some(answer) => answer,
+        };
+        self.doing = Doing::Writes(answer.bytes);
+        self.until = now.checked_add(LINGER).unwrap_or(now);
+        // A complete request counts even if its client does not read the answer.
+        let next = self.write(now);
+        if answer.quits { Next::Quits } else { next }
+    }
+
+    /// Writes the rest of the answer.
+    fn write(&mut self, now: Instant) -> Next {
+        let Doing::Writes(answer) = &mut self.doing else {
+            return Next::Stays;
+        };
+        match self.stream.write(answer) {
+            Ok(count) => drop(answer.drain(..count.min(answer.len()))),
+            Err(error) if is_later(&error) => {}
+            Err(_) => return Next::Ends,
+        }
+        if !answer.is_empty() {
+            return if now < self.until {
+                Next::Stays
+            } else {
+                Next::Ends
+            };
+        }
+        self.doing = Doing::Drains;
+        match self.stream.shutdown(Shutdown::Write) {
+            Ok(()) => self.drain(now),
+            Err(_) => Next::Ends,
+        }
+    }
+
+    /// Reads and drops what the client still sends, until it closes the connection.
+    fn drain(&mut self, now: Instant) -> Next {
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(1..) if now < self.until => Next::Stays,
+            Err(error) if is_later(&error) && now < self.until => Next::Stays,
+            Ok(_) | Err(_) => Next::Ends,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::core::member::Policy;
 use crate::driver::gate::Shared;
 use crate::driver::life::{Driver, MainProcess};
 use crate::driver::membership::take_part;
+use crate::members::Membership;
 use crate::message::{self, LogEvent, Message};
 use crate::probe::http::Ask;
 use crate::probe::tls::Trust;
@@ -47,31 +48,7 @@ fn run(
         volume: None,
     };
     // `_own` holds the lock until podgate ends.
-    let (code, _own) = match take_part(
-        settings.uses_volume,
-        settings.dir.path.as_deref(),
-        settings.dir.plain,
-        super::life::statement(settings),
-        report,
-    ) {
-        Ok((volume, own)) => {
-            shared.volume = volume;
-            let life = super::life::settings(settings, ask);
-            Driver::new(
-                &life,
-                MainProcess::Child(cmd),
-                own,
-                &shared,
-                signals,
-                report,
-            )
-            .run()
-        }
-        Err(error) => {
-            report.failure(&message::volume::failed(LogEvent::Volume, &error));
-            (Exit::Internal.code(), None)
-        }
-    };
+    let (code, _own) = live(settings, ask, cmd, &mut shared, report, signals);
     let exit = Exit::Main(code);
     // Under `never` quits follow every end. Otherwise they follow only success, because a container
     // that failed is started again and needs its sidecars.
@@ -90,4 +67,32 @@ fn run(
         );
     }
     exit
+}
+
+/// Takes part in the pod, and runs CMD to its end. Returns the exit code and the membership.
+fn live(
+    settings: &Life,
+    ask: &Ask,
+    cmd: &[OsString],
+    shared: &mut Shared,
+    report: &mut Report,
+    signals: &Signals,
+) -> (u8, Option<Membership>) {
+    let (volume, own) = match take_part(
+        settings.uses_volume,
+        settings.dir.path.as_deref(),
+        settings.dir.plain,
+        super::life::statement(settings),
+        report,
+    ) {
+        Ok(taken) => taken,
+        Err(error) => {
+            report.failure(&message::volume::failed(LogEvent::Volume, &error));
+            return (Exit::Internal.code(), None);
+        }
+    };
+    shared.volume = volume;
+    let life = super::life::settings(settings, ask);
+    let process = MainProcess::Child(cmd);
+    Driver::new(&life, process, own, shared, signals, report).run()
 }

@@ -3,8 +3,9 @@
 use super::call::{Call, variable, wrong};
 use crate::cli::{OnTimeout, WaitArgs};
 use crate::config::{self, Gates, Settings};
+use crate::core::check::Check;
 use crate::core::exit::Exit;
-use crate::core::gate::Verdict;
+use crate::core::gate::{Spec, Verdict};
 use crate::driver::exec::exec_or_exit;
 use crate::driver::gate::{Driver, Shared, Verbosity};
 use crate::members::Volume;
@@ -57,40 +58,66 @@ fn run(
         }
         return exec_or_exit(cmd, report, signals);
     }
-    report.line(&message::gate::plan(&checks, &gate));
-    let shared = Shared::new(signals, volume);
-    let mut driver = Driver::new(&checks, gate, ask, Verbosity::All, &shared, report);
-    let answer = driver.run(signals, report);
-    let verdict = match answer.verdict {
-        Ok(verdict) => verdict,
-        Err(error) => {
-            report.failure(&cannot_wait(Wait::Checks, &error));
-            return Exit::Internal;
-        }
+    let gate = GateOfCmd {
+        checks: &checks,
+        spec: gate,
+        on_timeout,
+        cmd,
     };
-    let exit = match verdict {
-        Verdict::Opened => return exec_or_exit(cmd, report, signals),
-        Verdict::Stopped(number) => {
-            let (waited, checks) = (answer.waited, driver.waited_for());
-            report.line(&if cmd.is_empty() {
-                message::gate::stopped(number, waited, &checks)
-            } else {
-                message::gate::stopped_before_cmd(number, waited, &checks)
-            });
-            return Exit::Signal(number);
-        }
-        Verdict::TimedOut => Exit::TimedOut,
-        Verdict::Failed(_) => Exit::NotPassed,
-    };
-    let failure = driver.failure(verdict, answer.waited, "--timeout");
-    match on_timeout {
-        OnTimeout::Fail => {
-            report.failure(&failure);
-            exit
-        }
-        OnTimeout::Run => {
-            report.line(&message::gate::continued(failure));
-            exec_or_exit(cmd, report, signals)
+    gate.wait(ask, volume, report, signals)
+}
+
+/// A gate, and the command that follows it.
+struct GateOfCmd<'a> {
+    checks: &'a [Check],
+    spec: Spec,
+    on_timeout: OnTimeout,
+    cmd: &'a [OsString],
+}
+
+impl GateOfCmd<'_> {
+    fn wait(
+        self,
+        ask: &Ask,
+        volume: Option<Rc<Volume>>,
+        report: &mut Report,
+        signals: &Signals,
+    ) -> Exit {
+        report.line(&message::gate::plan(self.checks, &self.spec));
+        let shared = Shared::new(signals, volume);
+        let mut driver = Driver::new(self.checks, self.spec, ask, Verbosity::All, &shared, report);
+        let answer = driver.run(signals, report);
+        let verdict = match answer.verdict {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                report.failure(&cannot_wait(Wait::Checks, &error));
+                return Exit::Internal;
+            }
+        };
+        let exit = match verdict {
+            Verdict::Opened => return exec_or_exit(self.cmd, report, signals),
+            Verdict::Stopped(number) => {
+                let (waited, checks) = (answer.waited, driver.waited_for());
+                report.line(&if self.cmd.is_empty() {
+                    message::gate::stopped(number, waited, &checks)
+                } else {
+                    message::gate::stopped_before_cmd(number, waited, &checks)
+                });
+                return Exit::Signal(number);
+            }
+            Verdict::TimedOut => Exit::TimedOut,
+            Verdict::Failed(_) => Exit::NotPassed,
+        };
+        let failure = driver.failure(verdict, answer.waited, "--timeout");
+        match self.on_timeout {
+            OnTimeout::Fail => {
+                report.failure(&failure);
+                exit
+            }
+            OnTimeout::Run => {
+                report.line(&message::gate::continued(failure));
+                exec_or_exit(self.cmd, report, signals)
+            }
         }
     }
 }

@@ -81,23 +81,9 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
     if args.cmd.is_empty() {
         return Err(UsageError::NeedsCmd);
     }
-    let name = args.identity.name.as_ref();
-    let others = Others {
-        name,
-        until: &args.finish.until,
-        outlive: &args.outlive,
-        needs: &args.needs,
-    };
-    let policy = args.policy.restart_policy.value;
-    let of_quits = quit::Life {
-        name,
-        policy,
-        pace: &args.pace,
-        tls: &args.tls,
-        off,
-    };
+    let others = others(args);
     let mut parts = Parts::of(&others, after(args), values(&args.ready))?;
-    parts.quits = after_end(&args.quits, &of_quits, variables)?;
+    parts.quits = after_end(&args.quits, &of_quits(args, off), variables)?;
     let asks = Asks {
         http: &args.http,
         tls: &args.tls,
@@ -111,7 +97,7 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
         serves: others.serves() || args.listen.is_some(),
         // If CMD runs although the gate did not open, the gate did not see the needs ready.
         gate_proves_needs: args.on_timeout.value == OnTimeout::Fail,
-        ..finish(&args.finish, policy)?
+        ..finish(&args.finish, args.policy.restart_policy.value)?
     };
     let dir = MembersDir::of(&args.identity.dir);
     parts.take_away(off);
@@ -141,6 +127,27 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
             asks,
         )
     })
+}
+
+/// The members that options of `run` name.
+fn others(args: &RunArgs) -> Others<'_> {
+    Others {
+        name: args.identity.name.as_ref(),
+        until: &args.finish.until,
+        outlive: &args.outlive,
+        needs: &args.needs,
+    }
+}
+
+/// The options of `run` that its quits depend on.
+fn of_quits(args: &RunArgs, off: Disabled) -> quit::Life<'_> {
+    quit::Life {
+        name: args.identity.name.as_ref(),
+        policy: args.policy.restart_policy.value,
+        pace: &args.pace,
+        tls: &args.tls,
+        off,
+    }
 }
 
 /// Reads what `join` is to do.

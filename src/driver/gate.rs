@@ -121,21 +121,7 @@ impl<'a> Driver<'a> {
                 report.line(&message::gate::no_shell(&check.name, word));
             }
         }
-        // With a fixed interval, changes do not matter. Without an instance (EMFILE), files are
-        // looked up on the schedule.
-        let is_watched =
-            spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_watched());
-        let watcher = is_watched
-            .then(Watcher::new)
-            .and_then(Result::ok)
-            .map(|watcher| Rc::new(RefCell::new(watcher)));
-        if let (Some(watcher), Some(volume)) = (&watcher, &shared.volume) {
-            let members = checks
-                .iter()
-                .enumerate()
-                .filter_map(|(index, check)| Some((index, check.kind.member()?.1)));
-            watcher.borrow_mut().watch_members(volume.path(), members);
-        }
+        let watcher = watcher(checks, &spec, shared.volume.as_deref());
         let inotify = watcher.as_ref().map(|watcher| watcher.borrow().inotify());
         let resources = Resources {
             children: Rc::clone(&shared.children),
@@ -455,6 +441,26 @@ impl<'a> Driver<'a> {
             })
             .collect()
     }
+}
+
+/// Watches the files and the members of these checks, if inotify is of use for them.
+fn watcher(checks: &[Check], spec: &Spec, volume: Option<&Volume>) -> Option<Rc<RefCell<Watcher>>> {
+    // With a fixed interval, changes do not matter. Without an instance (EMFILE), files are
+    // looked up on the schedule.
+    let is_watched =
+        spec.pace == Pace::Proportional && checks.iter().any(|check| check.kind.is_watched());
+    let watcher = is_watched
+        .then(Watcher::new)
+        .and_then(Result::ok)
+        .map(|watcher| Rc::new(RefCell::new(watcher)));
+    if let (Some(watcher), Some(volume)) = (&watcher, volume) {
+        let members = checks
+            .iter()
+            .enumerate()
+            .filter_map(|(index, check)| Some((index, check.kind.member()?.1)));
+        watcher.borrow_mut().watch_members(volume.path(), members);
+    }
+    watcher
 }
 
 impl CheckProbe {

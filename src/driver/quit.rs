@@ -105,21 +105,11 @@ impl Quits {
                 report.failure(&cannot_wait(Wait::Sidecars, &error));
                 return Exit::Internal;
             }
-            while let Some(arrived) = signals.next() {
-                match arrived {
-                    Arrived::Ending(number) => {
-                        let left = self.targets.iter().filter(|target| !target.is_over());
-                        let waited = self.start.elapsed();
-                        report.line(&message::quit::stopped(
-                            number,
-                            waited,
-                            left.map(Target::view),
-                        ));
-                        return Exit::Signal(number);
-                    }
-                    Arrived::Child => children.borrow_mut().reap(),
-                    Arrived::Other(_) => {}
-                }
+            if let Some(number) = take_signals(signals, children) {
+                let left = self.targets.iter().filter(|target| !target.is_over());
+                let left = left.map(Target::view);
+                report.line(&message::quit::stopped(number, self.start.elapsed(), left));
+                return Exit::Signal(number);
             }
         }
     }
@@ -165,6 +155,18 @@ impl Quits {
             kept.unwrap_or_else(|| signal.map_or(Exit::NotPassed, Exit::Signal))
         }))
     }
+}
+
+/// Takes the signals that have arrived. Returns the number of one that ends podgate.
+fn take_signals(signals: &Signals, children: &RefCell<Children>) -> Option<u8> {
+    while let Some(arrived) = signals.next() {
+        match arrived {
+            Arrived::Ending(number) => return Some(number),
+            Arrived::Child => children.borrow_mut().reap(),
+            Arrived::Other(_) => {}
+        }
+    }
+    None
 }
 
 /// `None` until every answer is known, even if one target has already failed.

@@ -60,51 +60,30 @@ impl Membership {
     /// A living member has the name, or the volume cannot be used. In both cases the files of other
     /// members are unchanged.
     pub(crate) fn take(volume: &Rc<Volume>, statement: Statement) -> Result<Self, Refusal> {
-        let Statement {
-            name,
-            policy,
-            is_joined,
-        } = statement;
-        let lock = lock::take(&volume.file(&name, "lock")).map_err(|error| match error {
+        let name = &statement.name;
+        let lock = lock::take(&volume.file(name, "lock")).map_err(|error| match error {
             NotTaken::Held => {
-                Refusal::Taken(volume.record(&name).and_then(Result::ok).map(Box::new))
+                Refusal::Taken(volume.record(name).and_then(Result::ok).map(Box::new))
             }
             NotTaken::Failed(error) => Refusal::Volume(error),
         })?;
-        lock::check_owner(&volume.record_path(&name)).map_err(Refusal::Volume)?;
+        lock::check_owner(&volume.record_path(name)).map_err(Refusal::Volume)?;
         let before = volume
-            .record(&name)
+            .record(name)
             .and_then(Result::ok)
             .filter(|record| record.host == volume.host());
         let acted = match &before {
             // The memory of a member of another pod does not count.
             None => Vec::new(),
-            Some(_) => read(&volume.file(&name, "acted"))
+            Some(_) => read(&volume.file(name, "acted"))
                 .map(|bytes| decode_acted(&bytes))
                 .unwrap_or_default(),
         };
-        let record = Record {
-            incarnation: before
-                .map_or(0, |record| record.incarnation)
-                .saturating_add(1),
-            id: random(),
-            host: volume.host().to_owned(),
-            container: container(),
-            uid: own_uid(),
-            policy,
-            is_joined,
-            stage: Stage::Waiting,
-            exit: None,
-            times: Times {
-                waiting: Some(now()),
-                ..Times::default()
-            },
-            name,
-        };
+        let incarnation = before.map_or(0, |record| record.incarnation);
         let mut member = Self {
             volume: Rc::clone(volume),
             lock,
-            record,
+            record: first_record(statement, volume.host(), incarnation.saturating_add(1)),
             spares: Vec::new(),
             acted,
         };
@@ -113,26 +92,30 @@ impl Membership {
             .write("record", &member.record.encode())
             .map_err(|error| member.refusal(Operation::Write, &error))?;
         lock::narrow(&member.lock).map_err(|error| member.refusal(Operation::Narrow, &error))?;
+        member.reserve()?;
+        Ok(member)
+    }
+
+    /// Reserves space for the records to come. If that fails, the membership ends.
+    fn reserve(&mut self) -> Result<(), Refusal> {
         for _ in 0..SPARES {
-            let kept = member
-                .keep()
-                .map_err(|error| member.refusal(Operation::Reserve, &error));
-            match kept {
-                Ok(path) => member.spares.push(path),
-                Err(refusal) => {
-                    if member.record.is_joined {
+            match self.keep() {
+                Ok(path) => self.spares.push(path),
+                Err(error) => {
+                    let refusal = self.refusal(Operation::Reserve, &error);
+                    if self.record.is_joined {
                         // The container continues without the member.
-                        member.sweep();
+                        self.sweep();
                     } else {
                         // The container ends here. Publish that if there is space left. If not,
                         // the free lock shows that the member is lost.
-                        let _ = member.exit(Exit::Internal.code());
+                        let _ = self.exit(Exit::Internal.code());
                     }
                     return Err(refusal);
                 }
             }
         }
-        Ok(member)
+        Ok(())
     }
 
     /// A failed write of the record, as a refusal.
@@ -301,6 +284,26 @@ impl Membership {
 fn fill(mut file: &File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
+}
+
+/// The record of a new incarnation on this host.
+fn first_record(statement: Statement, host: &str, incarnation: u64) -> Record {
+    Record {
+        incarnation,
+        id: random(),
+        host: host.to_owned(),
+        container: container(),
+        uid: own_uid(),
+        policy: statement.policy,
+        is_joined: statement.is_joined,
+        stage: Stage::Waiting,
+        exit: None,
+        times: Times {
+            waiting: Some(now()),
+            ..Times::default()
+        },
+        name: statement.name,
+    }
 }
 
 /// The wall clock. It is for people only; no decision uses it.

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::tls::{self, Trust};
 use super::worker::Worker;
 use crate::core::errno::Errno;
-use crate::core::http::{self as rules, Answer, Request};
+use crate::core::http::{self as rules, Answer, Header, Request};
 use crate::core::outcome::{BadAnswer, Operation, Outcome, Phase, Reason, one_line};
 use crate::core::url::{Scheme, Server, Url, percent_decoded};
 use crate::event_loop::Interest;
@@ -24,7 +24,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use ureq::config::AutoHeaderValue;
+use ureq::config::{AutoHeaderValue, Config};
+use ureq::http::request::Builder;
 use ureq::http::{self, HeaderValue, header};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
@@ -298,6 +299,7 @@ impl Exchange {
         })
     }
 
+    /// Sends a request, and reads the answer to the end of its headers.
     fn call(
         &self,
         wire: Wire,
@@ -305,15 +307,37 @@ impl Exchange {
         method: &str,
         is_given_host: bool,
     ) -> Result<http::Response<ureq::Body>, Reason> {
-        let ask = &self.ask.request;
-        let given = |name: &str| ask.headers.iter().find(|it| it.is(name));
+        let once = Once {
+            wire: Mutex::new(Some(wire)),
+            output: self.output(url),
+        };
+        let agent = ureq::Agent::with_parts(self.config(), once, Nowhere);
+        let request = self.request(url, method, is_given_host);
+        let sent = if ["POST", "PUT", "PATCH"].contains(&method) {
+            request.body("").map(|request| agent.run(request))
+        } else {
+            request.body(()).map(|request| agent.run(request))
+        };
+        match sent {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.reason(error)),
+            Err(error) => Err(Reason::NotHttp(BadAnswer::Other(error.to_string()))),
+        }
+    }
+
+    /// The header of this name that an option gives.
+    fn given(&self, name: &str) -> Option<&Header> {
+        self.ask.request.headers.iter().find(|it| it.is(name))
+    }
+
+    fn config(&self) -> Config {
         // A given header replaces ours, and an empty one removes it (the kubelet's rule for
         // Accept).
-        let ours = |name: &str, value: &str| match given(name) {
+        let ours = |name: &str, value: &str| match self.given(name) {
             Some(_) => AutoHeaderValue::None,
             None => AutoHeaderValue::Provided(Arc::new(value.to_owned())),
         };
-        let config = ureq::config::Config::builder()
+        Config::builder()
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
@@ -323,7 +347,10 @@ impl Exchange {
             .accept(ours("Accept", "*/*"))
             .user_agent(ours("User-Agent", USER_AGENT))
             .accept_encoding(AutoHeaderValue::None)
-            .build();
+            .build()
+    }
+
+    fn request(&self, url: &Url, method: &str, is_given_host: bool) -> Builder {
         let secure = match url.scheme {
             Scheme::Plain => "http",
             Scheme::Tls => "https",
@@ -332,7 +359,7 @@ impl Exchange {
             .method(method)
             .uri(format!("{secure}://{}{}", url.authority(), url.path))
             .header(header::CONNECTION, "close");
-        for it in &ask.headers {
+        for it in &self.ask.request.headers {
             // As in net/http, `Host` is sent with the first request and after relative redirects.
             let elsewhere = it.is("Host") && !is_given_host;
             let is_removal = it.value.is_empty() && (it.is("Accept") || it.is("User-Agent"));
@@ -343,41 +370,28 @@ impl Exchange {
         if let Some(value) = url
             .user_info
             .as_deref()
-            .filter(|_| given("Authorization").is_none())
+            .filter(|_| self.given("Authorization").is_none())
             .and_then(basic)
         {
             request = request.header(header::AUTHORIZATION, value);
         }
-        let given: usize = ask
-            .headers
-            .iter()
+        request
+    }
+
+    /// The size of the output buffer in bytes, which must hold the whole head of the request.
+    fn output(&self, url: &Url) -> usize {
+        let headers = self.ask.request.headers.iter();
+        let given: usize = headers
             .map(|it| it.name.len().saturating_add(it.value.len()))
             .sum();
         let user_info = url
             .user_info
             .as_ref()
             .map_or(0, |it| it.len().saturating_mul(2));
-        let output = OUTPUT
+        OUTPUT
             .saturating_add(given)
             .saturating_add(user_info)
-            .saturating_add(url.path.len());
-        let agent = ureq::Agent::with_parts(
-            config,
-            Once {
-                wire: Mutex::new(Some(wire)),
-                output,
-            },
-            Nowhere,
-        );
-        let sent = match method {
-            "POST" | "PUT" | "PATCH" => request.body("").map(|request| agent.run(request)),
-            _ => request.body(()).map(|request| agent.run(request)),
-        };
-        match sent {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.reason(error)),
-            Err(error) => Err(Reason::NotHttp(BadAnswer::Other(error.to_string()))),
-        }
+            .saturating_add(url.path.len())
     }
 
     fn reason(&self, error: ureq::Error) -> Reason {

@@ -53,18 +53,16 @@ impl Member {
         let Some(found) = volume.look(&self.name) else {
             return not_yet(MemberState::Unknown);
         };
+        let unseen = |record| match record {
+            None => absent(volume, &self.name),
+            Some(record) => unusable(volume, &self.name, record),
+        };
         match (self.fact, observe(&found, volume.host())) {
             (Fact::Gone, Observation::Absent | Observation::Unreadable) => {
-                self.unseen = Some(match found.record {
-                    None => absent(volume, &self.name),
-                    Some(record) => unusable(volume, &self.name, record),
-                });
+                self.unseen = Some(unseen(found.record));
                 Outcome::Pass
             }
-            (_, Observation::Absent) => not_yet(match found.record {
-                None => absent(volume, &self.name),
-                Some(record) => unusable(volume, &self.name, record),
-            }),
+            (_, Observation::Absent) => not_yet(unseen(found.record)),
             (Fact::Gone, Observation::Alive { .. }) => not_yet(MemberState::Alive),
             (_, Observation::Unreadable | Observation::Alive { stage: None, .. }) => {
                 not_yet(match found.record {
@@ -77,36 +75,39 @@ impl Member {
                 Observation::Alive {
                     stage: Some(stage), ..
                 },
-            ) => match (fact, stage) {
-                (Fact::Started, Stage::Running | Stage::Ready) | (Fact::Ready, Stage::Ready) => {
-                    Outcome::Pass
-                }
-                (_, Stage::Waiting) => not_yet(MemberState::Waiting),
-                (_, Stage::Running) => not_yet(MemberState::Running),
-                (_, Stage::Ready) => not_yet(MemberState::Ready),
-            },
-            (Fact::Gone, Observation::Ended { .. })
-            | (
-                Fact::Succeeded,
-                Observation::Ended {
-                    end: End::Code(0), ..
-                },
-            ) => Outcome::Pass,
-            (Fact::Succeeded, Observation::Ended { end, policy, .. }) => {
-                let reason = Reason::Member(MemberState::Ended(end));
-                // A member that joined never has an exit code, and a member that is not restarted
-                // cannot succeed later.
-                let is_final = policy == Some(Policy::Never) || end == End::Unknown;
-                if is_final {
-                    Outcome::Never(reason)
-                } else {
-                    Outcome::NotYet(reason)
-                }
-            }
+            ) => alive(fact, stage),
+            (Fact::Gone, Observation::Ended { .. }) => Outcome::Pass,
+            (Fact::Succeeded, Observation::Ended { end, policy, .. }) => success(end, policy),
             (Fact::Started | Fact::Ready, Observation::Ended { end, .. }) => {
                 not_yet(MemberState::Ended(end))
             }
         }
+    }
+}
+
+/// The outcome for a member that lives and has published its stage.
+fn alive(fact: Fact, stage: Stage) -> Outcome {
+    let not_yet = |state| Outcome::NotYet(Reason::Member(state));
+    match (fact, stage) {
+        (Fact::Started, Stage::Running | Stage::Ready) | (Fact::Ready, Stage::Ready) => {
+            Outcome::Pass
+        }
+        (_, Stage::Waiting) => not_yet(MemberState::Waiting),
+        (_, Stage::Running) => not_yet(MemberState::Running),
+        (_, Stage::Ready) => not_yet(MemberState::Ready),
+    }
+}
+
+/// The outcome of `succeeded:` for a member that has ended.
+fn success(end: End, policy: Option<Policy>) -> Outcome {
+    let reason = Reason::Member(MemberState::Ended(end));
+    match end {
+        End::Code(0) => Outcome::Pass,
+        // A member that is not restarted cannot succeed later.
+        End::Code(_) | End::Lost if policy == Some(Policy::Never) => Outcome::Never(reason),
+        End::Code(_) | End::Lost => Outcome::NotYet(reason),
+        // A member that joined never has an exit code.
+        End::Unknown => Outcome::Never(reason),
     }
 }
 
