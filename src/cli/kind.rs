@@ -100,7 +100,7 @@ impl Kind {
                 &[texts::CHECKS, texts::TIME, texts::CHECK],
             ),
             Self::Run => (
-                "Supervise CMD: start it when its gate opens, publish its state, end it with others",
+                "Supervise CMD: start it at its gate, publish its state, end it with others",
                 &[texts::CHECKS, texts::TIME, texts::RUN],
             ),
             Self::Join => (

@@ -221,8 +221,8 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
 
 /// Gives the pages of this program's code and constants back to the kernel, which keeps them in its
 /// cache. Most are needed only for the start, and the kernel brings a page back when it is used
-/// (madvise(2), MADV_DONTNEED). An idle `run` has 0.4 MiB resident instead of 1.4 (VmRSS of proc(5),
-/// median of three, the release binary on x86_64). `tests/wraps_a_command.rs` tests this.
+/// (madvise(2), MADV_DONTNEED). An idle `run` has 0.4 MiB resident instead of 1.4 (VmRSS of
+/// proc(5), median of three, the release binary on x86_64). `tests/wraps_a_command.rs` tests this.
 pub(crate) fn give_back_code() {
     // SAFETY: getauxval reads values that the kernel has put on the stack (getauxval(3)).
     let (headers, count) = unsafe {
