@@ -888,8 +888,16 @@ const TLS_CASES: &[Case] = &[
 
 #[cfg(not(feature = "tls"))]
 const TLS_CASES: &[Case] = &[
-    (&["check", "https://h/"], &[], &["without TLS"]),
-    (&["quit", "https://h/"], &[], &["without TLS"]),
+    (
+        &["check", "https://h/"],
+        &[],
+        &["this build of podgate has no TLS"],
+    ),
+    (
+        &["quit", "https://h/"],
+        &[],
+        &["this build of podgate has no TLS"],
+    ),
 ];
 
 #[test]

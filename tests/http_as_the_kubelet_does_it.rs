@@ -501,5 +501,5 @@ fn without_tls_an_https_check_is_refused() {
     podgate(["check", "https://localhost/"])
         .run()
         .code(2)
-        .says("built without TLS");
+        .says("this build of podgate has no TLS");
 }
