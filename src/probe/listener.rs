@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// Every so many attempts, one reads the whole file.
+/// One of this many attempts reads the whole file.
 const WHOLE_FILE: u32 = 16;
 
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 //! prints nothing.
 //!
 //! A probe does not block. Calls that can block (the resolver, an HTTP exchange, a look-up of a
-//! path) run in a worker thread, which is abandoned when the attempt's time is over. So a signal
-//! can end podgate in every phase.
+//! path) run in a worker thread, for which nobody waits when the attempt's time is over. So a
+//! signal can end podgate in every phase. The trait is `attempt::Probe`, names are resolved by
+//! `resolve::Resolver`, and `worker::Worker` runs what can block.
 
 mod attempt;
 mod dial;
