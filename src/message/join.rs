@@ -80,9 +80,9 @@ mod tests {
                 "cannot publish main on the volume: No space left on device (os error 28)",
             ),
             (
-                refused(Refusal::CannotStartAgent(Errno::EMFILE)),
-                "cannot start the background process: No file descriptors available (os error \
-                 24); check the limit on the number of processes",
+                refused(Refusal::CannotStartAgent(Errno::EAGAIN)),
+                "cannot start the background process: Resource temporarily unavailable (os error \
+                 11); check the limit on the number of processes",
             ),
             (
                 agent_failed("wait for events", &"EINVAL"),
