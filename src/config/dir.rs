@@ -1,10 +1,10 @@
-//! Where members meet.
+//! The directory where members meet.
 
 use crate::cli::DirArgs;
 use crate::core::plain_dir::Plain;
 use std::path::PathBuf;
 
-/// Where members meet.
+/// The directory where members meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersDir {
     /// `None`: there are no members.

@@ -1,15 +1,15 @@
-//! `PODGATE_DISABLE`: one image then runs with and without its mesh.
+//! `PODGATE_DISABLE`, with which one image runs with and without a mesh.
 
 use crate::cli::{UsageError, Variables};
 
-/// What is taken away.
+/// The parts of podgate that are disabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Disabled {
-    /// Waiting.
+    /// Gates: podgate does not wait.
     pub gates: bool,
-    /// Asking others to quit.
+    /// Quits: no sidecar and no member is asked to quit.
     pub quits: bool,
-    /// Being a member, and looking at members.
+    /// Membership: podgate is not a member, and does not observe members.
     pub members: bool,
 }
 

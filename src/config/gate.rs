@@ -1,4 +1,4 @@
-//! What `wait` and `check` do, and the schedule of every gate.
+//! The settings of `wait` and `check`, and the schedule of every gate.
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
@@ -15,7 +15,7 @@ use crate::core::trust::TrustSpec;
 use crate::core::url::Url;
 use std::time::Duration;
 
-/// Is the gate to be waited for at all?
+/// Whether podgate waits for the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gates {
     On,
@@ -23,7 +23,7 @@ pub enum Gates {
     Disabled,
 }
 
-/// What `wait` or `check` is to do.
+/// The settings of `wait` or `check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub checks: Vec<Check>,
@@ -37,7 +37,7 @@ pub struct Settings {
     pub skipped: Vec<String>,
 }
 
-/// When a gate asks, beside what its checks say.
+/// When a gate opens and when it gives up, apart from the outcomes of its checks.
 pub(super) struct Schedule {
     pub(super) need: Need,
     pub(super) pace: Pace,
@@ -49,7 +49,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// All checks must pass, once.
+    /// All checks must pass once.
     pub(super) fn plain(pace: &PaceArgs, timeout: Option<Duration>) -> Self {
         let interval = pace.interval.as_ref();
         Self {
@@ -78,7 +78,7 @@ impl Schedule {
     }
 }
 
-/// Reads what `wait` is to do.
+/// Reads the settings of `wait`.
 ///
 /// # Errors
 /// Values that contradict each other.
@@ -104,7 +104,7 @@ pub fn wait(args: &WaitArgs, variables: Variables<'_>) -> Result<Settings, Usage
     Ok(settings)
 }
 
-/// Reads what `check` is to do. A probe is not a gate: `PODGATE_DISABLE=gates` changes nothing.
+/// Reads the settings of `check`. A probe is not a gate, so `PODGATE_DISABLE=gates` has no effect.
 ///
 /// # Errors
 /// Values that contradict each other.
@@ -130,7 +130,7 @@ pub fn check(args: &CheckArgs, variables: Variables<'_>) -> Result<Settings, Usa
     typed.settings(Disabled::read(variables)?, schedule, true, variables)
 }
 
-/// What `wait` and `check` share.
+/// The arguments that `wait` and `check` share.
 struct Typed<'a> {
     checks: &'a [Given<Check>],
     dir: &'a DirArgs,

@@ -1,4 +1,4 @@
-//! What HTTP checks ask, and whom TLS trusts.
+//! The request of HTTP checks, and how the servers of https checks are verified.
 
 use crate::cli::{Given, HttpArgs, Source, TlsArgs, UsageError, Variables};
 use crate::core::check::Check;
@@ -38,7 +38,7 @@ fn applies_to_nothing(args: &HttpArgs, checks: &[Check]) -> Result<(), UsageErro
     }
 }
 
-/// Headers may be secrets: they go to one host.
+/// Headers may be secrets, so they may go to only one host.
 fn headers(given: &[Given<Header>], urls: &[&Url]) -> Result<Vec<Header>, UsageError> {
     let Some(first) = given.first() else {
         return Ok(Vec::new());
@@ -69,8 +69,8 @@ fn body(args: &HttpArgs) -> Result<Option<String>, UsageError> {
     Ok(Some(body.value.clone()))
 }
 
-/// Reads whom TLS trusts. `is_used` is false where the URLs will not be asked: an image may be
-/// without the mesh that brings the CA.
+/// Reads how servers are verified. `is_used` is false if no URL will be asked: then the image may
+/// run without the mesh that brings the CA.
 pub(super) fn trust(
     args: &TlsArgs,
     urls: &[&Url],

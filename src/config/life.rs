@@ -1,4 +1,4 @@
-//! What `run` and `join` are to do: one life, and its relations to others.
+//! The settings of `run` and `join`: one life, and its relations to other members.
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
@@ -21,10 +21,10 @@ use crate::core::url::Url;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What `run` or `join` is to do.
+/// The settings of `run` or `join`.
 #[derive(Debug, Clone)]
 pub struct Life {
-    /// `None` without membership.
+    /// `None` if this is not a member.
     pub name: Option<Name>,
     pub dir: MembersDir,
     /// `--after`, `--sidecar` and `--needs`: CMD starts when these pass.
@@ -36,43 +36,43 @@ pub struct Life {
     pub ready_gate: Spec,
     pub request: Request,
     pub trust: TrustSpec,
-    /// The other members, in the order in which they were named first; as many as
-    /// `spec.relations`.
+    /// The other members, each once, in the order of their first mention. The same order and number
+    /// as in `spec.relations`.
     pub members: Vec<Name>,
     pub spec: life::Spec,
-    /// The restart policy that the record states.
+    /// The restart policy that is published in the record.
     pub stated: Option<Policy>,
     /// The signal that stops CMD.
     pub stop_signal: u8,
-    /// What other signals become.
+    /// The signals that are forwarded as another one, or dropped.
     pub mappings: Vec<Mapping>,
     pub reach: Reach,
-    /// Codes of CMD that count as 0.
+    /// The exit codes of CMD that count as 0.
     pub ok_exits: Vec<u8>,
-    /// Who is asked to quit when CMD has ended.
+    /// The targets that are asked to quit when CMD has ended.
     pub quits: Option<Quitting>,
-    /// Where others may ask CMD to quit.
+    /// The address of the quit endpoint.
     pub listen: Option<SocketAddr>,
-    /// `join --wait`: for how long.
+    /// The time limit of `join --wait`. `None` without `--wait`.
     pub wait: Option<Limit>,
-    /// Is it a member, or does it look at members?
+    /// It is a member, or it observes members.
     pub uses_volume: bool,
-    /// What `PODGATE_DISABLE` takes away.
+    /// The parts that `PODGATE_DISABLE` takes away.
     pub skipped: Vec<Skipped>,
 }
 
-/// What `PODGATE_DISABLE` takes away from a life.
+/// A part of a life that `PODGATE_DISABLE` takes away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Skipped {
-    /// Waiting for these checks.
+    /// The wait for these checks.
     Gates(Vec<String>),
-    /// Being a member, and looking at members.
+    /// Membership, and the observation of members.
     Members,
-    /// Asking these to quit.
+    /// The quits of these targets.
     Quits(Vec<String>),
 }
 
-/// Reads what `run` is to do.
+/// Reads the settings of `run`.
 ///
 /// # Errors
 /// Values that contradict each other.
@@ -102,7 +102,7 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
     let dir = MembersDir::of(&args.identity.dir);
     parts.take_away(off);
     if dir.path.is_none() {
-        // For images that have `run --name` baked in.
+        // An image may have `run --name` in its ENTRYPOINT, and run without members.
         parts.name = None;
         if parts.use_volume() {
             return Err(UsageError::NoMembers);
@@ -150,7 +150,7 @@ fn of_quits(args: &RunArgs, off: Disabled) -> quit::Life<'_> {
     }
 }
 
-/// Reads what `join` is to do.
+/// Reads the settings of `join`.
 ///
 /// # Errors
 /// Values that contradict each other.
@@ -187,7 +187,7 @@ pub fn join(args: &JoinArgs, variables: Variables<'_>) -> Result<Life, UsageErro
     }
     let spec = life::Spec {
         grace: args.grace.grace.value,
-        // It cannot hold a stop back, so nothing of the grace is kept for CMD.
+        // `join` cannot hold a stop back, so no part of the grace period is reserved for CMD.
         margin: Duration::ZERO,
         serves: others.serves(),
         is_joined: true,
@@ -208,7 +208,7 @@ pub fn join(args: &JoinArgs, variables: Variables<'_>) -> Result<Life, UsageErro
 /// Reads `--grace` and `--stop-margin`.
 ///
 /// # Errors
-/// Nothing of the grace is left before CMD's own stop.
+/// `--stop-margin` is not shorter than `--grace`.
 pub fn budget(args: &BudgetArgs) -> Result<(Duration, Duration), UsageError> {
     let (grace, margin) = (&args.grace.grace, &args.stop_margin);
     if margin.value >= grace.value {
@@ -226,7 +226,7 @@ fn values<T: Clone>(given: &[Given<T>]) -> Vec<T> {
     given.iter().map(|it| it.value.clone()).collect()
 }
 
-/// What CMD waits for: `--after`, `--sidecar` and `--needs`.
+/// The checks before CMD's start: `--after`, `--sidecar` and `--needs`.
 fn after(args: &RunArgs) -> Vec<Check> {
     let sidecars = args.quits.sidecar.iter().map(|it| it.value.check.clone());
     let ready = |name: &Given<Name>| Check::of(Kind::Member(Fact::Ready, name.value.clone()));
@@ -236,13 +236,13 @@ fn after(args: &RunArgs) -> Vec<Check> {
     after
 }
 
-/// A map of TERM is also a statement of what stops CMD.
+/// The signal that stops CMD. A mapping of TERM sets it, too.
 fn stop_signal(given: Option<&Given<u8>>, mappings: &[Mapping]) -> u8 {
     let mapped = || signal::mapped(mappings, signal::TERM).unwrap_or(signal::TERM);
     given.map_or_else(mapped, |signal| signal.value)
 }
 
-/// What `run` and `join` share about their end.
+/// The parts of the specification that are about the end, which `run` and `join` share.
 fn finish(args: &FinishArgs, policy: Policy) -> Result<life::Spec, UsageError> {
     let absent = &args.absent_timeout;
     if args.until.is_empty() && absent.source.is_flag() {
@@ -273,12 +273,12 @@ struct Others<'a> {
 }
 
 impl Others<'_> {
-    /// Is CMD a server that others end?
+    /// Whether CMD is a server that others end.
     fn serves(&self) -> bool {
         !self.until.is_empty() || !self.outlive.is_empty()
     }
 
-    /// Every member that is named, once, and what it is to this one.
+    /// Every member that is named, once, with its relations to this member.
     fn relations(&self) -> Result<(Vec<Name>, Vec<Relation>), UsageError> {
         self.allowed()?;
         let until = Relation {
@@ -361,7 +361,7 @@ impl Asks<'_> {
     }
 }
 
-/// What `PODGATE_DISABLE` may take away.
+/// The parts of a life that `PODGATE_DISABLE` may take away.
 struct Parts {
     name: Option<Name>,
     after: Vec<Check>,
@@ -369,7 +369,7 @@ struct Parts {
     members: Vec<Name>,
     relations: Vec<Relation>,
     quits: Option<Quitting>,
-    /// Did the gate see every need ready, once it has opened?
+    /// Whether the gate has seen every member of `--needs` ready when it opens.
     proves_needs: bool,
     skipped: Vec<Skipped>,
 }
@@ -393,7 +393,7 @@ impl Parts {
         self.after.iter().chain(&self.ready)
     }
 
-    /// Is it a member, or does it look at members?
+    /// Whether it is a member, or observes members.
     fn use_volume(&self) -> bool {
         let asks_member = |quits: &Quitting| !quits.members.is_empty();
         self.name.is_some()
@@ -402,7 +402,7 @@ impl Parts {
             || self.quits.as_ref().is_some_and(asks_member)
     }
 
-    /// Takes away what is disabled, and remembers what.
+    /// Takes away the disabled parts, and stores which ones.
     fn take_away(&mut self, off: Disabled) {
         if off.gates && self.checks().next().is_some() {
             let names = self.checks().map(|check| check.name.clone()).collect();

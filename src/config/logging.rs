@@ -1,4 +1,4 @@
-//! How lines are printed.
+//! The settings of the log and the termination message.
 
 use crate::cli::{FailureArgs, OutputArgs};
 use crate::core::logging::{Format, Level, LogTo};
@@ -15,7 +15,7 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// What the log is called in messages.
+    /// The name of the log in messages.
     pub fn path(&self) -> String {
         match &self.to {
             LogTo::Stderr => "stderr".to_owned(),
@@ -25,7 +25,7 @@ impl Logging {
     }
 }
 
-/// Reads how lines are printed. clap has refused `--quiet` with `--verbose`.
+/// Reads the settings of the log. clap has refused `--quiet` together with `--verbose`.
 pub fn logging(output: &OutputArgs, failure: Option<&FailureArgs>) -> Logging {
     let level = match (output.quiet.value, output.verbose.value) {
         (true, _) => Level::Quiet,

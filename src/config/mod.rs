@@ -1,8 +1,8 @@
-//! What was meant: typed arguments (`cli`) and variables become values that a command can use as
-//! they are. Pure: values in, values out. Files that options name are opened by the commands.
+//! What was meant: typed arguments (`cli`) and variables become the settings of a command. This
+//! layer is pure: values in, values out. The commands open the files that options name.
 //!
-//! Nothing that was given is ignored. A flag that can have no effect is refused; a variable may be
-//! meant for another call in the same container.
+//! No option that was given is ignored: a flag that can have no effect is refused. A variable
+//! without effect is accepted, because it may be meant for another call in the same container.
 
 mod dir;
 mod disable;
@@ -24,7 +24,7 @@ pub use wrong::{WrongRun, wrong_run};
 use crate::cli::{DirArgs, InstallArgs, UsageError};
 use std::path::PathBuf;
 
-/// Where `status` looks.
+/// Reads the directory that `status` shows.
 ///
 /// # Errors
 /// There are no members to show.
@@ -36,7 +36,7 @@ pub fn status(args: &DirArgs) -> Result<MembersDir, UsageError> {
     Ok(dir)
 }
 
-/// Where `install` copies to.
+/// Reads the destination of `install`.
 ///
 /// # Errors
 /// DEST is missing.

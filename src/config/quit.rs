@@ -1,4 +1,4 @@
-//! Who is asked to quit, by `quit` and after the end of `run`.
+//! The targets of a quit: of `quit`, and of `run` after the end of CMD.
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
@@ -9,23 +9,23 @@ use crate::core::quit::{Asked, Target, Timeouts};
 use crate::core::trust::TrustSpec;
 use crate::core::url::Url;
 
-/// Who is asked to quit, and how long that may take.
+/// The targets of a quit, and its time limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quitting {
-    /// Those that are asked over HTTP.
+    /// The targets that are asked over HTTP.
     pub targets: Vec<Asked>,
-    /// Those that are asked on the volume.
+    /// The members that are asked on the volume.
     pub members: Vec<Name>,
     pub limits: Timeouts,
     pub trust: TrustSpec,
-    /// Does `PODGATE_DISABLE` have `quits`, so that nobody is asked?
+    /// `PODGATE_DISABLE` has `quits`, so no target is asked.
     pub is_disabled: bool,
     /// The members that are not asked because `PODGATE_DISABLE` has `members`.
     pub skipped: Vec<Name>,
 }
 
 impl Quitting {
-    /// Who is asked, for messages.
+    /// The names of all targets, for messages.
     pub fn names(&self) -> Vec<String> {
         let members = self.members.iter().map(|name| format!("member:{name}"));
         let targets = self.targets.iter().map(|target| target.name.clone());
@@ -43,7 +43,7 @@ fn urls(targets: &[Asked]) -> Vec<&Url> {
     typed.map(|target| &target.url).collect()
 }
 
-/// Reads what `quit` is to do.
+/// Reads the settings of `quit`.
 ///
 /// # Errors
 /// No target, or values that contradict each other.
@@ -105,7 +105,7 @@ fn split<'a>(all: impl Iterator<Item = &'a Target>) -> (Vec<Asked>, Vec<Name>) {
     (targets, members)
 }
 
-/// What a life is, for those that it asks to quit.
+/// The options of a life that its quits depend on.
 pub(super) struct Life<'a> {
     pub(super) name: Option<&'a Given<Name>>,
     pub(super) policy: Policy,
@@ -114,8 +114,8 @@ pub(super) struct Life<'a> {
     pub(super) off: Disabled,
 }
 
-/// Reads `--quit` and `--sidecar` of `run`. They need a policy that tells whether an end is final:
-/// a proxy that was asked to quit does not come back for the retry.
+/// Reads `--quit` and `--sidecar` of `run`. They need a restart policy, which shows whether an end
+/// is final: a proxy that was asked to quit does not come back for a retry.
 pub(super) fn after_end(
     args: &QuitsArgs,
     life: &Life<'_>,

@@ -1,4 +1,4 @@
-//! What typed values mean together, and which of them contradict each other.
+//! The settings that typed values result in, and the values that contradict each other.
 
 use super::{
     Disabled, Gates, Life, Quitting, Settings, Skipped, WrongRun, budget, check, install, join,
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-/// All that a call means.
+/// The settings of a call.
 #[derive(Debug)]
 enum Meant {
     Gate(Settings),
@@ -128,7 +128,7 @@ fn the_other_commands_without_options_are_what_the_help_says() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn a_missing_argument_is_named() {
     for (typed, error) in [
         ("wait", UsageError::NeedsCheck { call: "wait" }),
         ("check", UsageError::NeedsCheck { call: "check" }),
@@ -207,7 +207,7 @@ fn a_delay_is_shorter_than_the_timeout_and_the_margin_than_the_grace() {
 }
 
 #[test]
-fn options_about_http_need_an_http_check_unless_they_are_variables() {
+fn an_http_option_needs_an_http_check_except_as_a_variable() {
     for option in [
         "-H A:_b",
         "--http-method POST",
@@ -247,7 +247,7 @@ fn options_about_http_need_an_http_check_unless_they_are_variables() {
 }
 
 #[test]
-fn headers_go_to_one_host_and_name_one() {
+fn headers_go_to_one_host_and_name_at_most_one() {
     let several = |source: &str| UsageError::SeveralHosts {
         source: source.to_owned(),
     };
@@ -332,7 +332,7 @@ fn relations_need_a_name_that_is_not_the_members_own() {
 }
 
 #[test]
-fn join_cannot_do_everything_that_run_can() {
+fn join_refuses_what_only_run_can_do() {
     const JOIN: &str = "join --name a --restart-policy never";
     let outlive = UsageError::CannotOutlive {
         source: "--outlive".to_owned(),
@@ -352,7 +352,7 @@ fn join_cannot_do_everything_that_run_can() {
 }
 
 #[test]
-fn an_absent_timeout_is_about_until() {
+fn an_absent_timeout_needs_until() {
     let error = UsageError::AbsentTimeoutWithoutUntil {
         source: "--absent-timeout".to_owned(),
     };
@@ -413,7 +413,7 @@ fn without_members_nothing_may_name_one() {
 }
 
 #[test]
-fn what_is_disabled_is_taken_away_and_told() {
+fn disabled_parts_are_taken_away_and_reported() {
     let read = |word: &str| Disabled::read(&|_| Some(word.into()));
     let (gates, quits, members) = (true, true, true);
     let all = Disabled {
@@ -452,7 +452,7 @@ fn what_is_disabled_is_taken_away_and_told() {
     assert_eq!(it.skipped, [Skipped::Members]);
     assert_eq!(it.after_gate.floors, [NEAR]);
     assert_eq!(it.quits.unwrap().names(), ["istio"]);
-    // It is validated all the same.
+    // The options are still validated.
     let disabled = [("PODGATE_DISABLE", "all")];
     assert_eq!(
         wrong("run --until b -- app", &disabled),
@@ -479,7 +479,7 @@ fn the_log_is_what_the_options_say() {
 }
 
 #[test]
-fn a_wrong_run_still_tells_whose_end_it_is() {
+fn a_wrong_run_still_names_its_member_and_its_quits() {
     let read = |typed: &str, disable: &'static str| {
         wrong_run(&words(typed), &|name| {
             (name == "PODGATE_DISABLE").then(|| disable.into())
@@ -514,7 +514,7 @@ fn a_wrong_run_still_tells_whose_end_it_is() {
         assert_eq!(name(&wrong).as_deref(), Some("a"), "{typed}");
         assert_eq!(quits(&wrong), Some(vec!["istio".to_owned()]), "{typed}");
     }
-    // What is not clear tells nothing.
+    // An option that is not clear is not used.
     for typed in [
         "run --name a --name b --restart-policy never",
         "run --name A --restart-policy never",
@@ -533,7 +533,7 @@ fn a_wrong_run_still_tells_whose_end_it_is() {
     ] {
         assert_eq!(quits(&read(typed, "")), None, "{typed}");
     }
-    // A policy that is wrong does not hide whose end it is.
+    // The member is known even if the policy is wrong.
     let wrong = read("run --name a --restart-policy x --quit istio", "");
     assert_eq!((name(&wrong).as_deref(), quits(&wrong)), (Some("a"), None));
 }

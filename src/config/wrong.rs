@@ -1,5 +1,5 @@
-//! What a wrong `run` call still says about its end. The end of a member is published even if its
-//! call was wrong: otherwise others would wait for it for ever.
+//! Reads from a wrong call of `run` what is clear about its end. The end of a member is published
+//! even if its call is wrong, because other members would wait for it without end.
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
@@ -10,18 +10,18 @@ use crate::cli::{
 use crate::core::member::{Name, Policy};
 use std::ffi::OsString;
 
-/// What is clear about a wrong call.
+/// The clear parts of a wrong call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WrongRun {
-    /// The member whose end it is, and where it is published.
+    /// The member that ends, and the directory where that is published.
     pub member: Option<(Name, MembersDir)>,
-    /// The restart policy that the record states.
+    /// The restart policy that is published in the record.
     pub stated: Option<Policy>,
-    /// Under `never` an end is followed by quits.
+    /// The quits after the end. Under `never` they follow every end.
     pub quits: Option<(Quitting, MembersDir)>,
 }
 
-/// Reads what is clear about a wrong call, if it is one of `run`.
+/// Reads the clear parts of a wrong call, if it is a call of `run`.
 pub fn wrong_run(words: &[OsString], variables: Variables<'_>) -> Option<WrongRun> {
     Kind::of(words).filter(|kind| *kind == Kind::Run)?;
     let off = Disabled::read(variables).ok();
