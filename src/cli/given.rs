@@ -1,4 +1,4 @@
-//! Values as they were given: where each comes from, and how its text is read.
+//! Values with the place where each was given, and the readers of their texts.
 
 use super::variables::{self, FROM_VARIABLE};
 use clap::builder::TypedValueParser;
@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::core::redact;
 
-/// Where a value was given.
+/// The place where a value was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// Nowhere: it is the default that the help shows.
@@ -21,7 +21,7 @@ pub enum Place {
     Variable,
 }
 
-/// Where a value was given, and the name of the option or variable there, for messages.
+/// The place where a value was given, and the name of the option or variable, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     pub place: Place,
@@ -55,7 +55,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// What an argument is called on the command line: `--timeout`, or `CHECK` for one without a flag.
+/// The name of an argument on the command line: `--timeout`, or `CHECK` for one without a flag.
 pub(super) fn typed_name(arg: &Arg) -> String {
     match (arg.get_long(), arg.get_value_names()) {
         (Some(long), _) => format!("--{long}"),
@@ -64,25 +64,25 @@ pub(super) fn typed_name(arg: &Arg) -> String {
     }
 }
 
-/// A value and where it was given.
+/// A value, and the place where it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given<T> {
     pub value: T,
     pub source: Source,
 }
 
-/// How much of a refused text a message may show.
+/// The part of a refused text that a message may show.
 #[derive(Debug, Clone, Copy)]
 enum Show {
-    /// The user info of a URL that stands in the place of another value is hidden.
+    /// All but the user info of a URL, which may stand here by mistake.
     Value,
-    /// Everything before an `@` is hidden: it may be a password.
+    /// All but the text before an `@`, which may be a password.
     Url,
-    /// Nothing is shown.
+    /// Nothing.
     Nothing,
 }
 
-/// Reads the text of one value. The error of `read` is the cause with a right example.
+/// Reads the text of one value. The error of `read` is the cause, with a correct example.
 pub(super) struct Reader<T> {
     read: fn(&str) -> Result<T, String>,
     show: Show,
@@ -112,7 +112,7 @@ pub(super) const fn secret<T>(read: fn(&str) -> Result<T, String>) -> Reader<T> 
     Reader { read, show }
 }
 
-/// Reads a switch: clap gives `true` or `false`, a variable may hold anything.
+/// Reads a switch. clap gives `true` or `false`, and a variable may hold any text.
 pub(super) const fn switch() -> Reader<bool> {
     value(|text| match text {
         "true" | "1" => Ok(true),
@@ -121,7 +121,7 @@ pub(super) const fn switch() -> Reader<bool> {
     })
 }
 
-/// Takes a text as it is.
+/// Accepts any text.
 pub(super) const fn text() -> Reader<String> {
     value(|text| Ok(text.to_owned()))
 }

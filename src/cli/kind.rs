@@ -38,7 +38,7 @@ impl Kind {
         Self::Install,
     ];
 
-    /// The command that a command line calls, if its first word names one.
+    /// The command that the first word of a command line names.
     pub fn of(words: &[OsString]) -> Option<Self> {
         let word = words.get(1)?;
         Self::ALL.into_iter().find(|kind| word == kind.name())
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// Does the command take CMD after `--`?
+    /// Whether the command takes CMD after `--`.
     pub const fn takes_cmd(self) -> bool {
         match self {
             Self::Wait | Self::Run | Self::Join => true,
@@ -88,7 +88,7 @@ impl Kind {
         }
     }
 
-    /// What the command is for, and what its help ends with.
+    /// The purpose of the command, and the end of its help.
     fn texts(self) -> (&'static str, String) {
         let (about, after): (_, &[&str]) = match self {
             Self::Wait => (

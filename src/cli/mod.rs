@@ -1,12 +1,12 @@
 //! What was typed: one struct of typed values for each command, made by clap.
 //!
-//! Every option is stated once, in the struct of its command or in a group that commands share:
-//! its name, its value's name, its default, how its text is read, and what it cannot be given
-//! with. The help, the variables, man pages and completions come from the same definitions. What
-//! the values mean together is for `config` to decide. No file is opened here. The text beside the
-//! options, such as the list of checks, the exit codes and the examples, is in `texts`.
+//! Every option is stated once, in the struct of its command or in a group that commands share: its
+//! name, its value's name, its default, how its text is read, and what it cannot be given with. The
+//! help, the variables, man pages and completions come from the same definitions. `config` decides
+//! whether the values fit together. No file is opened here. The text beside the options, such as
+//! the list of checks, the exit codes and the examples, is in `texts`.
 //!
-//! Only the command that is called is built: a start costs less than with all of them.
+//! Only the command that is called is built, which makes the start faster.
 
 mod check;
 mod doctor;

@@ -1,4 +1,4 @@
-//! Options from the environment: `--attempt-timeout` is also `PODGATE_ATTEMPT_TIMEOUT`.
+//! Reads options from the environment: `--attempt-timeout` is also `PODGATE_ATTEMPT_TIMEOUT`.
 //!
 //! A flag goes before a variable, and a list of flags before the variable's list. A variable that
 //! is not an option of the command is ignored: a Service named podgate makes Kubernetes inject
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// A word that begins with this was read from a variable. Neither an argument nor a variable of a
-/// process can hold a NUL, so nobody can type it.
+/// process can hold a NUL, so it cannot be typed.
 pub(super) const FROM_VARIABLE: &str = "\0";
 
 /// Arguments that have no variable. A probe must not inherit the attempt timeout of a gate.
