@@ -12,6 +12,7 @@ impl Errno {
     pub const EPERM: Self = Self(1);
     pub const ENOENT: Self = Self(2);
     pub const EIO: Self = Self(5);
+    pub const EAGAIN: Self = Self(11);
     pub const EACCES: Self = Self(13);
     pub const ENOTDIR: Self = Self(20);
     pub const EISDIR: Self = Self(21);
