@@ -1,7 +1,8 @@
 //! Every exit code of podgate, in one table (P7.14).
 //!
 //! Kubernetes reads exit codes: restart policies, `podFailurePolicy` and container restart rules
-//! (KEP-5307) act on them. So a code never changes its meaning.
+//! (KEP-5307) act on them. A number that was published never gets another meaning: a new code is a
+//! number that was never used.
 
 use std::process::ExitCode;
 

@@ -643,7 +643,8 @@ impl Life {
         actions.push(Action::StopCmd);
     }
 
-    /// CMD has ended. This is the only place that maps a cause to an exit code (P7.14).
+    /// CMD has ended: maps the cause to a code (P7.14). `at_the_gate` does so while CMD is not
+    /// started.
     fn ended(&mut self, cmd: u8, actions: &mut Vec<Action>) {
         let code = match self.cause.get_or_insert(Cause::CmdEnded) {
             Cause::CmdEnded => cmd,

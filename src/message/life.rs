@@ -4,6 +4,7 @@ use super::{Field, LogEvent, Message, Severity, member};
 use crate::core::completion::Completion;
 use crate::core::duration::show;
 use crate::core::errno::Errno;
+use crate::core::exit::Exit;
 use crate::core::life::{Cause, Life, Notice};
 use crate::core::member::{Name, Stage};
 use crate::core::observation::Observation;
@@ -143,8 +144,9 @@ fn asked_to_quit(view: &View<'_>) -> Message {
 
 fn need_lost(view: &View<'_>, index: usize) -> Message {
     let (name, next) = (view.name(index), view.next());
+    let code = Exit::NeedLost.code();
     let text =
-        format!("{name} has ended, and the command needs it (--needs); {next}: exit code 69");
+        format!("{name} has ended, and the command needs it (--needs); {next}: exit code {code}");
     Message::new(Severity::Error, LogEvent::NeedLost, text)
 }
 
