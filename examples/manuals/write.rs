@@ -41,9 +41,9 @@ fn visible() -> clap::Command {
 fn page(name: &str, command: clap::Command, date: &str) -> io::Result<String> {
     let after = command.get_after_help().map(ToString::to_string);
     let heading = if command.has_subcommands() {
-        "EXAMPLES"
+        "Examples"
     } else {
-        "NOTES"
+        "Notes"
     };
     let command = command.after_help(None::<&str>);
     let mut rendered = Vec::new();
@@ -86,75 +86,77 @@ fn text(page: &mut String, text: &str) {
 /// The text of the help after the options, as sections. clap_mangen would fill its tables and
 /// examples into one paragraph.
 ///
-/// A line that begins with `Name:` begins a section, and so does prose after an empty line.
-/// Indented lines are examples if they begin with `#` or `podgate`. Otherwise they are a table: a
-/// term, at least two spaces, what it means.
+/// A line that begins with `Name:` begins a section, and so does prose after an empty line. The
+/// rest of that line and the indented lines below are rows of a table: a term, at least two spaces,
+/// what it means. Indented lines that begin with `#` or `podgate` are examples instead.
 fn after_help(page: &mut String, after: &str, first: &str) {
-    let mut section = None;
+    let mut section = "";
+    // Where the rows of the section's table begin.
+    let mut column = 2;
     let mut lines = after.lines().peekable();
     while let Some(line) = lines.next() {
+        let mut own = line.trim_start();
+        let is_indented = line.starts_with(' ');
         let head = heading(line);
-        if head.is_some() || section.is_none() {
-            section = Some(head.map_or(first, |(name, _)| name));
-            let name = section.unwrap_or(first).to_uppercase();
-            *page += &format!(".SH \"{name}\"\n");
+        if let Some((name, begin)) = head {
+            own = begin.trim_start();
+            column = line.len().saturating_sub(own.len());
+            if own.is_empty() {
+                column = 2;
+            }
+            begin_section(page, &mut section, name);
         } else if line.starts_with("Every option is also a variable") {
-            *page += ".SH ENVIRONMENT\n";
+            begin_section(page, &mut section, "Environment");
+        } else if section.is_empty() {
+            begin_section(page, &mut section, first);
         }
-        match (head, line.trim_start()) {
-            (Some(("Exit codes", begin)), _) => {
-                let mut all = begin.to_owned();
-                while let Some(more) = lines.next_if(|line| line.starts_with(' ')) {
-                    let more = more.trim_start();
-                    // A new line is a separator, too, where a code begins it.
-                    let is_code = more.starts_with(|it: char| it.is_ascii_digit());
-                    all += &format!("{}{more}", if is_code { " · " } else { " " });
-                }
-                codes(page, &all);
+        if own.is_empty() {
+            if head.is_none() && lines.peek().is_some_and(|line| is_prose(line)) {
+                begin_section(page, &mut section, "Notes");
             }
-            (Some((_, "")), _) => {}
-            (Some((_, begin)), _) => {
-                text(page, &escaped(begin));
-                while let Some(more) = lines.next_if(|line| line.starts_with(' ')) {
-                    text(page, &escaped(more));
-                }
+        } else if own.starts_with('#') {
+            paragraph(page);
+            text(page, &escaped(own.trim_start_matches(['#', ' '])));
+            while let Some(more) = lines.next_if(|line| line.trim_start().starts_with('#')) {
+                text(page, &escaped(more.trim_start_matches(['#', ' '])));
             }
-            (None, "") => {
-                if lines.peek().is_some_and(|line| is_prose(line)) {
-                    *page += ".SH NOTES\n";
-                }
+        } else if is_indented && own.starts_with("podgate ") {
+            *page += &format!(".RS 4\n.nf\n{}\n.fi\n.RE\n", escaped(own));
+        } else if is_indented || head.is_some() && own.contains("  ") {
+            let (term, means) = own.split_once("  ").unwrap_or((own, ""));
+            *page += &format!(".TP\n{}\n", escaped(term));
+            text(page, &escaped(means));
+            let deeper = " ".repeat(column.saturating_add(1));
+            while let Some(more) = lines.next_if(|line| line.starts_with(&deeper)) {
+                text(page, &escaped(more));
             }
-            (None, own) if !line.starts_with(' ') => {
-                text(page, &escaped(own));
-                // Lines of one paragraph stay one paragraph.
-                while let Some(more) = lines.next_if(|line| is_prose(line)) {
-                    text(page, &escaped(more));
-                }
+            if lines.peek().is_some_and(|line| is_prose(line)) {
+                paragraph(page);
             }
-            (None, own) if own.starts_with('#') => {
-                if !page.ends_with(".SH \"EXAMPLES\"\n") {
-                    *page += ".PP\n";
-                }
-                text(page, &escaped(own.trim_start_matches(['#', ' '])));
-                while let Some(more) = lines.next_if(|line| line.trim_start().starts_with('#')) {
-                    text(page, &escaped(more.trim_start_matches(['#', ' '])));
-                }
-            }
-            (None, own) if own.starts_with("podgate ") => {
-                *page += &format!(".RS 4\n.nf\n{}\n.fi\n.RE\n", escaped(own));
-            }
-            (None, own) => {
-                let (term, means) = own.split_once("  ").unwrap_or((own, ""));
-                *page += &format!(".TP\n{}\n", escaped(term));
-                text(page, &escaped(means));
-                while let Some(more) = lines.next_if(|line| line.starts_with("   ")) {
-                    text(page, &escaped(more));
-                }
-                if lines.peek().is_some_and(|line| is_prose(line)) {
-                    *page += ".PP\n";
-                }
+        } else {
+            text(page, &escaped(own));
+            while let Some(more) = lines.next_if(|line| is_prose(line)) {
+                text(page, &escaped(more));
             }
         }
+    }
+}
+
+/// Begins the section with this name. Where it is the section of the text before, only a paragraph.
+fn begin_section<'a>(page: &mut String, section: &mut &'a str, name: &'a str) {
+    if *section == name {
+        paragraph(page);
+    } else {
+        *section = name;
+        *page += &format!(".SH \"{}\"\n", name.to_uppercase());
+    }
+}
+
+/// Begins a paragraph. A section begins with one.
+fn paragraph(page: &mut String) {
+    let last = page.lines().last().unwrap_or_default();
+    if !last.starts_with(".SH ") {
+        *page += ".PP\n";
     }
 }
 
@@ -173,19 +175,6 @@ fn is_prose(line: &str) -> bool {
     !line.is_empty() && !line.starts_with(' ') && heading(line).is_none() && !is_variable
 }
 
-/// A list of exit codes: `0 passed · 2 usage`.
-fn codes(page: &mut String, list: &str) {
-    for item in list.split('·').map(str::trim) {
-        let (code, means) = item.split_once(' ').unwrap_or((item, ""));
-        if code.len() == 1 || code.starts_with(|it: char| it.is_ascii_digit()) {
-            *page += &format!(".TP\n{}\n", escaped(code));
-            text(page, &escaped(means));
-        } else {
-            text(page, &escaped(item));
-        }
-    }
-}
-
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     let text = text.replace('\'', "\\(aq");
@@ -197,7 +186,7 @@ fn escaped(text: &str) -> String {
 
 /// ASCII, and troff's names for other letters: not every reader of man pages expects UTF-8.
 fn ascii(text: &str) -> String {
-    let text = text.replace(" ·", ";").replace('…', "...");
+    let text = text.replace('…', "...");
     let one = |letter: char| match u32::from(letter) {
         0..128 => letter.to_string(),
         code => format!("\\[u{code:04X}]"),
