@@ -358,8 +358,7 @@ fn mandoc_has_no_warning_about_a_page() {
     for (command, _) in commands() {
         let page = manuals.page(&command);
         assert_eq!(lint(&page), "", "{command}");
-        let wrong = page.replace(".SH EXAMPLES", ".SH EXAMPLES\n.PP");
-        let wrong = wrong.replace("\n.TH ", "\n.NOT_A_MACRO\n.TH ");
+        let wrong = page.replace("\n.TH ", "\n.NOT_A_MACRO\n.TH ");
         assert_ne!(lint(&wrong), "", "{command}");
     }
     let page = fs::read_to_string(manuals.folder.join("podgate.1")).unwrap();
