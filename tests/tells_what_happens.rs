@@ -496,6 +496,13 @@ fn no_secret_is_ever_printed() {
             server.url("/"),
         ],
         vec![
+            "wait".into(),
+            server.url("/"),
+            "-H".into(),
+            "Authorization: Bearer".into(),
+            secret.to_owned(),
+        ],
+        vec![
             "check".into(),
             format!("exec:sh -c \"echo 'http://u:it'{secret}@h/' >&2; exit 1\""),
         ],

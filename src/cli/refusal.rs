@@ -65,7 +65,8 @@ pub enum UsageError {
         value: Option<String>,
         cause: String,
     },
-    /// The text after `-H NAME:` was not quoted with it, and may be a secret.
+    /// A text that is not a check follows a header. It may be a part of the header that was not
+    /// quoted with it, and so a secret.
     UnquotedHeader {
         source: String,
     },
@@ -228,8 +229,9 @@ impl Refused<'_> {
     }
 
     fn bad_value(&self, source: String) -> UsageError {
-        // Only a text without a flag can be what follows `-H NAME:`.
-        if !source.starts_with('-') && !source.starts_with("PODGATE_") && self.has_open_header() {
+        // clap does not name the word, so any word that is not a check counts.
+        let is_typed_check = !source.starts_with('-') && !source.starts_with("PODGATE_");
+        if is_typed_check && (0..self.words.len()).any(|at| self.may_end_a_header(at)) {
             return UsageError::UnquotedHeader { source };
         }
         UsageError::BadValue {
@@ -256,21 +258,25 @@ impl Refused<'_> {
             return UsageError::MissingValue { call, source };
         }
         let suggested = self.text(ContextKind::SuggestedArg);
+        let is_secret = suggested.is_none() && self.follows_header(self.position(&word));
         UsageError::UnknownOption {
             call,
             near: suggested.map(|near| self.source(&near)),
-            option: shown_option(&word),
+            option: if is_secret {
+                "--…".to_owned()
+            } else {
+                shown_option(&word)
+            },
         }
     }
 
     /// clap names one letter of `-5s`; the message shows the whole word, and the option before it.
     fn negative(&self, start: &str) -> UsageError {
-        let is_it = |word: &&OsString| word.to_string_lossy().starts_with(start);
-        let word = self.words.iter().find(is_it);
+        let at = self.position(start);
         // Of a word with a secret the start is enough.
-        let whole = word.map(|word| word.to_string_lossy().into_owned());
+        let whole = at.and_then(|at| self.word(at));
         let source = self.before(start);
-        let is_secret = source.as_deref() == Some(HEADER);
+        let is_secret = source.as_deref() == Some(HEADER) || self.follows_header(at);
         let shown = whole.filter(|word| !is_secret && redact::value(word) == *word);
         UsageError::Negative {
             source,
@@ -280,10 +286,18 @@ impl Refused<'_> {
 
     /// The option whose value should stand where a word stands that begins with `start`.
     fn before(&self, start: &str) -> Option<String> {
+        let at = self.position(start)?;
+        self.option(&self.word(at.checked_sub(1)?)?)
+    }
+
+    /// The place of the first word that begins with `start`.
+    fn position(&self, start: &str) -> Option<usize> {
         let is_it = |word: &OsString| word.to_string_lossy().starts_with(start);
-        let at = self.words.iter().position(is_it)?;
-        let before = self.words.get(at.checked_sub(1)?)?;
-        self.option(&before.to_string_lossy())
+        self.words.iter().position(is_it)
+    }
+
+    fn word(&self, at: usize) -> Option<String> {
+        Some(self.words.get(at)?.to_string_lossy().into_owned())
     }
 
     fn missing(&self, source: &str) -> UsageError {
@@ -332,20 +346,31 @@ impl Refused<'_> {
         }
     }
 
-    /// `-H X-Token: secret` without quotes makes the secret an argument of its own.
-    fn has_open_header(&self) -> bool {
-        let is_open = |word: &OsString| word.to_string_lossy().ends_with(':');
-        self.has_header() && self.words.iter().any(is_open)
+    /// `-H 'Authorization: Bearer' secret` makes the end of a header an argument of its own.
+    fn may_end_a_header(&self, at: usize) -> bool {
+        let is_text = |word: String| !word.starts_with('-') && check::parse(&word).is_err();
+        self.follows_header(Some(at)) && self.word(at).is_some_and(is_text)
+    }
+
+    /// Whether the word at this place stands directly after a header.
+    fn follows_header(&self, at: Option<usize>) -> bool {
+        let before = |distance| self.word(at?.checked_sub(distance)?);
+        let takes_next = |word: &String| self.option(word).as_deref() == Some(HEADER);
+        before(2).is_some_and(|word| takes_next(&word))
+            || before(1).is_some_and(|word| has_header(&word) && !takes_next(&word))
     }
 
     fn has_header(&self) -> bool {
-        let is_header = |word: &OsString| {
-            let word = word.to_string_lossy();
-            let short = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
-            word.starts_with(HEADER) || short.is_some_and(|it| it.contains('H'))
-        };
-        self.words.iter().any(is_header)
+        self.words
+            .iter()
+            .any(|word| has_header(&word.to_string_lossy()))
     }
+}
+
+/// Whether the word is the option for a header, with or without the header.
+fn has_header(word: &str) -> bool {
+    let short = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+    word.starts_with(HEADER) || short.is_some_and(|letters| letters.contains('H'))
 }
 
 /// The option whose values are never shown.

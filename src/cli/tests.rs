@@ -391,6 +391,52 @@ fn an_unexpected_argument_is_shown_only_if_it_cannot_be_a_secret() {
 }
 
 #[test]
+fn a_word_after_a_header_is_shown_only_if_it_cannot_be_a_secret() {
+    let unquoted = UsageError::UnquotedHeader {
+        source: "CHECK".to_owned(),
+    };
+    for typed in [
+        &["-H", "Authorization: Bearer", "s3cr3t", "http://h/"][..],
+        &["http://h/", "-H", "Authorization: Bearer", "s3cr3t"],
+        &["--http-header", "Authorization: Basic", "u:s3cr3t"],
+        &["http://h/", "--http-header=Authorization: Bearer", "s3cr3t"],
+        &["-HAuthorization: Bearer", "s3cr3t"],
+        &["-vHAuthorization: Bearer", "db:5432"],
+        &["-vH", "Authorization: Bearer", "tcp:s3cr3t"],
+        &["-H", "A: b", "-H", "Authorization: Bearer", "s3cr3t"],
+        &["-H", "Authorization:", "Bearer", "s3cr3t", "-t", "5s"],
+    ] {
+        assert_eq!(wrong(&[&["wait"], typed].concat(), &[]), unquoted);
+    }
+    // Another word that is not a check is shown with its hint.
+    for typed in [
+        &["db:5432", "-H", "A: b"][..],
+        &["-H", "A: b", "http://h/", "db:5432"],
+        &["-HA: b", "-t", "5s", "db:5432"],
+        &["--http-header=A: b", "-v", "db:5432"],
+    ] {
+        let cause = "has no kind of check; use tcp://db:5432";
+        let expected = bad_value("CHECK", "db:5432", cause);
+        assert_eq!(wrong(&[&["wait"], typed].concat(), &[]), expected);
+    }
+    let option = |option: &str, near: Option<&str>| UsageError::UnknownOption {
+        call: "wait",
+        option: option.to_owned(),
+        near: near.map(str::to_owned),
+    };
+    let typed = ["wait", "-H", "Authorization: Bearer", "--s3cr3t"];
+    assert_eq!(wrong(&typed, &[]), option("--…", None));
+    let typed = ["wait", "-H", "A: b", "--timeuot", "5s"];
+    assert_eq!(wrong(&typed, &[]), option("--timeuot", Some("--timeout")));
+    let negative = UsageError::Negative {
+        source: None,
+        value: "-5".to_owned(),
+    };
+    let typed = ["wait", "-H", "Authorization: Bearer", "-5s3cr3t"];
+    assert_eq!(wrong(&typed, &[]), negative);
+}
+
+#[test]
 fn secrets_are_hidden_in_refusals() {
     const SECRET: &str = "s3cr3t";
     for typed in [

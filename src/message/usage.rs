@@ -116,7 +116,8 @@ pub fn bad_value(source: &str, value: Option<&str>, cause: &str) -> Message {
 
 pub fn unquoted_header(source: &str) -> Message {
     usage(format!(
-        "{source} (not shown): not a check; quote the header: -H 'NAME: VALUE'"
+        "{source} (not shown): not a check, such as tcp://localhost:5432; if it belongs to the \
+         header before it, quote both: -H 'NAME: VALUE'"
     ))
 }
 
