@@ -24,6 +24,7 @@ pub enum UsageError {
     },
     UnknownOption {
         call: &'static str,
+        takes_cmd: bool,
         option: String,
         near: Option<String>,
     },
@@ -261,6 +262,7 @@ impl Refused<'_> {
         let is_secret = suggested.is_none() && self.follows_header(self.position(&word));
         UsageError::UnknownOption {
             call,
+            takes_cmd: self.kind.takes_cmd(),
             near: suggested.map(|near| self.source(&near)),
             option: if is_secret {
                 "--…".to_owned()
@@ -413,6 +415,7 @@ pub(super) fn command(word: &str, error: &Error) -> UsageError {
         }
         return UsageError::UnknownOption {
             call: "",
+            takes_cmd: false,
             option: shown_option(&option),
             near: context(error, ContextKind::SuggestedArg),
         };

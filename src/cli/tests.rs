@@ -306,6 +306,13 @@ fn a_typing_error_gets_the_nearest_name() {
     assert_eq!(near(&["waiting"]).as_deref(), Some("wait"));
     assert_eq!(near(&["chekc"]).as_deref(), Some("check"));
     assert_eq!(near(&["x"]), None);
+    let interval = UsageError::UnknownOption {
+        call: "check",
+        takes_cmd: false,
+        option: "--interval".to_owned(),
+        near: None,
+    };
+    assert_eq!(wrong(&["check", "--interval", "1s"], &[]), interval);
     let unknown = UsageError::UnknownCommand {
         word: "-".to_owned(),
         near: None,
@@ -421,6 +428,7 @@ fn a_word_after_a_header_is_shown_only_if_it_cannot_be_a_secret() {
     }
     let option = |option: &str, near: Option<&str>| UsageError::UnknownOption {
         call: "wait",
+        takes_cmd: true,
         option: option.to_owned(),
         near: near.map(str::to_owned),
     };

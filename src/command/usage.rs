@@ -9,9 +9,12 @@ pub fn message(error: &UsageError) -> Message {
     match error {
         E::UnknownCommand { word, near } => usage::unknown_command(word, near.as_deref()),
         E::CheckAsCommand { check } => usage::check_as_command(check),
-        E::UnknownOption { call, option, near } => {
-            usage::unknown_option(call, option, near.as_deref())
-        }
+        E::UnknownOption {
+            call,
+            takes_cmd,
+            option,
+            near,
+        } => usage::unknown_option(call, *takes_cmd, option, near.as_deref()),
         E::UnexpectedArgument {
             call,
             takes_cmd,

@@ -40,16 +40,16 @@ fn example<'a>(word: &'a str, instead: &'a str) -> &'a str {
 }
 
 /// `call` is empty where the option stands before a command.
-pub fn unknown_option(call: &str, option: &str, near: Option<&str>) -> Message {
+pub fn unknown_option(call: &str, takes_cmd: bool, option: &str, near: Option<&str>) -> Message {
     let help = match (near, call) {
         (Some(near), _) => format!("did you mean {near}?"),
         (None, "") => "see podgate --help".to_owned(),
         (None, call) => format!("see podgate {call} --help"),
     };
-    let cmd = if call.is_empty() {
-        ""
-    } else {
+    let cmd = if takes_cmd {
         " (options of CMD go after `--`)"
+    } else {
+        ""
     };
     usage(format!("unknown option {option:?}; {help}{cmd}"))
 }
@@ -351,13 +351,17 @@ mod tests {
                  CHECK",
             ),
             (
-                unknown_option("wait", "--timeuot", Some("--timeout")),
+                unknown_option("wait", true, "--timeuot", Some("--timeout")),
                 "unknown option \"--timeuot\"; did you mean --timeout? (options of CMD go after \
                  `--`)",
             ),
             (
-                unknown_option("", "-q", None),
+                unknown_option("", false, "-q", None),
                 r#"unknown option "-q"; see podgate --help"#,
+            ),
+            (
+                unknown_option("check", false, "--interval", None),
+                r#"unknown option "--interval"; see podgate check --help"#,
             ),
             (
                 unexpected_argument("run", true, Some("app")),
@@ -395,7 +399,7 @@ mod tests {
             for message in [
                 unknown_command(word, None),
                 check_as_command(word),
-                unknown_option("wait", word, None),
+                unknown_option("wait", true, word, None),
                 unexpected_argument("run", true, Some(word)),
                 bad_value("CHECK", Some(word), "is not a check"),
                 disable(word),
