@@ -36,6 +36,11 @@ const CASES: &[Case] = &[
         &["\"nonsense\"", "http://", "exec:"],
     ),
     (&["wait", "app", "--serve"], &[], &["--serve", "after `--`"]),
+    (
+        &["wait", "-timeout", "10s", "tcp://h:1"],
+        &[],
+        &["\"-timeout\"", "use two dashes: --timeout"],
+    ),
     (&["wait", "Istio"], &[], &["\"Istio\"", "use istio "]),
     (&["wait", "istio-proxy"], &[], &["use istio "]),
     (&["wait", "cloudsql"], &[], &["use cloud-sql-proxy "]),

@@ -72,17 +72,9 @@ fn stop(
     words: &[OsString],
     variables: &[Variable],
 ) -> Stop {
-    if error.kind() == ErrorKind::DisplayHelp {
-        return Stop::Read(error.render().to_string());
-    }
     let end = words.iter().position(|word| word == "--");
     let words = words.get(..end.unwrap_or(words.len())).unwrap_or_default();
-    // clap reads a value before it sees a later `--help`. A bad value must not hide the help.
-    let is_about_value =
-        [ErrorKind::ValueValidation, ErrorKind::InvalidUtf8].contains(&error.kind());
-    if is_about_value && words.iter().any(|word| word == "--help" || word == "-h") {
-        return Stop::Read(command.clone().render_help().to_string());
-    }
+    let asks_for_help = words.iter().any(|word| word == "--help" || word == "-h");
     let refused = Refused {
         error,
         command,
@@ -90,5 +82,19 @@ fn stop(
         words,
         variables,
     };
-    Stop::Wrong(refused.usage())
+    let error = refused.error.kind();
+    // clap also reads `-http-header` as `-h`.
+    let is_help = error == ErrorKind::DisplayHelp && refused.one_dash().is_none();
+    // clap reads a value before it sees a later `--help`. A bad value must not hide the help.
+    let about_help = [
+        ErrorKind::DisplayHelp,
+        ErrorKind::ValueValidation,
+        ErrorKind::InvalidUtf8,
+    ];
+    let is_hidden_help = asks_for_help && about_help.contains(&error);
+    if is_help || is_hidden_help {
+        Stop::Read(command.clone().render_help().to_string())
+    } else {
+        Stop::Wrong(refused.usage())
+    }
 }

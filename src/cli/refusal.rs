@@ -6,7 +6,7 @@ use super::variables::{self, Variable};
 use crate::core::check;
 use crate::core::redact;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, Error};
+use clap::{Arg, ArgAction, Command, Error};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ pub enum UsageError {
         takes_cmd: bool,
         option: String,
         near: Option<String>,
+    },
+    /// A long option with one dash, as in other tools. `option` has both dashes.
+    OneDash {
+        option: String,
     },
     /// `word` is `None` where it may be a secret.
     UnexpectedArgument {
@@ -181,6 +185,9 @@ pub(super) struct Refused<'a> {
 impl Refused<'_> {
     /// What is wrong, from the error's context.
     pub(super) fn usage(&self) -> UsageError {
+        if let Some(option) = self.one_dash() {
+            return UsageError::OneDash { option };
+        }
         let call = self.kind.name();
         let about = self.text(ContextKind::InvalidArg).unwrap_or_default();
         match self.error.kind() {
@@ -207,6 +214,19 @@ impl Refused<'_> {
             | ErrorKind::Format
             | _ => UsageError::Unreadable { call },
         }
+    }
+
+    /// The first word that is a long option without its second dash. clap reads it as short
+    /// options: `-timeout` as `-t imeout`, and `-help` as `-h`. It is not a value, because no value
+    /// of an option begins with a dash.
+    pub(super) fn one_dash(&self) -> Option<String> {
+        self.words.iter().find_map(|word| {
+            let word = word.to_string_lossy();
+            let name = word.strip_prefix('-')?.split('=').next();
+            let mut options = self.command.get_arguments();
+            let option = options.find(|arg| arg.get_long() == name)?;
+            (!matches!(option.get_action(), ArgAction::Help)).then(|| typed_name(option))
+        })
     }
 
     fn text(&self, kind: ContextKind) -> Option<String> {

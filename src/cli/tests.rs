@@ -326,6 +326,37 @@ fn a_typing_error_gets_the_nearest_name() {
 }
 
 #[test]
+fn a_long_option_with_one_dash_is_named_with_two() {
+    for (typed, option) in [
+        (&["wait", "-timeout", "10s", "tcp://h:1"][..], "--timeout"),
+        (&["wait", "tcp://h:1", "-timeout=10s"], "--timeout"),
+        (&["wait", "-interval", "1s"], "--interval"),
+        (&["wait", "-any"], "--any"),
+        (&["join", "-wait"], "--wait"),
+        (&["run", "-quiet", "--", "app"], "--quiet"),
+        (&["check", "-http-header", "A: s3cr3t"], "--http-header"),
+        (&["check", "-http-header=A: s3cr3t"], "--http-header"),
+        (&["quit", "-v", "-tls-insecure"], "--tls-insecure"),
+    ] {
+        let option = option.to_owned();
+        assert_eq!(wrong(typed, &[]), UsageError::OneDash { option });
+    }
+    // `-wait` is not an option of `wait`, and the words after `--` are for CMD.
+    for typed in [
+        &["wait", "-wait", "tcp://h:1"][..],
+        &["wait", "-x", "--", "app", "-timeout"],
+    ] {
+        let error = wrong(typed, &[]);
+        assert!(
+            matches!(error, UsageError::UnknownOption { .. }),
+            "{error:?}"
+        );
+    }
+    assert_eq!(text(&["wait", "-timeout", "--help"]), text(&["wait", "-h"]));
+    assert_eq!(text(&["wait", "-help"]), text(&["wait", "-h"]));
+}
+
+#[test]
 fn a_value_is_given_once_and_is_not_an_option() {
     let timeout = || "--timeout".to_owned();
     let missing = UsageError::MissingValue {

@@ -15,6 +15,7 @@ pub fn message(error: &UsageError) -> Message {
             option,
             near,
         } => usage::unknown_option(call, *takes_cmd, option, near.as_deref()),
+        E::OneDash { option } => usage::one_dash(option),
         E::UnexpectedArgument {
             call,
             takes_cmd,

@@ -54,6 +54,14 @@ pub fn unknown_option(call: &str, takes_cmd: bool, option: &str, near: Option<&s
     usage(format!("unknown option {option:?}; {help}{cmd}"))
 }
 
+/// `option` has both dashes.
+pub fn one_dash(option: &str) -> Message {
+    let typed = option.strip_prefix('-').unwrap_or(option);
+    usage(format!(
+        "unknown option {typed:?}; use two dashes: {option}"
+    ))
+}
+
 /// `word` is `None` where it may be a secret.
 pub fn unexpected_argument(call: &str, takes_cmd: bool, word: Option<&str>) -> Message {
     let shown = word.map_or("(not shown)".to_owned(), |word| format!("{word:?}"));
@@ -329,8 +337,8 @@ pub fn no_trust(error: &TrustError) -> Message {
 #[cfg(test)]
 mod tests {
     use super::{
-        bad_value, check_as_command, disable, missing_value, unexpected_argument, unknown_command,
-        unknown_option,
+        bad_value, check_as_command, disable, missing_value, one_dash, unexpected_argument,
+        unknown_command, unknown_option,
     };
     use crate::message::{LogEvent, Severity};
 
@@ -362,6 +370,10 @@ mod tests {
             (
                 unknown_option("check", false, "--interval", None),
                 r#"unknown option "--interval"; see podgate check --help"#,
+            ),
+            (
+                one_dash("--timeout"),
+                r#"unknown option "-timeout"; use two dashes: --timeout"#,
             ),
             (
                 unexpected_argument("run", true, Some("app")),
