@@ -1,10 +1,10 @@
 //! The only place that prints (P9). It prints lines on stderr, in the container's log or in a file,
-//! as text or JSON; one live line on a terminal; and podgate's own failures to the termination
-//! message.
+//! as text or JSON; one live line on a terminal; podgate's own failures to the termination message;
+//! and results on stdout.
 //!
-//! Printing does not block for long: a line that is not read in time is dropped. No header value,
-//! no user info of a URL and no variable is printed, because callers pass names that `core` has
-//! redacted.
+//! Printing a line does not block for long: a line that is not read in time is dropped. No header
+//! value, no user info of a URL and no variable is printed, because callers pass names that `core`
+//! has redacted.
 
 use crate::core::errno::Errno;
 use crate::core::logging::{Format, Level, LogTo};
@@ -34,6 +34,17 @@ const PIPE_BUF: usize = 4096;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The live line is cut to this many characters, so that it stays one line.
 const LIVE_WIDTH: usize = 78;
+
+/// Prints a result or the help on stdout. It is not a failure if the reader closes its end early,
+/// as in `podgate status | head -1`.
+pub(crate) fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Prints the text of `podgate` without arguments on stderr.
+pub(crate) fn print_to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
 
 /// Where lines go.
 #[derive(Debug)]

@@ -14,10 +14,9 @@ use crate::members::{Membership, Refusal, Statement, Volume, is_plain};
 use crate::message::doctor::{Binary, Finding, Init, Inotify, TRIAL_IS_TAKEN, Verdict};
 use crate::message::{Message, doctor, volume};
 use crate::process;
-use crate::report::{CONTAINER_LOG, TERMINATION_LOG};
+use crate::report::{self, CONTAINER_LOG, TERMINATION_LOG};
 use nix::unistd::{AccessFlags, access, geteuid};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,8 +42,7 @@ fn run(members: &MembersDir, budget: Result<(Duration, Duration), String>) -> Ex
         budget.as_ref().copied().map_err(String::as_str),
     ));
     findings.push(binary_finding(members.path.as_deref()));
-    // The reader may have closed its end.
-    let _ = std::io::stdout().write_all(doctor::lines(&findings).as_bytes());
+    report::print(&doctor::lines(&findings));
     let is_wrong = |finding: &Finding| finding.verdict == Verdict::Wrong;
     if findings.iter().any(is_wrong) {
         Exit::NotPassed

@@ -20,9 +20,9 @@ use crate::cli::{self, Command, FailureArgs, Kind, OutputArgs, Stop};
 use crate::core::exit::Exit;
 use crate::message::Message;
 use crate::process::Signals;
+use crate::report;
 use call::{Call, variable};
 use std::ffi::OsString;
-use std::io::Write;
 
 /// Runs the command that the words name. The words are those of argv.
 pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
@@ -38,12 +38,11 @@ pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
             Err(message) => wrong_call::refuse(&mut call, words, &message),
         },
         Err(Stop::Read(text)) => {
-            // The reader may close its end early (`podgate --help | head`).
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            report::print(&text);
             Exit::Passed
         }
         Err(Stop::Begin) => {
-            let _ = std::io::stderr().write_all(cli::BEGIN.as_bytes());
+            report::print_to_stderr(cli::BEGIN);
             Exit::Usage
         }
         Err(Stop::Wrong(error)) => {

@@ -9,8 +9,7 @@ use crate::driver::membership::open_volume;
 use crate::driver::status::rows;
 use crate::message::status::{json, table};
 use crate::message::{LogEvent, Message, Severity, volume};
-use crate::report::Report;
-use std::io::Write;
+use crate::report::{self, Report};
 
 pub(super) fn perform(args: &StatusArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
     call.open_log(&args.output, None)?;
@@ -37,7 +36,6 @@ fn run(dir: &MembersDir, is_json: bool, report: &mut Report) -> Exit {
         report.line(&volume::unusable(Severity::Error, error.clone()));
     }
     let text = if is_json { json(&rows) } else { table(&rows) };
-    // The reader may close its end early (`podgate status | head -1`).
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    report::print(&text);
     Exit::Passed
 }
