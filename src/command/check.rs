@@ -4,6 +4,7 @@
 use super::call::{Call, variable, wrong};
 use crate::cli::CheckArgs;
 use crate::config::{self, Settings};
+use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::driver::gate::{Driver, Shared, Verbosity};
@@ -55,7 +56,7 @@ fn run(
             }
         }
         Err(error) => {
-            report.line(&cannot_wait(Wait::Checks, &error));
+            report.line(&cannot_wait(Wait::Checks, Errno(error as i32)));
             Exit::Internal
         }
     }

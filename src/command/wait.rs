@@ -4,6 +4,7 @@ use super::call::{Call, variable, wrong};
 use crate::cli::{OnTimeout, WaitArgs};
 use crate::config::{self, Gates, Settings};
 use crate::core::check::Check;
+use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::gate::{Spec, Verdict};
 use crate::driver::exec::exec_or_exit;
@@ -90,7 +91,7 @@ impl GateOfCmd<'_> {
         let verdict = match answer.verdict {
             Ok(verdict) => verdict,
             Err(error) => {
-                report.failure(&cannot_wait(Wait::Checks, &error));
+                report.failure(&cannot_wait(Wait::Checks, Errno(error as i32)));
                 return Exit::Internal;
             }
         };

@@ -135,7 +135,7 @@ impl Join<'_> {
         let exit = match self.live_as_agent(volume, own, report, hook) {
             Ok(()) => Exit::Passed,
             Err((what, error)) => {
-                report.line(&message::join::agent_failed(what, &error));
+                report.line(&message::join::agent_failed(what, Errno(error as i32)));
                 Exit::Internal
             }
         };
@@ -190,7 +190,7 @@ impl Join<'_> {
                 Err(Exit::TimedOut)
             }
             Err(error) => {
-                report.failure(&cannot_wait(Wait::Checks, &error));
+                report.failure(&cannot_wait(Wait::Checks, Errno(error as i32)));
                 Err(Exit::Internal)
             }
         }

@@ -22,6 +22,7 @@ use super::gate::Shared;
 use super::observer::Observer;
 use super::status;
 use crate::core::endpoint::State;
+use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
 use crate::core::life::{Action, Cause, Event, Life, Notice, Spec};
@@ -116,7 +117,7 @@ impl<'a> Driver<'a> {
             match Endpoint::bind(address) {
                 Ok(endpoint) => self.endpoint = Some(endpoint),
                 Err(error) => {
-                    let failure = message::life::cannot_listen(address, &error);
+                    let failure = message::life::cannot_listen(address, Errno::of(&error));
                     self.report.failure(&failure);
                     return self.fail();
                 }
@@ -125,7 +126,8 @@ impl<'a> Driver<'a> {
         match self.live() {
             Ok(code) => (code, self.own.0),
             Err(error) => {
-                self.report.failure(&cannot_wait(Wait::Cmd, &error));
+                self.report
+                    .failure(&cannot_wait(Wait::Cmd, Errno(error as i32)));
                 self.cmd.kill_and_reap();
                 self.fail()
             }

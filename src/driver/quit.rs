@@ -7,6 +7,7 @@ mod member;
 use self::http::Target;
 use self::member::Member;
 use super::watchdog::watch_over;
+use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::http::{Request, Statuses};
 use crate::core::member::Name;
@@ -102,7 +103,7 @@ impl Quits {
                 poller.add(interest, ());
             }
             if let Err(error) = poller.wait(self.deadline()) {
-                report.failure(&cannot_wait(Wait::Sidecars, &error));
+                report.failure(&cannot_wait(Wait::Sidecars, Errno(error as i32)));
                 return Exit::Internal;
             }
             if let Some(number) = take_signals(signals, children) {

@@ -3,7 +3,6 @@
 use super::{LogEvent, Message, Severity};
 use crate::core::errno::Errno;
 use crate::core::member::Name;
-use std::fmt::Display;
 
 /// Why a container cannot join.
 #[derive(Debug, Clone, Copy)]
@@ -47,9 +46,9 @@ pub fn already_joined(name: &Name) -> Message {
 }
 
 /// The background process ends.
-pub fn agent_failed(what: &str, error: &dyn Display) -> Message {
+pub fn agent_failed(what: &str, errno: Errno) -> Message {
     let text = format!(
-        "cannot {what}: {error}; this container is no longer a member, and podgate will not stop it"
+        "cannot {what}: {errno}; this container is no longer a member, and podgate will not stop it"
     );
     Message::new(Severity::Error, LogEvent::Failed, text)
 }
@@ -85,9 +84,9 @@ mod tests {
                  11); check the limit on the number of processes",
             ),
             (
-                agent_failed("wait for events", &"EINVAL"),
-                "cannot wait for events: EINVAL; this container is no longer a member, and podgate \
-                 will not stop it",
+                agent_failed("wait for events", Errno(22)),
+                "cannot wait for events: Invalid argument (os error 22); this container \
+                 is no longer a member, and podgate will not stop it",
             ),
         ] {
             assert_eq!(message.text, expected);

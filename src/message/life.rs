@@ -9,7 +9,6 @@ use crate::core::life::{Cause, Life, Notice};
 use crate::core::member::{Name, Stage};
 use crate::core::observation::Observation;
 use crate::core::signal;
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -236,10 +235,10 @@ pub fn stopping_pid_1(stop_signal: u8) -> Message {
     Message::new(Severity::Info, LogEvent::Stop, text)
 }
 
-pub fn cannot_stop_pid_1(stop_signal: u8, error: &dyn Display) -> Message {
+pub fn cannot_stop_pid_1(stop_signal: u8, errno: Errno) -> Message {
     let stop = signal::name(stop_signal);
     let text =
-        format!("cannot send {stop} to PID 1: {error}; run the hook as the same user as PID 1");
+        format!("cannot send {stop} to PID 1: {errno}; run the hook as the same user as PID 1");
     Message::new(Severity::Error, LogEvent::Stop, text)
 }
 
@@ -303,9 +302,9 @@ pub fn cannot_remember(errno: Errno) -> Message {
     Message::new(Severity::Warning, LogEvent::Volume, text)
 }
 
-pub fn cannot_listen(address: SocketAddr, error: &dyn Display) -> Message {
+pub fn cannot_listen(address: SocketAddr, errno: Errno) -> Message {
     let text = format!(
-        "cannot listen on --listen {address}: {error}; use another port, or find the process that \
+        "cannot listen on --listen {address}: {errno}; use another port, or find the process that \
          has this one"
     );
     Message::new(Severity::Error, LogEvent::Listen, text)

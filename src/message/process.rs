@@ -3,7 +3,6 @@
 use super::{LogEvent, Message, Severity};
 use crate::core::errno::Errno;
 use crate::core::signal;
-use std::fmt::Display;
 
 /// What podgate was waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +23,13 @@ pub fn cannot_take_signals(errno: Errno) -> Message {
 }
 
 /// ppoll(2) failed.
-pub fn cannot_wait(wait: Wait, error: &dyn Display) -> Message {
+pub fn cannot_wait(wait: Wait, errno: Errno) -> Message {
     let consequence = match wait {
         Wait::Checks => "the checks are not the cause",
         Wait::Sidecars => "the sidecars are not the cause",
         Wait::Cmd => "the command is killed",
     };
-    let text = format!("cannot wait for events: {error}; {consequence}");
+    let text = format!("cannot wait for events: {errno}; {consequence}");
     Message::new(Severity::Error, LogEvent::Failed, text)
 }
 
@@ -77,8 +76,8 @@ mod tests {
             (Wait::Cmd, "the command is killed"),
         ] {
             assert_eq!(
-                cannot_wait(wait, &"EINVAL").text,
-                format!("cannot wait for events: EINVAL; {consequence}")
+                cannot_wait(wait, Errno(22)).text,
+                format!("cannot wait for events: Invalid argument (os error 22); {consequence}")
             );
         }
     }

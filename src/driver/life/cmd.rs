@@ -1,5 +1,6 @@
 //! CMD of a life: starts it, sends it signals and reaps it.
 
+use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::signal::{self, Mapping, Reach};
 use crate::members::watch::FAST;
@@ -179,7 +180,10 @@ impl<'a> Cmd<'a> {
                 match process::signal_init(stop_signal) {
                     Ok(()) => self.lonely = Lonely::look(None),
                     Err(error) => {
-                        report.line(&message::life::cannot_stop_pid_1(stop_signal, &error));
+                        report.line(&message::life::cannot_stop_pid_1(
+                            stop_signal,
+                            Errno(error as i32),
+                        ));
                     }
                 }
             }
