@@ -8,11 +8,12 @@ use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::member::Name;
 use crate::core::plain_dir::Plain;
+use crate::core::volume_error::{Operation, VolumeError};
 use crate::driver::membership::{own_path, replaceable};
 use crate::members::watch::{Watch, tells};
 use crate::members::{Membership, Refusal, Statement, Volume, is_plain};
 use crate::message::doctor::{Binary, Finding, Init, Inotify, TRIAL_IS_TAKEN, Verdict};
-use crate::message::{Message, doctor, volume};
+use crate::message::{self, Message, doctor};
 use crate::process;
 use crate::report::{self, CONTAINER_LOG, TERMINATION_LOG};
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -84,16 +85,23 @@ fn try_out(volume: &Rc<Volume>, name: Name) -> Result<(), String> {
     let tried = Membership::take(
         volume,
         Statement {
-            name,
+            name: name.clone(),
             policy: None,
             is_joined: false,
         },
     );
     let result = match tried {
-        Ok(mut member) => member.exit(0).map_err(|error| error.to_string()),
+        Ok(mut member) => member.exit(0).map_err(|error| {
+            message::volume::volume_error(&VolumeError::System {
+                operation: Operation::Write,
+                path: volume.record_path(&name),
+                errno: Errno::of(&error),
+                uid: geteuid().as_raw(),
+            })
+        }),
         // The files belong to the other doctor.
         Err(Refusal::Taken(_)) => return Err(TRIAL_IS_TAKEN.to_owned()),
-        Err(Refusal::Volume(error)) => Err(volume::volume_error(&error)),
+        Err(Refusal::Volume(error)) => Err(message::volume::volume_error(&error)),
     };
     for path in paths {
         let _ = fs::remove_file(path);
@@ -125,9 +133,10 @@ fn process_findings() -> Vec<Finding> {
 fn binary_finding(members_dir: Option<&Path>) -> Finding {
     let path = own_path();
     doctor::binary(&match (replaceable(members_dir), &path) {
-        (Some(it), _) => {
-            Binary::Replaceable(volume::replaceable(&it.path, it.is_on_members_volume))
-        }
+        (Some(it), _) => Binary::Replaceable(message::volume::replaceable(
+            &it.path,
+            it.is_on_members_volume,
+        )),
         (None, Some(path)) => Binary::Safe(path),
         (None, None) => Binary::Unknown,
     })
