@@ -64,12 +64,18 @@ pub enum Fact {
     Succeeded,
 }
 
-const FACTS: [(&str, Fact); 4] = [
-    ("started", Fact::Started),
-    ("ready", Fact::Ready),
-    ("gone", Fact::Gone),
-    ("succeeded", Fact::Succeeded),
-];
+impl Fact {
+    const ALL: [Self; 4] = [Self::Started, Self::Ready, Self::Gone, Self::Succeeded];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Ready => "ready",
+            Self::Gone => "gone",
+            Self::Succeeded => "succeeded",
+        }
+    }
+}
 
 impl Check {
     /// A check that was not typed, but follows from another option.
@@ -101,13 +107,7 @@ impl fmt::Display for Kind {
                 let space = if command.starts_with("//") { " " } else { "" };
                 write!(f, "exec:{space}{command}")
             }
-            Self::Member(fact, name) => {
-                let word = FACTS
-                    .iter()
-                    .find(|(_, it)| it == fact)
-                    .map_or("", |(word, _)| word);
-                write!(f, "{word}:{name}")
-            }
+            Self::Member(fact, name) => write!(f, "{}:{name}", fact.word()),
         }
     }
 }
@@ -227,9 +227,9 @@ fn kind(text: &str) -> Result<Kind, String> {
         return Err("has a control character; use http://localhost:8080/ready".to_owned());
     }
     if let Some((word, name)) = text.split_once(':')
-        && let Some((_, fact)) = FACTS.iter().find(|(it, _)| *it == word)
+        && let Some(fact) = Fact::ALL.into_iter().find(|fact| fact.word() == word)
     {
-        return Name::parse(name).map(|name| Kind::Member(*fact, name));
+        return Name::parse(name).map(|name| Kind::Member(fact, name));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(hint::hint(text, |example| kind(example).is_ok()));
@@ -266,13 +266,10 @@ fn exec(command: &str) -> Result<Kind, String> {
     if words.iter().any(|word| word.contains('\0')) {
         return Err("has a NUL character; use exec:pg_isready -h localhost".to_owned());
     }
-    match words.first() {
-        None => Err("has no command; use exec:pg_isready -h localhost".to_owned()),
-        Some(name) if name.is_empty() => {
-            Err("has no command; use exec:pg_isready -h localhost".to_owned())
-        }
-        Some(_) => Ok(Kind::Exec(words)),
+    if words.first().is_none_or(String::is_empty) {
+        return Err("has no command; use exec:pg_isready -h localhost".to_owned());
     }
+    Ok(Kind::Exec(words))
 }
 
 fn tcp(rest: &str) -> Result<Kind, String> {
