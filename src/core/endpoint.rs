@@ -16,6 +16,7 @@
 //! | any other method on these | 405 | 405 |
 //! | anything else | 404 | 404 |
 
+use super::http::is_token;
 use httparse::Status;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -232,14 +233,6 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     }
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     Ok((method, path))
-}
-
-/// The characters of a method: `tchar` of RFC 9110, 5.6.2.
-fn is_token(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// Digits only. A number that does not fit is the largest one.

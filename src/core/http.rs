@@ -75,7 +75,7 @@ pub fn header(text: &str) -> Result<Header, String> {
     let Some((name, value)) = text.split_once(':') else {
         return Err(format!("has no colon; {EXAMPLE}"));
     };
-    if name.is_empty() || !name.bytes().all(is_token) {
+    if !is_token(name.as_bytes()) {
         return Err(format!("has a name that a header cannot have; {EXAMPLE}"));
     }
     let value = value.trim_matches([' ', '\t']);
@@ -134,9 +134,10 @@ pub fn method(text: &str) -> Result<String, String> {
     )
 }
 
-/// The characters of a header's name: `tchar` of RFC 9110, 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Whether it is a token, as methods and the names of headers are (RFC 9110, 5.6.2).
+pub(super) fn is_token(text: &[u8]) -> bool {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_tchar)
 }
 
 /// The statuses that pass.
