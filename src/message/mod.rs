@@ -3,6 +3,10 @@
 //!
 //! A function here takes values and returns a [`Message`] or a part of one. It prints nothing and
 //! looks nothing up. `report` is the only module that prints messages.
+//!
+//! Two kinds of text are elsewhere: the help is in `cli`, and the cause of a refused value ("has no
+//! unit; use 30s") is beside the reader of that value, in `core` or `cli`. [`usage`] puts the cause
+//! into its sentence.
 
 pub mod check;
 pub mod disabled;
