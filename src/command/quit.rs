@@ -5,6 +5,7 @@ use super::call::{Call, variable, wrong};
 use crate::cli::QuitArgs;
 use crate::config::{self, MembersDir, Quitting};
 use crate::core::exit::Exit;
+use crate::core::quit::member_target;
 use crate::driver::membership::open_volume;
 use crate::driver::quit::Quits;
 use crate::members::Volume;
@@ -36,8 +37,7 @@ fn run(
         return Exit::Passed;
     }
     if !settings.skipped.is_empty() {
-        let skipped = settings.skipped.iter();
-        let skipped: Vec<String> = skipped.map(|name| format!("member:{name}")).collect();
+        let skipped: Vec<String> = settings.skipped.iter().map(member_target).collect();
         report.line(&message::disabled::quits(&skipped));
     }
     let needs_volume = !settings.members.is_empty();

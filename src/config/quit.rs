@@ -5,7 +5,7 @@ use super::disable::Disabled;
 use super::http::{needs_url, trust};
 use crate::cli::{Given, PaceArgs, QuitArgs, QuitsArgs, Source, TlsArgs, UsageError, Variables};
 use crate::core::member::{Name, Policy};
-use crate::core::quit::{Asked, Target, Timeouts};
+use crate::core::quit::{Asked, Target, Timeouts, member_target};
 use crate::core::trust::TrustSpec;
 use crate::core::url::Url;
 
@@ -27,7 +27,7 @@ pub struct Quitting {
 impl Quitting {
     /// The names of all targets, for messages.
     pub fn names(&self) -> Vec<String> {
-        let members = self.members.iter().map(|name| format!("member:{name}"));
+        let members = self.members.iter().map(member_target);
         let targets = self.targets.iter().map(|target| target.name.clone());
         targets.chain(members).collect()
     }
@@ -67,7 +67,7 @@ pub fn quit(
     {
         return Err(UsageError::NoMembersToQuit {
             source: source.to_string(),
-            target: format!("member:{name}"),
+            target: member_target(name),
         });
     }
     let (targets, mut members) = split(args.targets.iter().map(|it| &it.value));
@@ -138,7 +138,7 @@ pub(super) fn after_end(
         if let Some((_, source)) = all.iter().find(|(target, _)| **target == itself) {
             return Err(UsageError::NamesItself {
                 source: source.to_string(),
-                value: format!("member:{}", own.value),
+                value: member_target(&own.value),
                 name: own.source.to_string(),
             });
         }

@@ -82,12 +82,20 @@ impl Asked {
     }
 }
 
+/// A target that is a member begins with this.
+const MEMBER: &str = "member:";
+
+/// A member as a target: `member:main`.
+pub fn member_target(name: &Name) -> String {
+    format!("{MEMBER}{name}")
+}
+
 /// Reads a target.
 ///
 /// # Errors
 /// The cause and a right example, without the text itself.
 pub fn target(text: &str) -> Result<Target, String> {
-    if let Some(name) = text.strip_prefix("member:") {
+    if let Some(name) = text.strip_prefix(MEMBER) {
         return Name::parse(name).map(Target::Member);
     }
     let preset = preset::parse(text).transpose()?;

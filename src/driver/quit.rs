@@ -11,7 +11,7 @@ use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::http::{Request, Statuses};
 use crate::core::member::Name;
-use crate::core::quit::{Asked, Timeouts};
+use crate::core::quit::{Asked, Timeouts, member_target};
 use crate::core::url::Server;
 use crate::event_loop::{Interest, Poller};
 use crate::members::Volume;
@@ -139,7 +139,7 @@ impl Quits {
 
     fn names(&self) -> Vec<String> {
         let targets = self.targets.iter().map(|it| it.view().target.name.clone());
-        let members = self.members.iter().map(|it| format!("member:{}", it.name));
+        let members = self.members.iter().map(|it| member_target(&it.name));
         targets.chain(members).collect()
     }
 

@@ -6,7 +6,7 @@ use super::{Field, LogEvent, Message, Severity, reason};
 use crate::core::duration::show;
 use crate::core::member::Name;
 use crate::core::outcome::Reason;
-use crate::core::quit::{Asked, Port, Verdict, Why};
+use crate::core::quit::{Asked, Port, Verdict, Why, member_target};
 use crate::core::record::Unreadable;
 use crate::core::signal;
 use std::io;
@@ -117,7 +117,7 @@ pub enum MemberEnd<'a> {
 
 /// A member that was asked on the volume is gone, or it is not.
 pub fn member(name: &Name, end: MemberEnd<'_>, waited: Duration) -> Message {
-    let target = format!("member:{name}");
+    let target = member_target(name);
     let waited = show(waited);
     let text = match end {
         MemberEnd::AlreadyGone => format!("{target:?} is already gone"),
