@@ -68,8 +68,8 @@ const PRESETS: [Preset; 7] = [
         name: "consul-dataplane",
         ready: (20300, "/graceful_startup"),
         quit: ("localhost", 20300, "/graceful_shutdown"),
-        needs: "its graceful port; it answers 200 when its startup grace is over, though Envoy is \
-                not ready",
+        needs: "its graceful port; it answers 200 when its startup grace is over, even if Envoy \
+                is not ready",
     },
 ];
 
