@@ -97,8 +97,19 @@ class Bench:
         delays = []
         for _ in range(rounds):
             self.clean()
-            sidecar = subprocess.Popen(self.run("--name", "proxy", "--until", "main", "--",
-                                                self.helper, "waits", self.path("up"), self.path("stopped")))
+            sidecar = subprocess.Popen(
+                self.run(
+                    "--name",
+                    "proxy",
+                    "--until",
+                    "main",
+                    "--",
+                    self.helper,
+                    "waits",
+                    self.path("up"),
+                    self.path("stopped"),
+                )
+            )
             until(self.path("up"))
             # As in a container: PID 1 of its own namespace, so that SIGKILL ends all of it.
             command = ["unshare", "--pid", "--fork", "--kill-child"] if kill else []
@@ -121,8 +132,14 @@ class Bench:
     def wrappers(self):
         found = [("podgate run", [self.podgate, "run", "--"])]
         for name, words in (("tini", ["-s", "--"]), ("dumb-init", []), ("catatonit", ["--"])):
-            path = next((os.path.join(folder, name) for folder in ("/usr/bin", "/usr/local/bin", "/bin")
-                         if os.path.exists(os.path.join(folder, name))), None)
+            path = next(
+                (
+                    os.path.join(folder, name)
+                    for folder in ("/usr/bin", "/usr/local/bin", "/bin")
+                    if os.path.exists(os.path.join(folder, name))
+                ),
+                None,
+            )
             if path:
                 found.append((name, [path, *words]))
         return found
@@ -135,7 +152,12 @@ class Bench:
             subprocess.run(command, check=True)
             walls.append((time.perf_counter() - start) * 1000)
         after = os.times()
-        cpu = (after.children_user + after.children_system - before.children_user - before.children_system)
+        cpu = (
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
         return p50(walls), cpu / rounds * 1000
 
     def forward(self, wrapper, rounds):
@@ -143,7 +165,9 @@ class Bench:
         delays = []
         for _ in range(rounds):
             self.clean()
-            process = subprocess.Popen([*wrapper, self.helper, "waits", self.path("up"), self.path("stopped")])
+            process = subprocess.Popen(
+                [*wrapper, self.helper, "waits", self.path("up"), self.path("stopped")]
+            )
             until(self.path("up"))
             before = time.monotonic_ns()
             process.send_signal(signal.SIGTERM)
@@ -154,7 +178,9 @@ class Bench:
     def idle(self, wrapper, seconds):
         """Resident memory in KiB, and the number of voluntary context switches in `seconds`."""
         self.clean()
-        process = subprocess.Popen([*wrapper, self.helper, "waits", self.path("up"), self.path("stopped")])
+        process = subprocess.Popen(
+            [*wrapper, self.helper, "waits", self.path("up"), self.path("stopped")]
+        )
         until(self.path("up"))
         time.sleep(1)
 
@@ -178,19 +204,31 @@ def main():
     options = parser.parse_args()
     bench = Bench(os.path.abspath(options.podgate))
     print(f"podgate: {os.path.getsize(options.podgate):,} bytes\n")
-    print("| from main's end to SIGTERM at the sidecar's command | p50 | p95 | worst |\n| --- | ---: | ---: | ---: |")
-    for what, kill in (("main ends by itself", False), ("main's whole container is killed (SIGKILL)", True)):
+    print(
+        "| from main's end to SIGTERM at the sidecar's command | p50 | p95 | worst |"
+        "\n| --- | ---: | ---: | ---: |"
+    )
+    for what, kill in (
+        ("main ends by itself", False),
+        ("main's whole container is killed (SIGKILL)", True),
+    ):
         delays = bench.stop_after_main(options.rounds, kill)
         print(f"| {what} | {p50(delays):.2f} ms | {p95(delays):.2f} ms | {max(delays):.2f} ms |")
-    print("\n| wrapper | `-- true` wall p50 | CPU | SIGTERM to child p50 | p95 | idle memory | wake-ups in 10 s |"
-          "\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(
+        "\n| wrapper | `-- true` wall p50 | CPU | SIGTERM to child p50 | p95 | idle memory "
+        "| wake-ups in 10 s |"
+        "\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    )
     base, base_cpu = bench.start(["/bin/true"], 5 * options.rounds)
     print(f"| none | {base:.2f} ms | {base_cpu:.2f} ms | | | | |")
     for name, wrapper in bench.wrappers():
         wall, cpu = bench.start([*wrapper, "/bin/true"], 5 * options.rounds)
         delays = bench.forward(wrapper, options.rounds)
         memory, wakes = bench.idle(wrapper, 10)
-        print(f"| {name} | {wall:.2f} ms | {cpu:.2f} ms | {p50(delays):.3f} ms | {p95(delays):.3f} ms | {memory} KiB | {wakes} |")
+        print(
+            f"| {name} | {wall:.2f} ms | {cpu:.2f} ms | {p50(delays):.3f} ms "
+            f"| {p95(delays):.3f} ms | {memory} KiB | {wakes} |"
+        )
     member = bench.run("--name", "main", "--")
     memory, wakes = bench.idle(member, 10)
     print(f"| podgate run --name main | | | | | {memory} KiB | {wakes} |")
@@ -198,7 +236,10 @@ def main():
     member = bench.run("--name", "proxy", "--until", "main", "--")
     other = subprocess.Popen(bench.run("--name", "main", "--", "sleep", "13"))
     memory, wakes = bench.idle(member, 10)
-    print(f"| podgate run --name proxy --until main, while main runs | | | | | {memory} KiB | {wakes} |")
+    print(
+        "| podgate run --name proxy --until main, while main runs | | | | "
+        f"| {memory} KiB | {wakes} |"
+    )
     other.terminate()
     other.wait()
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measures podgate and its peers side by side, in one run, and prints Markdown.
 
-    bench/measure.py --podgate target/x86_64-unknown-linux-musl/release/podgate --npm DIR > result.md
+    bench/measure.py --podgate PATH --npm DIR > result.md
 
 It needs only Linux and Python 3.11. A peer that is not installed is listed as "not here". If there
-is a C compiler, it builds two small programs from HELPER: "floor", which shows what the kernel alone
-costs on this machine, and a launcher. Without the launcher the peak memory is unknown. The servers
-run in this process, on 127.0.0.1 and port 0. The script ends only processes that it started, by pid.
-A full run takes about eight minutes.
+is a C compiler, it builds two small programs from HELPER: "floor", which shows what the kernel
+alone costs on this machine, and a launcher. Without the launcher the peak memory is unknown. The
+servers run in this process, on 127.0.0.1 and port 0. The script ends only processes that it
+started, by pid. A full run takes about eight minutes.
 """
 
 import argparse
@@ -65,12 +65,14 @@ static int attempt(const struct sockaddr_in *server, int http) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     int passed = connect(fd, (const struct sockaddr *)server, sizeof *server) == 0;
     if (passed && http)
-        passed = write(fd, request, sizeof request - 1) > 0 && read(fd, answer, sizeof answer) > 9 && answer[9] == '2';
+        passed = write(fd, request, sizeof request - 1) > 0
+              && read(fd, answer, sizeof answer) > 9 && answer[9] == '2';
     close(fd);
     return passed;
 }
 
-/* podgate's default schedule, and nothing but sleep, socket, connect, close (http: a write and a read more) */
+/* podgate's default schedule with sleep, socket, connect and close only. HTTP adds a write and a
+ * read. */
 static int wait_for(int http, int port, double limit) {
     struct sockaddr_in server = {AF_INET, htons(port), {htonl(INADDR_LOOPBACK)}, {0}};
     double start = now();
@@ -84,8 +86,9 @@ static int wait_for(int http, int port, double limit) {
     return 0;
 }
 
-/* Runs a command and writes its cost to a file. The kernel counts a child's peak memory from its parent's size up: only
- * a parent as small as this shows a small command's own. A loop is ended by SIGTERM to its session: outlive that. */
+/* Runs a command and writes its cost to a file. A child's peak memory is never less than its
+ * parent's size, so only a parent as small as this one shows that of a small command. A loop is
+ * ended by SIGTERM to its session, and this program must outlive it. */
 static int run(const char *report, char **command) {
     signal(SIGTERM, SIG_IGN);
     double start = now();
@@ -129,39 +132,93 @@ class Tool:
 
 
 TOOLS = (
-    Tool("podgate", "podgate", {
-        "tcp": "{program} wait -q --timeout {limit}s tcp://127.0.0.1:{port}",
-        "http": "{program} wait -q --timeout {limit}s http://127.0.0.1:{port}/",
-        "once": "{program} check -q http://127.0.0.1:{port}/",
-    }, "2 % of the wait, 1-250 ms", "nothing"),
-    Tool("floor", "floor", {
-        "tcp": "{program} wait tcp {port} {limit}",
-        "http": "{program} wait http {port} {limit}",
-        "once": "{program} wait http {port} {limit}",
-    }, "as podgate"),
-    Tool("wait-for-it", "wait-for-it bash timeout", {
-        "tcp": "{program} -q -t {limit} 127.0.0.1:{port}",
-    }, "1 s", "bash, timeout, sleep, date"),
-    Tool("wait-on", "wait-on node", {
-        "tcp": "{program} -t {limit}s tcp:127.0.0.1:{port}",
-        "http": "{program} -t {limit}s http://127.0.0.1:{port}/",
-    }, "250 ms", "node, npm packages"),
-    Tool("wait-port", "wait-port node", {
-        "tcp": "{program} -t {limit}000 127.0.0.1:{port}",
-        "http": "{program} -t {limit}000 http://127.0.0.1:{port}/",
-    }, "1 s", "node, npm packages"),
-    Tool("bash-loop", "bash", {
-        "tcp": "{program} -c 'until (echo >/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 1; done'",
-    }, "1 s", "bash, sleep"),
-    Tool("curl-loop", "curl", {
-        "http": "/bin/sh -c 'until curl -sf http://127.0.0.1:{port}/ >/dev/null; do sleep 1; done'",
-    }, "1 s", "sh, curl, sleep"),
-    Tool("busybox-loop", "busybox", {
-        "tcp": "{program} sh -c 'until busybox nc 127.0.0.1 {port} -e true 2>/dev/null; do sleep 1; done'",
-        "http": "{program} sh -c 'until busybox wget -q -O /dev/null http://127.0.0.1:{port}/; do sleep 1; done'",
-    }, "1 s", "busybox"),
+    Tool(
+        "podgate",
+        "podgate",
+        {
+            "tcp": "{program} wait -q --timeout {limit}s tcp://127.0.0.1:{port}",
+            "http": "{program} wait -q --timeout {limit}s http://127.0.0.1:{port}/",
+            "once": "{program} check -q http://127.0.0.1:{port}/",
+        },
+        "2 % of the wait, 1-250 ms",
+        "nothing",
+    ),
+    Tool(
+        "floor",
+        "floor",
+        {
+            "tcp": "{program} wait tcp {port} {limit}",
+            "http": "{program} wait http {port} {limit}",
+            "once": "{program} wait http {port} {limit}",
+        },
+        "as podgate",
+    ),
+    Tool(
+        "wait-for-it",
+        "wait-for-it bash timeout",
+        {"tcp": "{program} -q -t {limit} 127.0.0.1:{port}"},
+        "1 s",
+        "bash, timeout, sleep, date",
+    ),
+    Tool(
+        "wait-on",
+        "wait-on node",
+        {
+            "tcp": "{program} -t {limit}s tcp:127.0.0.1:{port}",
+            "http": "{program} -t {limit}s http://127.0.0.1:{port}/",
+        },
+        "250 ms",
+        "node, npm packages",
+    ),
+    Tool(
+        "wait-port",
+        "wait-port node",
+        {
+            "tcp": "{program} -t {limit}000 127.0.0.1:{port}",
+            "http": "{program} -t {limit}000 http://127.0.0.1:{port}/",
+        },
+        "1 s",
+        "node, npm packages",
+    ),
+    Tool(
+        "bash-loop",
+        "bash",
+        {
+            "tcp": "{program} -c 'until (echo >/dev/tcp/127.0.0.1/{port}) 2>/dev/null; "
+            "do sleep 1; done'"
+        },
+        "1 s",
+        "bash, sleep",
+    ),
+    Tool(
+        "curl-loop",
+        "curl",
+        {
+            "http": "/bin/sh -c 'until curl -sf http://127.0.0.1:{port}/ >/dev/null; "
+            "do sleep 1; done'"
+        },
+        "1 s",
+        "sh, curl, sleep",
+    ),
+    Tool(
+        "busybox-loop",
+        "busybox",
+        {
+            "tcp": "{program} sh -c 'until busybox nc 127.0.0.1 {port} -e true 2>/dev/null; "
+            "do sleep 1; done'",
+            "http": "{program} sh -c 'until busybox wget -q -O /dev/null http://127.0.0.1:{port}/; "
+            "do sleep 1; done'",
+        },
+        "1 s",
+        "busybox",
+    ),
     Tool("curl", "curl", {"once": "{program} -sf http://127.0.0.1:{port}/"}, needs="its libraries"),
-    Tool("busybox-wget", "busybox", {"once": "{program} wget -q -O- http://127.0.0.1:{port}/"}, needs="nothing"),
+    Tool(
+        "busybox-wget",
+        "busybox",
+        {"once": "{program} wget -q -O- http://127.0.0.1:{port}/"},
+        needs="nothing",
+    ),
     Tool("true", "true", {"once": "{program}"}),
     Tool("podgate-no-tls", "podgate-no-tls", {}, needs="nothing"),
     Tool("bash", "bash", {}, needs="its libraries"),
@@ -220,7 +277,10 @@ class HttpConnection(socketserver.StreamRequestHandler):
                 stays = stays and header.strip().lower() != b"connection: close"
             self.server.requests.append(line)
             connection = "keep-alive" if stays else "close"
-            head = f"HTTP/1.1 {self.server.status}\r\nConnection: {connection}\r\nContent-Length: 0\r\n\r\n"
+            head = (
+                f"HTTP/1.1 {self.server.status}\r\nConnection: {connection}\r\n"
+                "Content-Length: 0\r\n\r\n"
+            )
             self.wfile.write(head.encode())
 
 
@@ -287,7 +347,14 @@ def memory_kib(pids: list[int], file: str, field: str) -> int | None:
     total = 0
     for pid in pids:
         with suppress(OSError):  # the process has just ended
-            total += sum(map(int, re.findall(rf"^{field}:\s+(\d+)", Path(f"/proc/{pid}/{file}").read_text(), re.M)))
+            total += sum(
+                map(
+                    int,
+                    re.findall(
+                        rf"^{field}:\s+(\d+)", Path(f"/proc/{pid}/{file}").read_text(), re.M
+                    ),
+                )
+            )
     return total or None
 
 
@@ -314,12 +381,16 @@ class Bench:
         values = {"program": self.where[tool.name], "port": port, "limit": limit}
         return [word.format(**values) for word in shlex.split(tool.commands[ask])]
 
-    def table(self, title: str, header: str, tools: list[Tool], row: Callable[[Tool], list[object]]) -> None:
+    def table(
+        self, title: str, header: str, tools: list[Tool], row: Callable[[Tool], list[object]]
+    ) -> None:
         columns = header.count("|")
         print(f"\n## {title}\n\n| {header} |\n|---|{'---:|' * columns}")
         for tool in tools:
             cells = row(tool) if tool.name in self.where else ["not here"]
-            cells = ["-" if cell is None else str(cell) for cell in cells] + [""] * (columns - len(cells))
+            cells = ["-" if cell is None else str(cell) for cell in cells] + [""] * (
+                columns - len(cells)
+            )
             print(f"| {' | '.join([tool.name, *cells])} |")
 
     def run(self, command: list[str], limit: float, look_after: float = 0) -> Run:
@@ -383,10 +454,14 @@ def detect(bench: Bench) -> None:
             ready = time.monotonic()
             if not early and child.wait(ready + BACKSTOP) and child.status == 0:
                 return child.ended - ready
-            progress(f"detect: bad trial: {tool.name}, {ask}, ready after {moment:.3f} s: {child.said()}")
+            progress(
+                f"detect: bad trial: {tool.name}, {ask}, ready after {moment:.3f} s: {child.said()}"
+            )
             return None
 
-    jobs = [(ask, tool, moment) for moment in moments for ask in TARGETS for tool in bench.here(ask)]
+    jobs = [
+        (ask, tool, moment) for moment in moments for ask in TARGETS for tool in bench.here(ask)
+    ]
     delays = two_at_a_time(trial, jobs)
     for ask in TARGETS:
         def row(tool: Tool) -> list[object]:
@@ -395,8 +470,12 @@ def detect(bench: Bench) -> None:
             worth = [ms(of(good or [math.nan])) for of in (median, p95, max, min)]
             return [tool.interval, *worth, f"{len(good)}/{len(tried)}"]
 
-        bench.table(f"detect: {ask}, from ready to exit, {len(moments)} moments",
-                    "tool | interval | p50 ms | p95 ms | max ms | min ms | ok", bench.able(ask), row)
+        bench.table(
+            f"detect: {ask}, from ready to exit, {len(moments)} moments",
+            "tool | interval | p50 ms | p95 ms | max ms | min ms | ok",
+            bench.able(ask),
+            row,
+        )
 
 
 def cost(bench: Bench) -> None:
@@ -430,7 +509,10 @@ def cost(bench: Bench) -> None:
             memory = [run.peak_kib, run.tree_kib, run.processes]
             return [ms(run.cpu), connects, requests, each, *memory, f"{run.wall:.2f}", status]
 
-        header = "tool | CPU ms | connects | requests | CPU us each | peak KiB | tree KiB | processes | wall s | exit"
+        header = (
+            "tool | CPU ms | connects | requests | CPU us each | peak KiB | tree KiB | processes "
+            "| wall s | exit"
+        )
         bench.table(f"cost: {ask}, {limit} s without success", header, bench.able(ask), row)
 
 
@@ -443,9 +525,16 @@ def oneshot(bench: Bench) -> None:
     chance = random.Random(SEED)
     with HttpTarget() as target:
         target.become_ready()
-        commands = {tool.name: bench.command(tool, "once", target.port) for tool in bench.here("once")}
-        rounds = [{name: bench.run(commands[name], BACKSTOP) for name in chance.sample(list(commands), len(commands))}
-                  for _ in range(bench.plan.runs)]
+        commands = {
+            tool.name: bench.command(tool, "once", target.port) for tool in bench.here("once")
+        }
+        rounds = [
+            {
+                name: bench.run(commands[name], BACKSTOP)
+                for name in chance.sample(list(commands), len(commands))
+            }
+            for _ in range(bench.plan.runs)
+        ]
 
     def row(tool: Tool) -> list[object]:
         runs = [runs[tool.name] for runs in rounds]
@@ -454,8 +543,12 @@ def oneshot(bench: Bench) -> None:
         times = [median(walls), p95(walls), median(run.cpu for run in runs)]
         return [*(ms(time, 2) for time in times), peak, f"{ok}/{len(runs)}"]
 
-    bench.table("oneshot: one successful HTTP check", "tool | p50 ms | p95 ms | CPU p50 ms | peak KiB | ok",
-                bench.able("once"), row)
+    bench.table(
+        "oneshot: one successful HTTP check",
+        "tool | p50 ms | p95 ms | CPU p50 ms | peak KiB | ok",
+        bench.able("once"),
+        row,
+    )
 
 
 def fleet(bench: Bench) -> None:
@@ -475,11 +568,24 @@ def fleet(bench: Bench) -> None:
             tree = members({wait.pid for wait in waits})
             pss = memory_kib(tree, "smaps_rollup", "Pss")
             ended = sum(wait.wait(waits[-1].started + limit + BACKSTOP) for wait in waits)
-        cpu, lasted = sum(wait.cpu for wait in waits), max(wait.ended for wait in waits) - waits[0].started
+        cpu, lasted = (
+            sum(wait.cpu for wait in waits),
+            max(wait.ended for wait in waits) - waits[0].started,
+        )
         memory = [pss, pss and pss // count]
-        return [len(tree), f"{cpu / limit:.3f}", ms(cpu / count), *memory, f"{lasted:.2f}", f"{ended}/{count}"]
+        return [
+            len(tree),
+            f"{cpu / limit:.3f}",
+            ms(cpu / count),
+            *memory,
+            f"{lasted:.2f}",
+            f"{ended}/{count}",
+        ]
 
-    header = "tool | processes | CPU cores | CPU ms each | PSS KiB | PSS KiB each | last exit s | ended by itself"
+    header = (
+        "tool | processes | CPU cores | CPU ms each | PSS KiB | PSS KiB each | last exit s "
+        "| ended by itself"
+    )
     tools = [tool for tool in bench.able("tcp") if tool.name in ("podgate", "floor", "wait-for-it")]
     bench.table(f"fleet: {count} waits at once for {limit} s, tcp, refused", header, tools, row)
 
@@ -492,7 +598,9 @@ def size(bench: Bench) -> None:
             return [len(shlex.split(loop)[-1]), "text", None, tool.needs]
         file = Path(bench.where[tool.name]).resolve()
         script = not file.read_bytes().startswith(b"\x7fELF")
-        listed = "" if script else subprocess.run(["ldd", file], capture_output=True, text=True).stdout
+        listed = (
+            "" if script else subprocess.run(["ldd", file], capture_output=True, text=True).stdout
+        )
         libraries = [os.stat(path).st_size for path in re.findall(r"(/\S+) \(0x", listed)]
         kind = "script" if script else "dynamic" if libraries else "static"
         return [file.stat().st_size, kind, sum(libraries) or None, tool.needs]
@@ -510,18 +618,29 @@ def build_helper(scratch: Path) -> str | None:
     source.write_text(HELPER)
     for link in (["-static"], []):
         with suppress(OSError):
-            if subprocess.run(["cc", "-O2", *link, "-o", program, source], stderr=subprocess.DEVNULL).returncode == 0:
+            if (
+                subprocess.run(
+                    ["cc", "-O2", *link, "-o", program, source], stderr=subprocess.DEVNULL
+                ).returncode
+                == 0
+            ):
                 return str(program)
     return None
 
 
 def locate(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
     """The path of each tool whose programs are all installed."""
-    given = {"podgate": options.podgate, "podgate-no-tls": options.podgate_no_tls, "floor": build_helper(scratch)}
+    given = {
+        "podgate": options.podgate,
+        "podgate-no-tls": options.podgate_no_tls,
+        "floor": build_helper(scratch),
+    }
     path = f"{options.npm}:{options.npm}/node_modules/.bin:{PATH}" if options.npm else PATH
     found = {}
     for tool in TOOLS:
-        programs = [shutil.which(given.get(name, name) or "", path=path) for name in tool.programs.split()]
+        programs = [
+            shutil.which(given.get(name, name) or "", path=path) for name in tool.programs.split()
+        ]
         if all(programs):
             found[tool.name] = os.path.abspath(programs[0])
     return found
@@ -533,19 +652,32 @@ def load() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--podgate", default="target/x86_64-unknown-linux-musl/release/podgate", metavar="PATH")
+    parser.add_argument(
+        "--podgate", default="target/x86_64-unknown-linux-musl/release/podgate", metavar="PATH"
+    )
     parser.add_argument("--podgate-no-tls", metavar="PATH", help="for its size only")
-    parser.add_argument("--npm", metavar="DIR", help="where wait-on and wait-port are (npm install --prefix DIR)")
-    parser.add_argument("--quick", action="store_true", help="to try this script: 5 moments, waits of 3 s")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="NAME,...",
-                        help=f"of {', '.join(SECTIONS)}; or of the tools: {', '.join(tool.name for tool in TOOLS)}")
+    parser.add_argument(
+        "--npm", metavar="DIR", help="where wait-on and wait-port are (npm install --prefix DIR)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="to try this script: 5 moments, waits of 3 s"
+    )
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME,...",
+        help=f"of {', '.join(SECTIONS)}; or of the tools: {', '.join(tool.name for tool in TOOLS)}",
+    )
     options = parser.parse_args()
     if unknown := set(options.only) - set(SECTIONS) - {tool.name for tool in TOOLS}:
         parser.error(f"--only: no measurement or tool is named {', '.join(sorted(unknown))}")
 
     with tempfile.TemporaryDirectory(prefix="podgate-bench-") as scratch:
         tools = [tool for tool in TOOLS if tool.name in options.only] or list(TOOLS)
-        bench = Bench(QUICK if options.quick else FULL, tools, locate(options, Path(scratch)), Path(scratch))
+        bench = Bench(
+            QUICK if options.quick else FULL, tools, locate(options, Path(scratch)), Path(scratch)
+        )
         model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
         print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {platform.release()}, "
               f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores")
@@ -553,7 +685,10 @@ def main() -> None:
             before, start = load(), time.monotonic()
             progress(f"{name} ...")
             SECTIONS[name](bench)
-            print(f"\n_{time.monotonic() - start:.0f} s; load {before} before, {load()} after._", flush=True)
+            print(
+                f"\n_{time.monotonic() - start:.0f} s; load {before} before, {load()} after._",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ class Launcher:
         return float(wall) * 1000, int(peak)
 
 
-def timed(launcher: Launcher, builds: list[str], words: list[str], runs: int, expected: int = 0) -> list[str]:
+def timed(
+    launcher: Launcher, builds: list[str], words: list[str], runs: int, expected: int = 0
+) -> list[str]:
     """Both builds in turn: median times, the median of the paired differences, and peak memory."""
     figures: list[list[tuple[float, int]]] = [[], []]
     for turn in range(runs + 5):
@@ -92,7 +94,9 @@ def idle(builds: list[str], runs: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--before", required=True, metavar="PATH")
     parser.add_argument("--now", required=True, metavar="PATH")
     parser.add_argument("--runs", type=int, default=1000, help="of each build, for each command")
@@ -108,11 +112,20 @@ def main() -> None:
         sizes = [f"{Path(build).stat().st_size:,}" for build in builds]
         rows = {
             "size, bytes": [*sizes, "", "-", "-"],
-            "`check unix://…`, ready": timed(launcher, builds, ["check", "-q", f"unix://{unix}"], runs),
+            "`check unix://…`, ready": timed(
+                launcher, builds, ["check", "-q", f"unix://{unix}"], runs
+            ),
             "`check http://…`, ready": timed(launcher, builds, ["check", "-q", http], runs),
-            "`wait tcp://…`, ready": timed(launcher, builds, ["wait", "-q", f"tcp://127.0.0.1:{port}"], runs),
+            "`wait tcp://…`, ready": timed(
+                launcher, builds, ["wait", "-q", f"tcp://127.0.0.1:{port}"], runs
+            ),
             "`wait file://…`, 200 ms, never ready": timed(
-                launcher, builds, ["wait", "-q", "--timeout", "200ms", "file:///not-there"], 20, expected=124),
+                launcher,
+                builds,
+                ["wait", "-q", "--timeout", "200ms", "file:///not-there"],
+                20,
+                expected=124,
+            ),
             "`run -- true`": timed(launcher, builds, ["run", "-q", "--", "/bin/true"], runs),
             "`run`, idle: resident memory": idle(builds, 5),
         }

@@ -4,8 +4,8 @@
          [--lasts SECONDS] [--code N] [--deaf]
 
 At --ready it answers with 200 when it is ready, and with 503 before that. It is ready --after this
-many seconds, or when the test has created /test/FILE. A POST to --quit from loopback ends it, and so
-does SIGTERM, except with --deaf. --dies ends it after this many seconds. A stop takes --lasts
+many seconds, or when the test has created /test/FILE. A POST to --quit from loopback ends it, and
+so does SIGTERM, except with --deaf. --dies ends it after this many seconds. A stop takes --lasts
 seconds. It notes each event in /test/events before the effect is visible.
 """
 
@@ -53,8 +53,13 @@ def answer(stream, port, peer):
         head += more
     method, path = head.decode().split(" ", 2)[:2]
     quits = (port, path) in quit_at and method == "POST" and peer.startswith("127.")
-    status = 200 if quits or ((port, path) in ready_at and is_ready) else 503 if (port, path) in ready_at else 404
-    stream.sendall(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    if quits or ((port, path) in ready_at and is_ready):
+        status = 200
+    else:
+        status = 503 if (port, path) in ready_at else 404
+    stream.sendall(
+        f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    )
     return quits
 
 
