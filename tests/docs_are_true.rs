@@ -522,15 +522,15 @@ fn the_record_in_the_reference_has_the_fields_of_a_real_one() {
     }
 }
 
-#[test]
-fn every_message_in_troubleshooting_is_in_the_source() {
+/// The code that has the texts of messages, without comments, tests and the help. A string that
+/// continues on the next line is one line here.
+fn source_of_messages() -> String {
     let mut source = String::new();
     let is_help = |path: &Path| path.ends_with("cli/texts.rs");
     for path in files("src", ".rs")
         .into_iter()
         .filter(|path| !is_help(path))
     {
-        // Leave out comments and tests. A string may continue on the next line.
         let code = text(path);
         let code = code
             .split("#[cfg(test)]\nmod ")
@@ -549,6 +549,45 @@ fn every_message_in_troubleshooting_is_in_the_source() {
                 .map(|(at, part)| if at == 0 { part } else { part.trim_start() }),
         );
     }
+    source
+}
+
+/// The runs of words in a quoted message that must be in the source as they are: the text between
+/// signs, placeholders (`…`, NAME), names of example members and words with digits.
+fn fixed_runs(message: &str) -> Vec<String> {
+    let pieces = message
+        .split(['…', '(', ')', ':', ';', ','])
+        .flat_map(|piece| piece.split("NAME"))
+        .flat_map(|piece| piece.split("main "))
+        .flat_map(|piece| piece.split("app "));
+    let has_digit = |word: &str| word.contains(|letter: char| letter.is_ascii_digit());
+    pieces
+        .flat_map(|piece| {
+            let words: Vec<_> = piece.split(' ').filter(|word| !word.is_empty()).collect();
+            words
+                .split(|word| has_digit(word))
+                .map(|run| run.join(" "))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The runs of a quoted message that must be in the source and are not. Every run of two or more
+/// words must be there, and so must the longest run, which may be a single word.
+fn runs_that_are_missing(message: &str, source: &str) -> Vec<String> {
+    let runs = fixed_runs(message);
+    let longest = runs.iter().max_by_key(|run| run.len()).unwrap().clone();
+    let is_missing = |run: &String| {
+        let is_too_short = *run == longest && run.len() < 4;
+        let is_checked = *run == longest || run.contains(' ');
+        is_too_short || is_checked && !source.contains(run)
+    };
+    runs.into_iter().filter(is_missing).collect()
+}
+
+#[test]
+fn every_message_in_troubleshooting_is_in_the_source() {
+    let source = source_of_messages();
     let mut seen = 0;
     for row in text("docs/troubleshooting.md")
         .lines()
@@ -556,30 +595,44 @@ fn every_message_in_troubleshooting_is_in_the_source() {
     {
         let message = row.split("| ").nth(1).unwrap();
         for span in message.split('`').skip(1).step_by(2) {
-            // Placeholders such as NAME are not in the source.
-            let pieces = span
-                .split(['…', '(', ')', ':', ';', ','])
-                .flat_map(|piece| piece.split("NAME"));
-            let pieces = pieces
-                .flat_map(|piece| piece.split("main "))
-                .flat_map(|piece| piece.split("app "));
-            let has_digit = |word: &str| word.contains(|letter: char| letter.is_ascii_digit());
-            let runs = pieces.flat_map(|piece| {
-                let words: Vec<_> = piece.split(' ').filter(|word| !word.is_empty()).collect();
-                words
-                    .split(|word| has_digit(word))
-                    .map(|run| run.join(" "))
-                    .collect::<Vec<_>>()
-            });
-            let longest = &*runs.max_by_key(String::len).unwrap();
+            let missing = runs_that_are_missing(span, &source);
             assert!(
-                longest.len() >= 4 && source.contains(longest),
-                "{span:?} is not a message of podgate: {longest:?}"
+                missing.is_empty(),
+                "{span:?} is not a message of podgate: {missing:?}"
             );
             seen += 1;
         }
     }
     assert!(seen >= 20, "{seen} messages");
+}
+
+/// The negative control.
+#[test]
+fn a_message_that_podgate_no_longer_prints_is_found() {
+    let source = source_of_messages();
+    for (message, missing) in [
+        (
+            "another container of this pod is NAME and is alive",
+            &[][..],
+        ),
+        // The longest run is still there, and a shorter one is not.
+        (
+            "another container of this pod is NAME and lives",
+            &["and lives"],
+        ),
+        (
+            "was lost: it died without a word (SIGKILL, or out of memory)",
+            &["it died without a word"],
+        ),
+        ("… checksum …", &["checksum"]),
+        ("… 503 of 8", &["of"]),
+    ] {
+        assert_eq!(
+            runs_that_are_missing(message, &source),
+            missing,
+            "{message}"
+        );
+    }
 }
 
 /// The anchor that GitHub derives from a heading.
