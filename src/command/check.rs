@@ -41,23 +41,20 @@ fn run(
     let shared = Shared::new(signals, volume);
     let mut driver = Driver::new(&checks, gate, ask, Verbosity::Nothing, &shared, report);
     let answer = driver.run(signals, report);
-    match answer.verdict {
+    let exit = match answer.verdict {
+        Ok(Verdict::Opened) => Exit::Passed,
+        Ok(Verdict::TimedOut | Verdict::Failed(_)) => Exit::NotPassed,
         Ok(Verdict::Stopped(number)) => {
             report.line(&message::check::stopped(number, answer.waited));
-            Exit::Signal(number)
-        }
-        Ok(verdict) => {
-            for message in driver.ends(answer.waited) {
-                report.line(&message);
-            }
-            match verdict {
-                Verdict::Opened => Exit::Passed,
-                Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => Exit::NotPassed,
-            }
+            return Exit::Signal(number);
         }
         Err(error) => {
             report.line(&cannot_wait(Wait::Checks, Errno(error as i32)));
-            Exit::Internal
+            return Exit::Internal;
         }
+    };
+    for message in driver.ends(answer.waited) {
+        report.line(&message);
     }
+    exit
 }
