@@ -143,7 +143,6 @@ from inside its container. The exit code of PID 1 is not known: other members on
 ended.
 
 Exit codes: 0         joined; with HOOK: the exit code of HOOK
-            1         a check of --wait can never pass
             2         wrong usage, nothing was done
             124       not ready within --timeout
             125       podgate itself failed
