@@ -48,10 +48,10 @@ pub struct JoinArgs {
     #[command(flatten)]
     pub grace: GraceArgs,
 
-    /// The signal that stops PID 1 [default: TERM]
-    #[arg(long, help_heading = stop::HEADING, value_name = "SIGNAL")]
+    /// The signal that stops PID 1
+    #[arg(long, help_heading = stop::HEADING, value_name = "SIGNAL", default_value = "TERM")]
     #[arg(value_parser = value(signal::deliverable))]
-    pub stop_signal: Option<Given<u8>>,
+    pub stop_signal: Given<u8>,
 
     /// With --wait: give up after this time, with exit code 124 (none: no limit)
     #[arg(short, long, help_heading = gate::HEADING, value_name = "TIME", default_value = "60s")]

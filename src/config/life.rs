@@ -199,7 +199,7 @@ pub fn join(args: &JoinArgs, variables: Variables<'_>) -> Result<Life, UsageErro
     }
     parts.take_away(off);
     Ok(Life {
-        stop_signal: stop_signal(args.stop_signal.as_ref(), &[]),
+        stop_signal: args.stop_signal.value,
         wait: args.wait.value.then_some(timeout.value),
         ..parts.life(dir, spec, &args.pace, None, asks)
     })
