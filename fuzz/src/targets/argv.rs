@@ -109,11 +109,7 @@ fn planted(
             "Bearer".into(),
             SECRET.into(),
         ]),
-        b'B' => words.extend([
-            "-H".into(),
-            "Authorization: Bearer".into(),
-            SECRET.into(),
-        ]),
+        b'B' => words.extend(["-H".into(), "Authorization: Bearer".into(), SECRET.into()]),
         b'u' => words.push(url),
         // A password that should have been percent-encoded.
         b's' => words.push(joined(&[b"https://user:/", rest, secret, b"@host/"])),
