@@ -1133,3 +1133,33 @@ fn the_pages_of_code_are_given_back_when_cmd_is_ready() {
     running.signal(Signal::SIGTERM);
     running.finish().code(143);
 }
+
+#[test]
+fn nothing_of_the_watchdogs_is_left_when_cmd_runs() {
+    let folder = Folder::new();
+    let log = folder.text("log");
+    // One watchdog watches the opening of the log, and one watches the gate.
+    let call = ["run", "--log-to", &log, "--after", "file:///"];
+    let running = podgate(call.into_iter().chain(["--", "sleep", "100"])).start();
+    let pid = running.pid();
+    let has_cmd = || {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        children.is_ok_and(|it| !it.trim().is_empty())
+    };
+    let entries = |folder: &str| {
+        let entries = fs::read_dir(format!("/proc/{pid}/{folder}")).into_iter();
+        entries.flatten().flatten().map(|entry| entry.path())
+    };
+    let counts = || {
+        let is_signalfd =
+            |path| fs::read_link(path).is_ok_and(|it| it.to_string_lossy().ends_with("[signalfd]"));
+        let signalfds = entries("fd").filter(|path| is_signalfd(path.clone()));
+        (entries("task").count(), signalfds.count())
+    };
+    let alone = || (has_cmd() && counts() == (1, 1)).then_some(());
+    eventually_or("one thread and one signalfd", alone, || {
+        format!("{:?}", counts())
+    });
+    running.signal(Signal::SIGTERM);
+    running.finish().code(143);
+}

@@ -191,9 +191,8 @@ pub(crate) enum Fork {
 /// # Errors
 /// EAGAIN: a limit on processes is reached. ENOMEM.
 pub(crate) fn fork() -> Result<Fork, Errno> {
-    // SAFETY: only `join` calls this, when the only other thread can be the watchdog's. That thread
-    // has started, sleeps in ppoll and holds no lock of Rust (`Watchdog::leave`), and musl's fork
-    // takes musl's own locks. So the child may continue as any process does.
+    // SAFETY: only `join` calls this, when no other thread is left: the watchdogs that it had were
+    // joined (`Watchdog::leave`). So the child may continue as any process does.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { .. } => Ok(Fork::Parent),
         ForkResult::Child => Ok(Fork::Child),

@@ -3,26 +3,32 @@
 //! can end the process.
 
 use super::arrival::Signals;
-use crate::event_loop::is_ready;
-use nix::poll::PollFlags;
-use std::convert::Infallible;
+use crate::event_loop::{Interest, Poller};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signalfd::SignalFd;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The stack in bytes. The thread prints at most one line.
 const STACK: usize = 128 * 1024;
-/// Longer than any wait.
-const FOREVER: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
-/// A thread that watches until this is dropped.
+/// A thread that watches until this is dropped. The thread ends then, too: `run` may live for weeks
+/// after its gate.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     over: Arc<AtomicBool>,
-    up: Receiver<Infallible>,
+    /// `None`: nothing is watched.
+    thread: Option<Watcher>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    thread: JoinHandle<()>,
+    /// Becomes readable when the watch is over.
+    wake: Arc<EventFd>,
 }
 
 impl Watchdog {
@@ -37,19 +43,14 @@ impl Watchdog {
     ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
-        let (coming, up) = channel();
-        if let Ok(ending) = signals.ending() {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let wake = EventFd::from_value_and_flags(0, flags).ok().map(Arc::new);
+        let thread = signals.ending().ok().zip(wake).and_then(|(ending, wake)| {
+            let woken = Arc::clone(&wake);
             let watch = move || {
-                drop(coming);
-                loop {
-                    let left =
-                        end.map_or(FOREVER, |end| end.saturating_duration_since(Instant::now()));
-                    if left.is_zero() || is_ready(ending.as_fd(), PollFlags::POLLIN, left) {
-                        break;
-                    }
-                }
+                wait(Some(&ending), &woken, &is_over, end);
                 // If the main thread does not hang, it reads the signal in the meantime.
-                thread::sleep(chance);
+                wait(None, &woken, &is_over, Instant::now().checked_add(chance));
                 if !is_over.load(Ordering::SeqCst) {
                     bite(
                         ending
@@ -60,22 +61,55 @@ impl Watchdog {
                     );
                 }
             };
-            let _ = thread::Builder::new().stack_size(STACK).spawn(watch);
-        }
-        Self { over, up }
+            let thread = thread::Builder::new().stack_size(STACK).spawn(watch);
+            thread.ok().map(|thread| Watcher { thread, wake })
+        });
+        Self { over, thread }
     }
 
-    /// Ends the watch after the thread has started, so that this process may fork. Rust's runtime
-    /// holds locks while it starts a thread. In a new process they would stay locked, and the first
-    /// thread that is started there would hang.
-    pub(crate) fn leave(self) {
-        // The other end sends nothing. It is dropped when the thread starts, or cannot be started.
-        let _ = self.up.recv();
+    /// Ends the watch and the thread, so that this process may fork. Rust's runtime holds locks
+    /// while it starts a thread. In a new process they would stay locked, and the first thread that
+    /// is started there would hang.
+    pub(crate) fn leave(mut self) {
+        let thread = self.thread.take();
+        self.over.store(true, Ordering::SeqCst);
+        if let Some(watcher) = thread {
+            watcher.wake();
+            // The thread cannot panic, because a panic ends podgate.
+            let _ = watcher.thread.join();
+        }
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
+        if let Some(watcher) = &self.thread {
+            watcher.wake();
+        }
+    }
+}
+
+impl Watcher {
+    fn wake(&self) {
+        // This cannot fail: the counter goes from 0 to 1.
+        let _ = self.wake.write(1);
+    }
+}
+
+/// Waits until the watch is over, a signal has arrived, or `until` has come (`None`: no end).
+fn wait(ending: Option<&SignalFd>, woken: &EventFd, over: &AtomicBool, until: Option<Instant>) {
+    loop {
+        let mut poller = Poller::new();
+        poller.add(Interest::readable(woken.as_fd()), ());
+        if let Some(ending) = ending {
+            poller.add(Interest::readable(ending.as_fd()), ());
+        }
+        // After an error (a limit of 0 descriptors), `wait` has slept for a moment.
+        let is_ready = poller.wait(until).is_ok_and(|ready| !ready.is_empty());
+        let is_late = until.is_some_and(|until| until <= Instant::now());
+        if is_ready || is_late || over.load(Ordering::SeqCst) {
+            return;
+        }
     }
 }
