@@ -10,6 +10,7 @@ use crate::support::pod::{Container, IMAGE, Life, Pod, VOLUME};
 use crate::support::server::Server;
 use crate::support::{needs, program};
 use nix::sys::signal::Signal;
+use podgate::core::linger::Linger;
 use std::fs;
 use std::time::Duration;
 
@@ -217,6 +218,108 @@ fn on_failure_stays_through_three_failures_and_ends_with_the_success() {
     );
     assert!(play.ends("proxy")[0].at >= play.ends("main")[2].at);
     assert_eq!(line(&pod, "main", "incarnation").as_deref(), Some("4"));
+}
+
+/// A main that exits 0 on SIGTERM in its first life, and by itself in its second.
+fn polite_main(options: &str) -> Container {
+    let script = format!(
+        "echo life >>{VOLUME}/lives-main; test $(wc -l <{VOLUME}/lives-main) = 2 && exit 0; {}",
+        server(0)
+    );
+    run("main", options, &script)
+}
+
+#[test]
+fn a_main_that_a_liveness_probe_stops_and_that_exits_0_is_restarted_and_finds_its_sidecar() {
+    for (policy, main_states, codes) in [
+        ("on-failure", "", &[0][..]),
+        ("auto", "--restart-policy on-failure", &[0]),
+        ("auto", "", &[143, 0]),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let options = format!("--until main --restart-policy {policy}");
+        let play = pod.play(
+            rules(RestartPolicy::OnFailure),
+            [run("proxy", &options, &server(0)), polite_main(main_states)],
+        );
+        play.life("proxy").prints("up");
+        play.life("main").prints("up");
+        comes(&pod, "main", "ready");
+        play.fails_its_liveness_probe("main");
+        play.life("main").code(0);
+        play.nth_life("main", 1).code(0);
+        assert_eq!(play.finish(), Phase::Succeeded, "{policy}\n{play}");
+        assert_eq!(play.codes("proxy"), codes, "{policy} {main_states}\n{play}");
+        play.nth_life("proxy", 0)
+            .says("main ended with exit code 0 after a stop signal from outside");
+    }
+}
+
+#[test]
+fn a_main_that_was_stopped_and_does_not_come_back_is_done_with_success() {
+    for (policy, codes) in [
+        ("on-failure --linger 300ms", &[0][..]),
+        ("auto --linger 300ms", &[143, 0]),
+        ("never", &[0]),
+    ] {
+        let Some(pod) = Pod::new() else { return };
+        let options = format!("--until main --restart-policy {policy}");
+        let play = pod.play(
+            rules(RestartPolicy::OnFailure),
+            [run("proxy", &options, &server(0)), polite_main("")],
+        );
+        play.life("proxy").prints("up");
+        play.life("main").prints("up");
+        // The signal is not from a probe, so the kubelet does not start main again.
+        play.life("main").signal(Signal::SIGTERM);
+        assert_eq!(play.finish(), Phase::Succeeded, "{policy}\n{play}");
+        assert_eq!(play.codes("main"), [0], "{policy}\n{play}");
+        assert_eq!(play.codes("proxy"), codes, "{policy}\n{play}");
+    }
+}
+
+#[test]
+fn the_record_says_that_a_stop_signal_was_the_cause() {
+    let Some(pod) = Pod::new() else { return };
+    let a = pod.start(&run("a", "", &server(0)));
+    a.prints("up");
+    a.signal(Signal::SIGTERM);
+    a.code(0);
+    assert_eq!(line(&pod, "a", "cause").as_deref(), Some("stop-signal"));
+    pod.start(&run("a", "", "exit 0")).code(0);
+    assert_eq!(line(&pod, "a", "cause"), None);
+}
+
+#[test]
+fn the_default_linger_is_longer_than_the_kubelets_back_off_before_each_restart() {
+    let Some(pod) = Pod::new() else { return };
+    let play = pod.play(
+        rules(RestartPolicy::OnFailure),
+        [
+            run(
+                "proxy",
+                "--until main --restart-policy on-failure",
+                &server(0),
+            ),
+            run("main", "", &job("main", 1)),
+        ],
+    );
+    // The real lengths of the kubelet's back-off. The kubelet of the test has shorter ones.
+    for (restarts, back_off) in (0_u64..).zip([0, 10, 20, 40, 80, 160, 300, 300]) {
+        let life = play.nth_life("main", usize::try_from(restarts).unwrap());
+        life.prints("up");
+        let starts = line(&pod, "main", "incarnation").unwrap().parse().unwrap();
+        let linger = Linger::Auto.after(Some(starts));
+        assert_eq!(
+            linger,
+            Duration::from_secs(back_off + 60),
+            "{starts} starts"
+        );
+        life.kill();
+    }
+    assert_eq!(play.restarts("proxy"), 0, "{play}");
+    play.delete(LONG);
+    play.finish();
 }
 
 #[test]
@@ -1086,7 +1189,7 @@ fn two_with_one_name() {
     let proxy = pod.start(&run("proxy", "--until app", &server(0)));
     proxy.says("app is ready");
     first.signal(Signal::SIGTERM);
-    proxy.code(0);
+    proxy.code(143);
 }
 
 #[test]

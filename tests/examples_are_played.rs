@@ -290,12 +290,27 @@ fn the_cronjob_is_retried_when_its_container_is_killed() {
 #[test]
 fn a_cronjob_that_does_not_come_back_within_the_linger_time_counts_as_done() {
     // The back-off of the test kubelet is at least 0.1 s, which is longer than this --linger.
-    let manifest = Manifest::example("cronjob.yaml").shortened(&[("--linger=6m", "--linger=10ms")]);
+    let short = [("--linger=auto", "--linger=10ms")];
+    let manifest = Manifest::example("cronjob.yaml").shortened(&short);
     let Some(played) = manifest.play(&[envoy(""), report(&app_in_lives("report", &[3, 0]))]) else {
         return;
     };
     // The proxy is restarted, too, because it ended with the exit code of report.
     played.ends_as(Phase::Succeeded, &[("report", &[3, 0]), ("proxy", &[3, 0])]);
+}
+
+#[test]
+fn the_cronjob_is_retried_when_a_liveness_probe_stops_it_and_it_exits_0() {
+    // The kubelet starts report again, although it exited 0. Its proxy has stayed.
+    let images = [envoy(""), report(&app("report", 0, 0.0))];
+    let Some(played) = Manifest::example("cronjob.yaml").play(&images) else {
+        return;
+    };
+    played.comes("report up");
+    played.fails_its_liveness_probe("report");
+    played.comes_again("report up", 2);
+    played.never_happened("proxy told").allow("end-report");
+    played.ends_as(Phase::Succeeded, &[("report", &[0, 0]), ("proxy", &[0])]);
 }
 
 #[test]

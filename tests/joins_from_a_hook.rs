@@ -503,7 +503,13 @@ fn an_unmodified_job_completes_under_never() {
         let play = job_of_two(&pod, NEVER, "never", main);
         assert_eq!(play.finish(), phase, "{main:?}\n{play}");
         assert_eq!(play.codes("proxy"), [0], "{main:?}\n{play}");
-        play.life("proxy").prints("told");
+        let proxy = play.life("proxy");
+        proxy.prints("told");
+        // Neither main's exit code nor that of the sidecar's own PID 1 can be known.
+        proxy.says("main is done, with an exit code that is not known (it joined)");
+        for word in ["success", "exit code will be"] {
+            assert!(!proxy.stderr().contains(word), "{play}");
+        }
     }
 }
 
@@ -563,6 +569,10 @@ fn a_joined_main_and_a_sidecar_under_run() {
                 .stderr()
                 .contains("ended, and its exit code is not known"),
             "{play}"
+        );
+        play.life("proxy").says(
+            "main is done, with an exit code that is not known (it joined): stopping the command \
+             with SIGTERM; the exit code will be 0",
         );
     }
 }

@@ -66,6 +66,13 @@ fn each_check_of_a_member_in_each_state() {
     a.prints("up");
     a.signal(Signal::SIGTERM);
     a.code(0);
+    let ended = (
+        false,
+        "ended with exit code 0 after a stop signal from outside",
+    );
+    is(ended, ended, yes, yes);
+
+    pod.start(&run("a", "", "exit 0")).code(0);
     let ended = (false, "ended with exit code 0");
     is(ended, ended, yes, yes);
 
@@ -100,6 +107,58 @@ fn ready_is_reset_by_a_restart() {
     let second = a();
     comes(&pod, "a", "running");
     check(&second, "ready:a", false, "running, but not ready");
+}
+
+#[test]
+fn a_wait_for_a_member_that_is_never_restarted_ends_with_it() {
+    let Some(pod) = Pod::new() else { return };
+    let o = pod.start(&onlooker("o"));
+    pod.start(&run("a", "--restart-policy never", "exit 0"))
+        .code(0);
+    let b = pod.start(&run("b", "--restart-policy never", &server(0)));
+    comes(&pod, "b", "ready");
+    b.kill();
+    b.code(137);
+    for (fact, says) in [
+        ("ready:a", "ended with exit code 0"),
+        ("started:a", "ended with exit code 0"),
+        ("ready:b", "was lost"),
+        ("started:b", "was lost"),
+        ("succeeded:b", "was lost"),
+    ] {
+        podgate_in(&o, &format!("wait --timeout 30s {fact}"))
+            .code(1)
+            .says(says)
+            .within(LONG);
+    }
+    podgate_in(&o, "wait --timeout 30s succeeded:a").code(0);
+    podgate_in(&o, "wait --timeout 30s gone:a gone:b").code(0);
+    // A gate of `run` ends, too.
+    pod.start(&run("c", "--after ready:a --after-timeout 30s", "exit 0"))
+        .code(1);
+    // Any other member may come back.
+    for options in ["", "--restart-policy on-failure", "--restart-policy always"] {
+        pod.start(&run("a", options, "exit 0")).code(0);
+        podgate_in(&o, "wait --timeout 300ms ready:a").code(124);
+    }
+}
+
+#[test]
+fn a_member_that_was_stopped_and_may_be_started_again_has_not_succeeded() {
+    let Some(pod) = Pod::new() else { return };
+    let o = pod.start(&onlooker("o"));
+    for (options, code) in [
+        ("", 0),
+        ("--restart-policy never", 0),
+        ("--restart-policy on-failure", 124),
+        ("--restart-policy always", 124),
+    ] {
+        let a = pod.start(&run("a", options, &server(0)));
+        a.prints("up");
+        a.signal(Signal::SIGTERM);
+        a.code(0);
+        podgate_in(&o, "wait --timeout 300ms succeeded:a").code(code);
+    }
 }
 
 #[test]

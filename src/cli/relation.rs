@@ -3,10 +3,10 @@
 use super::given::{Given, url, value};
 use crate::core::check::{self, Check};
 use crate::core::duration::{self, Limit};
+use crate::core::linger::Linger;
 use crate::core::member::Name;
 use crate::core::quit::{self, Target};
 use clap::Args;
-use std::time::Duration;
 
 pub(super) const HEADING: &str = "Finish";
 
@@ -25,10 +25,11 @@ pub struct FinishArgs {
     #[arg(verbatim_doc_comment)]
     pub absent_timeout: Given<Limit>,
 
-    /// How long a failed member may take to come back under on-failure
-    // The kubelet's longest back-off is 5 minutes.
-    #[arg(long, value_name = "TIME", default_value = "6m", value_parser = value(duration::delay))]
-    pub linger: Given<Duration>,
+    /// How long a member that failed or was stopped may take to come back under
+    /// on-failure (auto: the kubelet's back-off for that restart, and 60s)
+    #[arg(long, value_name = "TIME", default_value = "auto", value_parser = value(Linger::parse))]
+    #[arg(verbatim_doc_comment)]
+    pub linger: Given<Linger>,
 }
 
 // `run` asks these to quit when CMD has ended.

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::cli::{Command, OnTimeout, UsageError, parse};
 use crate::core::gate::Need;
+use crate::core::linger::Linger;
 use crate::core::logging::Level;
 use crate::core::member::Policy;
 use crate::core::schedule::{FAR, NEAR, Pace};
@@ -103,7 +104,7 @@ fn the_other_commands_without_options_are_what_the_help_says() {
     assert_eq!((it.spec.grace, it.spec.margin), (seconds(30), seconds(5)));
     assert_eq!(
         (it.spec.linger, it.spec.absent_timeout),
-        (seconds(360), None)
+        (Linger::Auto, None)
     );
     assert_eq!(it.after_gate.timeout, Some(seconds(60)));
     assert_eq!(

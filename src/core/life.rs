@@ -26,6 +26,7 @@
 use super::completion::{self, Answer, Completion, Watched};
 use super::exit::Exit;
 use super::heartbeat::Heartbeat;
+use super::linger::Linger;
 use super::member::{Policy, Stage};
 use super::observation::Observation;
 use super::time::Time;
@@ -50,8 +51,8 @@ pub struct Spec {
     pub relations: Vec<Relation>,
     /// How to read the end of a member that states no restart policy.
     pub policy: Policy,
-    /// How long a failed member may take to come back under `on-failure`.
-    pub linger: Duration,
+    /// How long a member that may be started again is waited for under `on-failure`.
+    pub linger: Linger,
     /// The pod's `terminationGracePeriodSeconds`.
     pub grace: Duration,
     /// The part of `grace` that is kept for CMD's own stop. Shorter than `grace`.
@@ -266,6 +267,11 @@ impl Life {
         self.is_ready
     }
 
+    /// Whether it ends because of a stop signal.
+    pub const fn is_stopped(&self) -> bool {
+        matches!(self.cause, Some(Cause::Signal { .. }))
+    }
+
     /// Why the life ends, once that is decided.
     pub const fn cause(&self) -> Option<&Cause> {
         self.cause.as_ref()
@@ -294,7 +300,7 @@ impl Life {
             State::Gate | State::Running => {
                 let linger = self.answers(self.now).filter_map(|answer| match answer {
                     Answer::NotDone(at) => at,
-                    Answer::Succeeded | Answer::Failed(_) => None,
+                    Answer::Succeeded | Answer::Unknown | Answer::Failed(_) => None,
                 });
                 let is_absent = self.state == State::Running && self.absent().next().is_some();
                 let beat = is_absent.then_some(self.heartbeat.next());
@@ -587,7 +593,12 @@ impl Life {
             .iter()
             .zip(&self.members)
             .filter(|(relation, _)| relation.until);
-        until.map(move |(_, member)| member.answer(now, self.spec.policy, self.spec.linger))
+        let reader = completion::Reader {
+            policy: self.spec.policy,
+            linger: self.spec.linger,
+            acted: &self.spec.acted,
+        };
+        until.map(move |(_, member)| member.answer(now, &reader))
     }
 
     fn completion(&self, now: Time) -> Option<Completion> {
@@ -668,6 +679,7 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::{Action, Cause, Event, Life, Notice, Relation, Seen, Spec};
+    use crate::core::linger::Linger;
     use crate::core::member::{Policy, Stage};
     use crate::core::observation::{End, Observation};
     use crate::core::time::Time;
@@ -698,7 +710,7 @@ mod tests {
         Spec {
             relations: relations.to_vec(),
             policy: Policy::Auto,
-            linger: Duration::from_secs(360),
+            linger: Linger::For(Duration::from_secs(360)),
             grace: Duration::from_secs(30),
             margin: Duration::from_secs(5),
             absent_timeout: None,
@@ -743,6 +755,7 @@ mod tests {
     fn ended(id: u64, end: End) -> Event {
         seen(Observation::Ended {
             id,
+            incarnation: Some(1),
             end,
             policy: None,
         })
@@ -825,6 +838,7 @@ mod tests {
             member,
             observation: Observation::Ended {
                 id: 1,
+                incarnation: Some(1),
                 end: End::Code(code),
                 policy: None,
             },
@@ -1279,7 +1293,7 @@ mod tests {
             .prop_map(
                 |(relations, policy, (linger, grace, margin), absent, has_ready)| Spec {
                     policy,
-                    linger: Duration::from_secs(linger),
+                    linger: Linger::For(Duration::from_secs(linger)),
                     grace: Duration::from_secs(grace),
                     margin: Duration::from_secs(margin.min(grace - 1)),
                     absent_timeout: absent.map(Duration::from_secs),
@@ -1530,6 +1544,7 @@ mod tests {
                                 member,
                                 Observation::Ended {
                                     id: *id,
+                                    incarnation: Some(1),
                                     end: End::Code(code),
                                     policy: None,
                                 },
@@ -1544,6 +1559,7 @@ mod tests {
                                 member,
                                 Observation::Ended {
                                     id: *id,
+                                    incarnation: Some(1),
                                     end: End::Lost,
                                     policy: None,
                                 },

@@ -43,6 +43,7 @@
 //! | [`record`] | the bytes of a member's record |
 //! | [`observation`] | what a record and a lock mean together |
 //! | [`completion`] | whether a member that is waited for is done |
+//! | [`linger`] | how long a member that may be started again is waited for |
 //! | [`errno`], [`exec_error`], [`volume_error`] | nothing: errors as values |
 //! | [`logging`], [`plain_dir`], [`trust`] | nothing: settings as values |
 
@@ -61,6 +62,7 @@ pub mod heartbeat;
 mod hint;
 pub mod http;
 pub mod life;
+pub mod linger;
 pub mod listening;
 pub mod logging;
 pub mod member;

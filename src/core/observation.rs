@@ -10,8 +10,11 @@ use super::record::{Record, Unreadable};
 /// How an incarnation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
-    /// With this exit code of its container.
+    /// With this exit code of its container, other than after a stop that ended with 0.
     Code(u8),
+    /// With exit code 0 after a stop signal from outside. The kubelet starts a container whose
+    /// liveness probe failed again, even if it exits 0.
+    Stopped,
     /// Without a code: SIGKILL, the OOM killer, or a container that was killed.
     Lost,
     /// A joined member ended. It cannot know the exit code of PID 1.
@@ -34,6 +37,8 @@ pub enum Observation {
     Ended {
         /// The incarnation.
         id: u64,
+        /// The number of its starts, this one included. `None`: it is not known.
+        incarnation: Option<u64>,
         end: End,
         /// The restart policy that it stated itself.
         policy: Option<Policy>,
@@ -76,10 +81,12 @@ pub fn observe(snapshot: &Snapshot, host: &str) -> Observation {
         Some(Ok(record)) => {
             let ended = |end| Observation::Ended {
                 id: record.id,
+                incarnation: Some(record.incarnation),
                 end,
                 policy: record.policy,
             };
             match (record.exit, snapshot.is_held) {
+                (Some(0), _) if record.is_stopped => ended(End::Stopped),
                 (Some(code), _) => ended(End::Code(code)),
                 (None, true) => Observation::Alive {
                     id: Some(record.id),
@@ -112,6 +119,7 @@ mod tests {
         };
         let ended = |end| Observation::Ended {
             id,
+            incarnation: Some(running().incarnation),
             end,
             policy: None,
         };
@@ -146,6 +154,14 @@ mod tests {
                 ),
                 ended(End::Code(3))
             );
+            for (exit, expected) in [(0, End::Stopped), (143, End::Code(143))] {
+                let stopped = Record {
+                    exit: Some(exit),
+                    is_stopped: true,
+                    ..running()
+                };
+                assert_eq!(see(Some(Ok(stopped)), is_held), ended(expected));
+            }
             let foreign = Record {
                 host: "other".to_owned(),
                 ..running()

@@ -15,6 +15,9 @@ pub const LONGEST: usize = 4096;
 /// The longest host name (sethostname(2)).
 const LONGEST_HOST: usize = 64;
 
+/// The cause of an end after a stop signal from outside. Other ends have none.
+const STOPPED: &str = "stop-signal";
+
 /// The last millisecond of RFC 3339: its years have four digits.
 const LAST: u64 = 253_402_300_799_999;
 
@@ -83,6 +86,8 @@ pub struct Record {
     pub stage: Stage,
     /// Its exit code, once it has ended.
     pub exit: Option<u8>,
+    /// Whether it ended because of a stop signal from outside.
+    pub is_stopped: bool,
     pub times: Times,
 }
 
@@ -148,6 +153,9 @@ impl Record {
         if let Some(code) = &self.exit {
             line("exit", code);
             line("stage", &stage_word(self.stage));
+            if self.is_stopped {
+                line("cause", &STOPPED);
+            }
         }
         line("incarnation", &self.incarnation);
         line("id", &format_args!("{:016x}", self.id));
@@ -228,6 +236,7 @@ impl Record {
                 .find(|it| stage_word(*it) == stage)
                 .ok_or(lacks)?,
             exit,
+            is_stopped: exit.is_some() && get("cause") == Some(STOPPED),
             times: Times {
                 waiting,
                 running,
@@ -309,6 +318,7 @@ pub mod tests {
             is_joined: false,
             stage,
             exit,
+            is_stopped: false,
             times: Times {
                 waiting: Some(Stamp(1_700_000_000_123)),
                 ..Times::default()
@@ -419,6 +429,7 @@ pub mod tests {
             stage in proptest::sample::select(vec![Stage::Waiting, Stage::Running, Stage::Ready]),
             is_joined in any::<bool>(),
             exit in proptest::option::of(any::<u8>()),
+            is_stopped in any::<bool>(),
             times in times(),
         ) {
             let (incarnation, id, container, uid) = numbers;
@@ -434,6 +445,8 @@ pub mod tests {
                 is_joined,
                 stage,
                 exit,
+                // Only an end has a cause.
+                is_stopped: is_stopped && exit.is_some(),
                 times,
             };
             let bytes = record.encode();

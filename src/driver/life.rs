@@ -366,6 +366,9 @@ impl<'a> Driver<'a> {
                     Action::Kill => self.cmd.kill(),
                     Action::Notice(notice) => self.notice(&notice),
                     Action::Finish(code) => {
+                        if self.life.is_stopped() {
+                            self.own.ends_by_signal();
+                        }
                         self.own.publish_end(code, self.report);
                         self.end = Some(code);
                     }

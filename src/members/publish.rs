@@ -155,6 +155,11 @@ impl Membership {
         self.write("record", &self.record.encode())
     }
 
+    /// Stores that a stop signal from outside is the cause of the end, for the last record.
+    pub(crate) const fn ends_by_signal(&mut self) {
+        self.record.is_stopped = true;
+    }
+
     /// Stores the time when the stop began, for the last record.
     pub(crate) fn stopping(&mut self) {
         self.record.times.stopping.get_or_insert_with(now);
@@ -298,6 +303,7 @@ fn first_record(statement: Statement, host: &str, incarnation: u64) -> Record {
         is_joined: statement.is_joined,
         stage: Stage::Waiting,
         exit: None,
+        is_stopped: false,
         times: Times {
             waiting: Some(now()),
             ..Times::default()
@@ -406,6 +412,7 @@ mod tests {
             volume.observe(&name()),
             Some(Observation::Ended {
                 id,
+                incarnation: Some(1),
                 end: End::Code(3),
                 policy: None
             })
@@ -425,6 +432,7 @@ mod tests {
             volume.observe(&name()),
             Some(Observation::Ended {
                 id,
+                incarnation: Some(2),
                 end: End::Lost,
                 policy: None
             })

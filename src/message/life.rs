@@ -7,8 +7,9 @@ use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::life::{Cause, Life, Notice};
 use crate::core::member::{Name, Stage};
-use crate::core::observation::Observation;
+use crate::core::observation::{End, Observation};
 use crate::core::signal;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -118,15 +119,30 @@ fn done(view: &View<'_>, completion: &Completion) -> Message {
         .map(|(index, _)| index)
         .collect();
     let is = if until.len() == 1 { "is" } else { "are" };
-    let how = match completion.failures.first() {
-        None => "with success".to_owned(),
-        Some(failure) if until.len() == 1 => format!("with exit code {}", failure.code),
-        Some(failure) => format!("one of them with exit code {}", failure.code),
-    };
+    let how = how_done(completion, until.len());
     let (names, next) = (view.names(until.into_iter()), view.next());
-    let code = completion.code();
-    let text = format!("{names} {is} done, {how}: {next}; the exit code will be {code}");
+    let mut text = format!("{names} {is} done, {how}: {next}");
+    // How PID 1 will end is not known.
+    if !view.life.spec().is_joined {
+        let code = completion.code();
+        let _ = write!(text, "; the exit code will be {code}");
+    }
     Message::new(Severity::Info, LogEvent::Done, text)
+}
+
+/// How the members of `--until` ended, as the part of a sentence after `done`.
+fn how_done(completion: &Completion, count: usize) -> String {
+    let one = if count == 1 { "" } else { "one of them " };
+    match completion.failures.first() {
+        Some(failure) if failure.end == End::Stopped => {
+            format!("{one}with exit code 0 after a stop signal from outside")
+        }
+        Some(failure) => format!("{one}with exit code {}", failure.code),
+        None if completion.has_unknown => {
+            format!("{one}with an exit code that is not known (it joined)")
+        }
+        None => "with success".to_owned(),
+    }
 }
 
 fn asked_to_quit(view: &View<'_>) -> Message {
@@ -315,6 +331,7 @@ mod tests {
     use super::{View, notice};
     use crate::core::completion::{Completion, Failure};
     use crate::core::life::{Cause, Event, Life, Notice, Relation, Seen, Spec};
+    use crate::core::linger::Linger;
     use crate::core::member::{Name, Policy, Stage};
     use crate::core::observation::{End, Observation};
     use crate::core::time::Time;
@@ -336,7 +353,7 @@ mod tests {
         let spec = Spec {
             relations: vec![UNTIL; members],
             policy: Policy::Auto,
-            linger: Duration::from_secs(360),
+            linger: Linger::Auto,
             grace: Duration::from_secs(30),
             margin: Duration::from_secs(5),
             absent_timeout: Some(Duration::from_secs(60)),
@@ -378,6 +395,7 @@ mod tests {
     fn a_change_of_a_member_is_one_line() {
         let ended = |end| Observation::Ended {
             id: 1,
+            incarnation: Some(1),
             end,
             policy: None,
         };
@@ -433,6 +451,7 @@ mod tests {
     fn a_completion_names_its_members_and_the_exit_code() {
         let failed = |code, passes_on| Failure {
             id: 1,
+            end: End::Code(code),
             code,
             passes_on,
         };
@@ -454,7 +473,10 @@ mod tests {
                 format!("a, b are done, one of them with exit code 4: {stop} 4"),
             ),
         ] {
-            let what = Notice::Stopping(Cause::Done(Completion { failures }));
+            let what = Notice::Stopping(Cause::Done(Completion {
+                failures,
+                has_unknown: false,
+            }));
             assert_eq!(text(members, &what, |_| {}), Some(expected));
         }
     }

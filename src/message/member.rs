@@ -23,7 +23,7 @@ pub const fn word(observation: Observation) -> &'static str {
         } => "ready",
         Observation::Alive { stage: None, .. } | Observation::Unreadable => "unknown",
         Observation::Ended {
-            end: End::Code(_) | End::Unknown,
+            end: End::Code(_) | End::Stopped | End::Unknown,
             ..
         } => "exited",
         Observation::Ended { end: End::Lost, .. } => "lost",
@@ -81,6 +81,7 @@ const fn doing(stage: Option<Stage>) -> &'static str {
 fn ended(end: End) -> String {
     match end {
         End::Code(code) => format!("ended with exit code {code}"),
+        End::Stopped => "ended with exit code 0 after a stop signal from outside".to_owned(),
         End::Lost => "was lost: it left no exit code (SIGKILL, or out of memory)".to_owned(),
         End::Unknown => "ended, and its exit code is not known (it joined)".to_owned(),
     }
@@ -99,6 +100,7 @@ mod tests {
         let alive = |stage| Observation::Alive { id: Some(1), stage };
         let over = |end| Observation::Ended {
             id: 1,
+            incarnation: Some(1),
             end,
             policy: None,
         };
@@ -122,6 +124,11 @@ mod tests {
             ),
             (alive(Some(Stage::Ready)), "ready", "is ready"),
             (over(End::Code(3)), "exited", "ended with exit code 3"),
+            (
+                over(End::Stopped),
+                "exited",
+                "ended with exit code 0 after a stop signal from outside",
+            ),
             (
                 over(End::Lost),
                 "lost",

@@ -78,8 +78,8 @@ impl Member {
             ) => alive(fact, stage),
             (Fact::Gone, Observation::Ended { .. }) => Outcome::Pass,
             (Fact::Succeeded, Observation::Ended { end, policy, .. }) => success(end, policy),
-            (Fact::Started | Fact::Ready, Observation::Ended { end, .. }) => {
-                not_yet(MemberState::Ended(end))
+            (Fact::Started | Fact::Ready, Observation::Ended { end, policy, .. }) => {
+                of_ended(end, policy)
             }
         }
     }
@@ -100,14 +100,26 @@ fn alive(fact: Fact, stage: Stage) -> Outcome {
 
 /// The outcome of `succeeded:` for a member that has ended.
 fn success(end: End, policy: Option<Policy>) -> Outcome {
-    let reason = Reason::Member(MemberState::Ended(end));
     match end {
         End::Code(0) => Outcome::Pass,
-        // A member that is not restarted cannot succeed later.
-        End::Code(_) | End::Lost if policy == Some(Policy::Never) => Outcome::Never(reason),
-        End::Code(_) | End::Lost => Outcome::NotYet(reason),
+        // A probe may have stopped it. Then the kubelet starts it again.
+        End::Stopped if matches!(policy, Some(Policy::OnFailure | Policy::Always)) => {
+            of_ended(end, policy)
+        }
+        End::Stopped => Outcome::Pass,
+        End::Code(_) | End::Lost => of_ended(end, policy),
         // A member that joined never has an exit code.
-        End::Unknown => Outcome::Never(reason),
+        End::Unknown => Outcome::Never(Reason::Member(MemberState::Ended(end))),
+    }
+}
+
+/// The outcome for a member that has ended otherwise than the check asks. A member that is never
+/// restarted stays as it is.
+fn of_ended(end: End, policy: Option<Policy>) -> Outcome {
+    let reason = Reason::Member(MemberState::Ended(end));
+    match policy {
+        Some(Policy::Never) => Outcome::Never(reason),
+        Some(Policy::OnFailure | Policy::Always | Policy::Auto) | None => Outcome::NotYet(reason),
     }
 }
 

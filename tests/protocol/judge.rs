@@ -49,6 +49,14 @@ impl Truth {
                 },
             ) => (it, code) == (id, seen),
             (
+                Self::Ended(it, Some(0)),
+                Observation::Ended {
+                    id,
+                    end: End::Stopped,
+                    ..
+                },
+            ) => it == id,
+            (
                 Self::Ended(it, None),
                 Observation::Ended {
                     id,
@@ -207,6 +215,7 @@ impl World {
     /// before that was started again: then either of its ends is right.
     fn codes_of_completion(&self, who: usize, pod: &Pod) -> Result<Vec<u8>, String> {
         let is_loose = self.members[who].cmd == Cmd::None || pod.is_eager;
+        let acted = &self.members[who].memory;
         let mut codes = vec![0];
         // In reverse, because the first failure decides.
         for (member, _) in pod.roles[who]
@@ -237,15 +246,26 @@ impl World {
             let published = |life: u8| other.notes.codes[usize::from(life)];
             // A joined member has no code. Its policy excludes a failure.
             let code = |life| published(life).unwrap_or(if role.is_joined { 0 } else { KILLED });
+            let was_stopped = |life: u8| {
+                published(life) == Some(0) && other.notes.were_stopped[usize::from(life)]
+            };
             // A success is final, although a member that is killed after it is started again.
-            let has_succeeded = (1..=last).any(|life| published(life) == Some(0));
+            let is_success = |life: u8| {
+                published(life) == Some(0) && (policy == Policy::Never || !was_stopped(life))
+            };
+            let has_succeeded = (1..=last).any(is_success);
             let is_waited_for = if is_unknown {
                 own == Policy::OnFailure
             } else {
                 policy == Policy::OnFailure
             };
             if !has_succeeded && is_waited_for && other.phase != Phase::Over {
-                return Err(format!("done, and {name} has failed and will be restarted"));
+                let has = if was_stopped(last) {
+                    "was stopped"
+                } else {
+                    "has failed"
+                };
+                return Err(format!("done, and {name} {has} and will be restarted"));
             }
             let before = if (is_loose || is_unknown) && last > 1 {
                 last - 1
@@ -268,13 +288,14 @@ impl World {
             } else {
                 Vec::new()
             };
-            codes = [
-                after(code(last), policy),
-                after(code(before), policy),
-                success,
-                lost,
-            ]
-            .concat();
+            // Under auto, a stop from outside ends the observer once, with 143. A second time it is
+            // a success, because the member was not started again.
+            let of = |life| match (was_stopped(life), policy) {
+                (true, Policy::Auto) if !acted.contains(&id(*member, life)) => after(143, policy),
+                (true, _) => after(0, policy),
+                (false, _) => after(code(life), policy),
+            };
+            codes = [of(last), of(before), success, lost].concat();
             codes.sort_unstable();
             codes.dedup();
         }

@@ -15,7 +15,8 @@
 //! own:
 //! - A hold, a wait at a gate and a wait for an absent member may end at any time. The grace period
 //!   of a CMD that ignores its stop signal does end.
-//! - `--linger` is longer than the longest back-off: it is over when the member does not come back.
+//! - `--linger` is over when the member does not come back. If the kubelet's back-off for that
+//!   restart, at its real length, and a minute are not shorter than it, it may be over before.
 //! - A change is looked at eventually (inotify, or the slow poll), however late.
 //! - A restart by the kubelet takes longer than a turn of podgate (milliseconds). So no member is
 //!   restarted between a look and what follows from it. With [`Pod::is_eager`] restarts may happen
@@ -52,8 +53,10 @@ mod search;
 mod world;
 
 use podgate::core::life::Relation;
+use podgate::core::linger::Linger;
 use podgate::core::member::Policy::{self, Always, Auto, Never, OnFailure};
 use search::search;
+use std::time::Duration;
 
 /// A container's settings, and what it may do.
 #[derive(Clone, Debug)]
@@ -85,7 +88,7 @@ struct Pod {
     restarts: Policy,
     kills: u8,
     may_be_deleted: bool,
-    /// Stop signals to one container alone, as from a liveness probe.
+    /// Stop signals to one container alone, from a liveness probe or from somewhere else.
     probes: u8,
     /// Requests to quit.
     quits: u8,
@@ -97,6 +100,10 @@ struct Pod {
     is_hasty: bool,
     /// Whether each look is judged, or only its consequences.
     judges_looks: bool,
+    /// The value of `--linger`.
+    linger: Linger,
+    /// How often each container was started before.
+    starts_before: u8,
     flaw: Flaw,
 }
 
@@ -126,6 +133,8 @@ enum Flaw {
     ExitsAsCmd,
     /// The member looks again after every look.
     LooksForever,
+    /// A record does not say that a stop signal was the cause of the end.
+    ForgetsStop,
 }
 
 const UNTIL: Relation = Relation {
@@ -143,6 +152,17 @@ const NEED: Relation = Relation {
     outlives: false,
     needs: true,
 };
+
+/// A pair whose main exits 0 on its stop signal.
+fn polite(restarts: Policy, main: Policy, sidecar: Policy) -> Pod {
+    let mut pod = pair(restarts, main, sidecar);
+    pod.roles[0].stop_code = 0;
+    Pod {
+        name: "a main that exits 0 when it is stopped, and its sidecar",
+        probes: 1,
+        ..pod
+    }
+}
 
 fn main_with(policy: Policy) -> Role {
     Role {
@@ -182,6 +202,8 @@ fn pod(name: &'static str, restarts: Policy, roles: Vec<Role>) -> Pod {
         is_eager: false,
         is_hasty: false,
         judges_looks: true,
+        linger: Linger::Auto,
+        starts_before: 0,
         flaw: Flaw::None,
     }
 }
@@ -441,6 +463,35 @@ fn a_pair_with_one_fault_in_every_order() {
         },
         39_000,
     );
+}
+
+#[test]
+fn a_main_that_a_probe_stops_and_that_exits_0_in_every_order() {
+    for policy in [Never, OnFailure, Auto] {
+        holds(&polite(OnFailure, policy, policy), 1_000);
+        holds(&polite(Never, policy, policy), 1_000);
+    }
+    holds(&polite(OnFailure, Auto, OnFailure), 1_000);
+    holds(&polite(Always, Always, Always), 1_000);
+}
+
+#[test]
+fn a_retry_after_any_back_off_finds_its_sidecar_in_every_order() {
+    for starts_before in 0..9 {
+        for (main, sidecar) in [(OnFailure, OnFailure), (OnFailure, Auto)] {
+            let pair = Pod {
+                kills: 1,
+                starts_before,
+                ..pair(OnFailure, main, sidecar)
+            };
+            holds(&pair, 1_000);
+        }
+        let joined = Pod {
+            starts_before,
+            ..joined(OnFailure, OnFailure)
+        };
+        holds(&joined, 1_000);
+    }
 }
 
 #[test]
@@ -785,6 +836,20 @@ fn every_flaw_is_found() {
             Flaw::LooksForever,
             restarted(),
             "from here it may never come to an end",
+        ),
+        (
+            Flaw::ForgetsStop,
+            polite(OnFailure, OnFailure, OnFailure),
+            "done, and main was stopped and will be restarted",
+        ),
+        (
+            Flaw::None,
+            Pod {
+                linger: Linger::For(Duration::from_secs(60)),
+                starts_before: 2,
+                ..pair(OnFailure, OnFailure, OnFailure)
+            },
+            "done, and main has failed and will be restarted",
         ),
     ] {
         let found = search(&Pod { flaw, ..pod });

@@ -33,6 +33,8 @@ pub(super) struct Written {
     pub(super) id: u64,
     pub(super) stage: Stage,
     pub(super) exit: Option<u8>,
+    pub(super) is_stopped: bool,
+    pub(super) incarnation: u8,
     pub(super) policy: Option<Policy>,
 }
 
@@ -112,6 +114,8 @@ pub(super) struct Member {
     pub(super) memory: Vec<u64>,
     /// How often its container was started.
     pub(super) lives: u8,
+    /// Whether the kubelet stops this container because of a probe, and will start it again.
+    pub(super) is_probed: bool,
     pub(super) phase: Phase,
     pub(super) cmd: Cmd,
     pub(super) life: Option<Machine>,
@@ -138,6 +142,8 @@ pub(super) struct Notes {
     pub(super) wrote: [bool; LIVES as usize + 1],
     /// The code that each of its lives published as its end.
     pub(super) codes: [Option<u8>; LIVES as usize + 1],
+    /// Which of its lives ended because of a stop signal.
+    pub(super) were_stopped: [bool; LIVES as usize + 1],
     /// The failures that it acted on and wrote down.
     pub(super) acted: Vec<u64>,
     /// The stop signals of this incarnation.
@@ -165,6 +171,7 @@ impl Member {
             record: None,
             memory: Vec::new(),
             lives: 0,
+            is_probed: false,
             phase: Phase::Down,
             cmd: Cmd::None,
             life: None,
@@ -180,6 +187,7 @@ impl Member {
             notes: Notes {
                 wrote: [false; LIVES as usize + 1],
                 codes: [None; LIVES as usize + 1],
+                were_stopped: [false; LIVES as usize + 1],
                 acted: Vec::new(),
                 stops: 0,
                 was_asked: false,
@@ -199,6 +207,7 @@ impl Member {
         let notes = Notes {
             wrote: self.notes.wrote,
             codes: self.notes.codes,
+            were_stopped: self.notes.were_stopped,
             acted: self.notes.acted.clone(),
             ..new.notes
         };
@@ -207,6 +216,7 @@ impl Member {
             record: self.record,
             memory: self.memory.clone(),
             lives: self.lives,
+            is_probed: self.is_probed,
             phase,
             notes,
             ..new

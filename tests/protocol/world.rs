@@ -4,7 +4,7 @@
 use super::judge::Truth;
 use super::member::{Cmd, Hold, KILLED, LIVES, Machine, Member, Phase, Purpose, Written, id};
 use super::{Flaw, Pod};
-use podgate::core::completion::Answer;
+use podgate::core::completion::{Answer, Reader};
 use podgate::core::life::{Action, Event, Life, Relation, Seen, Spec, State};
 use podgate::core::member::{Name, Policy, Stage};
 use podgate::core::observation::{End, Observation, Snapshot, observe};
@@ -13,10 +13,11 @@ use podgate::core::time::Time;
 use std::rc::Rc;
 use std::time::Duration;
 
-const LINGER: Duration = Duration::from_secs(360);
+/// What a restart takes beyond the kubelet's back-off, at most.
+const DELAY: Duration = Duration::from_secs(59);
 const GRACE: Duration = Duration::from_secs(30);
 const MARGIN: Duration = Duration::from_secs(5);
-/// When `--absent-timeout` is over. Before `LINGER`, so that a tick at this time has no other
+/// When `--absent-timeout` is over. Before any `--linger`, so that a tick at this time has no other
 /// effect.
 const ABSENT: Duration = Duration::from_millis(500);
 const HOST: &str = "pod";
@@ -122,6 +123,7 @@ impl World {
                 let it = world.of(who);
                 *it = it.renewed(Phase::TakesLock);
                 it.lives += 1;
+                it.is_probed = false;
                 it.cmd = if role.is_joined { Cmd::Runs } else { Cmd::None };
             }),
             Phase::TakesLock => add("takes its lock", true, &|world| {
@@ -140,6 +142,8 @@ impl World {
                     id: id(who, it.lives),
                     stage: Stage::Waiting,
                     exit: None,
+                    is_stopped: false,
+                    incarnation: pod.starts_before + it.lives,
                     policy,
                 });
                 it.notes.wrote[usize::from(it.lives)] = true;
@@ -304,24 +308,31 @@ impl World {
         }
     }
 
-    /// `--linger` is longer than any back-off: it is over when no failed member will come back.
+    /// `--linger` is over when no member will come back that it waits for, or earlier if the
+    /// kubelet's back-off and [`DELAY`] take longer.
     fn of_linger(&self, who: usize, life: &Life, pod: &Pod, add: &mut Add<'_>) {
         let (it, role) = (&self.members[who], &pod.roles[who]);
-        let lingers = |answer: Answer| matches!(answer, Answer::NotDone(Some(_)));
         let until = role
             .relations
             .iter()
             .zip(life.members())
             .filter(|((_, relation), _)| relation.until);
-        let (mut count, mut are_over) = (0, true);
+        let reader = Reader {
+            policy: role.policy,
+            linger: pod.linger,
+            acted: &life.spec().acted,
+        };
+        let (mut after, mut are_over) = (None, true);
         for ((member, _), watched) in until {
-            if lingers(watched.answer(Time::ZERO, role.policy, LINGER)) {
-                count += 1;
-                are_over = are_over && self.members[*member].phase == Phase::Over;
+            if let Answer::NotDone(Some(at)) = watched.answer(Time::ZERO, &reader) {
+                after = after.max(Some(at));
+                let other = &self.members[*member];
+                let starts = pod.starts_before + other.notes.last_written();
+                let back = Time::at(kubelet_back_off(starts) + DELAY);
+                are_over = are_over && (other.phase == Phase::Over || at <= back);
             }
         }
-        if count > 0 && are_over && !it.changed.contains(&true) {
-            let after = Time::at(LINGER);
+        if let Some(after) = after.filter(|_| are_over && !it.changed.contains(&true)) {
             let mut life = Life::clone(life);
             if life
                 .handle(after, Event::Tick)
@@ -384,6 +395,15 @@ impl World {
                 world.fate.probes -= 1;
                 world.signal(who, pod);
             });
+            add(
+                "fails its liveness probe, and is stopped",
+                false,
+                &|world| {
+                    world.fate.probes -= 1;
+                    world.of(who).is_probed = true;
+                    world.signal(who, pod);
+                },
+            );
         }
         // A request is for an incarnation that has been seen.
         if self.fate.quits > 0 && it.phase == Phase::Lives && !it.is_asked {
@@ -448,7 +468,7 @@ impl World {
             .collect();
         let spec = Spec {
             policy: role.policy,
-            linger: LINGER,
+            linger: pod.linger,
             grace: GRACE,
             margin: if pod.flaw == Flaw::NeverHolds {
                 GRACE
@@ -541,6 +561,7 @@ impl World {
         let observation = if is_absent_done {
             Observation::Ended {
                 id: 1,
+                incarnation: Some(1),
                 end: End::Code(0),
                 policy: None,
             }
@@ -665,9 +686,12 @@ impl World {
                 let code = of_cmd.unwrap_or(code);
                 self.is_end_right(who, code, pod);
                 let it = self.of(who);
+                let is_stopped = it.life.as_ref().is_some_and(|life| life.0.is_stopped());
                 if let Some(record) = &mut it.record {
                     record.exit = Some(code);
+                    record.is_stopped = is_stopped && pod.flaw != Flaw::ForgetsStop;
                     it.notes.codes[usize::from(it.lives)] = Some(code);
+                    it.notes.were_stopped[usize::from(it.lives)] = is_stopped;
                 }
                 *it = it.renewed(Phase::Exits(code));
                 self.has_changed(who, pod);
@@ -717,7 +741,7 @@ impl World {
     fn end(&mut self, who: usize, code: u8, pod: &Pod) {
         let is_restarted = match pod.restarts {
             Policy::Always => true,
-            Policy::OnFailure => code != 0,
+            Policy::OnFailure => code != 0 || self.members[who].is_probed,
             Policy::Never | Policy::Auto => false,
         } && !self.fate.is_deleted;
         let comes_back = is_restarted && self.members[who].lives < LIVES;
@@ -754,13 +778,23 @@ impl World {
     }
 }
 
+/// The kubelet's back-off before the restart that follows this many starts.
+fn kubelet_back_off(starts: u8) -> Duration {
+    let seconds = match starts {
+        0 | 1 => 0,
+        2..=6 => 10 << (starts - 2),
+        7.. => 300,
+    };
+    Duration::from_secs(seconds)
+}
+
 /// The meaning of the three reads, as in `members` and by `observe`.
 fn observation(record: Option<Written>, hold: Hold, is_joined: bool) -> Observation {
     let record = if hold == Hold::Whole { None } else { record };
     let record = record.map(|written| {
         Ok(Record {
             name: Name::parse("m").expect("a name"),
-            incarnation: 1,
+            incarnation: written.incarnation.into(),
             id: written.id,
             host: HOST.to_owned(),
             container: 0,
@@ -769,6 +803,7 @@ fn observation(record: Option<Written>, hold: Hold, is_joined: bool) -> Observat
             is_joined,
             stage: written.stage,
             exit: written.exit,
+            is_stopped: written.is_stopped,
             times: Times::default(),
         })
     });

@@ -15,6 +15,7 @@
 //! | a `postStart` that fails stops its container; a main container after it starts nevertheless, one after a native sidecar does not | `startContainer`, `SyncPod` |
 //! | a `startupProbe` that fails `failureThreshold` times stops its container; on a main container it delays nothing | `prober/worker.go` |
 //! | a main container is restarted by the pod's policy, after a back-off that doubles up to a limit | doc |
+//! | a main container whose liveness or startup probe failed is restarted under OnFailure, even if it exits 0 | `computePodActions`; seen on 1.36.2 |
 //! | when all main containers have ended, the native sidecars are stopped, and the pod ends | `computePodActions` (nothing to keep: `KillPod`) |
 //! | deletion: the `preStop` hooks of all containers at once, then the stop signal to all main containers at once | `killContainer` |
 //! | a native sidecar gets the stop signal when all main containers and all native sidecars after it have ended, or at the end of the grace period | `kuberuntime_termination_order.go` |
@@ -22,8 +23,8 @@
 //! | phase: Pending until all main containers were started, Succeeded if all of them exited with 0, otherwise Failed; native sidecars do not count | `getPhase` in `kubelet_pods.go` |
 //!
 //! Two things differ. The back-off is short, and the first restart has one too (the kubelet
-//! restarts as soon as it has seen the end, up to a second later). Liveness and readiness probes
-//! are not played.
+//! restarts as soon as it has seen the end, up to a second later). Readiness probes are not played,
+//! and a liveness probe fails when a test says so.
 
 use super::pod::{Container, End, Exec, Life, Pod, Sandbox, StartupProbe, pause};
 use super::{Done, LIMIT, eventually_or};
@@ -122,6 +123,8 @@ struct Slot {
     /// The time from which the next container of the list may start: the end of an init container,
     /// or the readiness of a native sidecar. It never changes again.
     passed: Option<Instant>,
+    /// Whether it was stopped because its liveness or startup probe failed.
+    is_probed: bool,
     plan: Plan,
 }
 
@@ -137,6 +140,8 @@ enum Event {
     Ended(usize),
     /// The `startupProbe` of this life has passed, or has failed for good.
     Probed(usize, Arc<Life>, bool),
+    /// The liveness probe of this life has failed for good.
+    NotLive(usize, Arc<Life>),
     Delete(Duration),
     Close,
 }
@@ -169,6 +174,7 @@ impl Pod {
             lives: Vec::new(),
             hooks: Vec::new(),
             passed: None,
+            is_probed: false,
             plan,
         };
         let slots: Vec<_> = containers.into_iter().map(slot).collect();
@@ -213,7 +219,8 @@ impl Kubelet {
             match (events.recv_timeout(wait), next) {
                 (Ok(Event::Ended(index)), _) => self.ended(index),
                 (Ok(Event::Probed(index, _, true)), _) => self.pass(index, Instant::now()),
-                (Ok(Event::Probed(index, life, false)), _) => {
+                (Ok(Event::Probed(index, life, false) | Event::NotLive(index, life)), _) => {
+                    self.slots()[index].is_probed = true;
                     self.stop(index, &life, self.rules.grace, &[])
                 }
                 (Ok(Event::Delete(grace)), _) => {
@@ -330,6 +337,7 @@ impl Kubelet {
             .rules
             .back_off
             .saturating_mul(2_u32.saturating_pow(restarts));
+        let is_probed = std::mem::take(&mut slot.is_probed);
         let again = Plan::Start(end.at + back_off.min(self.rules.longest_back_off));
         slot.plan = match (slot.role, self.rules.policy) {
             (Role::Init, _) if end.code == 0 => {
@@ -337,7 +345,7 @@ impl Kubelet {
                 Plan::Over
             }
             (Role::Init | Role::Main, RestartPolicy::Never) => Plan::Over,
-            (Role::Main, RestartPolicy::OnFailure) if end.code == 0 => Plan::Over,
+            (Role::Main, RestartPolicy::OnFailure) if end.code == 0 && !is_probed => Plan::Over,
             (Role::Sidecar, _)
             | (Role::Init | Role::Main, RestartPolicy::OnFailure | RestartPolicy::Always) => again,
         };
@@ -567,6 +575,16 @@ impl Play {
         } else {
             Phase::Failed
         }
+    }
+
+    /// The liveness probe of a running container fails for good: the kubelet stops the container.
+    #[track_caller]
+    pub fn fails_its_liveness_probe(&self, name: &str) {
+        let life = self.life(name);
+        let slots = self.kubelet.slots();
+        let index = slots.iter().position(|slot| slot.container.name == name);
+        let index = index.unwrap_or_else(|| panic!("the pod has no container {name:?}"));
+        let _ = self.tell.send(Event::NotLive(index, life));
     }
 
     /// Deletes the pod, as `kubectl delete --wait=false`: `preStop` and the stop signal to all

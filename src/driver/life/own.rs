@@ -41,6 +41,13 @@ impl OwnMember {
         }
     }
 
+    /// Stores that a stop signal is the cause of the end, for the last record.
+    pub(super) fn ends_by_signal(&mut self) {
+        if let Some(own) = &mut self.0 {
+            own.ends_by_signal();
+        }
+    }
+
     /// Stores the time of the stop for the last record.
     pub(super) fn stopping(&mut self) {
         if let Some(own) = &mut self.0 {
