@@ -72,6 +72,7 @@ fn made(input: &mut Input<'_>) -> Option<Record> {
         is_joined: choice & 4 != 0,
         stage: [Stage::Waiting, Stage::Running, Stage::Ready][usize::from(choice / 8 % 3)],
         exit: (choice & 128 != 0).then(|| input.byte()),
+        is_stopped: choice & (128 + 64) == 128 + 64,
         times: Times {
             waiting,
             running,
