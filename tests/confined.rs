@@ -2,7 +2,7 @@
 //! other name servers.
 
 use crate::support::server::Server;
-use crate::support::{Folder, inside, namespaces};
+use crate::support::{Folder, inside, namespaces, python3};
 use std::fs;
 use std::time::Duration;
 
@@ -326,11 +326,15 @@ fn an_address_that_never_answers_times_out_and_the_next_address_is_tried() {
 }
 
 #[test]
-fn without_proc_a_listen_check_fails_with_the_reason() {
-    if !namespaces() {
+fn without_proc_and_netlink_a_listen_check_fails_with_the_reason() {
+    if !namespaces() || !python3() {
         return;
     }
     let starter = [
+        "python3",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sockets.py"),
+        "refuse=netlink,EPERM",
+        "--",
         "unshare",
         "--mount",
         "sh",

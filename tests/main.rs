@@ -36,6 +36,7 @@ mod installs_itself;
 mod joins_from_a_hook;
 mod killed_at_every_step;
 mod layers;
+mod listens_without_a_connection;
 mod manuals;
 mod outlives_the_others;
 mod player_rules;

@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 10] = [
+const TARGETS: [(&str, Target); 11] = [
     ("argv", targets::argv::run),
     ("check", targets::check::run),
     ("duration", targets::duration::run),
@@ -29,6 +29,7 @@ const TARGETS: [(&str, Target); 10] = [
     ("option", targets::option::run),
     ("record", targets::record::run),
     ("rules", targets::rules::run),
+    ("sock_diag", targets::sock_diag::run),
 ];
 
 fn target() -> Target {

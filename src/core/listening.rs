@@ -1,6 +1,6 @@
-//! The lines of `/proc/net/tcp` and `/proc/net/tcp6` (proc(5), `net/ipv4/tcp_ipv4.c:
-//! get_tcp4_sock`): which of them is the listening socket that a `listen://` check waits for. The
-//! server gets no connection from such a check, so its log stays empty.
+//! Whether a listening socket is the one that a `listen://` check waits for, and the lines of
+//! `/proc/net/tcp` and `/proc/net/tcp6` (proc(5), `net/ipv4/tcp_ipv4.c: get_tcp4_sock`). They are
+//! read where the kernel does not answer the question of [`super::sock_diag`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,16 +13,19 @@ pub struct Listener {
     /// IPv4-mapped addresses are IPv4.
     pub address: IpAddr,
     pub port: u16,
+    /// The server has set IPV6_V6ONLY. `/proc/net/tcp6` does not show it, so it is `false` there.
+    pub is_only_ipv6: bool,
 }
 
 impl Listener {
     /// Whether it accepts connections to `port`, at `address` if one is given. A wildcard address
-    /// accepts for its family, and `::` for IPv4 too, unless the server set IPV6_V6ONLY, which the
-    /// file does not show.
+    /// accepts for its family, and `::` for IPv4 too, unless the server has set IPV6_V6ONLY.
     pub fn accepts(&self, address: Option<IpAddr>, port: u16) -> bool {
         let at = match (address.map(|it| it.to_canonical()), self.address) {
             (None, _) => true,
-            (Some(_), IpAddr::V6(own)) if own.is_unspecified() => true,
+            (Some(wanted), IpAddr::V6(own)) if own.is_unspecified() => {
+                wanted.is_ipv6() || !self.is_only_ipv6
+            }
             (Some(IpAddr::V4(_)), IpAddr::V4(own)) if own.is_unspecified() => true,
             (Some(wanted), own) => wanted == own,
         };
@@ -43,6 +46,7 @@ pub fn parse(line: &str) -> Option<Listener> {
     Some(Listener {
         address: parse_address(address)?,
         port: hex(port, 4).and_then(|it| u16::try_from(it).ok())?,
+        is_only_ipv6: false,
     })
 }
 
@@ -98,7 +102,8 @@ mod tests {
             parse(line),
             Some(Listener {
                 address: Ipv4Addr::LOCALHOST.into(),
-                port: 8080
+                port: 8080,
+                is_only_ipv6: false,
             })
         );
         assert_eq!(parse("  sl  local_address rem_address   st tx_queue"), None);
@@ -106,17 +111,17 @@ mod tests {
 
     #[test]
     fn wildcards_accept_for_their_family() {
-        let any4 = Listener {
-            address: Ipv4Addr::UNSPECIFIED.into(),
+        let at = |address: IpAddr| Listener {
+            address,
             port: 80,
+            is_only_ipv6: false,
         };
-        let any6 = Listener {
-            address: Ipv6Addr::UNSPECIFIED.into(),
-            port: 80,
-        };
-        let one = Listener {
-            address: Ipv4Addr::LOCALHOST.into(),
-            port: 80,
+        let any4 = at(Ipv4Addr::UNSPECIFIED.into());
+        let any6 = at(Ipv6Addr::UNSPECIFIED.into());
+        let one = at(Ipv4Addr::LOCALHOST.into());
+        let only6 = Listener {
+            is_only_ipv6: true,
+            ..any6
         };
         let localhost = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let localhost6 = Some(IpAddr::V6(Ipv6Addr::LOCALHOST));
@@ -129,6 +134,11 @@ mod tests {
             any6.accepts(localhost6, 80)
                 && !any4.accepts(localhost6, 80)
                 && !one.accepts(localhost6, 80)
+        );
+        assert!(
+            only6.accepts(None, 80)
+                && only6.accepts(localhost6, 80)
+                && !only6.accepts(localhost, 80)
         );
         assert!(one.accepts(None, 80) && !one.accepts(None, 81));
         assert!(!one.accepts(Some([127, 0, 0, 2].into()), 80));
@@ -159,6 +169,7 @@ mod tests {
                 let expected = (state == 10).then_some(Listener {
                     address: address.to_canonical(),
                     port,
+                    is_only_ipv6: false,
                 });
                 prop_assert_eq!(parse(&printed(address, port, state)), expected);
             }

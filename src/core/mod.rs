@@ -34,7 +34,8 @@
 //! | [`redact`] | which parts of a text are secrets |
 //! | [`preset`] | which sidecars are known by name, and where they answer |
 //! | [`http`] | which status passes, which redirect is followed, which header is valid |
-//! | [`listening`] | which line of `/proc/net/tcp` is the socket of a `listen://` check |
+//! | [`listening`] | which listening socket is the one of a `listen://` check |
+//! | [`sock_diag`] | how the kernel is asked for listening sockets |
 //! | [`endpoint`] | how a request to the quit endpoint is answered |
 //! | [`duration`] | what a duration on the command line means |
 //! | [`signal`] | the names of signals, and how they are forwarded |
@@ -75,6 +76,7 @@ pub mod record;
 pub mod redact;
 pub mod schedule;
 pub mod signal;
+pub mod sock_diag;
 pub mod time;
 pub mod trust;
 pub mod url;

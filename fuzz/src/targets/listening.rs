@@ -16,6 +16,7 @@ pub(crate) fn run(bytes: &[u8]) {
             found = Some(Listener {
                 address: IpAddr::from([1, 2, 3, 4]),
                 port: 1,
+                is_only_ipv6: false,
             });
         }
         assert_eq!(

@@ -10,6 +10,7 @@ pub(crate) mod listening;
 pub(crate) mod option;
 pub(crate) mod record;
 pub(crate) mod rules;
+pub(crate) mod sock_diag;
 
 /// A text that must never be printed, and that appears nowhere else.
 pub(crate) const SECRET: &str = "zQ7kXw3V";
