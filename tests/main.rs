@@ -39,6 +39,7 @@ mod layers;
 mod listens_without_a_connection;
 mod manuals;
 mod outlives_the_others;
+mod paused;
 mod player_rules;
 mod pod_harness;
 mod quit_endpoint;

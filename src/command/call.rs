@@ -122,7 +122,8 @@ impl Call<'_> {
     pub(super) fn watchdog(&self) -> Watchdog {
         const CHANCE: Duration = Duration::from_secs(1);
         let (kind, which) = (self.kind, self.signals.which());
-        Watchdog::start(self.signals, None, CHANCE, move |signal| {
+        let more = || Duration::ZERO;
+        Watchdog::start(self.signals, None, CHANCE, more, move |signal| {
             let number = signal.unwrap_or_default();
             let message = message::process::cannot_open_in_time(number);
             early_report(kind).failure(&message);

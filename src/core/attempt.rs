@@ -6,10 +6,18 @@
 //! | Due(t) | t ≤ now, and [`Limits::end`] is not reached: **Begin** → Running |
 //! | Running | its time is over, or [`Limits::end`] is reached: **Cancel** → Cancelling |
 //! | Cancelling | — |
+//!
+//! A process can be paused past the end of everything: by `docker pause`, in a frozen virtual
+//! machine, or by a CPU limit. So at the end the machines ask [`Attempt::is_overdue`], and make one
+//! last attempt if it is.
 
 use super::outcome::{Phase, Reason};
 use super::time::Time;
 use std::time::Duration;
+
+/// How late the end of an attempt is noticed by a process that was paused. The attempt has had its
+/// time, so a busy machine alone is no reason for another one.
+const PAUSED: Duration = Duration::from_millis(100);
 
 /// The state of the attempts at one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +78,17 @@ impl Attempt {
         match self {
             Self::Due(_) => None,
             Self::Running { since, .. } | Self::Cancelling { since, .. } => Some(since),
+        }
+    }
+
+    /// Whether the attempt that is due, or the end of the one under way, was missed because the
+    /// process did not run. `pace` is the pause before the attempt that is due: without a pause of
+    /// the process, the latest attempt is never older than twice that.
+    pub fn is_overdue(self, now: Time, pace: Duration) -> bool {
+        match self {
+            Self::Due(at) => at.plus(pace) <= now,
+            Self::Running { until, .. } => until.plus(pace.max(PAUSED)) <= now,
+            Self::Cancelling { .. } => false,
         }
     }
 
@@ -147,6 +166,26 @@ mod tests {
             said: "said".to_owned(),
         };
         assert_eq!(timed_out(attempt), Some(reason));
+    }
+
+    #[test]
+    fn an_attempt_is_overdue_when_the_latest_one_is_older_than_twice_its_pace() {
+        let pace = Duration::from_millis(200);
+        // The latest attempt ended at 800.
+        let due = Attempt::Due(at(1000));
+        assert!(!due.is_overdue(at(1199), pace) && due.is_overdue(at(1200), pace));
+        let running = Attempt::Running {
+            since: at(0),
+            until: at(1000),
+        };
+        assert!(!running.is_overdue(at(1199), pace) && running.is_overdue(at(1200), pace));
+        let pace = Duration::from_millis(1);
+        assert!(!running.is_overdue(at(1099), pace) && running.is_overdue(at(1100), pace));
+        let cancelling = Attempt::Cancelling {
+            since: at(0),
+            until: at(1000),
+        };
+        assert!(!cancelling.is_overdue(at(9000), pace));
     }
 
     #[test]

@@ -15,7 +15,9 @@
 //! | Passed, Failed | — | — | — | — | — | — |
 //!
 //! A signal finishes the gate in every state. So does the end of `--timeout`, once the attempts
-//! that it cancels have reported what they were doing.
+//! that it cancels have reported what they were doing. If the process was paused until after that
+//! end, each check that has not passed is first tried once more, because the last attempts say
+//! nothing about now.
 
 use super::attempt::{Attempt, Limits, Step};
 use super::heartbeat::Heartbeat;
@@ -131,6 +133,9 @@ pub struct Progress {
     failures: u32,
     /// Whether the subject changed during an attempt. The attempt may have looked before that.
     woken: bool,
+    /// The pause before the attempt that is due. Zero if the subject has changed.
+    pace: Duration,
+    last_attempt: LastAttempt,
     /// Attempts begun.
     pub attempts: u32,
     /// Why the last attempt that failed did not pass, and when that was known.
@@ -144,6 +149,16 @@ enum State {
     Open(Attempt),
     Passed,
     Failed { never: bool },
+}
+
+/// The attempt after the end of `--timeout`, if the process was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastAttempt {
+    /// None, or it has ended.
+    No,
+    /// It begins when the attempt before it is cancelled.
+    Owed,
+    UnderWay,
 }
 
 impl Progress {
@@ -168,6 +183,11 @@ impl Progress {
 
     fn is_in_flight(&self) -> bool {
         self.attempt().and_then(Attempt::since).is_some()
+    }
+
+    /// Whether it is open, and is to be tried once more after the end of `--timeout`.
+    fn is_owed(&self) -> bool {
+        self.is_open() && self.last_attempt == LastAttempt::Owed
     }
 
     const fn attempt(&self) -> Option<Attempt> {
@@ -203,6 +223,8 @@ impl Gate {
             passes: 0,
             failures: 0,
             woken: false,
+            pace: *floor,
+            last_attempt: LastAttempt::No,
             attempts: 0,
             last: None,
             ended: None,
@@ -225,6 +247,11 @@ impl Gate {
         &self.checks
     }
 
+    /// Whether the end of `timeout` was reached, so that an attempt is a last one.
+    pub const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// How long the gate has waited.
     pub fn waited(&self, now: Time) -> Duration {
         now.since(self.start)
@@ -236,7 +263,7 @@ impl Gate {
             return None;
         }
         let of_check = |check: &Progress| match check.attempt()? {
-            Attempt::Due(_) if self.closing => None,
+            Attempt::Due(_) if self.closing && !check.is_owed() => None,
             attempt @ (Attempt::Due(_) | Attempt::Running { .. } | Attempt::Cancelling { .. }) => {
                 attempt.deadline()
             }
@@ -256,6 +283,10 @@ impl Gate {
         if self.verdict.is_some() {
             return actions;
         }
+        // A change that was reported counts before that.
+        if !matches!(event, Event::Woken { .. }) && self.end().is_some_and(|end| end <= now) {
+            self.close(now);
+        }
         match event {
             Event::Tick => self.tick(now, &mut actions),
             Event::Ended {
@@ -273,8 +304,8 @@ impl Gate {
             Event::Woken { check } => self.woken(now, check),
             Event::Signal(number) => self.verdict = Some(Verdict::Stopped(number)),
         }
-        if self.closing && self.verdict.is_none() && !self.checks.iter().any(Progress::is_in_flight)
-        {
+        let goes_on = |check: &Progress| check.is_in_flight() || check.is_owed();
+        if self.closing && self.verdict.is_none() && !self.checks.iter().any(goes_on) {
             self.verdict = Some(Verdict::TimedOut);
         }
         actions.extend(self.verdict.map(Action::Finish));
@@ -290,10 +321,26 @@ impl Gate {
             attempt: self.spec.attempt_timeout,
             end: self.end(),
         };
-        self.closing = self.closing || limits.is_over(now);
+        // A last attempt takes no longer than the whole wait might.
+        let last = Limits {
+            attempt: limits
+                .attempt
+                .min(self.spec.timeout.unwrap_or(limits.attempt)),
+            end: None,
+        };
         for (index, check) in self.checks.iter_mut().enumerate() {
             let State::Open(attempt) = &mut check.state else {
                 continue;
+            };
+            let limits = match (check.last_attempt, &attempt) {
+                (LastAttempt::No, _) => limits,
+                (LastAttempt::Owed, Attempt::Due(_)) => {
+                    *attempt = Attempt::Due(now);
+                    check.last_attempt = LastAttempt::UnderWay;
+                    last
+                }
+                (LastAttempt::Owed, Attempt::Running { .. } | Attempt::Cancelling { .. }) => limits,
+                (LastAttempt::UnderWay, _) => last,
             };
             match attempt.tick(now, limits) {
                 Some(Step::Begin { until }) => {
@@ -309,6 +356,23 @@ impl Gate {
         }
         if self.heartbeat.beat(now) && !self.closing {
             actions.push(Action::Notice(Notice::Heartbeat));
+        }
+    }
+
+    /// The end of `--timeout` is reached. If the process was paused, every check that has not
+    /// passed is tried once more.
+    fn close(&mut self, now: Time) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
+        let is_overdue = |check: &Progress| {
+            let attempt = check.attempt();
+            attempt.is_some_and(|attempt| attempt.is_overdue(now, check.pace))
+        };
+        if self.checks.iter().any(is_overdue) {
+            for check in self.checks.iter_mut().filter(|check| check.is_open()) {
+                check.last_attempt = LastAttempt::Owed;
+            }
         }
     }
 
@@ -334,8 +398,15 @@ impl Gate {
         } else {
             wake
         };
-        let next = pause(self.spec.pace, wake, check.floor, waited, now.since(since))
-            .map(|pause| now.plus(pause));
+        let pause = pause(self.spec.pace, wake, check.floor, waited, now.since(since));
+        check.pace = pause.unwrap_or(check.floor);
+        let next = pause.map(|pause| match check.last_attempt {
+            LastAttempt::Owed => now,
+            LastAttempt::No | LastAttempt::UnderWay => now.plus(pause),
+        });
+        if check.last_attempt == LastAttempt::UnderWay {
+            check.last_attempt = LastAttempt::No;
+        }
         let changed = match outcome {
             Outcome::Pass => {
                 check.failures = 0;
@@ -397,6 +468,7 @@ impl Gate {
                     .map_or(*at, |(_, ended)| ended.plus(check.floor))
                     .max(now);
                 *at = earliest.min(*at);
+                check.pace = Duration::ZERO;
             }
             State::Open(Attempt::Running { .. } | Attempt::Cancelling { .. }) => check.woken = true,
             State::Passed | State::Failed { .. } => {}
@@ -650,6 +722,174 @@ mod tests {
         );
     }
 
+    /// A gate of 2 s over these checks whose latest attempts were refused at 1000, so that the next
+    /// ones are due at 1020.
+    fn refused_at_1000(spec: Spec) -> Gate {
+        let count = spec.floors.len();
+        let timeout = Some(2 * SECOND);
+        let mut gate = Gate::new(Spec { timeout, ..spec }, at(0));
+        gate.handle(at(0), Event::Tick);
+        (0..count).for_each(|check| drop(gate.handle(at(0), refused(check))));
+        gate.handle(at(999), Event::Tick);
+        (0..count).for_each(|check| drop(gate.handle(at(1000), refused(check))));
+        gate.handle(at(1000), Event::Tick);
+        assert_eq!(gate.deadline(), Some(at(1020)));
+        gate
+    }
+
+    fn attempts(actions: &[Action]) -> Vec<(usize, Time)> {
+        let attempt = |action: &Action| match action {
+            Action::Attempt { check, until } => Some((*check, *until)),
+            Action::Cancel { .. } | Action::Notice(_) | Action::Finish(_) => None,
+        };
+        actions.iter().filter_map(attempt).collect()
+    }
+
+    #[test]
+    fn a_gate_that_was_paused_past_its_end_makes_one_last_attempt() {
+        for (outcome, expected) in [(pass(0), Verdict::Opened), (refused(0), Verdict::TimedOut)] {
+            let mut gate = refused_at_1000(spec(1));
+            let actions = gate.handle(at(9000), Event::Tick);
+            assert_eq!(
+                actions,
+                [Action::Attempt {
+                    check: 0,
+                    until: at(10_000)
+                }]
+            );
+            assert_eq!(gate.deadline(), Some(at(10_000)));
+            assert_eq!(verdict(&gate.handle(at(9001), outcome)), Some(expected));
+        }
+        // Not if it ran until its end: then the latest attempt is younger than twice its pace.
+        let mut gate = refused_at_1000(spec(1));
+        gate.handle(at(1981), Event::Tick);
+        gate.handle(at(1981), refused(0));
+        let actions = gate.handle(at(2000), Event::Tick);
+        assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
+    }
+
+    #[test]
+    fn the_last_attempt_has_a_time_limit_too() {
+        let mut gate = refused_at_1000(spec(1));
+        gate.handle(at(9000), Event::Tick);
+        assert_eq!(gate.handle(at(9999), Event::Tick), []);
+        let actions = gate.handle(at(10_000), Event::Tick);
+        assert_eq!(actions, [Action::Cancel { check: 0 }]);
+        let cancelled = Event::Cancelled {
+            check: 0,
+            phase: Phase::Answer,
+            said: String::new(),
+        };
+        let actions = gate.handle(at(10_000), cancelled);
+        assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
+        // It is not longer than the time limit of the wait.
+        let mut gate = refused_at_1000(Spec {
+            attempt_timeout: 60 * SECOND,
+            ..spec(1)
+        });
+        let actions = gate.handle(at(9000), Event::Tick);
+        assert_eq!(attempts(&actions), [(0, at(11_000))]);
+    }
+
+    #[test]
+    fn an_answer_from_before_the_pause_is_not_the_last_one() {
+        let mut gate = refused_at_1000(spec(1));
+        gate.handle(at(1500), Event::Tick);
+        assert_eq!(gate.handle(at(9000), refused(0)), []);
+        let actions = gate.handle(at(9000), Event::Tick);
+        assert_eq!(attempts(&actions), [(0, at(10_000))]);
+        // A pass counts.
+        let mut gate = refused_at_1000(spec(1));
+        gate.handle(at(1500), Event::Tick);
+        assert_eq!(
+            verdict(&gate.handle(at(9000), pass(0))),
+            Some(Verdict::Opened)
+        );
+    }
+
+    #[test]
+    fn every_check_that_has_not_passed_gets_a_last_attempt() {
+        let mut gate = refused_at_1000(spec(3));
+        gate.handle(at(1500), Event::Tick);
+        gate.handle(at(1500), pass(0));
+        gate.handle(at(1500), refused(1));
+        // Check 2 is still under way, and is cancelled first.
+        let actions = gate.handle(at(9000), Event::Tick);
+        assert_eq!(attempts(&actions), [(1, at(10_000))]);
+        assert!(actions.contains(&Action::Cancel { check: 2 }));
+        let cancelled = Event::Cancelled {
+            check: 2,
+            phase: Phase::Connecting,
+            said: String::new(),
+        };
+        assert_eq!(gate.handle(at(9000), cancelled), []);
+        assert_eq!(gate.deadline(), Some(at(9000)));
+        let actions = gate.handle(at(9000), Event::Tick);
+        assert_eq!(attempts(&actions), [(2, at(10_000))]);
+        assert_eq!(verdict(&gate.handle(at(9001), pass(1))), None);
+        assert_eq!(
+            verdict(&gate.handle(at(9002), pass(2))),
+            Some(Verdict::Opened)
+        );
+    }
+
+    #[test]
+    fn a_gate_that_was_paused_before_its_first_attempt_makes_that_attempt() {
+        let mut gate = Gate::new(
+            Spec {
+                initial_delay: SECOND,
+                ..spec(1)
+            },
+            at(0),
+        );
+        let actions = gate.handle(at(90_000), Event::Tick);
+        assert_eq!(attempts(&actions), [(0, at(91_000))]);
+        assert_eq!(
+            verdict(&gate.handle(at(90_001), pass(0))),
+            Some(Verdict::Opened)
+        );
+    }
+
+    #[test]
+    fn a_change_that_was_reported_during_a_pause_is_looked_at() {
+        let mut gate = Gate::new(
+            Spec {
+                timeout: Some(2 * SECOND),
+                ..spec(1)
+            },
+            at(0),
+        );
+        gate.handle(at(0), Event::Tick);
+        let not_there = Event::Ended {
+            check: 0,
+            outcome: Outcome::NotYet(Reason::NoFile),
+            wake: Wake::Watched,
+        };
+        gate.handle(at(1500), not_there);
+        // The next look is due at 2500 only.
+        gate.handle(at(2100), Event::Woken { check: 0 });
+        let actions = gate.handle(at(2100), Event::Tick);
+        assert_eq!(attempts(&actions), [(0, at(3100))]);
+    }
+
+    #[test]
+    fn with_a_fixed_interval_the_pace_is_the_interval() {
+        let every = Spec {
+            pace: Pace::Every(SECOND),
+            timeout: Some(2500 * SECOND / 1000),
+            ..spec(1)
+        };
+        for (end, expected) in [(2999, 0), (3000, 1)] {
+            let mut gate = Gate::new(every.clone(), at(0));
+            for now in [0, 1000] {
+                gate.handle(at(now), Event::Tick);
+                gate.handle(at(now), refused(0));
+            }
+            let actions = gate.handle(at(end), Event::Tick);
+            assert_eq!(attempts(&actions).len(), expected, "{end}");
+        }
+    }
+
     #[test]
     fn one_round_waits_for_every_check() {
         let mut gate = Gate::new(
@@ -783,6 +1023,8 @@ mod tests {
         Never,
         Hang,
         Wake,
+        /// The process is paused for so long, and the attempt is refused.
+        Pause(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -792,6 +1034,7 @@ mod tests {
             1 => Just(Step::Never),
             2 => Just(Step::Hang),
             2 => Just(Step::Wake),
+            1 => (0_u64..30_000).prop_map(Step::Pause),
         ]
     }
 
@@ -846,12 +1089,16 @@ mod tests {
             let mut failed = vec![false; count];
             let mut now = at(0);
             let mut finished = None;
+            // How long the process does not run now, and the attempts after the end.
+            let (mut pause, mut paused) = (Duration::ZERO, false);
+            let mut last_attempts = vec![0; count];
             for _ in 0..4000 {
                 let natural = flying.iter().flatten().filter_map(|(end, _, _)| *end).min();
                 let deadline = gate
                     .deadline()
                     .expect("a gate that has not finished has a deadline");
-                now = deadline.min(natural.unwrap_or(deadline)).max(now);
+                now = deadline.min(natural.unwrap_or(deadline)).max(now).plus(pause);
+                pause = Duration::ZERO;
                 let mut queue = Vec::new();
                 #[expect(
                     clippy::needless_range_loop,
@@ -902,10 +1149,13 @@ mod tests {
                                 );
                                 prop_assert!(now >= Time::at(spec.initial_delay));
                                 prop_assert!(until <= now.plus(spec.attempt_timeout));
-                                prop_assert!(
-                                    spec.timeout.is_none_or(|timeout| until <= Time::at(timeout)
-                                        && now < Time::at(timeout))
-                                );
+                                if let Some(end) = spec.timeout.map(Time::at) {
+                                    let is_last = now >= end;
+                                    last_attempts[check] += u32::from(is_last);
+                                    prop_assert!(until <= end || is_last);
+                                    prop_assert!(!is_last || paused, "only after a pause");
+                                    prop_assert!(last_attempts[check] <= 1, "one last attempt");
+                                }
                                 let after = |ms: u64| Some(now.plus(Duration::from_millis(ms)));
                                 flying[check] = Some(match steps.next().expect("endless") {
                                     Step::Pass(ms) => (after(ms), Outcome::Pass, until),
@@ -916,6 +1166,11 @@ mod tests {
                                         (after(0), Outcome::Never(Reason::NoFile), until)
                                     }
                                     Step::Hang => (None, Outcome::Pass, until),
+                                    Step::Pause(ms) => {
+                                        pause = Duration::from_millis(ms);
+                                        paused = true;
+                                        (after(1), Outcome::NotYet(Reason::Refused), until)
+                                    }
                                     Step::Wake => {
                                         queue.push(Event::Woken {
                                             check: (check + 1) % count,
@@ -960,7 +1215,7 @@ mod tests {
                     let timeout = spec.timeout.expect("only where there is one");
                     prop_assert!(!opens && now >= Time::at(timeout));
                     prop_assert!(
-                        now <= Time::at(timeout).plus(Duration::from_millis(1)),
+                        paused || now <= Time::at(timeout).plus(Duration::from_millis(1)),
                         "at its time, not later"
                     );
                 }
@@ -975,7 +1230,7 @@ mod tests {
                 }
                 Some(Verdict::Stopped(_)) => prop_assert!(false, "no signal was sent"),
                 None => prop_assert!(
-                    spec.timeout.is_none_or(|timeout| now < Time::at(timeout)),
+                    paused || spec.timeout.is_none_or(|timeout| now < Time::at(timeout)),
                     "it ends in time"
                 ),
             }

@@ -14,7 +14,8 @@
 //! | Gone, Failed | — | — | — | — |
 //!
 //! Tick: a due attempt begins; an attempt whose time is over is cancelled; at the end of the time
-//! limit everything open is **Failed**.
+//! limit everything open is **Failed**. If the process was paused until after that end, there is
+//! first one more round: attempts that follow each other at once, up to the next pause.
 //!
 //! A sidecar that has acknowledged is not asked again. It may be draining, and for some servers a
 //! second request is like a second SIGTERM: drop everything now. A server that acknowledges and
@@ -232,6 +233,9 @@ pub struct Quit {
     attempt: Attempt,
     /// The subject of the attempt.
     subject: Subject,
+    /// The pause before the attempt that is due.
+    pace: Duration,
+    last_round: LastRound,
     verdict: Option<Verdict>,
     is_acknowledged: bool,
     why: Option<Why>,
@@ -242,6 +246,18 @@ pub struct Quit {
     pub asked: u32,
 }
 
+/// The attempts after the end of the time limit, if the process was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastRound {
+    /// The end is not reached.
+    NotYet,
+    /// It begins when the attempt before it is cancelled.
+    Owed,
+    UnderWay,
+    /// There was none, or it is over.
+    Over,
+}
+
 impl Quit {
     /// A machine that begins to ask now.
     pub fn new(spec: Spec, now: Time) -> Self {
@@ -250,6 +266,8 @@ impl Quit {
             start: now,
             attempt: Attempt::Due(now),
             subject: Subject::Ask,
+            pace: FLOOR,
+            last_round: LastRound::NotYet,
             verdict: None,
             is_acknowledged: false,
             why: None,
@@ -264,10 +282,11 @@ impl Quit {
         if self.verdict.is_some() {
             return None;
         }
+        let end = self.limits().end;
         self.attempt
             .deadline()
             .into_iter()
-            .chain(self.limits().end)
+            .chain(end.filter(|_| self.last_round == LastRound::NotYet))
             .chain([self.heartbeat.next()])
             .min()
     }
@@ -284,6 +303,20 @@ impl Quit {
         }
     }
 
+    /// The limits of the attempt that is due or under way.
+    fn limits_of_attempt(&self) -> Limits {
+        let limits = self.limits();
+        match self.last_round {
+            LastRound::NotYet | LastRound::Owed | LastRound::Over => limits,
+            LastRound::UnderWay => Limits {
+                attempt: limits
+                    .attempt
+                    .min(self.spec.timeout.unwrap_or(limits.attempt)),
+                end: None,
+            },
+        }
+    }
+
     fn is_closing(&self, now: Time) -> bool {
         self.limits().is_over(now)
     }
@@ -294,6 +327,13 @@ impl Quit {
         if self.verdict.is_some() {
             return actions;
         }
+        if self.last_round == LastRound::NotYet && self.is_closing(now) {
+            self.last_round = if self.attempt.is_overdue(now, self.pace) {
+                LastRound::Owed
+            } else {
+                LastRound::Over
+            };
+        }
         match event {
             Event::Tick => self.tick(now, &mut actions),
             Event::Ended(outcome) => self.ended(now, outcome, &mut actions),
@@ -303,8 +343,9 @@ impl Quit {
                 }
             }
         }
-        // Nothing begins after the time limit.
-        if self.attempt.since().is_none() && self.is_closing(now) {
+        // Nothing begins after the time limit, except the last round.
+        let may_begin = matches!(self.last_round, LastRound::Owed | LastRound::UnderWay);
+        if self.attempt.since().is_none() && self.is_closing(now) && !may_begin {
             self.verdict.get_or_insert(Verdict::Failed);
         }
         actions.extend(self.verdict.map(Action::Finish));
@@ -312,7 +353,11 @@ impl Quit {
     }
 
     fn tick(&mut self, now: Time, actions: &mut Vec<Action>) {
-        match self.attempt.tick(now, self.limits()) {
+        if self.last_round == LastRound::Owed && self.attempt.since().is_none() {
+            self.last_round = LastRound::UnderWay;
+            self.attempt = Attempt::Due(now);
+        }
+        match self.attempt.tick(now, self.limits_of_attempt()) {
             Some(Step::Begin { until }) => {
                 if self.subject == Subject::Ask {
                     self.asked = self.asked.saturating_add(1);
@@ -383,7 +428,15 @@ impl Quit {
         } else {
             Subject::Ask
         };
-        self.next(subject, now.plus(pause.unwrap_or(FLOOR)));
+        self.pace = pause.unwrap_or(FLOOR);
+        let at = match self.last_round {
+            LastRound::Owed => now,
+            LastRound::NotYet | LastRound::UnderWay | LastRound::Over => now.plus(self.pace),
+        };
+        if self.last_round == LastRound::UnderWay {
+            self.last_round = LastRound::Over;
+        }
+        self.next(subject, at);
     }
 
     fn next(&mut self, subject: Subject, at: Time) {
@@ -700,10 +753,64 @@ mod tests {
         }
     }
 
+    /// A quit of 10 s whose latest attempt was answered with 503 at 5000. The next one is due at
+    /// 5100.
+    fn busy_at_5000(has_ready_port: bool) -> Quit {
+        let mut quit = Quit::new(spec(has_ready_port), at(0));
+        for now in [0, 5000] {
+            quit.handle(at(now), Event::Tick);
+            quit.handle(at(now), Event::Ended(not_yet(Reason::Status(503))));
+        }
+        quit
+    }
+
+    #[test]
+    fn a_quit_that_was_paused_past_its_end_has_one_last_round() {
+        let attempt = |subject, until| Action::Attempt { subject, until };
+        let ended = |outcome| Event::Ended(outcome);
+        let refused = || ended(not_yet(Reason::Refused));
+        let gone = [Action::Finish(Verdict::Gone)];
+        let failed = [Action::Finish(Verdict::Failed)];
+
+        let mut quit = busy_at_5000(true);
+        let until = at(61_000);
+        assert_eq!(quit.handle(at(60_000), Event::Tick), [attempt(ASK, until)]);
+        assert_eq!(quit.handle(at(60_000), refused()), []);
+        assert_eq!(
+            quit.handle(at(60_000), Event::Tick),
+            [attempt(READY, until)]
+        );
+        assert_eq!(quit.handle(at(60_000), refused()), gone);
+
+        let mut quit = busy_at_5000(false);
+        quit.handle(at(60_000), Event::Tick);
+        assert_eq!(
+            quit.handle(at(60_001), ended(not_yet(Reason::Status(503)))),
+            failed
+        );
+
+        // An attempt that was under way is first cancelled.
+        let mut quit = busy_at_5000(false);
+        quit.handle(at(5100), Event::Tick);
+        assert_eq!(quit.handle(at(60_000), Event::Tick), [Action::Cancel]);
+        assert_eq!(quit.handle(at(60_000), Event::Cancelled(Phase::Answer)), []);
+        assert_eq!(quit.deadline(), Some(at(60_000)));
+        assert_eq!(quit.handle(at(60_000), Event::Tick), [attempt(ASK, until)]);
+        assert_eq!(quit.handle(at(60_000), refused()), gone);
+
+        // Without a pause there is none.
+        let mut quit = busy_at_5000(false);
+        quit.handle(at(9900), Event::Tick);
+        quit.handle(at(9900), ended(not_yet(Reason::Status(503))));
+        assert_eq!(quit.handle(at(10_000), Event::Tick), failed);
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Ends(u64, Outcome),
         Hangs,
+        /// The process is paused for so long, and the target answers 503.
+        Paused(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -716,7 +823,8 @@ mod tests {
             1 => Just(Outcome::Never(Reason::TooManyRedirects)),
         ];
         let ends = (0_u64..1500, outcome).prop_map(|(took, outcome)| Step::Ends(took, outcome));
-        prop_oneof![6 => ends, 1 => Just(Step::Hangs)]
+        let paused = (0_u64..30_000).prop_map(Step::Paused);
+        prop_oneof![12 => ends, 2 => Just(Step::Hangs), 1 => paused]
     }
 
     proptest! {
@@ -739,12 +847,15 @@ mod tests {
             let mut ends: Vec<(Subject, Option<Outcome>)> = Vec::new();
             let mut last_ask: Option<Time> = None;
             let (mut now, mut verdict) = (at(0), None);
+            // How long the process does not run now, and the attempts after the end.
+            let (mut pause, mut paused, mut last_round) = (Duration::ZERO, false, 0);
             for _ in 0..3000 {
                 let deadline = quit
                     .deadline()
                     .expect("until it is over there is a deadline");
                 let natural = flying.as_ref().and_then(|(_, end, _)| *end);
-                now = natural.map_or(deadline, |end| end.min(deadline)).max(now);
+                now = natural.map_or(deadline, |end| end.min(deadline)).max(now).plus(pause);
+                pause = Duration::ZERO;
                 let mut queue = Vec::new();
                 if let Some((subject, Some(_), outcome)) =
                     flying.take_if(|(_, end, _)| end.is_some_and(|end| end <= now))
@@ -759,10 +870,14 @@ mod tests {
                         match action {
                             Action::Attempt { subject, until } => {
                                 prop_assert!(flying.is_none(), "one attempt at a time");
-                                prop_assert!(
-                                    until <= now.plus(SECOND)
-                                        && end.is_none_or(|end| until <= end && now < end)
-                                );
+                                prop_assert!(until <= now.plus(SECOND));
+                                if let Some(end) = end {
+                                    let is_last = now >= end;
+                                    last_round += u32::from(is_last);
+                                    prop_assert!(until <= end || is_last);
+                                    prop_assert!(!is_last || paused, "only after a pause");
+                                    prop_assert!(last_round <= 3, "one round");
+                                }
                                 if subject == ASK {
                                     prop_assert!(
                                         !ends.contains(&(ASK, Some(Outcome::Pass))),
@@ -781,6 +896,11 @@ mod tests {
                                         outcome,
                                     ),
                                     Step::Hangs => (subject, None, Outcome::Pass),
+                                    Step::Paused(ms) => {
+                                        pause = Duration::from_millis(ms);
+                                        paused = true;
+                                        (subject, Some(now), not_yet(Reason::Status(503)))
+                                    }
                                 });
                             }
                             Action::Cancel => {
@@ -823,9 +943,12 @@ mod tests {
                     }
                 }
                 Some(Verdict::Failed) => {
-                    prop_assert_eq!(Some(now), end, "at its time, not sooner and not later")
+                    prop_assert!(
+                        Some(now) == end || (paused && Some(now) > end),
+                        "at its time, not sooner and not later"
+                    )
                 }
-                None => prop_assert_eq!(end, None, "it ends in time"),
+                None => prop_assert!(end.is_none() || paused, "it ends in time"),
             }
         }
     }

@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the live line is drawn.
@@ -48,9 +49,12 @@ pub(crate) struct Driver<'a> {
     /// The watcher's inotify instance, for a poller.
     inotify: Option<Arc<Inotify>>,
     start: Instant,
+    /// A last attempt after the end of the wait is under way, so the watchdog gives it more time.
+    is_last_attempt: Arc<AtomicBool>,
     drawn: Option<Instant>,
     /// The time limit from the start, if there is one.
     limit: Option<Duration>,
+    attempt_timeout: Duration,
     verbosity: Verbosity,
 }
 
@@ -140,6 +144,7 @@ impl<'a> Driver<'a> {
         } else {
             spec.timeout
         };
+        let attempt_timeout = spec.attempt_timeout;
         let (need, gate) = (spec.need, Gate::new(spec, Time::ZERO));
         Self {
             checks,
@@ -151,8 +156,10 @@ impl<'a> Driver<'a> {
             watcher,
             inotify,
             start: Instant::now(),
+            is_last_attempt: Arc::default(),
             drawn: None,
             limit,
+            attempt_timeout,
             verbosity,
         }
     }
@@ -200,7 +207,16 @@ impl<'a> Driver<'a> {
         };
         let start = self.start;
         let mut report = report.twin();
-        Some(watch_over(signals, end, patience, move |signal| {
+        let is_last = Arc::clone(&self.is_last_attempt);
+        let attempt = self.attempt_timeout;
+        let more = move || {
+            if is_last.load(Ordering::SeqCst) {
+                attempt
+            } else {
+                Duration::ZERO
+            }
+        };
+        Some(watch_over(signals, end, patience, more, move |signal| {
             report.failure(&message::gate::hangs(&names, signal, start.elapsed()));
             signal.map_or(late, Exit::Signal)
         }))
@@ -252,7 +268,11 @@ impl<'a> Driver<'a> {
         while let Some(event) = events.pop_front() {
             for action in self.gate.handle(self.now(), event) {
                 match action {
-                    Action::Attempt { check, until } => events.extend(self.attempt(check, until)),
+                    Action::Attempt { check, until } => {
+                        let is_last = self.gate.is_closing();
+                        self.is_last_attempt.store(is_last, Ordering::SeqCst);
+                        events.extend(self.attempt(check, until));
+                    }
                     Action::Cancel { check } => events.extend(self.cancel(check)),
                     Action::Notice(notice) => {
                         self.report_notice(&notice, report);

@@ -151,7 +151,8 @@ impl Quits {
         }
         let end = self.limits.all.and_then(|all| self.start.checked_add(all));
         let (mut report, names) = (report.twin(), self.names());
-        Some(watch_over(signals, end, PATIENCE, move |signal| {
+        let more = || Duration::ZERO;
+        Some(watch_over(signals, end, PATIENCE, more, move |signal| {
             print(&mut report, &message::quit::hangs(&names), kept);
             kept.unwrap_or_else(|| signal.map_or(Exit::NotPassed, Exit::Signal))
         }))

@@ -34,11 +34,13 @@ struct Watcher {
 impl Watchdog {
     /// Starts a thread that calls `bite` if this watchdog still exists `chance` after `end`, or
     /// after the arrival of a signal that ends podgate. `bite` gets the number of that signal. If
-    /// the system has no thread or descriptor left, nothing is watched.
+    /// the system has no thread or descriptor left, nothing is watched. After `chance`, `more` may
+    /// give more time for a reason that came up meanwhile.
     pub(crate) fn start(
         signals: &Signals,
         end: Option<Instant>,
         chance: Duration,
+        more: impl FnOnce() -> Duration + Send + 'static,
         bite: impl FnOnce(Option<u8>) + Send + 'static,
     ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
@@ -51,6 +53,9 @@ impl Watchdog {
                 wait(Some(&ending), &woken, &is_over, end);
                 // If the main thread does not hang, it reads the signal in the meantime.
                 wait(None, &woken, &is_over, Instant::now().checked_add(chance));
+                if !is_over.load(Ordering::SeqCst) {
+                    thread::sleep(more());
+                }
                 if !is_over.load(Ordering::SeqCst) {
                     bite(
                         ending
