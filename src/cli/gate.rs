@@ -1,7 +1,7 @@
 //! The options of a gate: how often its checks are tried, and what follows if it does not open.
 
 use super::given::{Given, value};
-use crate::core::duration;
+use crate::core::{digits, duration};
 use clap::Args;
 use std::time::Duration;
 
@@ -45,10 +45,8 @@ impl OnTimeout {
 
 /// A number of attempts.
 pub(super) fn count(text: &str) -> Result<u32, String> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|count| digits && *count > 0)
+    digits::number(text)
+        .filter(|count| *count > 0)
         .ok_or_else(|| "expected a number from 1, such as 3".to_owned())
 }
 

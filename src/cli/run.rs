@@ -9,6 +9,7 @@ use super::relation::{self, FinishArgs, QuitsArgs};
 use super::stop::{self, BudgetArgs};
 use super::tls::TlsArgs;
 use crate::core::check::{self, Check};
+use crate::core::digits;
 use crate::core::duration::{self, Limit};
 use crate::core::endpoint;
 use crate::core::member::Name;
@@ -111,9 +112,6 @@ pub struct RunArgs {
 }
 
 fn exit_code(text: &str) -> Result<u8, String> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|_| digits)
+    digits::number(text)
         .ok_or_else(|| "expected an exit code from 0 to 255, such as 143".to_owned())
 }

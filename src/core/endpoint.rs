@@ -16,6 +16,7 @@
 //! | any other method on these | 405 | 405 |
 //! | anything else | 404 | 404 |
 
+use super::digits;
 use super::http::is_token;
 use httparse::Status;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -237,11 +238,8 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
 
 /// Digits only. A number that does not fit is the largest one.
 fn number(text: &[u8]) -> Option<usize> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let digits = std::str::from_utf8(text).ok()?;
-    Some(digits.parse().unwrap_or(usize::MAX))
+    let digits = str::from_utf8(text).ok()?;
+    digits::are_all(text).then(|| digits.parse().unwrap_or(usize::MAX))
 }
 
 /// Whether a connection came by the loopback interface. Both of its ends must have a loopback
@@ -259,13 +257,10 @@ pub fn is_local(peer: IpAddr, own: IpAddr) -> bool {
 /// The cause and a right example.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
-    let read = match port.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => port
-            .parse()
-            .ok()
-            .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        false => text.parse().ok(),
-    };
+    let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let read = digits::number(port)
+        .map(local)
+        .or_else(|| text.parse().ok());
     read.filter(|address| address.port() > 0).ok_or_else(|| {
         "is not an address to listen on; use 127.0.0.1:9099, [::1]:9099, or 9099 for 127.0.0.1"
             .to_owned()

@@ -37,6 +37,7 @@
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
 //! | [`sock_diag`] | how the kernel is asked for listening sockets |
 //! | [`endpoint`] | how a request to the quit endpoint is answered |
+//! | [`digits`] | which number is written with digits only |
 //! | [`duration`] | what a duration on the command line means |
 //! | [`signal`] | the names of signals, and how they are forwarded |
 //! | [`exit`] | every exit code |
@@ -53,6 +54,7 @@
 pub mod attempt;
 pub mod check;
 pub mod completion;
+pub mod digits;
 pub mod duration;
 pub mod endpoint;
 pub mod errno;

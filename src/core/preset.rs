@@ -5,6 +5,7 @@
 //! kubelet; the HTTP options do not apply, because the endpoint is the sidecar's own and not the
 //! user's.
 
+use super::url;
 use std::fmt;
 
 /// A known sidecar.
@@ -157,13 +158,7 @@ pub fn parse(text: &str) -> Option<Result<Sidecar, String>> {
     let (ready, quit) = ports
         .split_once(':')
         .map_or((ports, None), |(ready, quit)| (ready, Some(quit)));
-    let port = |text: &str| {
-        let number = text
-            .parse::<u16>()
-            .ok()
-            .filter(|number| *number > 0 && !text.starts_with('+'));
-        number.ok_or_else(|| format!("needs a port from 1 to 65535; {}", preset.example()))
-    };
+    let port = |text: &str| url::port(text, &preset.example());
     let read = || match quit {
         None if preset.has_one_port() => port(ready).map(|port| Sidecar {
             ready: port,

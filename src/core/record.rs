@@ -2,6 +2,7 @@
 //! `cat` shows the state to a person. Any podgate can read the record of another version: unknown
 //! keys are ignored, and the first line has the version.
 
+use super::digits::number;
 use super::errno::Errno;
 use super::member::{Name, Policy, Stage};
 use std::fmt::{self, Write};
@@ -277,13 +278,6 @@ fn is_host(text: &str) -> bool {
         && text
             .chars()
             .all(|letter| !letter.is_whitespace() && !letter.is_control())
-}
-
-/// Digits only: `parse` would accept a `+`, too.
-fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.parse()
-        .ok()
-        .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn id(text: &str) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! Signals by name and number (signal(7)), and which signal CMD gets for each that arrives.
 
+use super::digits;
 use signal_hook::low_level::signal_name;
 
 /// The last signal.
@@ -34,22 +35,17 @@ pub fn parse(text: &str) -> Result<u8, String> {
     const EXAMPLE: &str = "is not a signal; use TERM, QUIT or RTMIN+3";
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let digits = |text: &str| {
-        text.parse::<u8>()
-            .ok()
-            .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
-    };
     let real_time = || {
         let number = match name.strip_prefix("RTMIN")? {
             "" => RTMIN,
-            rest => RTMIN.checked_add(digits(rest.strip_prefix('+')?)?)?,
+            rest => RTMIN.checked_add(digits::number(rest.strip_prefix('+')?)?)?,
         };
         (number <= LAST).then_some(number)
     };
     let from_end = || match name.strip_prefix("RTMAX")? {
         "" => Some(LAST),
         rest => LAST
-            .checked_sub(digits(rest.strip_prefix('-')?)?)
+            .checked_sub(digits::number(rest.strip_prefix('-')?)?)
             .filter(|number| *number >= RTMIN),
     };
     let named = || {
@@ -57,7 +53,7 @@ pub fn parse(text: &str) -> Result<u8, String> {
             standard_name(*number).and_then(|it| it.strip_prefix("SIG")) == Some(name)
         })
     };
-    let number = digits(&upper).filter(|number| (1..=LAST).contains(number));
+    let number = digits::number(&upper).filter(|number| (1..=LAST).contains(number));
     number
         .or_else(named)
         .or_else(real_time)

@@ -3,6 +3,7 @@
 //! Pure text: nothing is resolved or connected here. An accepted URL prints back to a text that
 //! reads as the same URL.
 
+use super::digits;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -264,7 +265,7 @@ fn host(name: &str, example: &str) -> Result<Host, String> {
     if name
         .rsplit('.')
         .next()
-        .is_some_and(|label| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()))
+        .is_some_and(|label| digits::are_all(label.as_bytes()))
     {
         return Err(format!(
             "has a host that is neither an address nor a name; {example}"
@@ -274,11 +275,9 @@ fn host(name: &str, example: &str) -> Result<Host, String> {
 }
 
 pub(super) fn port(text: &str, example: &str) -> Result<u16, String> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse::<u16>() {
-        Ok(number) if digits && number > 0 => Ok(number),
-        Ok(_) | Err(_) => Err(format!("needs a port from 1 to 65535; {example}")),
-    }
+    digits::number(text)
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("needs a port from 1 to 65535; {example}"))
 }
 
 fn path_and_query(text: &str) -> Result<String, String> {
