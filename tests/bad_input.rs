@@ -41,6 +41,11 @@ const CASES: &[Case] = &[
         &[],
         &["\"-timeout\"", "use two dashes: --timeout"],
     ),
+    (
+        &["wait", "-wait", "tcp://h:1"],
+        &[],
+        &["\"-wait\"", "plain words: podgate wait tcp://"],
+    ),
     (&["wait", "Istio"], &[], &["\"Istio\"", "use istio "]),
     (&["wait", "istio-proxy"], &[], &["use istio "]),
     (&["wait", "cloudsql"], &[], &["use cloud-sql-proxy "]),

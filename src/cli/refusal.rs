@@ -32,6 +32,11 @@ pub enum UsageError {
     OneDash {
         option: String,
     },
+    /// `-wait` or `--wait` before a check, as in dockerize.
+    NoWaitOption {
+        call: &'static str,
+        option: String,
+    },
     /// `word` is `None` where it may be a secret.
     UnexpectedArgument {
         call: &'static str,
@@ -278,6 +283,9 @@ impl Refused<'_> {
         if let Some(source) = self.before(&word) {
             return UsageError::MissingValue { call, source };
         }
+        if let Some(option) = self.wait_option(&word) {
+            return UsageError::NoWaitOption { call, option };
+        }
         let suggested = self.text(ContextKind::SuggestedArg);
         let is_secret = suggested.is_none() && self.follows_header(self.position(&word));
         UsageError::UnknownOption {
@@ -290,6 +298,15 @@ impl Refused<'_> {
                 shown_option(&word)
             },
         }
+    }
+
+    /// `-wait tcp://db:5432` of dockerize, for a command with checks as words. clap names one
+    /// letter of `-wait`.
+    fn wait_option(&self, start: &str) -> Option<String> {
+        let word = self.word(self.position(start)?)?;
+        let option = word.split('=').next().unwrap_or_default();
+        let takes_checks = matches!(self.kind, Kind::Wait | Kind::Check);
+        (takes_checks && matches!(option, "-wait" | "--wait")).then(|| option.to_owned())
     }
 
     /// clap names one letter of `-5s`; the message shows the whole word, and the option before it.

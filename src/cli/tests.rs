@@ -341,10 +341,32 @@ fn a_long_option_with_one_dash_is_named_with_two() {
         let option = option.to_owned();
         assert_eq!(wrong(typed, &[]), UsageError::OneDash { option });
     }
-    // `-wait` is not an option of `wait`, and the words after `--` are for CMD.
+    // The words after `--` are for CMD.
+    let error = wrong(&["wait", "-x", "--", "app", "-timeout"], &[]);
+    assert!(
+        matches!(error, UsageError::UnknownOption { .. }),
+        "{error:?}"
+    );
+    assert_eq!(text(&["wait", "-timeout", "--help"]), text(&["wait", "-h"]));
+    assert_eq!(text(&["wait", "-help"]), text(&["wait", "-h"]));
+}
+
+#[test]
+fn the_wait_option_of_dockerize_is_refused_with_a_hint() {
+    for (typed, call, option) in [
+        (&["wait", "-wait", "tcp://h:1"][..], "wait", "-wait"),
+        (&["wait", "--wait", "tcp://h:1"], "wait", "--wait"),
+        (&["wait", "-v", "-wait=tcp://h:1"], "wait", "-wait"),
+        (&["check", "--wait=tcp://h:1"], "check", "--wait"),
+    ] {
+        let option = option.to_owned();
+        let expected = UsageError::NoWaitOption { call, option };
+        assert_eq!(wrong(typed, &[]), expected, "{typed:?}");
+    }
     for typed in [
-        &["wait", "-wait", "tcp://h:1"][..],
-        &["wait", "-x", "--", "app", "-timeout"],
+        &["wait", "-waits", "tcp://h:1"][..],
+        &["wait", "-w", "tcp://h:1"],
+        &["run", "--wait", "--", "app"],
     ] {
         let error = wrong(typed, &[]);
         assert!(
@@ -352,8 +374,6 @@ fn a_long_option_with_one_dash_is_named_with_two() {
             "{error:?}"
         );
     }
-    assert_eq!(text(&["wait", "-timeout", "--help"]), text(&["wait", "-h"]));
-    assert_eq!(text(&["wait", "-help"]), text(&["wait", "-h"]));
 }
 
 #[test]

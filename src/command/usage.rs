@@ -16,6 +16,7 @@ pub fn message(error: &UsageError) -> Message {
             near,
         } => usage::unknown_option(call, *takes_cmd, option, near.as_deref()),
         E::OneDash { option } => usage::one_dash(option),
+        E::NoWaitOption { call, option } => usage::no_wait_option(call, option),
         E::UnexpectedArgument {
             call,
             takes_cmd,

@@ -62,6 +62,13 @@ pub fn one_dash(option: &str) -> Message {
     ))
 }
 
+/// `option` is `-wait` or `--wait`, as in dockerize.
+pub fn no_wait_option(call: &str, option: &str) -> Message {
+    usage(format!(
+        "unknown option {option:?}; checks are plain words: podgate {call} tcp://localhost:5432"
+    ))
+}
+
 /// `word` is `None` where it may be a secret.
 pub fn unexpected_argument(call: &str, takes_cmd: bool, word: Option<&str>) -> Message {
     let shown = word.map_or("(not shown)".to_owned(), |word| format!("{word:?}"));
@@ -337,8 +344,8 @@ pub fn no_trust(error: &TrustError) -> Message {
 #[cfg(test)]
 mod tests {
     use super::{
-        bad_value, check_as_command, disable, missing_value, one_dash, unexpected_argument,
-        unknown_command, unknown_option,
+        bad_value, check_as_command, disable, missing_value, no_wait_option, one_dash,
+        unexpected_argument, unknown_command, unknown_option,
     };
     use crate::message::{LogEvent, Severity};
 
@@ -370,6 +377,11 @@ mod tests {
             (
                 unknown_option("check", false, "--interval", None),
                 r#"unknown option "--interval"; see podgate check --help"#,
+            ),
+            (
+                no_wait_option("wait", "-wait"),
+                "unknown option \"-wait\"; checks are plain words: podgate wait \
+                 tcp://localhost:5432",
             ),
             (
                 one_dash("--timeout"),
