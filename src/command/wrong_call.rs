@@ -8,7 +8,8 @@ use crate::core::exit::Exit;
 use crate::core::member::{Name, Policy};
 use crate::driver::membership::open_volume;
 use crate::members::{Membership, Refusal, Statement};
-use crate::message::{self, Message};
+use crate::message::Message;
+use crate::message::life::{Unpublished, cannot_publish_wrong_call};
 use crate::probe::tls::Trust;
 use crate::process::{Children, Signals};
 use crate::report::Report;
@@ -49,12 +50,15 @@ fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Re
     let cause = match Membership::take(&volume, statement) {
         Ok(mut own) => match own.exit(Exit::Usage.code()) {
             Ok(()) => return,
-            Err(error) => Errno::of(&error).to_string(),
+            Err(error) => Unpublished::Record {
+                path: own.record_path(),
+                errno: Errno::of(&error),
+            },
         },
-        Err(Refusal::Volume(error)) => message::volume::volume_error(&error),
-        Err(Refusal::Taken(_)) => message::life::NAME_IS_TAKEN.to_owned(),
+        Err(Refusal::Volume(error)) => Unpublished::Volume(error),
+        Err(Refusal::Taken(_)) => Unpublished::NameIsTaken,
     };
-    report.line(&message::life::cannot_publish_wrong_call(&cause));
+    report.line(&cannot_publish_wrong_call(&cause));
 }
 
 /// Asks sidecars to quit if the options tell which ones. Under `never` quits follow every end, and

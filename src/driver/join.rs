@@ -17,7 +17,7 @@ use crate::core::record::Record;
 use crate::core::schedule::{NEAR, Pace};
 use crate::event_loop::is_ready;
 use crate::members::{Membership, Statement, Volume, container};
-use crate::message::join::Refusal;
+use crate::message::join::{AgentFailure, Refusal};
 use crate::message::process::{Wait, cannot_wait};
 use crate::message::{self, LogEvent, Message};
 use crate::process::sys::{Fork, fork};
@@ -79,7 +79,11 @@ impl Join<'_> {
             Stage::Running
         };
         own.publish(stage).map_err(|error| {
-            message::join::refused(Refusal::CannotPublish(name, Errno::of(&error)))
+            message::join::refused(Refusal::CannotPublish {
+                name,
+                record: &own.record_path(),
+                errno: Errno::of(&error),
+            })
         })?;
         let left = self.start_agent(&volume, own, report, signals)?;
         // The kubelet or the runtime may wait until no process holds a descriptor of the hook.
@@ -134,8 +138,8 @@ impl Join<'_> {
         drop(kept);
         let exit = match self.live_as_agent(volume, own, report, hook) {
             Ok(()) => Exit::Passed,
-            Err((what, error)) => {
-                report.line(&message::join::agent_failed(what, Errno(error as i32)));
+            Err(failure) => {
+                report.line(&message::join::agent_failed(failure));
                 Exit::Internal
             }
         };
@@ -148,16 +152,17 @@ impl Join<'_> {
         own: Membership,
         report: &mut Report,
         hook: &Signals,
-    ) -> Result<(), (&'static str, nix::Error)> {
+    ) -> Result<(), AgentFailure> {
         // A signal to all processes (`kill -1`) must not end the agent.
-        let signals = Signals::take(Which::All).map_err(|error| ("block the signals", error))?;
+        let signals = Signals::take(Which::All)
+            .map_err(|error| AgentFailure::BlockSignals(Errno(error as i32)))?;
         let shared = Shared::new(hook, Some(Rc::clone(volume)));
         let process = MainProcess::Init;
         let mut driver =
             life::Driver::new(self.life, process, Some(own), &shared, &signals, report);
         match driver.live() {
             Ok(_) => Ok(()),
-            Err(error) => Err(("wait for events", error)),
+            Err(error) => Err(AgentFailure::Wait(Errno(error as i32))),
         }
     }
 

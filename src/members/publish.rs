@@ -120,12 +120,22 @@ impl Membership {
 
     /// A failed write of the record, as a refusal.
     fn refusal(&self, operation: Operation, error: &io::Error) -> Refusal {
-        let path = self.volume.record_path(&self.record.name);
+        let path = self.record_path();
         Refusal::Volume(system_error(operation, &path, Errno::of(error)))
     }
 
     pub(crate) const fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// The file of the record, for messages.
+    pub(crate) fn record_path(&self) -> PathBuf {
+        self.volume.record_path(&self.record.name)
+    }
+
+    /// The file of the memory of failures, for messages.
+    pub(crate) fn memory_path(&self) -> PathBuf {
+        self.volume.file(&self.record.name, "acted")
     }
 
     /// The failures that earlier incarnations have acted on.

@@ -1,6 +1,6 @@
 //! A volume, open for observing: its members, and the state of each.
 
-use super::lock::{Hold, hold};
+use super::lock::{Hold, hold, system_error};
 use super::mount::is_plain;
 use super::record::{create, random, read_record};
 use crate::core::errno::Errno as Number;
@@ -10,7 +10,7 @@ use crate::core::observation::Snapshot;
 use crate::core::observation::{Observation, observe};
 use crate::core::plain_dir::Plain;
 use crate::core::record::{Record, Unreadable};
-use crate::core::volume_error::DirError;
+use crate::core::volume_error::{DirError, Operation, VolumeError};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -152,9 +152,10 @@ impl Volume {
     ///
     /// # Errors
     /// The request cannot be written.
-    pub(crate) fn ask(&self, name: &Name, id: u64) -> io::Result<Request> {
+    pub(crate) fn ask(&self, name: &Name, id: u64) -> Result<Request, VolumeError> {
         let path = self.file(name, &format!("quit.{id:016x}.{:016x}", random()));
-        create(&path)?;
+        create(&path)
+            .map_err(|error| system_error(Operation::Create, &path, Number::of(&error)))?;
         Ok(Request(path))
     }
 }

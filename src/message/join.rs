@@ -3,6 +3,7 @@
 use super::{LogEvent, Message, Severity};
 use crate::core::errno::Errno;
 use crate::core::member::Name;
+use std::path::Path;
 
 /// Why a container cannot join.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +11,11 @@ pub enum Refusal<'a> {
     /// PID 1 is another container's, so it cannot be stopped for `--until` or `--needs`.
     SharedPidNamespace,
     /// The record of this member cannot be written.
-    CannotPublish(&'a Name, Errno),
+    CannotPublish {
+        name: &'a Name,
+        record: &'a Path,
+        errno: Errno,
+    },
     /// pipe(2) or fork(2) failed.
     CannotStartAgent(Errno),
 }
@@ -23,9 +28,11 @@ pub fn refused(refusal: Refusal<'_>) -> Message {
              shareProcessNamespace, or wrap the command with podgate run"
                 .to_owned()
         }
-        Refusal::CannotPublish(name, errno) => {
-            format!("cannot publish {name} on the volume: {errno}")
-        }
+        Refusal::CannotPublish {
+            name,
+            record,
+            errno,
+        } => format!("cannot publish {name} in {record:?}: {errno}"),
         Refusal::CannotStartAgent(errno) => format!(
             "cannot start the background process: {errno}; check the limit on the number of \
              processes"
@@ -45,8 +52,19 @@ pub fn already_joined(name: &Name) -> Message {
     Message::new(Severity::Info, LogEvent::Joined, text)
 }
 
+/// The system call of the background process that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentFailure {
+    BlockSignals(Errno),
+    Wait(Errno),
+}
+
 /// The background process ends.
-pub fn agent_failed(what: &str, errno: Errno) -> Message {
+pub fn agent_failed(failure: AgentFailure) -> Message {
+    let (what, errno) = match failure {
+        AgentFailure::BlockSignals(errno) => ("block the signals", errno),
+        AgentFailure::Wait(errno) => ("wait for events", errno),
+    };
     let text = format!(
         "cannot {what}: {errno}; this container is no longer a member, and podgate will not stop it"
     );
@@ -55,9 +73,10 @@ pub fn agent_failed(what: &str, errno: Errno) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use super::{Refusal, agent_failed, already_joined, joined, refused};
+    use super::{AgentFailure, Refusal, agent_failed, already_joined, joined, refused};
     use crate::core::errno::Errno;
     use crate::core::member::Name;
+    use std::path::Path;
 
     #[test]
     fn each_end_of_a_join_is_one_line() {
@@ -75,8 +94,13 @@ mod tests {
                  shareProcessNamespace, or wrap the command with podgate run",
             ),
             (
-                refused(Refusal::CannotPublish(&name, Errno::ENOSPC)),
-                "cannot publish main on the volume: No space left on device (os error 28)",
+                refused(Refusal::CannotPublish {
+                    name: &name,
+                    record: Path::new("/run/main.record"),
+                    errno: Errno::ENOSPC,
+                }),
+                "cannot publish main in \"/run/main.record\": No space left on device (os error \
+                 28)",
             ),
             (
                 refused(Refusal::CannotStartAgent(Errno::EAGAIN)),
@@ -84,7 +108,12 @@ mod tests {
                  11); check the limit on the number of processes",
             ),
             (
-                agent_failed("wait for events", Errno(22)),
+                agent_failed(AgentFailure::BlockSignals(Errno::EMFILE)),
+                "cannot block the signals: No file descriptors available (os error 24); this \
+                 container is no longer a member, and podgate will not stop it",
+            ),
+            (
+                agent_failed(AgentFailure::Wait(Errno(22))),
                 "cannot wait for events: Invalid argument (os error 22); this container \
                  is no longer a member, and podgate will not stop it",
             ),

@@ -1,5 +1,6 @@
 //! What `run` and `join` report of a life: of the other members, of CMD, and of the stop.
 
+use super::volume::volume_error;
 use super::{Field, LogEvent, Message, Severity, member};
 use crate::core::completion::Completion;
 use crate::core::duration::show;
@@ -9,8 +10,10 @@ use crate::core::life::{Cause, Life, Notice};
 use crate::core::member::{Name, Stage};
 use crate::core::observation::{End, Observation};
 use crate::core::signal;
+use crate::core::volume_error::VolumeError;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How many other members a line names.
@@ -285,21 +288,40 @@ pub fn not_ready(mut failure: Message) -> Message {
     failure
 }
 
-pub fn cannot_publish_stage(errno: Errno) -> Message {
-    let text = format!("cannot publish the command's state on the volume: {errno}; continuing");
+/// `record` is the path of the member's record.
+pub fn cannot_publish_stage(record: &Path, errno: Errno) -> Message {
+    let text = format!("cannot publish the command's state in {record:?}: {errno}; continuing");
     Message::new(Severity::Warning, LogEvent::Volume, text)
 }
 
-pub fn cannot_publish_end(code: u8, errno: Errno) -> Message {
+pub fn cannot_publish_end(code: u8, record: &Path, errno: Errno) -> Message {
     let text = format!(
-        "cannot publish the exit code {code} on the volume: {errno}; other members will see this \
+        "cannot publish the exit code {code} in {record:?}: {errno}; other members will see this \
          one as lost"
     );
     Message::new(Severity::Warning, LogEvent::Volume, text)
 }
 
+/// Why the end of a wrong call cannot be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unpublished {
+    /// The name is not this container's.
+    NameIsTaken,
+    Volume(VolumeError),
+    /// The record cannot be written.
+    Record {
+        path: PathBuf,
+        errno: Errno,
+    },
+}
+
 /// A call with wrong options has ended, and the other members cannot see that.
-pub fn cannot_publish_wrong_call(cause: &str) -> Message {
+pub fn cannot_publish_wrong_call(cause: &Unpublished) -> Message {
+    let cause = match cause {
+        Unpublished::NameIsTaken => "another container with this --name is alive".to_owned(),
+        Unpublished::Volume(error) => volume_error(error),
+        Unpublished::Record { path, errno } => format!("cannot write {path:?}: {errno}"),
+    };
     let text = format!(
         "cannot publish the end of this wrong call on the volume: {cause}; members that wait for \
          it continue to wait"
@@ -307,12 +329,10 @@ pub fn cannot_publish_wrong_call(cause: &str) -> Message {
     Message::new(Severity::Warning, LogEvent::Volume, text)
 }
 
-/// Why a wrong call cannot be published: the name is not this container's.
-pub const NAME_IS_TAKEN: &str = "another container with this --name is alive";
-
-pub fn cannot_remember(errno: Errno) -> Message {
+/// `memory` is the path of the member's memory of failures.
+pub fn cannot_remember(memory: &Path, errno: Errno) -> Message {
     let text = format!(
-        "cannot remember on the volume which failures were acted on: {errno}; continuing: after a \
+        "cannot remember in {memory:?} which failures were acted on: {errno}; continuing: after a \
          restart of this container they may count again"
     );
     Message::new(Severity::Warning, LogEvent::Volume, text)
@@ -328,14 +348,20 @@ pub fn cannot_listen(address: SocketAddr, errno: Errno) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use super::{View, notice};
+    use super::{
+        Unpublished, View, cannot_publish_end, cannot_publish_stage, cannot_publish_wrong_call,
+        cannot_remember, notice,
+    };
     use crate::core::completion::{Completion, Failure};
+    use crate::core::errno::Errno;
     use crate::core::life::{Cause, Event, Life, Notice, Relation, Seen, Spec};
     use crate::core::linger::Linger;
     use crate::core::member::{Name, Policy, Stage};
     use crate::core::observation::{End, Observation};
     use crate::core::time::Time;
+    use crate::core::volume_error::VolumeError;
     use crate::message::{LogEvent, Severity};
+    use std::path::Path;
     use std::time::Duration;
 
     const UNTIL: Relation = Relation {
@@ -615,6 +641,56 @@ mod tests {
                 message.text,
                 format!("still waiting for main to come: absent is not done ({expected})")
             );
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named_with_the_cause() {
+        let record = Path::new("/run/main.record");
+        let volume = Unpublished::Volume(VolumeError::KeepsNoLocks {
+            path: "/run/main.lock".into(),
+        });
+        let unwritten = Unpublished::Record {
+            path: record.to_owned(),
+            errno: Errno::EIO,
+        };
+        for (message, expected) in [
+            (
+                cannot_publish_stage(record, Errno::ENOSPC),
+                "cannot publish the command's state in \"/run/main.record\": No space left on \
+                 device (os error 28); continuing",
+            ),
+            (
+                cannot_publish_end(3, record, Errno::ENOSPC),
+                "cannot publish the exit code 3 in \"/run/main.record\": No space left on device \
+                 (os error 28); other members will see this one as lost",
+            ),
+            (
+                cannot_remember(Path::new("/run/main.acted"), Errno::EROFS),
+                "cannot remember in \"/run/main.acted\" which failures were acted on: Read-only \
+                 file system (os error 30); continuing: after a restart of this container they may \
+                 count again",
+            ),
+            (
+                cannot_publish_wrong_call(&Unpublished::NameIsTaken),
+                "cannot publish the end of this wrong call on the volume: another container with \
+                 this --name is alive; members that wait for it continue to wait",
+            ),
+            (
+                cannot_publish_wrong_call(&volume),
+                "cannot publish the end of this wrong call on the volume: \"/run/main.lock\" is on \
+                 a file system that keeps no locks; use an emptyDir, on disk or with medium: \
+                 Memory; members that wait for it continue to wait",
+            ),
+            (
+                cannot_publish_wrong_call(&unwritten),
+                "cannot publish the end of this wrong call on the volume: cannot write \
+                 \"/run/main.record\": I/O error (os error 5); members that wait for it continue \
+                 to wait",
+            ),
+        ] {
+            assert_eq!(message.text, expected);
+            assert_eq!(message.severity, Severity::Warning);
         }
     }
 }

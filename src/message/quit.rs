@@ -1,7 +1,7 @@
 //! What podgate reports of sidecars and members that it asks to quit.
 
 use super::gate::times;
-use super::volume::unreadable;
+use super::volume::{unreadable, volume_error};
 use super::{Field, LogEvent, Message, Severity, reason};
 use crate::core::duration::show;
 use crate::core::member::Name;
@@ -9,7 +9,7 @@ use crate::core::outcome::Reason;
 use crate::core::quit::{Asked, Port, Verdict, Why, member_target};
 use crate::core::record::Unreadable;
 use crate::core::signal;
-use std::io;
+use crate::core::volume_error::VolumeError;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ pub enum MemberEnd<'a> {
     /// It is gone, and its container was started again.
     StartedAgain,
     /// The request could not be written.
-    CannotAsk(&'a io::Error),
+    CannotAsk(&'a VolumeError),
     /// It did not end in time. The option sets the time limit.
     StillAlive(&'a str),
     /// Its record at this path cannot be used, so it was not asked.
@@ -125,10 +125,10 @@ pub fn member(name: &Name, end: MemberEnd<'_>, waited: Duration) -> Message {
         MemberEnd::StartedAgain => {
             format!("{target:?} has quit after {waited}, and was started again")
         }
-        MemberEnd::CannotAsk(error) => format!(
-            "cannot ask {target:?} to quit: {error}; \
-             is the volume mounted here without readOnly, and does it have free space?"
-        ),
+        MemberEnd::CannotAsk(error) => {
+            let error = volume_error(error);
+            format!("cannot ask {target:?} to quit: {error}")
+        }
         MemberEnd::StillAlive(option) => format!(
             "gave up after {waited}: {target:?} was asked to quit and is still alive; \
              check its log, or raise {option}"
@@ -212,13 +212,13 @@ fn remedy(view: &View<'_>, option: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{MemberEnd, View, acknowledged, ended, member, stopped, waiting};
+    use crate::core::errno::Errno;
     use crate::core::member::Name;
     use crate::core::outcome::Reason;
     use crate::core::quit::{Asked, Port, Target, Verdict, Why, target};
     use crate::core::record::Unreadable;
+    use crate::core::volume_error::{Operation, VolumeError};
     use crate::message::{Field, LogEvent, Message, Severity};
-    use nix::libc;
-    use std::io;
     use std::path::Path;
     use std::time::Duration;
 
@@ -389,7 +389,12 @@ mod tests {
 
     #[test]
     fn a_member_is_gone_or_the_message_has_the_cause() {
-        let read_only = io::Error::from_raw_os_error(libc::EROFS);
+        let read_only = VolumeError::System {
+            operation: Operation::Create,
+            path: "/run/app.quit.1.2".into(),
+            errno: Errno::EROFS,
+            uid: 7,
+        };
         let name = Name::parse("app").expect("a name");
         for (end, event, text) in [
             (
@@ -410,8 +415,9 @@ mod tests {
             (
                 MemberEnd::CannotAsk(&read_only),
                 LogEvent::NotGone,
-                "cannot ask \"member:app\" to quit: Read-only file system (os error 30); \
-                 is the volume mounted here without readOnly, and does it have free space?",
+                "cannot ask \"member:app\" to quit: cannot create \"/run/app.quit.1.2\" as uid 7: \
+                 Read-only file system (os error 30); mount the volume without readOnly in this \
+                 container",
             ),
             (
                 MemberEnd::StillAlive("--timeout"),

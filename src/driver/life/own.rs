@@ -23,21 +23,30 @@ impl OwnMember {
     }
 
     pub(super) fn publish(&mut self, stage: Stage, report: &mut Report) {
-        if let Some(Err(error)) = self.0.as_mut().map(|own| own.publish(stage)) {
-            report.line(&message::life::cannot_publish_stage(Errno::of(&error)));
+        if let Some(own) = &mut self.0
+            && let Err(error) = own.publish(stage)
+        {
+            let (path, errno) = (own.record_path(), Errno::of(&error));
+            report.line(&message::life::cannot_publish_stage(&path, errno));
         }
     }
 
     pub(super) fn publish_end(&mut self, code: u8, report: &mut Report) {
-        if let Some(Err(error)) = self.0.as_mut().map(|own| own.exit(code)) {
-            report.line(&message::life::cannot_publish_end(code, Errno::of(&error)));
+        if let Some(own) = &mut self.0
+            && let Err(error) = own.exit(code)
+        {
+            let (path, errno) = (own.record_path(), Errno::of(&error));
+            report.line(&message::life::cannot_publish_end(code, &path, errno));
         }
     }
 
     /// Stores the failures that this member has acted on, for its next incarnation.
     pub(super) fn remember(&mut self, ids: &[u64], report: &mut Report) {
-        if let Some(Err(error)) = self.0.as_mut().map(|own| own.remember(ids)) {
-            report.line(&message::life::cannot_remember(Errno::of(&error)));
+        if let Some(own) = &mut self.0
+            && let Err(error) = own.remember(ids)
+        {
+            let (path, errno) = (own.memory_path(), Errno::of(&error));
+            report.line(&message::life::cannot_remember(&path, errno));
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::core::member::Name;
 use crate::core::observation::{Observation, Snapshot, observe};
 use crate::core::quit::Timeouts;
+use crate::core::volume_error::VolumeError;
 use crate::members::{Request, Volume};
 use crate::message::Message;
 use crate::message::quit::{self, MemberEnd};
@@ -64,7 +65,7 @@ impl Member {
     }
 
     /// Returns how the member ended, if it did. Asks it if it lives and was not asked.
-    fn end(&mut self, found: &Snapshot) -> std::io::Result<Option<MemberEnd<'static>>> {
+    fn end(&mut self, found: &Snapshot) -> Result<Option<MemberEnd<'static>>, VolumeError> {
         let asked = self.request.as_ref().map(|(id, _)| *id);
         Ok(match (observe(found, self.volume.host()), asked) {
             // It has published its end, but lives as long as it holds its lock.
