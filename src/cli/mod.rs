@@ -46,7 +46,7 @@ pub use quit::QuitArgs;
 pub use refusal::UsageError;
 pub use relation::{FinishArgs, QuitsArgs};
 pub use run::RunArgs;
-pub use salvage::salvage;
+pub use salvage::{EndArgs, salvage, salvage_end};
 pub use status::StatusArgs;
 pub use stop::{BudgetArgs, GraceArgs};
 pub use tls::TlsArgs;

@@ -1,12 +1,57 @@
 //! Reads from a wrong call what is clear: which member it is, and where to report the failure.
 
+use super::gate::PaceArgs;
 use super::kind::Kind;
+use super::membership::{IdentityArgs, PolicyArgs};
 use super::parse::matches;
+use super::relation::QuitsArgs;
+use super::run::RunArgs;
+use super::tls::TlsArgs;
 use super::variables::Variables;
 use clap::error::ErrorKind;
 use clap::{Args, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+
+/// The options of `run` that other members and sidecars depend on when it ends. They count even if
+/// the call is wrong.
+#[derive(Debug)]
+pub struct EndArgs {
+    /// `None`, here and below: these options are wrong themselves.
+    pub identity: Option<IdentityArgs>,
+    pub policy: Option<PolicyArgs>,
+    pub quits: Option<QuitsArgs>,
+    /// The defaults if they are wrong themselves.
+    pub pace: PaceArgs,
+    /// The defaults if they are wrong themselves.
+    pub tls: TlsArgs,
+}
+
+impl From<RunArgs> for EndArgs {
+    fn from(args: RunArgs) -> Self {
+        Self {
+            identity: Some(args.identity),
+            policy: Some(args.policy),
+            quits: Some(args.quits),
+            pace: args.pace,
+            tls: args.tls,
+        }
+    }
+}
+
+/// Reads these options from the words of a call that clap has refused. `None`: it is not a call of
+/// `run`.
+pub fn salvage_end(words: &[OsString], variables: Variables<'_>) -> Option<EndArgs> {
+    Kind::of(words).filter(|kind| *kind == Kind::Run)?;
+    let none = |_: &str| None;
+    Some(EndArgs {
+        identity: salvage(words, variables),
+        policy: salvage(words, variables),
+        quits: salvage(words, variables),
+        pace: salvage(words, variables).or_else(|| salvage(&[], &none))?,
+        tls: salvage(words, variables).or_else(|| salvage(&[], &none))?,
+    })
+}
 
 /// Reads one group of options from a call that may be wrong elsewhere. `None` where the options of
 /// the group itself are wrong.

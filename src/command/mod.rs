@@ -16,7 +16,7 @@ mod wrong_call;
 pub(crate) use call::early_report;
 pub use usage::message as usage_message;
 
-use crate::cli::{self, Command, FailureArgs, Kind, OutputArgs, Stop};
+use crate::cli::{self, Command, EndArgs, FailureArgs, Kind, OutputArgs, Stop};
 use crate::core::exit::Exit;
 use crate::message::Message;
 use crate::process::Signals;
@@ -35,7 +35,7 @@ pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
     match cli::parse(words, &variable) {
         Ok(command) => match perform(&command, &mut call) {
             Ok(exit) => exit,
-            Err(message) => wrong_call::refuse(&mut call, words, &message),
+            Err(message) => wrong_call::refuse(&mut call, end(command).as_ref(), &message),
         },
         Err(Stop::Read(text)) => {
             report::print(&text);
@@ -51,8 +51,23 @@ pub(crate) fn run(words: &[OsString], signals: &Signals) -> Exit {
                 let failure = cli::salvage::<FailureArgs>(words, &variable);
                 let _ = call.open_log(&output, failure.as_ref());
             }
-            wrong_call::refuse(&mut call, words, &usage::message(&error))
+            let end = cli::salvage_end(words, &variable);
+            wrong_call::refuse(&mut call, end.as_ref(), &usage::message(&error))
         }
+    }
+}
+
+/// The options that the end of a wrong call depends on.
+fn end(command: Command) -> Option<EndArgs> {
+    match command {
+        Command::Run(args) => Some((*args).into()),
+        Command::Wait(_)
+        | Command::Check(_)
+        | Command::Join(_)
+        | Command::Quit(_)
+        | Command::Status(_)
+        | Command::Doctor(_)
+        | Command::Install(_) => None,
     }
 }
 

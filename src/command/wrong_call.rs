@@ -2,6 +2,7 @@
 //! both.
 
 use super::call::{Call, variable};
+use crate::cli::EndArgs;
 use crate::config::{self, MembersDir, Quitting, WrongRun};
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
@@ -14,16 +15,16 @@ use crate::probe::tls::Trust;
 use crate::process::{Children, Signals};
 use crate::report::Report;
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::sync::Arc;
 
 /// Reports why the call is wrong. The end of a wrong `run` counts as the end of its member.
-pub(super) fn refuse(call: &mut Call<'_>, words: &[OsString], message: &Message) -> Exit {
+/// `end`: the options that its end depends on; `None` for other commands.
+pub(super) fn refuse(call: &mut Call<'_>, end: Option<&EndArgs>, message: &Message) -> Exit {
     let WrongRun {
         member,
         stated,
         quits,
-    } = config::wrong_run(words, &variable).unwrap_or_default();
+    } = end.map_or_else(WrongRun::default, |end| config::wrong_run(end, &variable));
     if let Some((name, dir)) = member {
         publish(name, &dir, stated, &mut call.report);
     }

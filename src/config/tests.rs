@@ -4,7 +4,7 @@ use super::{
     Disabled, Gates, Life, Quitting, Settings, Skipped, WrongRun, budget, check, install, join,
     logging, quit, run, status, wait, wrong_run,
 };
-use crate::cli::{Command, OnTimeout, UsageError, parse};
+use crate::cli::{Command, EndArgs, OnTimeout, UsageError, parse, salvage_end};
 use crate::core::gate::Need;
 use crate::core::linger::Linger;
 use crate::core::logging::Level;
@@ -482,9 +482,8 @@ fn the_log_is_what_the_options_say() {
 #[test]
 fn a_wrong_run_still_names_its_member_and_its_quits() {
     let read = |typed: &str, disable: &'static str| {
-        wrong_run(&words(typed), &|name| {
-            (name == "PODGATE_DISABLE").then(|| disable.into())
-        })
+        let variables = |name: &str| (name == "PODGATE_DISABLE").then(|| disable.into());
+        salvage_end(&words(typed), &variables).map(|end| wrong_run(&end, &variables))
     };
     let name = |wrong: &Option<WrongRun>| {
         let (name, _) = wrong.as_ref()?.member.as_ref()?;
@@ -534,6 +533,16 @@ fn a_wrong_run_still_names_its_member_and_its_quits() {
     ] {
         assert_eq!(quits(&read(typed, "")), None, "{typed}");
     }
+    // Typed arguments mean the same as their words.
+    let typed = "run --name a --restart-policy never --quit istio --stop-margin 1h -- app";
+    let Ok(Command::Run(args)) = parse(&words(typed), &|_| None) else {
+        panic!("a call of run")
+    };
+    assert!(run(&args, &|_| None).is_err());
+    assert_eq!(
+        Some(wrong_run(&EndArgs::from(*args), &|_| None)),
+        read(typed, "")
+    );
     // The member is known even if the policy is wrong.
     let wrong = read("run --name a --restart-policy x --quit istio", "");
     assert_eq!((name(&wrong).as_deref(), quits(&wrong)), (Some("a"), None));

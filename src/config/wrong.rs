@@ -1,14 +1,11 @@
-//! Reads from a wrong call of `run` what is clear about its end. The end of a member is published
+//! What is clear about the end of a wrong call of `run`. The end of a member is published
 //! even if its call is wrong, because other members would wait for it without end.
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
 use super::quit::{Life, Quitting, after_end};
-use crate::cli::{
-    IdentityArgs, Kind, PaceArgs, PolicyArgs, QuitsArgs, TlsArgs, Variables, salvage,
-};
+use crate::cli::{EndArgs, Variables};
 use crate::core::member::{Name, Policy};
-use std::ffi::OsString;
 
 /// The clear parts of a wrong call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,45 +18,39 @@ pub struct WrongRun {
     pub quits: Option<(Quitting, MembersDir)>,
 }
 
-/// Reads the clear parts of a wrong call, if it is a call of `run`.
-pub fn wrong_run(words: &[OsString], variables: Variables<'_>) -> Option<WrongRun> {
-    Kind::of(words).filter(|kind| *kind == Kind::Run)?;
+/// Reads the clear parts of a wrong call of `run`.
+pub fn wrong_run(args: &EndArgs, variables: Variables<'_>) -> WrongRun {
     let off = Disabled::read(variables).ok();
-    let identity = salvage::<IdentityArgs>(words, variables);
-    let policy = salvage::<PolicyArgs>(words, variables).map(|it| it.restart_policy.value);
+    let policy = args.policy.as_ref().map(|it| it.restart_policy.value);
     // If `PODGATE_DISABLE` itself is wrong, others may still wait for this member.
     let takes_part = off.is_none_or(|off| !off.members);
-    let member = identity.as_ref().filter(|_| takes_part).and_then(|it| {
-        let dir = MembersDir::of(&it.dir);
-        let name = it.name.as_ref().filter(|_| dir.path.is_some())?;
-        Some((name.value.clone(), dir))
-    });
+    let member = args.identity.as_ref().filter(|_| takes_part);
     let quits = off.filter(|off| !off.quits && policy == Some(Policy::Never));
-    Some(WrongRun {
-        member,
+    WrongRun {
+        member: member.and_then(|it| {
+            let dir = MembersDir::of(&it.dir);
+            let name = it.name.as_ref().filter(|_| dir.path.is_some())?;
+            Some((name.value.clone(), dir))
+        }),
         stated: policy.filter(|policy| *policy != Policy::Auto),
-        quits: quits.and_then(|off| quits_of(words, identity.as_ref()?, off, variables)),
-    })
+        quits: quits.and_then(|off| quits_of(args, off, variables)),
+    }
 }
 
 fn quits_of(
-    words: &[OsString],
-    identity: &IdentityArgs,
+    args: &EndArgs,
     off: Disabled,
     variables: Variables<'_>,
 ) -> Option<(Quitting, MembersDir)> {
-    let args = salvage::<QuitsArgs>(words, variables)?;
-    let none = |_: &str| None;
-    let pace = salvage::<PaceArgs>(words, variables).or_else(|| salvage(&[], &none))?;
-    let tls = salvage::<TlsArgs>(words, variables).or_else(|| salvage(&[], &none))?;
+    let identity = args.identity.as_ref()?;
     let life = Life {
         name: identity.name.as_ref(),
         policy: Policy::Never,
-        pace: &pace,
-        tls: &tls,
+        pace: &args.pace,
+        tls: &args.tls,
         off,
     };
-    let mut quits = after_end(&args, &life, variables).ok()??;
+    let mut quits = after_end(args.quits.as_ref()?, &life, variables).ok()??;
     if off.members {
         quits.members.clear();
     }

@@ -136,7 +136,9 @@ fn planted(
 pub(crate) fn call(words: &[OsString], variables: Variables<'_>) -> Result<Vec<String>, Stop> {
     // The part of a wrong call that podgate still acts on.
     let mut shown = Vec::new();
-    if let Some((quits, _)) = config::wrong_run(words, variables).and_then(|it| it.quits) {
+    if let Some(end) = cli::salvage_end(words, variables)
+        && let Some((quits, _)) = config::wrong_run(&end, variables).quits
+    {
         shown.extend(quits.names());
     }
     let command = cli::parse(words, variables)?;
