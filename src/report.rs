@@ -7,7 +7,7 @@
 //! has redacted.
 
 use crate::core::errno::Errno;
-use crate::core::logging::{Format, Level, LogTo};
+use crate::core::logging::{Format, Level, LogTo, TERMINATION_LOG};
 use crate::event_loop::is_ready;
 use crate::message::json::Object;
 use crate::message::log::{LogError, no_container_log, no_termination_message};
@@ -24,8 +24,6 @@ use std::time::{Duration, SystemTime};
 /// The container's own output, for a hook or a probe in the same container. The kubelet does not
 /// keep the output of hooks, but lines that are written here appear in `kubectl logs`.
 pub(crate) const CONTAINER_LOG: &str = "/proc/1/fd/2";
-/// The file with the termination message, if the container sets no `terminationMessagePath`.
-pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
 /// How much of it the kubelet reads, in bytes.
 const LONGEST_TERMINATION: usize = 4096;
 /// The number of bytes that a ready pipe takes whole (pipe(7)).

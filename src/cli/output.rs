@@ -1,7 +1,7 @@
 //! Where and how podgate prints.
 
 use super::given::{Given, switch, value};
-use crate::core::logging::{Format, LogTo};
+use crate::core::logging::{Format, LogTo, TERMINATION_LOG};
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
@@ -34,9 +34,10 @@ pub struct OutputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct FailureArgs {
-    /// The container's terminationMessagePath [default: /dev/termination-log]
-    #[arg(long, value_name = "FILE", value_parser = value(termination_log))]
-    pub termination_log: Option<Given<PathBuf>>,
+    /// The container's terminationMessagePath
+    #[arg(long, value_name = "FILE", default_value = TERMINATION_LOG)]
+    #[arg(value_parser = value(termination_log))]
+    pub termination_log: Given<PathBuf>,
 }
 
 fn log_to(text: &str) -> Result<LogTo, String> {

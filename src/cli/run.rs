@@ -75,10 +75,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub budget: BudgetArgs,
 
-    /// The signal that stops CMD [default: TERM]
-    #[arg(long, help_heading = stop::HEADING, value_name = "SIGNAL")]
+    /// The signal that stops CMD
+    #[arg(long, help_heading = stop::HEADING, value_name = "SIGNAL", default_value = "TERM")]
     #[arg(value_parser = value(signal::deliverable))]
-    pub stop_signal: Option<Given<u8>>,
+    pub stop_signal: Given<u8>,
 
     /// Forward a signal as another, such as TERM=QUIT, or drop it, such as HUP=none
     /// (repeatable)

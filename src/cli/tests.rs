@@ -2,6 +2,8 @@
 
 use super::{Command, Kind, OutputArgs, PolicyArgs, Stop, UsageError, WaitArgs};
 use super::{definition, parse, salvage};
+use crate::core::duration::show;
+use crate::core::schedule::{CEILING, FAR, NEAR, PARTS};
 use clap::ArgAction;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -131,6 +133,23 @@ fn the_defaults_of_the_help_are_those_that_are_used() {
         }
     }
     assert!(seen > 40, "{seen}");
+}
+
+#[test]
+fn the_help_states_the_pace_that_is_used() {
+    let pace = format!(
+        "[default: {}% of the time waited so far, at least {} ({} for exec: and for other hosts), \
+         at most {}]",
+        100 / PARTS,
+        show(NEAR),
+        show(FAR),
+        show(CEILING)
+    );
+    for command in ["wait", "run", "join"] {
+        let help = text(&[command, "--help"]);
+        let words: Vec<&str> = help.split_whitespace().collect();
+        assert!(words.join(" ").contains(&pace), "{command}: {pace}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::gate::Schedule;
 use super::http::{needs_url, request, trust};
 use super::quit::{self, Quitting, after_end};
 use crate::cli::{
-    BudgetArgs, FinishArgs, Given, HttpArgs, JoinArgs, OnTimeout, PaceArgs, RunArgs, TlsArgs,
-    UsageError, Variables,
+    BudgetArgs, FinishArgs, Given, HttpArgs, JoinArgs, OnTimeout, PaceArgs, Place, RunArgs,
+    TlsArgs, UsageError, Variables,
 };
 use crate::core::check::{Check, Fact, Kind};
 use crate::core::duration::Limit;
@@ -110,7 +110,7 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
     }
     Ok(Life {
         on_timeout: args.on_timeout.value,
-        stop_signal: stop_signal(args.stop_signal.as_ref(), &mappings),
+        stop_signal: stop_signal(&args.stop_signal, &mappings),
         mappings,
         reach: if args.signal_group.value {
             Reach::Group
@@ -236,10 +236,12 @@ fn after(args: &RunArgs) -> Vec<Check> {
     after
 }
 
-/// The signal that stops CMD. A mapping of TERM sets it, too.
-fn stop_signal(given: Option<&Given<u8>>, mappings: &[Mapping]) -> u8 {
-    let mapped = || signal::mapped(mappings, signal::TERM).unwrap_or(signal::TERM);
-    given.map_or_else(mapped, |signal| signal.value)
+/// The signal that stops CMD. A mapping of the default signal sets it, too.
+fn stop_signal(given: &Given<u8>, mappings: &[Mapping]) -> u8 {
+    match given.source.place {
+        Place::Default => signal::mapped(mappings, given.value).unwrap_or(given.value),
+        Place::Flag | Place::Variable => given.value,
+    }
 }
 
 /// The parts of the specification that are about the end, which `run` and `join` share.

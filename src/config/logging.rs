@@ -1,6 +1,6 @@
 //! The settings of the log and the termination message.
 
-use crate::cli::{FailureArgs, OutputArgs};
+use crate::cli::{FailureArgs, OutputArgs, Place};
 use crate::core::logging::{Format, Level, LogTo};
 use crate::core::redact;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ pub struct Logging {
     pub format: Format,
     pub level: Level,
     pub to: LogTo,
-    /// `--termination-log`.
+    /// `--termination-log`; `None` if it is not given.
     pub termination: Option<PathBuf>,
 }
 
@@ -32,11 +32,12 @@ pub fn logging(output: &OutputArgs, failure: Option<&FailureArgs>) -> Logging {
         (false, true) => Level::Verbose,
         (false, false) => Level::Normal,
     };
-    let termination = failure.and_then(|it| it.termination_log.as_ref());
+    let termination = failure.map(|it| &it.termination_log);
+    let given = termination.filter(|path| path.source.place != Place::Default);
     Logging {
         format: output.log_format.value,
         level,
         to: output.log_to.value.clone(),
-        termination: termination.map(|path| path.value.clone()),
+        termination: given.map(|path| path.value.clone()),
     }
 }

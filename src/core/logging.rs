@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// The file with the termination message, if the container sets no `terminationMessagePath`.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `podgate: …`

@@ -8,9 +8,9 @@ pub use super::outcome::Wake;
 use std::time::Duration;
 
 /// The longest pause of the proportional schedule.
-const CEILING: Duration = Duration::from_millis(250);
+pub const CEILING: Duration = Duration::from_millis(250);
 /// The pause is the time waited divided by this: 2 %.
-const PARTS: u32 = 50;
+pub const PARTS: u32 = 50;
 /// The pause of a check whose changes the kernel reports (inotify). It is a safety net only.
 const WATCHED: Duration = Duration::from_secs(1);
 /// The longest pause of a check whose changes the kernel should report and cannot.
