@@ -43,7 +43,7 @@ fn run(
     let answer = driver.run(signals, report);
     let exit = match answer.verdict {
         Ok(Verdict::Opened) => Exit::Passed,
-        Ok(Verdict::TimedOut | Verdict::Failed(_)) => Exit::NotPassed,
+        Ok(Verdict::GaveUp(_)) => Exit::NotPassed,
         Ok(Verdict::Stopped(number)) => {
             report.line(&message::check::stopped(number, answer.waited));
             return Exit::Signal(number);

@@ -6,7 +6,7 @@ use crate::config::{self, Gates, Settings};
 use crate::core::check::Check;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
-use crate::core::gate::{Spec, Verdict};
+use crate::core::gate::{GaveUp, Spec, Verdict};
 use crate::driver::exec::exec_or_exit;
 use crate::driver::gate::{Driver, Shared, Verbosity};
 use crate::members::Volume;
@@ -95,7 +95,7 @@ impl GateOfCmd<'_> {
                 return Exit::Internal;
             }
         };
-        let exit = match verdict {
+        let reason = match verdict {
             Verdict::Opened => return exec_or_exit(self.cmd, report, signals),
             Verdict::Stopped(number) => {
                 let (waited, checks) = (answer.waited, driver.waited_for());
@@ -106,14 +106,16 @@ impl GateOfCmd<'_> {
                 });
                 return Exit::Signal(number);
             }
-            Verdict::TimedOut => Exit::TimedOut,
-            Verdict::Failed(_) => Exit::NotPassed,
+            Verdict::GaveUp(reason) => reason,
         };
-        let failure = driver.failure(verdict, answer.waited, "--timeout");
+        let failure = driver.failure(reason, answer.waited, "--timeout");
         match self.on_timeout {
             OnTimeout::Fail => {
                 report.failure(&failure);
-                exit
+                match reason {
+                    GaveUp::TimedOut => Exit::TimedOut,
+                    GaveUp::Failed(_) => Exit::NotPassed,
+                }
             }
             OnTimeout::Run => {
                 report.line(&message::gate::continued(failure));

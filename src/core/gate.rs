@@ -116,12 +116,18 @@ pub enum Notice {
 pub enum Verdict {
     /// The checks that must pass have passed.
     Opened,
+    GaveUp(GaveUp),
+    /// A signal asked podgate to end.
+    Stopped(u8),
+}
+
+/// Why the gate does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GaveUp {
     /// `--timeout` is over.
     TimedOut,
     /// The gate cannot open any more, because of this check.
     Failed(usize),
-    /// A signal asked podgate to end.
-    Stopped(u8),
 }
 
 /// What is known about one check.
@@ -306,7 +312,7 @@ impl Gate {
         }
         let goes_on = |check: &Progress| check.is_in_flight() || check.is_owed();
         if self.closing && self.verdict.is_none() && !self.checks.iter().any(goes_on) {
-            self.verdict = Some(Verdict::TimedOut);
+            self.verdict = Some(Verdict::GaveUp(GaveUp::TimedOut));
         }
         actions.extend(self.verdict.map(Action::Finish));
         actions
@@ -484,11 +490,12 @@ impl Gate {
             Need::All if all(Progress::has_passed) => Some(Verdict::Opened),
             // `check` reports every failure, not only the first one.
             Need::All if self.spec.pace == Pace::Once && any(Progress::is_open) => None,
-            Need::All if any(has_failed) => Some(Verdict::Failed(
-                self.checks.iter().position(has_failed).unwrap_or(index),
-            )),
+            Need::All if any(has_failed) => {
+                let failed = self.checks.iter().position(has_failed);
+                Some(Verdict::GaveUp(GaveUp::Failed(failed.unwrap_or(index))))
+            }
             Need::Any if any(Progress::has_passed) => Some(Verdict::Opened),
-            Need::Any if all(has_failed) => Some(Verdict::Failed(index)),
+            Need::Any if all(has_failed) => Some(Verdict::GaveUp(GaveUp::Failed(index))),
             Need::All | Need::Any => None,
         }
     }
@@ -515,7 +522,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Event, Gate, Need, Notice, Spec, Verdict};
+    use super::{Action, Event, Gate, GaveUp, Need, Notice, Spec, Verdict};
     use crate::core::outcome::{Outcome, Phase, Reason};
     use crate::core::schedule::{NEAR, Pace, Wake};
     use crate::core::time::Time;
@@ -605,7 +612,7 @@ mod tests {
         assert_eq!(verdict(&gate.handle(at(1), ended(0, never()))), None);
         assert_eq!(
             verdict(&gate.handle(at(2), ended(1, never()))),
-            Some(Verdict::Failed(1))
+            Some(Verdict::GaveUp(GaveUp::Failed(1)))
         );
     }
 
@@ -652,7 +659,7 @@ mod tests {
         gate.handle(at(0), Event::Tick);
         assert_eq!(
             verdict(&gate.handle(at(1), refused(0))),
-            Some(Verdict::Failed(0))
+            Some(Verdict::GaveUp(GaveUp::Failed(0)))
         );
     }
 
@@ -715,7 +722,7 @@ mod tests {
                 said: String::new(),
             },
         );
-        assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
+        assert_eq!(actions, [Action::Finish(Verdict::GaveUp(GaveUp::TimedOut))]);
         assert_eq!(
             gate.progress()[0].last.clone().expect("a reason").0,
             Reason::Refused
@@ -747,7 +754,10 @@ mod tests {
 
     #[test]
     fn a_gate_that_was_paused_past_its_end_makes_one_last_attempt() {
-        for (outcome, expected) in [(pass(0), Verdict::Opened), (refused(0), Verdict::TimedOut)] {
+        for (outcome, expected) in [
+            (pass(0), Verdict::Opened),
+            (refused(0), Verdict::GaveUp(GaveUp::TimedOut)),
+        ] {
             let mut gate = refused_at_1000(spec(1));
             let actions = gate.handle(at(9000), Event::Tick);
             assert_eq!(
@@ -765,7 +775,7 @@ mod tests {
         gate.handle(at(1981), Event::Tick);
         gate.handle(at(1981), refused(0));
         let actions = gate.handle(at(2000), Event::Tick);
-        assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
+        assert_eq!(actions, [Action::Finish(Verdict::GaveUp(GaveUp::TimedOut))]);
     }
 
     #[test]
@@ -781,7 +791,7 @@ mod tests {
             said: String::new(),
         };
         let actions = gate.handle(at(10_000), cancelled);
-        assert_eq!(actions, [Action::Finish(Verdict::TimedOut)]);
+        assert_eq!(actions, [Action::Finish(Verdict::GaveUp(GaveUp::TimedOut))]);
         // It is not longer than the time limit of the wait.
         let mut gate = refused_at_1000(Spec {
             attempt_timeout: 60 * SECOND,
@@ -904,7 +914,7 @@ mod tests {
         assert_eq!(verdict(&gate.handle(at(1), refused(0))), None);
         assert_eq!(
             verdict(&gate.handle(at(2), pass(1))),
-            Some(Verdict::Failed(0))
+            Some(Verdict::GaveUp(GaveUp::Failed(0)))
         );
     }
 
@@ -1211,7 +1221,7 @@ mod tests {
             };
             match finished {
                 Some(Verdict::Opened) => prop_assert!(opens),
-                Some(Verdict::TimedOut) => {
+                Some(Verdict::GaveUp(GaveUp::TimedOut)) => {
                     let timeout = spec.timeout.expect("only where there is one");
                     prop_assert!(!opens && now >= Time::at(timeout));
                     prop_assert!(
@@ -1219,7 +1229,7 @@ mod tests {
                         "at its time, not later"
                     );
                 }
-                Some(Verdict::Failed(check)) => {
+                Some(Verdict::GaveUp(GaveUp::Failed(check))) => {
                     prop_assert!(failed[check] && !opens);
                     let known = if spec.need == Need::Any || spec.pace == Pace::Once {
                         all_known

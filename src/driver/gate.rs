@@ -4,7 +4,7 @@
 use super::watchdog::watch_over;
 use crate::core::check::Check;
 use crate::core::exit::Exit;
-use crate::core::gate::{Action, Event, Gate, Need, Notice, Spec, Verdict};
+use crate::core::gate::{Action, Event, Gate, GaveUp, Need, Notice, Spec, Verdict};
 use crate::core::outcome::MemberState;
 use crate::core::schedule::Pace;
 use crate::core::time::Time;
@@ -171,7 +171,9 @@ impl<'a> Driver<'a> {
         let verdict = self.wait(signals, report);
         self.leave(report);
         // After a timeout, messages name the limit and not how soon the machine came to it.
-        let limit = self.limit.filter(|_| verdict == Ok(Verdict::TimedOut));
+        let limit = self
+            .limit
+            .filter(|_| verdict == Ok(Verdict::GaveUp(GaveUp::TimedOut)));
         Answer {
             verdict,
             waited: limit.unwrap_or_else(|| self.waited()),
@@ -443,8 +445,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Why the gate did not open. `limit` is the option that sets its time limit.
-    pub(crate) fn failure(&self, verdict: Verdict, waited: Duration, limit: &str) -> Message {
-        message::gate::gave_up(&self.view(waited), verdict, self.now(), limit)
+    pub(crate) fn failure(&self, reason: GaveUp, waited: Duration, limit: &str) -> Message {
+        message::gate::gave_up(&self.view(waited), reason, self.now(), limit)
     }
 
     /// How each check ended, for `check`.

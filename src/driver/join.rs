@@ -190,8 +190,8 @@ impl Join<'_> {
                 report.line(&message::gate::stopped(number, waited, &checks));
                 Err(Exit::Signal(number))
             }
-            Ok(verdict @ (Verdict::TimedOut | Verdict::Failed(_))) => {
-                report.failure(&driver.failure(verdict, answer.waited, "--timeout"));
+            Ok(Verdict::GaveUp(reason)) => {
+                report.failure(&driver.failure(reason, answer.waited, "--timeout"));
                 Err(Exit::TimedOut)
             }
             Err(error) => {

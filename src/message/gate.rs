@@ -3,7 +3,7 @@
 use super::{Field, LogEvent, Message, Severity, member, reason};
 use crate::core::check::Check;
 use crate::core::duration::show;
-use crate::core::gate::{Need, Progress, Spec, Verdict};
+use crate::core::gate::{GaveUp, Need, Progress, Spec};
 use crate::core::outcome::MemberState;
 use crate::core::schedule::Pace;
 use crate::core::signal;
@@ -129,10 +129,10 @@ pub fn live(view: &View<'_>) -> String {
 
 /// The gate did not open: what it waited for, how long, why, and what to do. `now` is on the
 /// gate's clock, and `limit` is the option that sets its time limit.
-pub fn gave_up(view: &View<'_>, verdict: Verdict, now: Time, limit: &str) -> Message {
-    let failed = match verdict {
-        Verdict::Failed(index) if view.need == Need::All => view.get(index),
-        Verdict::Opened | Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => None,
+pub fn gave_up(view: &View<'_>, reason: GaveUp, now: Time, limit: &str) -> Message {
+    let failed = match reason {
+        GaveUp::Failed(index) if view.need == Need::All => view.get(index),
+        GaveUp::TimedOut | GaveUp::Failed(_) => None,
     };
     let first = failed.or_else(|| view.open().next());
     let remedy = first.map_or_else(
@@ -170,10 +170,10 @@ pub fn gave_up(view: &View<'_>, verdict: Verdict, now: Time, limit: &str) -> Mes
             }
         },
     };
-    let longer = match verdict {
-        Verdict::TimedOut if remedy.ends_with('?') => format!(" If it needs longer, raise {limit}"),
-        Verdict::TimedOut => format!(", or raise {limit}"),
-        Verdict::Opened | Verdict::Failed(_) | Verdict::Stopped(_) => String::new(),
+    let longer = match reason {
+        GaveUp::TimedOut if remedy.ends_with('?') => format!(" If it needs longer, raise {limit}"),
+        GaveUp::TimedOut => format!(", or raise {limit}"),
+        GaveUp::Failed(_) => String::new(),
     };
     let waited = show(view.waited);
     let text = format!("gave up after {waited}: {what}; {remedy}{longer}");
@@ -320,7 +320,7 @@ mod tests {
         still_waiting, stopped_before_cmd, waiting,
     };
     use crate::core::check::{Check, parse};
-    use crate::core::gate::{Event, Gate, Need, Spec, Verdict};
+    use crate::core::gate::{Event, Gate, GaveUp, Need, Spec};
     use crate::core::outcome::{MemberState, Outcome, Reason, Wake};
     use crate::core::schedule::Pace;
     use crate::core::time::Time;
@@ -405,7 +405,7 @@ mod tests {
             let (checks, gate) = gate(spec(1, Need::All), &[(check, outcome)]);
             let view = view(&checks, &gate, Need::All);
             let now = Time::at(60 * SECOND);
-            let message = gave_up(&view, Verdict::TimedOut, now, "--timeout");
+            let message = gave_up(&view, GaveUp::TimedOut, now, "--timeout");
             assert_eq!(message.text, format!("gave up after 1m: {what}"));
             assert_eq!(message.severity, Severity::Error);
             assert_eq!(message.event, LogEvent::GaveUp);
@@ -430,7 +430,7 @@ mod tests {
         let (checks, some) = gate(spec(3, Need::All), &open);
         let message = gave_up(
             &view(&checks, &some, Need::All),
-            Verdict::TimedOut,
+            GaveUp::TimedOut,
             now,
             "--timeout",
         );
@@ -445,7 +445,7 @@ mod tests {
         let (checks, none) = gate(spec(2, Need::Any), &open[1..]);
         let message = gave_up(
             &view(&checks, &none, Need::Any),
-            Verdict::TimedOut,
+            GaveUp::TimedOut,
             now,
             "--timeout",
         );
@@ -466,7 +466,7 @@ mod tests {
         let mut view_ = view(&checks, &gate_, Need::All);
         view_.waited = SECOND;
         assert_eq!(
-            gave_up(&view_, Verdict::Failed(0), now, "--timeout").text,
+            gave_up(&view_, GaveUp::Failed(0), now, "--timeout").text,
             "gave up after 1s: \"exec:pg\" can never pass: command \"pg\" not found; \
              use a command of this image, not of the sidecar's"
         );
@@ -476,7 +476,7 @@ mod tests {
         let mut view_ = view(&checks, &gate_, Need::All);
         view_.waited = SECOND;
         assert_eq!(
-            gave_up(&view_, Verdict::Failed(0), now, "--timeout").text,
+            gave_up(&view_, GaveUp::Failed(0), now, "--timeout").text,
             "gave up after 1s: \"tcp://a:1\": connection refused \
              (1 attempt, the last 500ms ago; --failure-threshold is reached); \
              is it running, and listening on this address and port?"
@@ -546,7 +546,7 @@ mod tests {
     fn other_messages_of_a_gate_name_their_cause() {
         let (checks, gate) = gate(spec(1, Need::All), &[("tcp://a:1", None)]);
         let view = view(&checks, &gate, Need::All);
-        let failure = gave_up(&view, Verdict::TimedOut, Time::at(SECOND), "--timeout");
+        let failure = gave_up(&view, GaveUp::TimedOut, Time::at(SECOND), "--timeout");
         let text = failure.text.clone();
         let continued = continued(failure);
         assert_eq!(continued.severity, Severity::Warning);

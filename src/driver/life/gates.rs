@@ -3,7 +3,7 @@
 
 use crate::core::check::Check;
 use crate::core::exit::Exit;
-use crate::core::gate::{Spec, Verdict};
+use crate::core::gate::{GaveUp, Spec, Verdict};
 use crate::driver::gate::{self, Driver, Shared, Verbosity};
 use crate::event_loop::Poller;
 use crate::message;
@@ -142,14 +142,16 @@ impl<'a> Gates<'a> {
                 report.line(&message::gate::stopped_before_cmd(number, waited, &checks));
                 (Answer::DoNotStart(Exit::Signal(number)), None)
             }
-            Verdict::TimedOut => {
+            Verdict::GaveUp(reason @ GaveUp::TimedOut) => {
                 let waited = gate.timeout.unwrap_or_else(|| driver.waited());
-                (fails(Exit::TimedOut), Some(waited))
+                (fails(Exit::TimedOut), Some((reason, waited)))
             }
-            Verdict::Failed(_) => (fails(Exit::NotPassed), Some(driver.waited())),
+            Verdict::GaveUp(reason @ GaveUp::Failed(_)) => {
+                (fails(Exit::NotPassed), Some((reason, driver.waited())))
+            }
         };
-        if let Some(waited) = failure {
-            let failure = driver.failure(verdict, waited, "--after-timeout");
+        if let Some((reason, waited)) = failure {
+            let failure = driver.failure(reason, waited, "--after-timeout");
             match answer {
                 Answer::Start => report.line(&message::gate::continued(failure)),
                 Answer::DoNotStart(_) => report.failure(&failure),
@@ -175,10 +177,10 @@ impl<'a> Gates<'a> {
         };
         let Some(verdict) = verdict else { return false };
         match verdict {
-            Verdict::Opened => {}
-            Verdict::TimedOut | Verdict::Failed(_) | Verdict::Stopped(_) => {
+            Verdict::Opened | Verdict::Stopped(_) => {}
+            Verdict::GaveUp(reason) => {
                 let waited = gate.driver.waited();
-                let failure = gate.driver.failure(verdict, waited, "--after-timeout");
+                let failure = gate.driver.failure(reason, waited, "--after-timeout");
                 report.line(&message::life::not_ready(failure));
             }
         }
