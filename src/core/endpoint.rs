@@ -18,7 +18,6 @@
 
 use super::digits;
 use super::http::is_token;
-use httparse::Status;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The longest request in bytes, its body included.
@@ -40,13 +39,47 @@ pub struct Answer {
     pub quits: bool,
 }
 
+/// The status of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Ok,
+    BadRequest,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    LengthRequired,
+    ContentTooLarge,
+    HeadersTooLarge,
+    ServiceUnavailable,
+    VersionNotSupported,
+}
+
+impl Status {
+    const fn line(self) -> (u16, &'static str) {
+        match self {
+            Self::Ok => (200, "OK"),
+            Self::BadRequest => (400, "Bad Request"),
+            Self::Forbidden => (403, "Forbidden: only a request by loopback quits"),
+            Self::NotFound => (404, "Not Found"),
+            Self::MethodNotAllowed => (405, "Method Not Allowed"),
+            Self::RequestTimeout => (408, "Request Timeout"),
+            Self::LengthRequired => (411, "Length Required"),
+            Self::ContentTooLarge => (413, "Content Too Large"),
+            Self::HeadersTooLarge => (431, "Request Header Fields Too Large"),
+            Self::ServiceUnavailable => (503, "Service Unavailable"),
+            Self::VersionNotSupported => (505, "HTTP Version Not Supported"),
+        }
+    }
+}
+
 /// Why the bytes are not a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     /// It is not complete yet.
     More,
     /// Answer with this status.
-    Refuse(u16),
+    Refuse(Status),
 }
 
 /// Answers a request. `None`: it is not complete yet. `is_local`: it came by the loopback
@@ -61,55 +94,46 @@ pub fn answer(bytes: &[u8], is_local: bool, state: State<'_>) -> Option<Answer> 
 
 /// The answer to a client that was too slow.
 pub fn too_slow() -> Answer {
-    reply(408, None, false)
+    reply(Status::RequestTimeout, None, false)
 }
 
 fn reply_to(method: &[u8], path: &[u8], is_local: bool, state: State<'_>) -> Answer {
     let is_head = method == b"HEAD";
     let reads = is_head || method == b"GET";
     match path {
-        b"/quitquitquit" if method == b"POST" => {
-            let mut answer = reply(if is_local { 200 } else { 403 }, None, false);
-            answer.quits = is_local;
-            answer
+        b"/quitquitquit" if method == b"POST" && is_local => Answer {
+            quits: true,
+            ..reply(Status::Ok, None, false)
+        },
+        b"/quitquitquit" if method == b"POST" => reply(Status::Forbidden, None, false),
+        b"/quitquitquit" => reply(Status::MethodNotAllowed, Some("Allow: POST"), is_head),
+        b"/ready" | b"/status" if !reads => {
+            reply(Status::MethodNotAllowed, Some("Allow: GET, HEAD"), is_head)
         }
-        b"/quitquitquit" => reply(405, Some("Allow: POST"), is_head),
-        b"/ready" | b"/status" if !reads => reply(405, Some("Allow: GET, HEAD"), is_head),
-        b"/ready" => reply(if state.is_ready { 200 } else { 503 }, None, is_head),
+        b"/ready" if state.is_ready => reply(Status::Ok, None, is_head),
+        b"/ready" => reply(Status::ServiceUnavailable, None, is_head),
         b"/status" => full(
-            200,
+            Status::Ok,
             Some("Content-Type: application/json"),
             (state.status)().trim_end(),
             is_head,
         ),
-        _ => reply(404, None, is_head),
+        _ => reply(Status::NotFound, None, is_head),
     }
 }
 
-fn reply(status: u16, header: Option<&str>, is_head: bool) -> Answer {
+fn reply(status: Status, header: Option<&str>, is_head: bool) -> Answer {
     full(status, header, "", is_head)
 }
 
 /// An answer with this body. If the body is empty, it is the words of the status.
-fn full(status: u16, header: Option<&str>, body: &str, is_head: bool) -> Answer {
-    let words = match status {
-        200 => "OK",
-        400 => "Bad Request",
-        403 => "Forbidden: only a request by loopback quits",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        431 => "Request Header Fields Too Large",
-        505 => "HTTP Version Not Supported",
-        _ => "Service Unavailable",
-    };
+fn full(status: Status, header: Option<&str>, body: &str, is_head: bool) -> Answer {
+    let (code, words) = status.line();
     let body = if body.is_empty() { words } else { body };
     let (header, end) = header.map_or(("", ""), |header| (header, "\r\n"));
     let length = body.len().saturating_add(1);
     let mut text = format!(
-        "HTTP/1.1 {status} {words}\r\nContent-Length: {length}\r\nConnection: close\r\n\
+        "HTTP/1.1 {code} {words}\r\nContent-Length: {length}\r\nConnection: close\r\n\
          {header}{end}\r\n"
     );
     if !is_head {
@@ -126,7 +150,7 @@ fn full(status: u16, header: Option<&str>, body: &str, is_head: bool) -> Answer 
 fn request(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     let known = bytes.get(..LONGEST).unwrap_or(bytes);
     let more = if bytes.len() > LONGEST {
-        Stop::Refuse(431)
+        Stop::Refuse(Status::HeadersTooLarge)
     } else {
         Stop::More
     };
@@ -141,17 +165,17 @@ fn request(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
     let lines = rest.iter().filter(|byte| **byte == b'\n').count();
     let mut headers = vec![httparse::EMPTY_HEADER; lines.saturating_add(1)];
     let head = match httparse::parse_headers(rest, &mut headers) {
-        Ok(Status::Complete((head, _))) => Some(head),
-        Ok(Status::Partial) => None,
-        Err(_) => return Err(Stop::Refuse(400)),
+        Ok(httparse::Status::Complete((head, _))) => Some(head),
+        Ok(httparse::Status::Partial) => None,
+        Err(_) => return Err(Stop::Refuse(Status::BadRequest)),
     };
     // The headers of an incomplete head are there already, and a wrong length is refused at once.
     let body = body_length(headers.iter().take_while(|header| !header.name.is_empty()))?;
     let body_so_far = head.and_then(|head| rest.get(head..)).ok_or(more)?;
-    let length = body.ok_or(Stop::Refuse(411))?;
+    let length = body.ok_or(Stop::Refuse(Status::LengthRequired))?;
     let before = known.len().saturating_sub(body_so_far.len());
     if length > LONGEST.saturating_sub(before) {
-        return Err(Stop::Refuse(413));
+        return Err(Stop::Refuse(Status::ContentTooLarge));
     }
     if body_so_far.len() < length {
         Err(Stop::More)
@@ -169,9 +193,9 @@ fn body_length<'a>(
     for header in headers {
         has_coding = has_coding || header.name.eq_ignore_ascii_case("transfer-encoding");
         if header.name.eq_ignore_ascii_case("content-length") {
-            let this = number(header.value).ok_or(Stop::Refuse(400))?;
+            let this = number(header.value).ok_or(Stop::Refuse(Status::BadRequest))?;
             if length.is_some_and(|length| length != this) {
-                return Err(Stop::Refuse(400));
+                return Err(Stop::Refuse(Status::BadRequest));
             }
             length = Some(this);
         }
@@ -188,14 +212,14 @@ fn line(bytes: &[u8], more: Stop) -> Result<(&[u8], &[u8]), Stop> {
     match tail {
         [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => Ok((line, after)),
         [b'\r'] => Err(more),
-        [..] => Err(Stop::Refuse(400)),
+        [..] => Err(Stop::Refuse(Status::BadRequest)),
     }
 }
 
 /// `METHOD TARGET HTTP/1.1`: method and path. httparse accepts 1.0 and 1.1 only, but RFC 9112, 2.3
 /// allows every minor version.
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
-    let bad = Stop::Refuse(400);
+    let bad = Stop::Refuse(Status::BadRequest);
     let mut words = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -230,7 +254,7 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
         }
     };
     if *major != b'1' {
-        return Err(Stop::Refuse(505));
+        return Err(Stop::Refuse(Status::VersionNotSupported));
     }
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     Ok((method, path))
