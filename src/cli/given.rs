@@ -36,16 +36,10 @@ impl Source {
     }
 
     fn of(arg: Option<&Arg>, place: Place) -> Self {
-        let variable = arg.and_then(variables::name);
-        let typed = arg.map(typed_name).unwrap_or_default();
-        match (place, variable) {
-            (Place::Variable, Some(name)) => Self { place, name },
-            (Place::Variable, None) => Self {
-                place: Place::Flag,
-                name: typed,
-            },
-            (Place::Default | Place::Flag, _) => Self { place, name: typed },
-        }
+        let of_variable = arg.filter(|_| place == Place::Variable);
+        let variable = of_variable.and_then(variables::name);
+        let name = variable.or_else(|| arg.map(typed_name)).unwrap_or_default();
+        Self { place, name }
     }
 }
 

@@ -133,21 +133,20 @@ fn without_command(words: &[OsString]) -> Stop {
     let Some(word) = words.get(1).filter(|word| *word != "--") else {
         return Stop::Begin;
     };
-    let unknown = |near: Option<String>| UsageError::UnknownCommand {
-        word: word.to_string_lossy().into_owned(),
-        near,
-    };
     let commands = Kind::ALL.map(Kind::bare);
-    match root().subcommands(commands).try_get_matches_from(words) {
-        Err(error) if is_text(error.kind()) => Stop::Read(error.render().to_string()),
-        Err(error) => Stop::Wrong(match OsStr::to_str(word) {
-            Some(word) => refusal::command(word, &error),
-            None => UsageError::NotUtf8 {
-                source: "the command".to_owned(),
-            },
-        }),
-        Ok(_) => Stop::Wrong(unknown(None)),
+    let Err(error) = root().subcommands(commands).try_get_matches_from(words) else {
+        // Not reached: this word is not a command.
+        return Stop::Begin;
+    };
+    if is_text(error.kind()) {
+        return Stop::Read(error.render().to_string());
     }
+    Stop::Wrong(match OsStr::to_str(word) {
+        Some(word) => refusal::command(word, &error),
+        None => UsageError::NotUtf8 {
+            source: "the command".to_owned(),
+        },
+    })
 }
 
 fn is_text(kind: ErrorKind) -> bool {
