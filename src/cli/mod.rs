@@ -40,7 +40,7 @@ pub use install::InstallArgs;
 pub use join::JoinArgs;
 pub use kind::Kind;
 pub use membership::{DirArgs, IdentityArgs, PolicyArgs};
-pub use output::{FailureArgs, OutputArgs};
+pub use output::{FailureArgs, OutputArgs, early_format};
 pub use parse::Stop;
 pub use quit::QuitArgs;
 pub use refusal::UsageError;

@@ -1,6 +1,7 @@
 //! Where and how podgate prints.
 
 use super::given::{Given, switch, value};
+use super::variables::Variables;
 use crate::core::logging::{Format, LogTo, TERMINATION_LOG};
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
@@ -38,6 +39,17 @@ pub struct FailureArgs {
     #[arg(long, value_name = "FILE", default_value = TERMINATION_LOG)]
     #[arg(value_parser = value(termination_log))]
     pub termination_log: Given<PathBuf>,
+}
+
+/// The variable of `--log-format`.
+pub(super) const LOG_FORMAT: &str = "PODGATE_LOG_FORMAT";
+
+/// The format that the environment asks for. It is for messages from before the options are read,
+/// and costs no definition of the options.
+pub fn early_format(variables: Variables<'_>) -> Format {
+    let value = variables(LOG_FORMAT).unwrap_or_default();
+    let text = value.to_str().unwrap_or_default();
+    format(text.trim()).unwrap_or(Format::Text)
 }
 
 fn log_to(text: &str) -> Result<LogTo, String> {

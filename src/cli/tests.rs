@@ -1,10 +1,12 @@
 //! The command line as values: what is accepted, what takes precedence, and what is refused.
 
+use super::output::LOG_FORMAT;
 use super::{Command, Kind, OutputArgs, PolicyArgs, Stop, UsageError, WaitArgs};
-use super::{definition, parse, salvage};
+use super::{definition, early_format, parse, salvage, variables};
 use crate::core::duration::show;
+use crate::core::logging::Format;
 use crate::core::schedule::{CEILING, FAR, NEAR, PARTS};
-use clap::ArgAction;
+use clap::{ArgAction, Args};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -133,6 +135,26 @@ fn the_defaults_of_the_help_are_those_that_are_used() {
         }
     }
     assert!(seen > 40, "{seen}");
+}
+
+#[test]
+fn the_format_of_early_messages_is_read_from_the_variable_of_its_option() {
+    let command = OutputArgs::augment_args(clap::Command::new(""));
+    let arg = command
+        .get_arguments()
+        .find(|it| it.get_id() == "log_format");
+    assert_eq!(arg.and_then(variables::name).as_deref(), Some(LOG_FORMAT));
+    for (value, format) in [
+        (Some("json"), Format::Json),
+        (Some(" json\n"), Format::Json),
+        (Some("text"), Format::Text),
+        (Some("JSON"), Format::Text),
+        (Some(""), Format::Text),
+        (None, Format::Text),
+    ] {
+        let variables = |name: &str| value.filter(|_| name == LOG_FORMAT).map(OsString::from);
+        assert_eq!(early_format(&variables), format, "{value:?}");
+    }
 }
 
 #[test]

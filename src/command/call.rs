@@ -1,11 +1,11 @@
 //! What all commands share: they open the files that their options name before they begin.
 
 use super::usage;
-use crate::cli::{FailureArgs, Kind, OutputArgs, UsageError};
+use crate::cli::{FailureArgs, Kind, OutputArgs, UsageError, early_format};
 use crate::config::{self, Gates, Life, Logging, Settings, Skipped};
 use crate::core::exit::Exit;
 use crate::core::http::Request;
-use crate::core::logging::{Format, LogTo};
+use crate::core::logging::LogTo;
 use crate::core::trust::{Roots, TrustSpec};
 use crate::driver::membership::open_volume;
 use crate::members::Volume;
@@ -22,8 +22,7 @@ use std::time::Duration;
 
 /// A report for messages from before the options are read.
 pub(crate) fn early_report(kind: Option<Kind>) -> Report {
-    let is_json = variable("PODGATE_LOG_FORMAT").is_some_and(|format| format == "json");
-    let mut report = Report::plain(if is_json { Format::Json } else { Format::Text });
+    let mut report = Report::plain(early_format(&variable));
     // A failing or mistyped probe must not overwrite the reason why the app ended.
     if kind == Some(Kind::Check) {
         report.without_termination_log();
