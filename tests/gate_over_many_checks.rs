@@ -321,6 +321,7 @@ fn every_option_has_a_variable() {
         .env("PODGATE_TIMEOUT", "100ms")
         .run()
         .code(124)
+        .says("raise PODGATE_TIMEOUT")
         .within(Duration::from_secs(20));
     wait().env("PODGATE_FAILURE_THRESHOLD", "1").run().code(1);
     wait().env("PODGATE_HTTP_STATUS", "503").run().code(0);

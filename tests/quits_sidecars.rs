@@ -437,6 +437,13 @@ fn the_quit_timeout_has_its_own_variable() {
         .run()
         .code(1)
         .says("gave up after 100ms");
+    let server = sidecar(|_| 200);
+    let url = self::url(server.port());
+    podgate(["quit", &url])
+        .env("PODGATE_QUIT_TIMEOUT", "200ms")
+        .run()
+        .code(1)
+        .says("raise PODGATE_QUIT_TIMEOUT");
 }
 
 #[test]

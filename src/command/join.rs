@@ -49,8 +49,9 @@ fn run(
             return Exit::Internal;
         }
     };
-    if let Some(limit) = settings.wait {
-        let waited = Join::wait(&life, &name, limit.duration(), volume, report, signals);
+    if let Some(limit) = &settings.wait {
+        let limit = (limit.value.duration(), &*limit.source.name);
+        let waited = Join::wait(&life, &name, limit, volume, report, signals);
         if let Err(exit) = waited {
             return exit;
         }

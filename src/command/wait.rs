@@ -1,7 +1,7 @@
 //! `podgate wait`: waits until the gate opens. Then becomes CMD, if one is given.
 
 use super::call::{Call, variable, wrong};
-use crate::cli::{OnTimeout, WaitArgs};
+use crate::cli::{OnTimeout, Source, WaitArgs};
 use crate::config::{self, Gates, Settings};
 use crate::core::check::Check;
 use crate::core::errno::Errno;
@@ -25,7 +25,7 @@ pub(super) fn perform(args: &WaitArgs, call: &mut Call<'_>) -> Result<Exit, Mess
     Ok(match call.open_members(&settings) {
         Ok(volume) => {
             let (report, signals) = (&mut call.report, call.signals);
-            run(settings, &ask, volume, &args.cmd, report, signals)
+            run(settings, args, &ask, volume, report, signals)
         }
         Err(exit) => exit,
     })
@@ -33,9 +33,9 @@ pub(super) fn perform(args: &WaitArgs, call: &mut Call<'_>) -> Result<Exit, Mess
 
 fn run(
     settings: Settings,
+    args: &WaitArgs,
     ask: &Ask,
     volume: Option<Rc<Volume>>,
-    cmd: &[OsString],
     report: &mut Report,
     signals: &Signals,
 ) -> Exit {
@@ -47,6 +47,7 @@ fn run(
         skipped,
         ..
     } = settings;
+    let cmd = &args.cmd;
     if gates == Gates::Disabled {
         let names: Vec<String> = checks.into_iter().map(|check| check.name).collect();
         report.line(&message::disabled::gates(&names));
@@ -63,6 +64,7 @@ fn run(
         checks: &checks,
         spec: gate,
         on_timeout,
+        limit: &args.timeout.source,
         cmd,
     };
     gate.wait(ask, volume, report, signals)
@@ -73,6 +75,8 @@ struct GateOfCmd<'a> {
     checks: &'a [Check],
     spec: Spec,
     on_timeout: OnTimeout,
+    /// Where its time limit was set.
+    limit: &'a Source,
     cmd: &'a [OsString],
 }
 
@@ -108,7 +112,7 @@ impl GateOfCmd<'_> {
             }
             Verdict::GaveUp(reason) => reason,
         };
-        let failure = driver.failure(reason, answer.waited, "--timeout");
+        let failure = driver.failure(reason, answer.waited, &self.limit.name);
         match self.on_timeout {
             OnTimeout::Fail => {
                 report.failure(&failure);

@@ -54,7 +54,7 @@ pub struct Life {
     /// The address of the quit endpoint.
     pub listen: Option<SocketAddr>,
     /// The time limit of `join --wait`. `None` without `--wait`.
-    pub wait: Option<Limit>,
+    pub wait: Option<Given<Limit>>,
     /// It is a member, or it observes members.
     pub uses_volume: bool,
     /// The parts that `PODGATE_DISABLE` takes away.
@@ -200,7 +200,7 @@ pub fn join(args: &JoinArgs, variables: Variables<'_>) -> Result<Life, UsageErro
     parts.take_away(off);
     Ok(Life {
         stop_signal: args.stop_signal.value,
-        wait: args.wait.value.then_some(timeout.value),
+        wait: args.wait.value.then(|| timeout.clone()),
         ..parts.life(dir, spec, &args.pace, None, asks)
     })
 }

@@ -81,7 +81,7 @@ pub fn quit(
     let limits = Timeouts {
         attempt: args.attempt_timeout.value,
         all: args.quit_timeout.value.duration(),
-        option: "--timeout",
+        option: args.quit_timeout.source.to_string(),
     };
     let quitting = Quitting {
         targets,
@@ -151,7 +151,7 @@ pub(super) fn after_end(
         limits: Timeouts {
             attempt: life.pace.attempt_timeout.value,
             all: args.quit_timeout.value.duration(),
-            option: "--quit-timeout",
+            option: args.quit_timeout.source.to_string(),
         },
         trust,
         is_disabled: false,

@@ -114,7 +114,7 @@ fn the_other_commands_without_options_are_what_the_help_says() {
     assert!(!it.spec.has_ready && !it.uses_volume && it.quits.is_none());
     let it = life("join --name a --restart-policy never --wait", &[]);
     assert_eq!(
-        it.wait.and_then(|limit| limit.duration()),
+        it.wait.and_then(|limit| limit.value.duration()),
         Some(seconds(60))
     );
     match meant("quit istio", &[]) {
@@ -345,7 +345,10 @@ fn join_refuses_what_only_run_can_do() {
     assert_eq!(wrong(&format!("{JOIN} -t 5s"), &[]), timeout);
     assert!(life(JOIN, &[("PODGATE_TIMEOUT", "5s")]).wait.is_none());
     let waits = life(&format!("{JOIN} -t 5s"), &[("PODGATE_WAIT", "true")]).wait;
-    assert_eq!(waits.and_then(|limit| limit.duration()), Some(seconds(5)));
+    assert_eq!(
+        waits.and_then(|limit| limit.value.duration()),
+        Some(seconds(5))
+    );
     assert_eq!(
         wrong(&format!("{JOIN} --dir none"), &[]),
         UsageError::NoMembersToJoin

@@ -131,14 +131,14 @@ pub fn target(text: &str) -> Result<Target, String> {
 }
 
 /// The time limits of a quit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// Of one attempt.
     pub attempt: Duration,
     /// Of the whole quit; no limit if `None`.
     pub all: Option<Duration>,
-    /// The option that sets `all`, for messages.
-    pub option: &'static str,
+    /// The option or variable that sets `all`, for messages.
+    pub option: String,
 }
 
 /// A port of the target.

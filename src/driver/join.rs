@@ -166,14 +166,14 @@ impl Join<'_> {
         }
     }
 
-    /// Waits until the agent has published ready.
+    /// Waits until the agent has published ready. `option` sets the time limit.
     ///
     /// # Errors
     /// The exit code of the hook if the wait failed. The reason was reported.
     pub(crate) fn wait(
         life: &Settings<'_>,
         name: &Name,
-        timeout: Option<Duration>,
+        (timeout, option): (Option<Duration>, &str),
         volume: Rc<Volume>,
         report: &mut Report,
         signals: &Signals,
@@ -191,7 +191,7 @@ impl Join<'_> {
                 Err(Exit::Signal(number))
             }
             Ok(Verdict::GaveUp(reason)) => {
-                report.failure(&driver.failure(reason, answer.waited, "--timeout"));
+                report.failure(&driver.failure(reason, answer.waited, option));
                 Err(Exit::TimedOut)
             }
             Err(error) => {

@@ -58,13 +58,14 @@ impl Quits {
         };
         let start = Instant::now();
         let member = |volume: &Rc<Volume>| {
-            let of = |name: &Name| Member::new(name.clone(), Rc::clone(volume), limits, start);
+            let of =
+                |name: &Name| Member::new(name.clone(), Rc::clone(volume), limits.clone(), start);
             members.iter().map(of).collect()
         };
         Self {
             targets: targets
                 .into_iter()
-                .map(|target| Target::new(target, &ask, limits, start))
+                .map(|target| Target::new(target, &ask, limits.clone(), start))
                 .collect(),
             members: volume.map(member).unwrap_or_default(),
             limits,

@@ -146,6 +146,6 @@ impl Target {
         // After a timeout, messages name the limit and not how soon the machine came to it.
         let limit = self.limits.all.filter(|_| verdict == Verdict::Failed);
         let waited = limit.unwrap_or_else(|| self.machine.waited(now));
-        quit::ended(&self.view(), verdict, waited, self.limits.option)
+        quit::ended(&self.view(), verdict, waited, &self.limits.option)
     }
 }

@@ -57,9 +57,10 @@ impl Member {
         }
         let unreadable = found.and_then(|found| found.record).and_then(Result::err);
         let path = self.volume.record_path(&self.name);
+        let option = self.limits.option.clone();
         let end = match unreadable {
             Some(why) if self.request.is_none() => MemberEnd::Unreadable(&path, why),
-            Some(_) | None => MemberEnd::StillAlive(self.limits.option),
+            Some(_) | None => MemberEnd::StillAlive(&option),
         };
         Some(self.finish(end, waited))
     }
