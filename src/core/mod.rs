@@ -1,7 +1,7 @@
 //! The decisions: values in, decisions out. Nothing here reads a clock or a file, makes a system
 //! call, starts a thread or prints.
 //!
-//! Three machines of one shape take events and return actions: `new(spec, now)`, `handle(&mut self,
+//! Machines of one shape take events and return actions: `new(spec, now)`, `handle(&mut self,
 //! now, Event) -> Vec<Action>` and `deadline(&self) -> Option<Time>`. A driver turns what happens
 //! into events, each with a [`time::Time`], and carries out the actions. So every decision can be
 //! tested with plain values and invented times.
@@ -30,6 +30,8 @@
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`check`] | what a check means (P3) |
 //! | [`url`] | what a URL, a host and a port mean |
+//! | [`lookup`] | which name is asked for at which name server, and what the answers mean together |
+//! | [`dns`] | the bytes of questions to name servers, and of their answers |
 //! | `hint` | which check a person may have meant by a refused one |
 //! | [`redact`] | which parts of a text are secrets |
 //! | [`preset`] | which sidecars are known by name, and where they answer |
@@ -55,6 +57,7 @@ pub mod attempt;
 pub mod check;
 pub mod completion;
 pub mod digits;
+pub mod dns;
 pub mod duration;
 pub mod endpoint;
 pub mod errno;
@@ -68,6 +71,7 @@ pub mod life;
 pub mod linger;
 pub mod listening;
 pub mod logging;
+pub mod lookup;
 pub mod member;
 pub mod observation;
 pub mod outcome;

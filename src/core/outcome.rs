@@ -10,6 +10,7 @@ use super::member::Name;
 use super::observation::End;
 use super::record::Unreadable;
 use super::trust::TrustError;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub enum Outcome {
 /// What an attempt was doing when its time was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Asking the resolver for the host's addresses.
+    /// Asking the name servers for the host's addresses.
     Resolving,
     /// Waiting for the connection to be accepted.
     Connecting,
@@ -49,10 +50,8 @@ pub enum Reason {
     Refused,
     /// The other side closed or reset the connection before it answered.
     Closed,
-    /// The resolver does not know the name, or could not be asked. In its own words.
-    Unresolved(String),
-    /// The resolver knows the name, and has no address for it.
-    NoAddress,
+    /// The host has no address.
+    Unresolved(NameError),
     /// The attempt's time was over.
     TimedOut {
         phase: Phase,
@@ -94,6 +93,20 @@ pub enum Reason {
     Member(MemberState),
     /// A system call failed.
     System(Operation, Errno),
+}
+
+/// Why a name has no address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameError {
+    /// The name does not exist, with any domain of the search list.
+    NoName,
+    /// The name exists, and has no address.
+    NoAddress,
+    /// The name servers answered with this code (RFC 1035, 4.1.1) when they were asked for this
+    /// name. 0: a server knows nothing of the name and asks no other server about it.
+    Answered(u8, String),
+    /// This name server cannot be asked.
+    CannotAsk(IpAddr, Errno),
 }
 
 /// Why a redirect cannot be followed. The number is the status of the answer.

@@ -7,7 +7,7 @@ use crate::core::duration::show;
 use crate::core::errno::Errno;
 use crate::core::exec_error::ExecError;
 use crate::core::http::{MOST_HEADERS, MOST_LOCATION};
-use crate::core::outcome::{BadAnswer, BadRedirect, Operation, Phase, Reason, TlsError};
+use crate::core::outcome::{BadAnswer, BadRedirect, NameError, Operation, Phase, Reason, TlsError};
 
 /// Of a connect(2) to a unix socket: its backlog is full (unix(7)).
 const EAGAIN: Errno = Errno(11);
@@ -16,8 +16,7 @@ pub fn text(reason: &Reason) -> String {
     match reason {
         Reason::Refused => "connection refused".to_owned(),
         Reason::Closed => "connection closed before an answer".to_owned(),
-        Reason::Unresolved(cause) => format!("the name cannot be resolved: {cause}"),
-        Reason::NoAddress => "the name cannot be resolved: no address".to_owned(),
+        Reason::Unresolved(error) => format!("the name cannot be resolved: {}", name_error(error)),
         Reason::TimedOut { phase, after, said } => {
             let phase = doing(*phase);
             with_output(&format!("timed out after {} {phase}", show(*after)), said)
@@ -58,7 +57,16 @@ pub const fn remedy(reason: &Reason) -> &'static str {
         Reason::Closed | Reason::NotHttp(_) => {
             "check the port and the scheme, and the server's log"
         }
-        Reason::Unresolved(_) | Reason::NoAddress => "check the name, and the cluster's DNS",
+        Reason::Unresolved(NameError::NoName | NameError::NoAddress) => {
+            "check the name, and the cluster's DNS"
+        }
+        Reason::Unresolved(NameError::Answered(..) | NameError::CannotAsk(..)) => {
+            "check the cluster's DNS, and the name servers in /etc/resolv.conf"
+        }
+        Reason::TimedOut {
+            phase: Phase::Resolving,
+            ..
+        } => "check the cluster's DNS: no name server in /etc/resolv.conf answered in time",
         Reason::TimedOut { .. } => "check the server's log, or raise --attempt-timeout",
         Reason::Status(_) => "check the server's log; --http-status sets which statuses pass",
         Reason::BodyLacks(_) => "check the server's answer and its log",
@@ -77,6 +85,27 @@ pub const fn remedy(reason: &Reason) -> &'static str {
         Reason::NotExecutable(..) => "check its mode, its #! line and its architecture",
         Reason::Member(_) => "check podgate status, and that the name is the member's --name",
         Reason::System(..) => "check the network and the limits of this container",
+    }
+}
+
+fn name_error(error: &NameError) -> String {
+    match error {
+        NameError::NoName => "no such name".to_owned(),
+        NameError::NoAddress => "no address".to_owned(),
+        NameError::Answered(code, name) => {
+            let code = match code {
+                0 => "with a referral".to_owned(),
+                1 => "FORMERR".to_owned(),
+                2 => "SERVFAIL".to_owned(),
+                4 => "NOTIMP".to_owned(),
+                5 => "REFUSED".to_owned(),
+                code => format!("with code {code}"),
+            };
+            format!("the name server answers {code} for {name:?}")
+        }
+        NameError::CannotAsk(server, errno) => {
+            format!("cannot ask the name server {server}: {}", errno.words())
+        }
     }
 }
 
@@ -158,9 +187,12 @@ mod tests {
     use super::{remedy, text};
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
-    use crate::core::outcome::{BadAnswer, BadRedirect, Operation, Phase, Reason, TlsError};
+    use crate::core::outcome::{
+        BadAnswer, BadRedirect, NameError, Operation, Phase, Reason, TlsError,
+    };
     use crate::core::trust::TrustError;
     use nix::libc;
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     #[test]
@@ -174,10 +206,34 @@ mod tests {
             (Reason::Refused, "connection refused"),
             (Reason::Closed, "connection closed before an answer"),
             (
-                Reason::Unresolved("no such name".to_owned()),
+                Reason::Unresolved(NameError::NoName),
                 "the name cannot be resolved: no such name",
             ),
-            (Reason::NoAddress, "the name cannot be resolved: no address"),
+            (
+                Reason::Unresolved(NameError::NoAddress),
+                "the name cannot be resolved: no address",
+            ),
+            (
+                Reason::Unresolved(NameError::Answered(2, "db.corp.example".to_owned())),
+                "the name cannot be resolved: the name server answers SERVFAIL for \
+                 \"db.corp.example\"",
+            ),
+            (
+                Reason::Unresolved(NameError::Answered(0, "db".to_owned())),
+                "the name cannot be resolved: the name server answers with a referral for \"db\"",
+            ),
+            (
+                Reason::Unresolved(NameError::Answered(16, "db".to_owned())),
+                "the name cannot be resolved: the name server answers with code 16 for \"db\"",
+            ),
+            (
+                Reason::Unresolved(NameError::CannotAsk(
+                    Ipv4Addr::LOCALHOST.into(),
+                    Errno(libc::ECONNREFUSED),
+                )),
+                "the name cannot be resolved: cannot ask the name server 127.0.0.1: connection \
+                 refused",
+            ),
             (
                 timed_out(Phase::Resolving, ""),
                 "timed out after 1s while resolving the name",
@@ -262,6 +318,11 @@ mod tests {
 
     #[test]
     fn a_remedy_is_about_the_reason() {
+        let timed_out = |phase| Reason::TimedOut {
+            phase,
+            after: Duration::from_secs(1),
+            said: String::new(),
+        };
         for (reason, part) in [
             (Reason::Refused, "listening on this address and port?"),
             (Reason::NotListening, "listening on this address and port?"),
@@ -269,6 +330,13 @@ mod tests {
             (Reason::UnknownIssuer, "--tls-ca FILE"),
             (Reason::WrongName, "--tls-server-name"),
             (Reason::NoCommand("x".to_owned()), "of this image"),
+            (Reason::Unresolved(NameError::NoName), "DNS"),
+            (
+                Reason::Unresolved(NameError::Answered(2, String::new())),
+                "DNS",
+            ),
+            (timed_out(Phase::Resolving), "DNS"),
+            (timed_out(Phase::Connecting), "--attempt-timeout"),
         ] {
             assert!(remedy(&reason).contains(part), "{reason:?}");
         }

@@ -20,8 +20,8 @@ pub trait Probe {
     /// Continues the attempt. It may be called although nothing has happened.
     fn proceed(&mut self) -> Step;
 
-    /// Ends the attempt. Returns what it was doing. A worker that resolves a name or looks up a
-    /// path goes on and serves the next attempt; one that exchanges HTTP is abandoned.
+    /// Ends the attempt. Returns what it was doing. A worker that looks up a path goes on and
+    /// serves the next attempt; one that exchanges HTTP is abandoned.
     fn cancel(&mut self) -> Phase;
 
     /// The last line that the command of a cancelled attempt printed. Empty if there is none.

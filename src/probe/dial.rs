@@ -239,7 +239,6 @@ pub(super) fn dial_blocking(addresses: Vec<Address>, until: Instant) -> Result<O
 }
 
 /// The probe of `tcp://` and `unix://`.
-#[derive(Debug)]
 pub(super) struct Accepts {
     destination: Destination,
     dial: Option<Dial>,
@@ -247,18 +246,17 @@ pub(super) struct Accepts {
 }
 
 /// A server whose addresses may have to be resolved first.
-#[derive(Debug)]
 pub(super) enum Destination {
     Host(Resolver),
     Socket(String),
 }
 
 impl Destination {
-    /// The addresses to dial. `None` if they are not known yet.
-    pub(super) fn resolve(&mut self) -> Result<Option<Vec<Address>>, Outcome> {
+    /// The addresses to dial. `None` if they are not known yet. `until` is the attempt's end.
+    pub(super) fn resolve(&mut self, until: Instant) -> Result<Option<Vec<Address>>, Outcome> {
         match self {
             Self::Socket(path) => Ok(Some(vec![Address::Unix(path.clone())])),
-            Self::Host(resolver) => match resolver.resolve() {
+            Self::Host(resolver) => match resolver.resolve(until) {
                 Resolved::Addresses(addresses) => {
                     Ok(Some(addresses.into_iter().map(Address::Net).collect()))
                 }
@@ -268,7 +266,7 @@ impl Destination {
         }
     }
 
-    /// Abandons the resolver's thread.
+    /// Closes the resolver's sockets.
     pub(super) fn release(&mut self) {
         match self {
             Self::Host(resolver) => resolver.release(),
@@ -279,6 +277,14 @@ impl Destination {
     pub(super) fn interest(&self) -> Option<Interest<'_>> {
         match self {
             Self::Host(resolver) => resolver.interest(),
+            Self::Socket(_) => None,
+        }
+    }
+
+    /// When to call [`Destination::resolve`] at the latest.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        match self {
+            Self::Host(resolver) => resolver.wake_at(),
             Self::Socket(_) => None,
         }
     }
@@ -312,7 +318,7 @@ impl Probe for Accepts {
     fn proceed(&mut self) -> Step {
         let mut dial = match self.dial.take() {
             Some(dial) => dial,
-            None => match self.destination.resolve() {
+            None => match self.destination.resolve(self.until) {
                 Ok(Some(addresses)) => Dial::new(addresses, self.until),
                 Ok(None) => return Step::Wait,
                 Err(outcome) => return Step::Done(outcome),
@@ -347,6 +353,9 @@ impl Probe for Accepts {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.dial.as_ref().and_then(Dial::wake_at)
+        match &self.dial {
+            Some(dial) => dial.wake_at(),
+            None => self.destination.wake_at(),
+        }
     }
 }

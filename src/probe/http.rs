@@ -145,7 +145,7 @@ impl Probe for Http {
 
     fn proceed(&mut self) -> Step {
         if let State::Resolving = self.state {
-            match self.destination.resolve() {
+            match self.destination.resolve(self.until) {
                 Ok(Some(addresses)) => {
                     self.state =
                         State::Dialling(Dial::new(addresses.clone(), self.until), addresses)
@@ -194,8 +194,9 @@ impl Probe for Http {
 
     fn wake_at(&self) -> Option<Instant> {
         match &self.state {
+            State::Resolving => self.destination.wake_at(),
             State::Dialling(dial, _) => dial.wake_at(),
-            State::Resolving | State::Exchanging(_) => None,
+            State::Exchanging(_) => None,
         }
     }
 }

@@ -1,15 +1,20 @@
-//! Resolves a host to its addresses. The resolver of musl can block for seconds and cannot be
-//! cancelled, so it runs in a worker. If it does not return, the next attempt waits for it, too. So
-//! there is at most one worker for each check.
+//! Resolves a host to its addresses: from `/etc/hosts`, else from the name servers of
+//! `/etc/resolv.conf`. Both files are read for each look-up, because they can change in a pod.
+//!
+//! A look-up costs no thread, and ends with its attempt. If an attempt is shorter than
+//! [`SHORTEST`], its look-up goes on and serves the next attempts.
 
-use super::worker::Worker;
+use super::name_server::Query;
 use crate::core::errno::Errno;
-use crate::core::outcome::{Operation, Outcome, Reason, one_line};
+use crate::core::lookup::{Config, Server, Spec, in_hosts, patience};
+use crate::core::outcome::{NameError, Operation, Outcome, Reason};
 use crate::core::url::Host;
 use crate::event_loop::Interest;
+use nix::net::if_::if_nametoindex;
+use nix::unistd::gethostname;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 /// How many addresses of one name are tried at most.
@@ -19,22 +24,36 @@ const MOST_ADDRESSES: usize = 8;
 /// search through all domains of resolv.conf.
 const FRESH: Duration = Duration::from_millis(250);
 
+/// The shortest time that a look-up has. A name server that needs longer than an attempt has can
+/// still be of use to the next one.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The port of name servers.
+const DNS: u16 = 53;
+
 /// The addresses of one host.
-#[derive(Debug)]
 pub(super) struct Resolver {
     host: Host,
     port: u16,
     known: Vec<SocketAddr>,
     /// The end of the validity of `known`. `None`: it stays valid.
     until: Option<Instant>,
-    worker: Worker<io::Result<Vec<SocketAddr>>>,
+    under_way: Option<Box<UnderWay>>,
+}
+
+/// A look-up that has not ended.
+struct UnderWay {
+    query: Query,
+    /// The end of the attempt that began it.
+    attempt: Instant,
+    end: Instant,
 }
 
 pub(super) enum Resolved {
     /// At least one address.
     Addresses(Vec<SocketAddr>),
     Wait,
-    /// The name has no address, or the resolver cannot be asked.
+    /// The name has no address, or no name server can be asked.
     Failed(Outcome),
 }
 
@@ -51,60 +70,130 @@ impl Resolver {
             port,
             known,
             until: None,
-            worker: Worker::new(),
+            under_way: None,
         }
     }
 
-    /// Returns the addresses, or asks the resolver for them.
-    pub(super) fn resolve(&mut self) -> Resolved {
-        if !self.known.is_empty() && self.until.is_none_or(|until| Instant::now() < until) {
+    /// Returns the addresses, or asks for them. `until` is the end of the attempt.
+    pub(super) fn resolve(&mut self, until: Instant) -> Resolved {
+        let now = Instant::now();
+        if !self.known.is_empty() && self.until.is_none_or(|until| now < until) {
             return Resolved::Addresses(self.known.clone());
         }
-        if !self.worker.is_busy() {
-            let name = (self.host.to_string(), self.port);
-            let ask = move || {
-                name.to_socket_addrs()
-                    .map(|found| found.take(MOST_ADDRESSES).collect())
-            };
-            if let Err(error) = self.worker.start(ask) {
-                let reason = Reason::System(Operation::Resolve, Errno::of(&error));
-                return Resolved::Failed(Outcome::NotYet(reason));
+        if let Some(mut earlier) = self.under_way.take_if(|it| it.attempt != until) {
+            match earlier.query.proceed() {
+                Some(Ok(found)) => return self.found(found),
+                None if now < earlier.end => {
+                    self.under_way = Some(earlier);
+                    return Resolved::Wait;
+                }
+                // A failure was that of the earlier attempt.
+                Some(Err(_)) | None => {}
             }
         }
-        match self.worker.take() {
-            None => Resolved::Wait,
-            Some(Ok(addresses)) if !addresses.is_empty() => {
-                self.known.clone_from(&addresses);
-                self.until = Instant::now().checked_add(FRESH);
-                Resolved::Addresses(addresses)
-            }
-            Some(Ok(_)) => Resolved::Failed(Outcome::NotYet(Reason::NoAddress)),
-            Some(Err(error)) => {
-                let cause = error.to_string();
-                let cause = cause
-                    .rsplit_once(": ")
-                    .map_or(cause.as_str(), |(_, cause)| cause);
-                Resolved::Failed(Outcome::NotYet(Reason::Unresolved(one_line(cause, 100))))
+        let mut current = match self.under_way.take() {
+            Some(current) => current,
+            None => match self.begin(now, until) {
+                Ok(Begun::Asks(query)) => query,
+                Ok(Begun::Knows(found)) => return self.found(found),
+                Err(error) => {
+                    let reason = Reason::System(Operation::Resolve, Errno::of(&error));
+                    return Resolved::Failed(Outcome::NotYet(reason));
+                }
+            },
+        };
+        match current.query.proceed() {
+            Some(Ok(found)) => self.found(found),
+            Some(Err(error)) => failed(error),
+            None => {
+                self.under_way = Some(current);
+                Resolved::Wait
             }
         }
     }
 
-    /// Abandons the thread.
+    fn begin(&self, now: Instant, until: Instant) -> io::Result<Begun> {
+        let name = self.host.to_string();
+        let known = in_hosts(&text("/etc/hosts"), &name);
+        if !known.is_empty() {
+            return Ok(Begun::Knows(known));
+        }
+        let host_name = gethostname().unwrap_or_default();
+        let config = Config::parse(&text("/etc/resolv.conf"), &host_name.to_string_lossy());
+        let names = config.names(&name);
+        let time = until.saturating_duration_since(now);
+        let spec = Spec {
+            patience: patience(time, names.len(), config.servers.len(), config.timeout),
+            names,
+            servers: config.servers.len(),
+            first: 0,
+            attempts: config.attempts,
+        };
+        let servers = config.servers.iter().map(address).collect();
+        let shortest = now.checked_add(SHORTEST).unwrap_or(until);
+        Ok(Begun::Asks(Box::new(UnderWay {
+            query: Query::new(spec, servers, config.uses_tcp, config.rotates)?,
+            attempt: until,
+            end: until.max(shortest),
+        })))
+    }
+
+    fn found(&mut self, found: Vec<IpAddr>) -> Resolved {
+        let found = found.into_iter().take(MOST_ADDRESSES);
+        self.known = found
+            .map(|address| SocketAddr::new(address, self.port))
+            .collect();
+        self.until = Instant::now().checked_add(FRESH);
+        Resolved::Addresses(self.known.clone())
+    }
+
+    /// Closes the sockets.
     pub(super) fn release(&mut self) {
-        self.worker.abandon();
+        self.under_way = None;
     }
 
-    /// Ready when the resolver has answered.
+    /// Ready when a name server may have answered.
     pub(super) fn interest(&self) -> Option<Interest<'_>> {
-        self.worker.interest()
+        self.under_way.as_ref().map(|it| it.query.interest())
+    }
+
+    /// When to call [`Resolver::resolve`] at the latest.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.under_way.as_ref().and_then(|it| it.query.wake_at())
+    }
+}
+
+enum Begun {
+    /// `/etc/hosts` has the name.
+    Knows(Vec<IpAddr>),
+    Asks(Box<UnderWay>),
+}
+
+fn failed(error: NameError) -> Resolved {
+    Resolved::Failed(Outcome::NotYet(Reason::Unresolved(error)))
+}
+
+/// The content of a file. Empty if it cannot be read, as for glibc.
+fn text(path: &str) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn address(server: &Server) -> SocketAddr {
+    match (server.address, &server.zone) {
+        (IpAddr::V6(address), Some(zone)) => {
+            let number = || if_nametoindex(zone.as_str()).ok();
+            let scope = zone.parse().ok().or_else(number).unwrap_or(0);
+            SocketAddrV6::new(address, DNS, 0, scope).into()
+        }
+        (address, _) => SocketAddr::new(address, DNS),
     }
 }
 
 /// The addresses of `localhost`: those in `/etc/hosts`, else both loopback addresses (RFC 6761,
-/// 6.3). No name server is asked. So this needs no thread, and works without a name server.
+/// 6.3). No name server is asked.
 fn localhost(port: u16) -> Vec<SocketAddr> {
-    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let mut addresses = addresses_in(&hosts, "localhost");
+    let mut addresses = in_hosts(&text("/etc/hosts"), "localhost");
     if addresses.is_empty() {
         addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     }
@@ -113,37 +202,4 @@ fn localhost(port: u16) -> Vec<SocketAddr> {
         .take(MOST_ADDRESSES)
         .map(|address| SocketAddr::new(address, port))
         .collect()
-}
-
-/// The addresses of a name in the text of a hosts(5) file.
-fn addresses_in(hosts: &str, name: &str) -> Vec<IpAddr> {
-    let mut found = Vec::new();
-    for line in hosts.lines() {
-        let line = line.split_once('#').map_or(line, |(line, _)| line);
-        let mut words = line.split_ascii_whitespace();
-        if let Some(Ok(address)) = words.next().map(str::parse::<IpAddr>)
-            && words.any(|word| word.eq_ignore_ascii_case(name))
-            && !found.contains(&address)
-        {
-            found.push(address);
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::addresses_in;
-
-    #[test]
-    fn a_hosts_file_is_read() {
-        let hosts = "# localhost 9.9.9.9\n127.0.0.1\tlocalhost x # y\n\
-                     ::1 LocalHost ip6-localhost\nbad localhost\n127.0.0.1 localhost\n";
-        let found: Vec<String> = addresses_in(hosts, "localhost")
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(found, ["127.0.0.1", "::1"]);
-        assert!(addresses_in(hosts, "y").is_empty());
-    }
 }

@@ -500,7 +500,7 @@ pub fn namespaces() -> bool {
     )
 }
 
-/// Is podgate built for musl, as it is released: a static program, with musl's messages, resolver
+/// Is podgate built for musl, as it is released: a static program, with musl's messages
 /// and exec?
 #[track_caller]
 pub fn musl() -> bool {
