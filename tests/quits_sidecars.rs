@@ -197,6 +197,7 @@ fn an_acknowledged_quit_without_an_end_is_a_failure() {
 #[test]
 fn other_answers_are_tried_again_until_the_timeout() {
     for (status, remedy) in [
+        (401, "a token"),
         (404, "that its quit endpoint is enabled"),
         (403, "from here"),
         (405, "POST"),
@@ -211,7 +212,11 @@ fn other_answers_are_tried_again_until_the_timeout() {
                 url(server.port())
             ))
             .says(remedy);
-        assert!(server.requests().len() > 5, "{:?}", server.requests());
+        let asked = server.requests().len();
+        assert!(
+            asked > 1 && (status != 503 || asked > 5),
+            "{asked} times {status}"
+        );
     }
     let server = sidecar(|_| 404);
     let done = podgate([
@@ -225,6 +230,64 @@ fn other_answers_are_tried_again_until_the_timeout() {
         .says("HTTP status 404 (asked ")
         .says(": POST http://localhost:")
         .says("proxy.enableShutdownEndpoint");
+}
+
+#[test]
+fn a_refusal_is_explained_at_once_and_not_asked_again_and_again() {
+    for (preset, status, meaning) in [
+        ("linkerd", 404, "its shutdown endpoint is not enabled"),
+        ("dapr", 401, "it wants a token"),
+        ("istio", 403, "it accepts a quit only from 127.0.0.1"),
+        ("vault-agent", 404, "its quit endpoint is not enabled"),
+        ("envoy", 405, "it does not accept a POST at this path"),
+        ("consul-dataplane", 410, "HTTP status 410"),
+    ] {
+        let server = sidecar(move |_| status);
+        let port = server.port();
+        let target = match preset {
+            "istio" => format!("{preset}:{port}:{port}"),
+            _ => format!("{preset}:{port}"),
+        };
+        let running = podgate(["quit", "--timeout", "3s", &target]).start();
+        running.says(&format!("waiting for \"{target}\""));
+        running.says(meaning);
+        let done = running.finish();
+        done.code(1);
+        assert!(done.last_line().contains(meaning), "{done}");
+        assert!(done.last_line().contains("it needs "), "{done}");
+        // At 0, 250, 750 and 1750 ms.
+        let asked = server.requests().len();
+        assert!((2..=4).contains(&asked), "{preset}: {asked} times in 3 s");
+    }
+}
+
+#[test]
+fn a_target_that_refuses_at_first_can_still_quit() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let server = sidecar(
+        move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => 404,
+            _ => 200,
+        },
+    );
+    let done = podgate(["quit", "--timeout", "1s", &url(server.port())]).run();
+    done.code(1).says("acknowledged").says("asked 2 times");
+}
+
+#[test]
+fn a_preset_that_is_gone_already_may_have_no_quit_endpoint() {
+    let (ready, quit) = (ClosedPort::new(), ClosedPort::new());
+    let target = format!("cloud-sql-proxy:{}:{}", ready.port(), quit.port());
+    podgate(["quit", &target])
+        .run()
+        .code(0)
+        .within(SECOND)
+        .says("is already gone: it accepts no connections")
+        .says("needs --health-check to be ready, --quitquitquit to quit");
+    podgate(["quit", &url(quit.port())])
+        .run()
+        .code(0)
+        .says("is already gone: it accepts no connections\n");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Preset {
     quit: (&'static str, u16, &'static str),
     /// What must be enabled for both.
     pub needs: &'static str,
+    /// What a status means that refuses the quit.
+    refusals: &'static [(u16, &'static str)],
 }
 
 /// Sources: pilot-agent's `cmd/pilot-agent/status/server.go`; Envoy's admin interface;
@@ -32,12 +34,29 @@ const PRESETS: [Preset; 7] = [
         quit: ("127.0.0.1", 15020, "/quitquitquit"),
         needs: "pilot-agent's status port (the annotation status.sidecar.istio.io/port sets \
                 another)",
+        refusals: &[
+            (403, "it accepts a quit only from 127.0.0.1"),
+            (
+                404,
+                "its quit endpoint is not enabled here: this is not pilot-agent's status port",
+            ),
+        ],
     },
     Preset {
         name: "envoy",
         ready: (9901, "/ready"),
         quit: ("localhost", 9901, "/quitquitquit"),
         needs: "an admin address in its bootstrap",
+        refusals: &[
+            (
+                403,
+                "its admin address does not allow this path (allow_paths)",
+            ),
+            (
+                404,
+                "its quit endpoint is not enabled here: this is not its admin address",
+            ),
+        ],
     },
     Preset {
         name: "linkerd",
@@ -45,18 +64,30 @@ const PRESETS: [Preset; 7] = [
         quit: ("localhost", 4191, "/shutdown"),
         needs: "proxy.enableShutdownEndpoint=true, or the annotation \
                 config.linkerd.io/proxy-admin-shutdown: enabled, to quit",
+        refusals: &[
+            (403, "it accepts a shutdown only from this pod"),
+            (404, "its shutdown endpoint is not enabled"),
+        ],
     },
     Preset {
         name: "cloud-sql-proxy",
         ready: (9090, "/startup"),
         quit: ("localhost", 9091, "/quitquitquit"),
         needs: "--health-check to be ready, --quitquitquit to quit",
+        refusals: &[(404, "its quit endpoint is not enabled (--quitquitquit)")],
     },
     Preset {
         name: "dapr",
         ready: (3500, "/v1.0/healthz/outbound"),
         quit: ("localhost", 3500, "/v1.0/shutdown"),
         needs: "its HTTP API, without DAPR_API_TOKEN to quit",
+        refusals: &[
+            (401, "it wants a token, because DAPR_API_TOKEN is set"),
+            (
+                404,
+                "its shutdown endpoint is not enabled here: this is not its HTTP API",
+            ),
+        ],
     },
     Preset {
         name: "vault-agent",
@@ -64,6 +95,7 @@ const PRESETS: [Preset; 7] = [
         ready: (8200, ""),
         quit: ("localhost", 8200, "/agent/v1/quit"),
         needs: "a tcp listener, with agent_api { enable_quit = true } to quit",
+        refusals: &[(404, "its quit endpoint is not enabled (enable_quit)")],
     },
     Preset {
         name: "consul-dataplane",
@@ -71,6 +103,7 @@ const PRESETS: [Preset; 7] = [
         quit: ("localhost", 20300, "/graceful_shutdown"),
         needs: "its graceful port; it answers 200 when its startup grace is over, even if Envoy \
                 is not ready",
+        refusals: &[(404, "its graceful shutdown is not enabled on this port")],
     },
 ];
 
@@ -122,6 +155,12 @@ impl Sidecar {
 
     pub const fn needs(self) -> &'static str {
         self.preset.needs
+    }
+
+    /// What this status means as the answer to its quit, if that is known for this sidecar.
+    pub fn refusal(self, status: u16) -> Option<&'static str> {
+        let found = self.preset.refusals.iter().find(|(it, _)| *it == status);
+        found.map(|(_, meaning)| *meaning)
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! | state | pass (2xx, or accepted) | refused, or no socket | closed, or not HTTP | anything else, or timed out |
 //! | --- | --- | --- | --- | --- |
-//! | Asking | → Verifying(quit port), at once | Verifying(ready port), at once; **Gone** if there is none | → Verifying(quit port), at once | Asking, after a pause |
+//! | Asking | → Verifying(quit port), at once | Verifying(ready port), at once; **Gone** if there is none | → Verifying(quit port), at once | Asking, after a pause; a longer one after a refusal |
 //! | Verifying(quit port) | acknowledged: Verifying(quit port), else Asking; after a pause | Verifying(ready port), at once; **Gone** if there is none | as pass | as pass |
 //! | Verifying(ready port) | as above | **Gone** | as above | as above |
 //! | Gone, Failed | — | — | — | — |
@@ -20,6 +20,10 @@
 //! A sidecar that has acknowledged is not asked again. It may be draining, and for some servers a
 //! second request is like a second SIGTERM: drop everything now. A server that acknowledges and
 //! stays (linkerd2#8033) would hardly end on a second request, either.
+//!
+//! An answer that will hardly change is a **refusal**: the quit endpoint is not enabled, wants a
+//! token, or is another server's. It is asked again after pauses that double, because a server that
+//! is starting may not know its paths yet.
 
 use super::attempt::{Attempt, Limits, Step};
 use super::check::{self, Kind};
@@ -36,6 +40,9 @@ use std::time::Duration;
 /// The least pause between two attempts, even on this machine: a draining server may not take
 /// connections any more, and each look stays in its backlog.
 const FLOOR: Duration = FAR;
+/// The pause after the first refusal, and the longest one.
+const AFTER_REFUSAL: Duration = Duration::from_millis(250);
+const LONGEST_AFTER_REFUSAL: Duration = Duration::from_secs(2);
 /// The most changes of the reason that are reported.
 const MOST_CHANGES: u32 = 20;
 
@@ -241,6 +248,8 @@ pub struct Quit {
     why: Option<Why>,
     /// How often the reason has changed.
     changes: u32,
+    /// How many refusals came one after the other.
+    refusals: u32,
     heartbeat: Heartbeat,
     /// How often the target was asked.
     pub asked: u32,
@@ -272,6 +281,7 @@ impl Quit {
             is_acknowledged: false,
             why: None,
             changes: 0,
+            refusals: 0,
             heartbeat: Heartbeat::new(now),
             asked: 0,
         }
@@ -413,16 +423,24 @@ impl Quit {
             (Subject::Look(port), Outcome::Pass) => Some(Why::Accepts(port)),
             (_, Outcome::NotYet(reason) | Outcome::Never(reason)) => Some(Why::Reason(reason)),
         };
+        let is_refusal =
+            matches!(&why, Some(Why::Reason(reason)) if !self.is_acknowledged && refuses(reason));
         if let Some(why) = why {
             self.note(now, why, actions);
         }
-        let pause = pause(
-            Pace::Proportional,
-            Wake::Asked,
-            FLOOR,
-            self.waited(now),
-            now.since(since),
-        );
+        let pause = if is_refusal {
+            self.refusals = self.refusals.saturating_add(1);
+            Some(after_refusals(self.refusals))
+        } else {
+            self.refusals = 0;
+            pause(
+                Pace::Proportional,
+                Wake::Asked,
+                FLOOR,
+                self.waited(now),
+                now.since(since),
+            )
+        };
         let subject = if self.is_acknowledged {
             Subject::Look(Port::Quit)
         } else {
@@ -469,11 +487,34 @@ impl Quit {
     }
 }
 
+/// Whether a target that gives this reason will hardly answer otherwise to the next request.
+const fn refuses(reason: &Reason) -> bool {
+    // 408, 425 and 429 ask for another request.
+    matches!(
+        reason,
+        Reason::Status(400..=407 | 409..=424 | 426..=428 | 430..=499 | 501)
+            | Reason::BadRedirect(_)
+            | Reason::TooManyRedirects
+            | Reason::UnknownIssuer
+            | Reason::WrongName
+    )
+}
+
+/// The pause after this many refusals in a row.
+fn after_refusals(count: u32) -> Duration {
+    let doubled = 1_u32
+        .checked_shl(count.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    AFTER_REFUSAL
+        .saturating_mul(doubled)
+        .min(LONGEST_AFTER_REFUSAL)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
-        Action, Asked, Event, FLOOR, Notice, Port, Quit, Spec, Subject, Target, Verdict, Why,
-        target,
+        Action, Asked, Event, FLOOR, LONGEST_AFTER_REFUSAL, Notice, Port, Quit, Spec, Subject,
+        Target, Verdict, Why, after_refusals, target,
     };
     use crate::core::member::Name;
     use crate::core::outcome::{BadAnswer, Outcome, Phase, Reason};
@@ -664,6 +705,31 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_asked_again_at_growing_distances() {
+        let asked = |status, answers: usize| {
+            let outcomes = vec![not_yet(Reason::Status(status)); answers];
+            let (_, verdict, quit) = played(false, &outcomes);
+            (quit.asked, verdict)
+        };
+        for status in [400, 401, 403, 404, 405, 410, 501] {
+            // After 0, 250, 750 and 1750 ms, and then every 2 s.
+            assert_eq!(asked(status, 500), (8, Some(Verdict::Failed)), "{status}");
+        }
+        for status in [408, 429, 500, 503] {
+            let (asks, verdict) = asked(status, 500);
+            assert!(
+                asks > 100 && verdict == Some(Verdict::Failed),
+                "{status}: {asks}"
+            );
+        }
+        // Another answer begins anew.
+        let outcomes = [404, 404, 404, 503, 404].map(|it| not_yet(Reason::Status(it)));
+        let (_, _, quit) = played(false, &outcomes);
+        assert_eq!(quit.refusals, 1);
+        assert_eq!(after_refusals(u32::MAX), LONGEST_AFTER_REFUSAL);
+    }
+
+    #[test]
     fn the_last_reason_and_the_acknowledgement_are_kept() {
         let (accepts, refused) = (Outcome::Pass, not_yet(Reason::Refused));
         let status = |status| Some(Why::Reason(Reason::Status(status)));
@@ -820,6 +886,7 @@ mod tests {
             1 => Just(not_yet(Reason::NoFile)),
             2 => Just(not_yet(Reason::Closed)),
             3 => Just(not_yet(Reason::Status(503))),
+            2 => Just(not_yet(Reason::Status(404))),
             1 => Just(Outcome::Never(Reason::TooManyRedirects)),
         ];
         let ends = (0_u64..1500, outcome).prop_map(|(took, outcome)| Step::Ends(took, outcome));

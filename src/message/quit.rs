@@ -6,6 +6,7 @@ use super::{Field, LogEvent, Message, Severity, reason};
 use crate::core::duration::show;
 use crate::core::member::Name;
 use crate::core::outcome::Reason;
+use crate::core::preset::Sidecar;
 use crate::core::quit::{Asked, Port, Verdict, Why, member_target};
 use crate::core::record::Unreadable;
 use crate::core::signal;
@@ -39,7 +40,8 @@ pub fn acknowledged(view: &View<'_>) -> Message {
 
 /// The target is still there, for another reason than before.
 pub fn waiting(view: &View<'_>) -> Message {
-    let text = format!("waiting for {}", known(view));
+    let meaning = refusal(view).map_or_else(String::new, |it| format!("; {it}"));
+    let text = format!("waiting for {}{meaning}", known(view));
     of(view, Severity::Info, LogEvent::Waiting, text)
 }
 
@@ -57,7 +59,10 @@ pub fn ended(view: &View<'_>, verdict: Verdict, waited: Duration, option: &str) 
         Verdict::Already => (
             Severity::Info,
             LogEvent::Gone,
-            format!("{name:?} is already gone: it accepts no connections"),
+            format!(
+                "{name:?} is already gone: it accepts no connections{}",
+                looks_alike(view)
+            ),
         ),
         Verdict::Gone => (
             Severity::Info,
@@ -185,6 +190,30 @@ fn why(view: &View<'_>) -> String {
     }
 }
 
+/// A sidecar that runs and has no quit endpoint refuses connections like one that is gone.
+fn looks_alike(view: &View<'_>) -> String {
+    let needs = view.target.preset.map(|sidecar| sidecar.needs());
+    needs.map_or_else(String::new, |needs| {
+        format!(" (if it is running, its quit endpoint is not enabled: it needs {needs})")
+    })
+}
+
+/// What the status means with which the target refuses to quit.
+fn refusal(view: &View<'_>) -> Option<&'static str> {
+    let Some(Why::Reason(Reason::Status(status))) = view.why else {
+        return None;
+    };
+    let known = |sidecar: Sidecar| sidecar.refusal(*status);
+    let of_any = match status {
+        401 => "it wants a token or a password",
+        403 => "it does not allow a quit from here",
+        404 => "it has no such path, or its quit endpoint is not enabled",
+        405 => "it does not accept a POST at this path",
+        _ => return None,
+    };
+    Some(view.target.preset.and_then(known).unwrap_or(of_any)).filter(|_| !view.is_acknowledged)
+}
+
 /// What a person can do about it.
 fn remedy(view: &View<'_>, option: &str) -> String {
     if view.is_acknowledged {
@@ -192,10 +221,18 @@ fn remedy(view: &View<'_>, option: &str) -> String {
     }
     if let Some(sidecar) = view.target.preset {
         let needs = sidecar.needs();
-        return format!("check its log, and that its quit endpoint is enabled: it needs {needs}");
+        return match refusal(view) {
+            Some(meaning) => format!("{meaning}; it needs {needs}"),
+            None => {
+                format!("check its log, and that its quit endpoint is enabled: it needs {needs}")
+            }
+        };
     }
     match view.why {
-        Some(Why::Reason(Reason::Status(401 | 403))) => {
+        Some(Why::Reason(Reason::Status(401))) => {
+            "it wants a token or a password; check that it allows a quit from here".to_owned()
+        }
+        Some(Why::Reason(Reason::Status(403))) => {
             "check that it allows a quit from here".to_owned()
         }
         Some(Why::Reason(Reason::Status(404))) => {
@@ -262,6 +299,37 @@ mod tests {
                 false,
                 "HTTP status 404 (asked 2 times); \
                  check the path, and that its quit endpoint is enabled",
+            ),
+            (
+                "http://h/",
+                Some(status(401)),
+                false,
+                "HTTP status 401 (asked 2 times); it wants a token or a password; check that it \
+                 allows a quit from here",
+            ),
+            (
+                "linkerd",
+                Some(status(404)),
+                false,
+                "HTTP status 404 (asked 2 times: POST http://localhost:4191/shutdown); \
+                 its shutdown endpoint is not enabled; it needs proxy.enableShutdownEndpoint=true, \
+                 or the annotation config.linkerd.io/proxy-admin-shutdown: enabled, to quit",
+            ),
+            (
+                "dapr",
+                Some(status(401)),
+                false,
+                "HTTP status 401 (asked 2 times: POST http://localhost:3500/v1.0/shutdown); \
+                 it wants a token, because DAPR_API_TOKEN is set; \
+                 it needs its HTTP API, without DAPR_API_TOKEN to quit",
+            ),
+            (
+                "vault-agent",
+                Some(status(405)),
+                false,
+                "HTTP status 405 (asked 2 times: POST http://localhost:8200/agent/v1/quit); \
+                 it does not accept a POST at this path; \
+                 it needs a tcp listener, with agent_api { enable_quit = true } to quit",
             ),
             (
                 "http://h/",
@@ -369,6 +437,54 @@ mod tests {
                     fields: vec![field]
                 }
             );
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_explained_as_soon_as_it_comes() {
+        for (name, status, meaning) in [
+            ("linkerd", 404, "; its shutdown endpoint is not enabled"),
+            ("linkerd", 401, "; it wants a token or a password"),
+            ("istio", 403, "; it accepts a quit only from 127.0.0.1"),
+            (
+                "dapr",
+                401,
+                "; it wants a token, because DAPR_API_TOKEN is set",
+            ),
+            ("http://h/", 405, "; it does not accept a POST at this path"),
+            ("http://h/", 503, ""),
+        ] {
+            let target = asked(name);
+            let why = Why::Reason(Reason::Status(status));
+            let text = waiting(&view(&target, Some(&why), false)).text;
+            assert!(text.ends_with(&format!("){meaning}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_preset_that_is_gone_already_may_have_no_quit_endpoint() {
+        for name in [
+            "istio",
+            "envoy",
+            "linkerd",
+            "cloud-sql-proxy",
+            "dapr",
+            "vault-agent",
+            "consul-dataplane",
+        ] {
+            let target = asked(name);
+            let needs = target.preset.map(|it| it.needs()).unwrap_or_default();
+            let message = ended(&view(&target, None, false), Verdict::Already, SECOND, "");
+            assert_eq!(
+                message.text,
+                format!(
+                    "{name:?} is already gone: it accepts no connections (if it is running, its \
+                     quit endpoint is not enabled: it needs {needs})"
+                )
+            );
+            // After an answer it is known that the endpoint was there.
+            let message = ended(&view(&target, None, false), Verdict::Gone, SECOND, "");
+            assert!(!message.text.contains("needs"), "{}", message.text);
         }
     }
 
