@@ -18,9 +18,10 @@ use std::sync::OnceLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 11] = [
+const TARGETS: [(&str, Target); 12] = [
     ("argv", targets::argv::run),
     ("check", targets::check::run),
+    ("dns", targets::dns::run),
     ("duration", targets::duration::run),
     ("endpoint", targets::endpoint::run),
     ("http", targets::http::run),

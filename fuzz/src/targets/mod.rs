@@ -2,6 +2,7 @@
 
 pub(crate) mod argv;
 pub(crate) mod check;
+pub(crate) mod dns;
 pub(crate) mod duration;
 pub(crate) mod endpoint;
 pub(crate) mod http;
