@@ -101,7 +101,7 @@ fn try_out(volume: &Rc<Volume>, name: Name) -> Result<(), String> {
             })
         }),
         // The files belong to the other doctor.
-        Err(Refusal::Taken(_)) => return Err(TRIAL_IS_TAKEN.to_owned()),
+        Err(Refusal::Taken { .. }) => return Err(TRIAL_IS_TAKEN.to_owned()),
         Err(Refusal::Volume(error)) => Err(message::volume::volume_error(&error)),
     };
     for path in paths {

@@ -57,7 +57,7 @@ fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Re
             },
         },
         Err(Refusal::Volume(error)) => Unpublished::Volume(error),
-        Err(Refusal::Taken(_)) => Unpublished::NameIsTaken,
+        Err(Refusal::Taken { .. }) => Unpublished::NameIsTaken,
     };
     report.line(&cannot_publish_wrong_call(&cause));
 }

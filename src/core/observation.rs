@@ -1,11 +1,19 @@
-//! What an observer knows of a member at one moment: its record and its lock, and what they mean
-//! together.
+//! What an observer knows of a member at one moment: its record and its two signs of life, and what
+//! they mean together.
 //!
-//! The lock decides whether the member is alive, and the record has the rest. [`observe`] puts the
-//! two together.
+//! A member is alive while it has its lock or its socket, and the record has the rest. [`observe`]
+//! puts them together.
 
 use super::member::{Policy, Stage};
 use super::record::{Record, Unreadable};
+
+/// What shows that a member is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    Lock,
+    /// Its socket, although its lock is free: locks are not shared.
+    Socket,
+}
 
 /// How an incarnation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +34,7 @@ pub enum End {
 pub enum Observation {
     /// There is no member of that name, or none of this pod.
     Absent,
-    /// It holds its lock.
+    /// It has a sign of life.
     Alive {
         /// The incarnation. `None` where the record does not have it.
         id: Option<u64>,
@@ -48,7 +56,7 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// Whether the member holds its lock.
+    /// Whether the member has a sign of life.
     pub const fn is_alive(&self) -> bool {
         matches!(self, Self::Alive { .. })
     }
@@ -59,14 +67,32 @@ impl Observation {
 pub struct Snapshot {
     /// The record, or why it cannot be read. `None`: there is no record.
     pub record: Option<Result<Record, Unreadable>>,
+    /// Whether its lock is held, as far as this container sees it.
     pub is_held: bool,
+    /// Whether its socket exists, although its lock is free: the second sign of life. `false` also
+    /// where this is not known (another network namespace), and then the lock decides.
+    pub is_bound: bool,
+}
+
+impl Snapshot {
+    /// Whether the member has a sign of life.
+    pub const fn is_alive(&self) -> bool {
+        self.is_held || self.is_bound
+    }
+
+    /// The two signs contradict each other. The member dies at this moment, or locks are not shared
+    /// between its container and this one.
+    pub const fn contradicts_itself(&self) -> bool {
+        self.is_bound && !self.is_held
+    }
 }
 
 /// The meaning of a snapshot to an observer on `host`.
 ///
 /// A record from another host is another pod's (a PVC, a hostPath): absent. A held lock without a
 /// record is a member between its first two steps. A record with an exit code counts whether or not
-/// its writer still holds the lock: CMD has ended.
+/// its writer is still alive: CMD has ended. Without one, the member is dead only if it has no sign
+/// of life (P6.14).
 pub fn observe(snapshot: &Snapshot, host: &str) -> Observation {
     let unknown = Observation::Alive {
         id: None,
@@ -85,7 +111,7 @@ pub fn observe(snapshot: &Snapshot, host: &str) -> Observation {
                 end,
                 policy: record.policy,
             };
-            match (record.exit, snapshot.is_held) {
+            match (record.exit, snapshot.is_alive()) {
                 (Some(0), _) if record.is_stopped => ended(End::Stopped),
                 (Some(code), _) => ended(End::Code(code)),
                 (None, true) => Observation::Alive {
@@ -106,10 +132,67 @@ mod tests {
     use crate::core::record::tests::record;
     use crate::core::record::{Garbage, Record, Unreadable};
 
+    fn snapshot(record: Record, is_held: bool, is_bound: bool) -> Snapshot {
+        Snapshot {
+            record: Some(Ok(record)),
+            is_held,
+            is_bound,
+        }
+    }
+
     #[test]
-    fn the_lock_decides_whether_a_member_is_alive() {
+    fn a_member_is_dead_only_if_its_lock_and_its_socket_both_say_so() {
+        let running = record(Stage::Running, None);
+        for (is_held, is_bound, is_alive, is_contradiction) in [
+            (true, false, true, false),
+            (true, true, true, false),
+            (false, true, true, true),
+            (false, false, false, false),
+        ] {
+            for is_joined in [true, false] {
+                let record = Record {
+                    is_joined,
+                    ..running.clone()
+                };
+                let found = snapshot(record, is_held, is_bound);
+                assert_eq!(observe(&found, "pod").is_alive(), is_alive, "{found:?}");
+                assert_eq!(found.is_alive(), is_alive, "{found:?}");
+                assert_eq!(found.contradicts_itself(), is_contradiction, "{found:?}");
+            }
+        }
+        let exited = Record {
+            exit: Some(3),
+            ..running.clone()
+        };
+        let other = Record {
+            host: "other".to_owned(),
+            ..running
+        };
+        let ended = Observation::Ended {
+            id: exited.id,
+            incarnation: Some(exited.incarnation),
+            end: End::Code(3),
+            policy: None,
+        };
+        assert_eq!(observe(&snapshot(exited, false, true), "pod"), ended);
+        assert_eq!(
+            observe(&snapshot(other, false, true), "pod"),
+            Observation::Absent
+        );
+    }
+
+    #[test]
+    fn without_a_socket_the_lock_decides_whether_a_member_is_alive() {
         let see = |record: Option<Result<Record, Unreadable>>, is_held| {
-            observe(&Snapshot { record, is_held }, "pod")
+            let is_bound = false;
+            observe(
+                &Snapshot {
+                    record,
+                    is_held,
+                    is_bound,
+                },
+                "pod",
+            )
         };
         let running = || record(Stage::Running, None);
         let id = running().id;

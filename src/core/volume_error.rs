@@ -2,6 +2,7 @@
 
 use super::errno::Errno;
 use super::member::Name;
+use super::observation::Sign;
 use super::record::Record;
 use std::path::PathBuf;
 
@@ -74,6 +75,8 @@ pub enum MembershipError {
         host: String,
         /// The living member's record, if it can be read.
         holder: Option<Box<Record>>,
+        /// What shows that it is alive.
+        by: Sign,
     },
     Volume {
         name: Name,

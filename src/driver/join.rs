@@ -130,8 +130,9 @@ impl Join<'_> {
         }
         // The container does not end with its hook or with the agent.
         report.without_termination_log();
-        let kept: Vec<_> = [own.lock().as_fd(), hook.as_fd()]
-            .into_iter()
+        let kept: Vec<_> = own
+            .signs()
+            .chain([hook.as_fd()])
             .chain(report.fd())
             .collect();
         process::daemonize(&kept);
@@ -240,6 +241,6 @@ fn is_joined(volume: &Volume, name: &Name) -> bool {
             && record.container == container()
     };
     volume.look(name).is_some_and(|found| {
-        found.is_held && matches!(&found.record, Some(Ok(record)) if is_own(record))
+        found.is_alive() && matches!(&found.record, Some(Ok(record)) if is_own(record))
     })
 }

@@ -73,10 +73,11 @@ pub(crate) fn take_name(
 fn refused(volume: &Volume, name: Name, refusal: Refusal) -> MembershipError {
     match refusal {
         Refusal::Volume(error) => MembershipError::Volume { name, error },
-        Refusal::Taken(holder) => MembershipError::Taken {
+        Refusal::Taken { holder, by } => MembershipError::Taken {
             name,
             host: volume.host().to_owned(),
             holder,
+            by,
         },
     }
 }

@@ -14,10 +14,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a start waits for a lock that another process holds: the old container may be dying.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a start waits for a name that another process has: the old container may be dying.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The pause between two attempts to take it.
-const RETRY: Duration = Duration::from_millis(5);
+pub(super) const RETRY: Duration = Duration::from_millis(5);
 
 /// The part of a lock file that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

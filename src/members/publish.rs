@@ -1,22 +1,26 @@
 //! Publishes a member: its record, and its memory of failures. It reserves space for the records to
 //! come, so that a full disk loses none.
 
-use super::lock::{self, NotTaken, own_uid, system_error};
+use super::lock::{self, NotTaken, PATIENCE, RETRY, own_uid, system_error};
 use super::mount::container;
 use super::record::{create, random, read};
+use super::socket;
 use super::volume::Volume;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::member::{Name, Policy, Stage};
+use crate::core::observation::Sign;
 use crate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
 use crate::core::volume_error::{Operation, VolumeError};
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// How many files may follow the first record: running, ready and exited, and a memory of failures.
 const SPARES: usize = 4;
@@ -27,8 +31,13 @@ const REMEMBERED: usize = 64;
 /// Why a member cannot take part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A living member has the name. Its record, if it can be read.
-    Taken(Option<Box<Record>>),
+    /// A living member has the name.
+    Taken {
+        /// Its record, if it can be read.
+        holder: Option<Box<Record>>,
+        /// What shows that it is alive.
+        by: Sign,
+    },
     Volume(VolumeError),
 }
 
@@ -46,6 +55,8 @@ pub(crate) struct Statement {
 #[derive(Debug)]
 pub(crate) struct Membership {
     volume: Rc<Volume>,
+    /// The second sign of life, held as long as the lock.
+    socket: Option<OwnedFd>,
     /// The lock file. It is held until the process is dead, and never written to.
     lock: File,
     record: Record,
@@ -54,24 +65,24 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Takes a name: its lock, then the record of a new incarnation, then space for later records.
+    /// Takes a name: its lock, then the socket and the record of a new incarnation, then space for
+    /// later records.
     ///
     /// # Errors
     /// A living member has the name, or the volume cannot be used. In both cases the files of other
     /// members are unchanged.
     pub(crate) fn take(volume: &Rc<Volume>, statement: Statement) -> Result<Self, Refusal> {
         let name = &statement.name;
+        let start = Instant::now();
         let lock = lock::take(&volume.file(name, "lock")).map_err(|error| match error {
-            NotTaken::Held => {
-                Refusal::Taken(volume.record(name).and_then(Result::ok).map(Box::new))
-            }
+            NotTaken::Held => Refusal::Taken {
+                holder: volume.record(name).and_then(Result::ok).map(Box::new),
+                by: Sign::Lock,
+            },
             NotTaken::Failed(error) => Refusal::Volume(error),
         })?;
         lock::check_owner(&volume.record_path(name)).map_err(Refusal::Volume)?;
-        let before = volume
-            .record(name)
-            .and_then(Result::ok)
-            .filter(|record| record.host == volume.host());
+        let before = last_record(volume, name, start)?;
         let acted = match &before {
             // The memory of a member of another pod does not count.
             None => Vec::new(),
@@ -80,10 +91,12 @@ impl Membership {
                 .unwrap_or_default(),
         };
         let incarnation = before.map_or(0, |record| record.incarnation);
+        let record = first_record(statement, volume.host(), incarnation.saturating_add(1));
         let mut member = Self {
             volume: Rc::clone(volume),
+            socket: socket::hold(record.id),
             lock,
-            record: first_record(statement, volume.host(), incarnation.saturating_add(1)),
+            record,
             spares: Vec::new(),
             acted,
         };
@@ -220,9 +233,10 @@ impl Membership {
         entries.flatten().any(|entry| is_one(&entry))
     }
 
-    /// The lock file. A background process keeps its descriptor.
-    pub(crate) const fn lock(&self) -> &File {
-        &self.lock
+    /// The descriptors that are signs of life. A background process keeps them.
+    pub(crate) fn signs(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let socket = self.socket.as_ref().map(OwnedFd::as_fd);
+        socket.into_iter().chain([self.lock.as_fd()])
     }
 
     /// Replaces one of the member's files. Uses reserved space if some is left, so that a full disk
@@ -299,6 +313,28 @@ impl Membership {
 fn fill(mut file: &File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
+}
+
+/// The record of the incarnation before this one, whose lock is free. Waits until its socket is gone
+/// as well: the kernel frees the two a moment apart. Where locks are not shared, another container
+/// may have the name, although its lock looks free here.
+fn last_record(volume: &Volume, name: &Name, start: Instant) -> Result<Option<Record>, Refusal> {
+    loop {
+        let record = volume.record(name).and_then(Result::ok);
+        let record = record.filter(|record| record.host == volume.host());
+        match record {
+            Some(record) if volume.has_socket(&record) => {
+                if start.elapsed() >= PATIENCE {
+                    return Err(Refusal::Taken {
+                        holder: Some(Box::new(record)),
+                        by: Sign::Socket,
+                    });
+                }
+                thread::sleep(RETRY);
+            }
+            Some(_) | None => return Ok(record),
+        }
+    }
 }
 
 /// The record of a new incarnation on this host.

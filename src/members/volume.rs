@@ -3,6 +3,7 @@
 use super::lock::{Hold, hold, system_error};
 use super::mount::is_plain;
 use super::record::{create, random, read_record};
+use super::socket::is_bound;
 use crate::core::errno::Errno as Number;
 use crate::core::member::Name;
 use crate::core::observation::Snapshot;
@@ -79,7 +80,7 @@ impl Volume {
         self.file(name, "record")
     }
 
-    /// Reads the lock and the record of a member. `None` if that is not possible now (no
+    /// Reads the signs of life and the record of a member. `None` if that is not possible now (no
     /// descriptor, no memory, a disk error). That must not count as the member's death.
     pub(crate) fn look(&self, name: &Name) -> Option<Snapshot> {
         let lock = self.file(name, "lock");
@@ -94,8 +95,11 @@ impl Volume {
                 }
             };
             cause = None;
+            // A socket is asked for only where it can tell more than the lock.
+            let is_bound = hold == Hold::Free
+                && matches!(&record, Some(Ok(record)) if self.may_be_alive(record));
             // A member may publish its end and die between the two reads, and is not lost then. So
-            // a lock counts only if the record was the same before and after it.
+            // its signs count only if the record was the same before and after them.
             let after = self.record(name);
             if after == record {
                 // A member that holds the whole file has not written its record yet. The record is
@@ -104,6 +108,7 @@ impl Volume {
                 return Some(Snapshot {
                     record,
                     is_held: hold != Hold::Free,
+                    is_bound,
                 });
             }
             record = after;
@@ -112,7 +117,25 @@ impl Volume {
         cause.is_none().then_some(Snapshot {
             record,
             is_held: true,
+            is_bound: false,
         })
+    }
+
+    /// Whether the member of a record has its socket, and has not published its end.
+    fn may_be_alive(&self, record: &Record) -> bool {
+        record.exit.is_none() && self.has_socket(record)
+    }
+
+    /// Whether the process of a member is alive, which it may be for a while after its end was
+    /// published.
+    pub(crate) fn is_alive(&self, found: &Snapshot) -> bool {
+        let record = found.record.as_ref().and_then(|it| it.as_ref().ok());
+        found.is_alive() || record.is_some_and(|record| self.has_socket(record))
+    }
+
+    /// Whether the incarnation of a record has its socket. A record of another host has none here.
+    pub(crate) fn has_socket(&self, record: &Record) -> bool {
+        record.host == self.host && is_bound(record.id)
     }
 
     /// The state of a member, from its lock and its record.

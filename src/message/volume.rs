@@ -3,12 +3,15 @@
 use super::{LogEvent, Message, Severity};
 use crate::core::errno::Errno;
 use crate::core::member::Name;
+use crate::core::observation::Sign;
 use crate::core::record::{Garbage, Record, Unreadable, VERSION};
 use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, VolumeError};
 use std::path::Path;
 
 const MOUNT_ONE: &str = "mount one emptyDir at this path in every container that takes part";
 const USE_EMPTY_DIR: &str = "use an emptyDir, on disk or with medium: Memory";
+const SHARE_LOCKS: &str =
+    "use an emptyDir with medium: Memory, and with gVisor also its mount annotations";
 
 /// Why `--dir` cannot be used, and the remedy.
 pub fn dir_error(error: DirError) -> String {
@@ -102,7 +105,12 @@ pub fn membership_error(error: &MembershipError) -> String {
         MembershipError::Volume { name, error } => {
             format!("cannot take part as {name}: {}", volume_error(error))
         }
-        MembershipError::Taken { name, host, holder } => match holder {
+        MembershipError::Taken {
+            name,
+            host,
+            holder,
+            by,
+        } => match holder {
             Some(record) if record.host != *host => format!(
                 "cannot take part as {name}: the {name} of another pod is alive on this volume \
                  (host {:?}, and this is {host:?}); give every pod its own volume",
@@ -114,13 +122,39 @@ pub fn membership_error(error: &MembershipError) -> String {
                     let since = since.map_or_else(String::new, |since| format!(", since {since}"));
                     format!(" (uid {}{since})", record.uid)
                 });
+                let (contradiction, remedy) = match by {
+                    Sign::Lock => ("", String::new()),
+                    Sign::Socket => (
+                        ", although its lock is free here: locks are not shared between the \
+                         containers",
+                        format!(", and {SHARE_LOCKS}"),
+                    ),
+                };
                 format!(
                     "cannot take part as {name}: another container of this pod is {name} and \
-                     is alive{holder}; give each container its own --name"
+                     is alive{holder}{contradiction}; give each container its own --name{remedy}"
                 )
             }
         },
     }
+}
+
+/// The lock of a living member is free: locks are not shared between the containers.
+pub fn locks_not_shared(dir: &Path, name: &Name) -> String {
+    format!(
+        "locks are not shared on {dir:?}: {name} is alive (its socket exists), and its lock is \
+         free here; {SHARE_LOCKS}"
+    )
+}
+
+/// The line about a volume on which locks are not shared. podgate continues with the other sign of
+/// life.
+pub fn contradiction(dir: &Path, name: &Name) -> Message {
+    let text = format!(
+        "{}; continuing: a member counts as dead when its socket is gone as well",
+        locks_not_shared(dir, name)
+    );
+    Message::new(Severity::Warning, LogEvent::Volume, text)
 }
 
 /// The line that ends a command which cannot use the volume.
@@ -216,11 +250,12 @@ pub fn cannot_observe(path: &Path, name: &Name) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        binary_is_replaceable, dir_error, membership_error, replaceable, unusable_record,
-        volume_error,
+        binary_is_replaceable, contradiction, dir_error, membership_error, replaceable,
+        unusable_record, volume_error,
     };
     use crate::core::errno::Errno;
     use crate::core::member::{Name, Stage};
+    use crate::core::observation::Sign;
     use crate::core::record::tests::record;
     use crate::core::record::{Garbage, Record, Unreadable};
     use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, VolumeError};
@@ -350,6 +385,7 @@ mod tests {
                 name: name.clone(),
                 host: "pod".to_owned(),
                 holder: holder.map(Box::new),
+                by: Sign::Lock,
             })
         };
         assert_eq!(
@@ -368,6 +404,31 @@ mod tests {
             taken(Some(Record { host, ..holder })),
             "cannot take part as main: the main of another pod is alive on this volume (host \
              \"elsewhere\", and this is \"pod\"); give every pod its own volume"
+        );
+    }
+
+    #[test]
+    fn locks_that_are_not_shared_are_named_with_the_remedy() {
+        let name = Name::parse("main").expect("a name");
+        let taken = membership_error(&MembershipError::Taken {
+            name: name.clone(),
+            host: "pod".to_owned(),
+            holder: None,
+            by: Sign::Socket,
+        });
+        assert_eq!(
+            taken,
+            "cannot take part as main: another container of this pod is main and is alive, \
+             although its lock is free here: locks are not shared between the containers; give \
+             each container its own --name, and use an emptyDir with medium: Memory, and with \
+             gVisor also its mount annotations"
+        );
+        assert_eq!(
+            contradiction(Path::new("/run/podgate"), &name).text,
+            "locks are not shared on \"/run/podgate\": main is alive (its socket exists), and its \
+             lock is free here; use an emptyDir with medium: Memory, and with gVisor also its \
+             mount annotations; continuing: a member counts as dead when its socket is gone as \
+             well"
         );
     }
 

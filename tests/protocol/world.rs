@@ -811,6 +811,7 @@ fn observation(record: Option<Written>, hold: Hold, is_joined: bool) -> Observat
         &Snapshot {
             record,
             is_held: hold != Hold::Free,
+            is_bound: false,
         },
         HOST,
     )

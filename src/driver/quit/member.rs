@@ -1,4 +1,5 @@
-//! One member that is asked to quit by a request on the volume. Its lock shows when it is gone.
+//! One member that is asked to quit by a request on the volume. Its lock and its socket show when it
+//! is gone.
 
 use crate::core::member::Name;
 use crate::core::observation::{Observation, Snapshot, observe};
@@ -69,8 +70,8 @@ impl Member {
     fn end(&mut self, found: &Snapshot) -> Result<Option<MemberEnd<'static>>, VolumeError> {
         let asked = self.request.as_ref().map(|(id, _)| *id);
         Ok(match (observe(found, self.volume.host()), asked) {
-            // It has published its end, but lives as long as it holds its lock.
-            (Observation::Ended { .. }, _) if found.is_held => None,
+            // It has published its end, but lives as long as it has a sign of life.
+            (Observation::Ended { .. }, _) if self.volume.is_alive(found) => None,
             (Observation::Absent | Observation::Ended { .. } | Observation::Unreadable, None) => {
                 Some(MemberEnd::AlreadyGone)
             }
