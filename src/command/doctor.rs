@@ -8,12 +8,14 @@ use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::logging::TERMINATION_LOG;
 use crate::core::member::Name;
+use crate::core::observation::{Snapshot, observe};
 use crate::core::plain_dir::Plain;
 use crate::core::volume_error::{Operation, VolumeError};
 use crate::driver::membership::{own_path, replaceable};
+use crate::driver::status::{DYING, settled};
 use crate::members::watch::{Watch, tells};
-use crate::members::{Membership, Refusal, Statement, Volume, is_plain};
-use crate::message::doctor::{Binary, Finding, Init, Inotify, TRIAL_IS_TAKEN, Verdict};
+use crate::members::{Membership, Refusal, Statement, Volume, container, is_plain};
+use crate::message::doctor::{Binary, Finding, Init, Inotify, Locks, TRIAL_IS_TAKEN, Verdict};
 use crate::message::{self, Message, doctor};
 use crate::process;
 use crate::report::{self, CONTAINER_LOG};
@@ -21,7 +23,7 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The member name of the trial. It is not a likely name for a container.
 const TRIAL: &str = "podgate-doctor-trial";
@@ -72,8 +74,40 @@ fn volume_findings(dir: &Path, plain: Plain) -> Vec<Finding> {
     vec![
         doctor::mount(dir, is_plain(dir), plain == Plain::Allowed),
         doctor::trial(uid, tried.as_ref().copied().map_err(String::as_str)),
+        doctor::locks(dir, &locks(&volume)),
         doctor::inotify(inotify),
     ]
+}
+
+/// Whether this container sees the locks of members in other containers. A lock within one mount
+/// proves nothing about two, so only living members of other containers show it.
+fn locks(volume: &Volume) -> Locks {
+    let start = Instant::now();
+    let (mut shared, mut not_shared) = (Vec::new(), Vec::new());
+    let mut names = volume.names().unwrap_or_default();
+    names.retain(|name| name.as_str() != TRIAL);
+    for name in names {
+        match settled(volume, &name, start, DYING) {
+            Some(found) if found.contradicts_itself() => not_shared.push(name),
+            Some(found) if is_held_elsewhere(&found, volume.host()) => shared.push(name),
+            Some(_) | None => {}
+        }
+    }
+    if !not_shared.is_empty() {
+        Locks::NotShared(not_shared)
+    } else if !shared.is_empty() {
+        Locks::Shared(shared)
+    } else {
+        Locks::NotKnown
+    }
+}
+
+/// Whether a member of this pod, in another container than this one, holds its lock.
+fn is_held_elsewhere(found: &Snapshot, host: &str) -> bool {
+    let own = container();
+    let record = found.record.as_ref().and_then(|it| it.as_ref().ok());
+    let is_elsewhere = record.is_some_and(|it| it.container != 0 && it.container != own);
+    is_elsewhere && found.is_held && observe(found, host).is_alive()
 }
 
 /// Takes part for a moment under a special name, then removes every file, the lock too. A member

@@ -6,7 +6,7 @@ use crate::config::{self, MembersDir};
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::driver::membership::open_volume;
-use crate::driver::status::rows;
+use crate::driver::status::{DYING, rows};
 use crate::message::status::{json, table};
 use crate::message::{LogEvent, Message, Severity, volume};
 use crate::report::{self, Report};
@@ -25,7 +25,7 @@ fn run(dir: &MembersDir, is_json: bool, report: &mut Report) -> Exit {
             return Exit::Internal;
         }
     };
-    let rows = match rows(&opened) {
+    let rows = match rows(&opened, DYING) {
         Ok(rows) => rows,
         Err(error) => {
             report.line(&volume::cannot_list(opened.path(), Errno::of(&error)));
@@ -34,6 +34,9 @@ fn run(dir: &MembersDir, is_json: bool, report: &mut Report) -> Exit {
     };
     for error in rows.iter().filter_map(|row| row.error.as_ref()) {
         report.line(&volume::unusable(Severity::Error, error.clone()));
+    }
+    for row in rows.iter().filter(|row| row.has_socket_only) {
+        report.line(&volume::contradiction(opened.path(), &row.name));
     }
     let text = if is_json { json(&rows) } else { table(&rows) };
     report::print(&text);

@@ -181,6 +181,8 @@ pub enum MemberState {
     Ready,
     /// It is alive, and the check asks for its end.
     Alive,
+    /// The same, and only its socket shows that: its lock is free.
+    AliveWithoutLock,
     Ended(End),
 }
 

@@ -3,19 +3,26 @@
 //! inotify tells which files changed. A slow poll is the safety net, and a fast one replaces
 //! inotify where that is not available. The kernel reports that a lock's file was closed a moment
 //! before it frees the lock, so a member whose lock was closed is observed a few times more (P6.5).
+//!
+//! The kernel frees the lock and the socket of a dead process a moment apart. If the two signs of
+//! life contradict each other for longer than that, locks are not shared on this volume. That is
+//! reported, and the member is polled, because no event reports the end of a socket (P6.14).
 
 use crate::core::life::Seen;
 use crate::core::member::Name;
-use crate::core::observation::{Snapshot, observe};
+use crate::core::observation::{Observation, Snapshot, observe};
 use crate::event_loop::Interest;
-use crate::members::Volume;
 use crate::members::watch::{CLOSING, Change, FAST, SLOW, Watch};
+use crate::members::{Volume, is_bound};
 use crate::message::Severity;
-use crate::message::volume::{unusable, unusable_record};
+use crate::message::volume::{contradiction, unusable, unusable_record};
 use crate::report::Report;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+/// How long the two signs of a member's life contradict each other before that is reported.
+const LASTS: Duration = Duration::from_secs(1);
 
 /// The first pause before the member of a lock that was just closed is observed again. Each pause
 /// is twice as long as the one before.
@@ -34,6 +41,8 @@ pub(crate) struct Observer<'a> {
     pause: Option<Duration>,
     poll: Option<Instant>,
     again: Option<Again>,
+    /// For each member.
+    signs: Vec<Signs>,
     /// The causes of unusable records that were reported. Each is reported once.
     reported: Vec<String>,
 }
@@ -43,6 +52,16 @@ struct Again {
     at: Instant,
     /// The pause before it.
     pause: Duration,
+}
+
+/// The signs of life of one member, over time.
+#[derive(Clone, Default)]
+struct Signs {
+    /// The incarnation that was last seen alive.
+    alive: Option<u64>,
+    /// Since when they contradict each other.
+    contradict: Option<Instant>,
+    is_reported: bool,
 }
 
 /// The result of one turn.
@@ -72,6 +91,7 @@ impl<'a> Observer<'a> {
             pause,
             poll: after(pause),
             again: None,
+            signs: vec![Signs::default(); members.len()],
             reported: Vec::new(),
         }
     }
@@ -147,10 +167,27 @@ impl<'a> Observer<'a> {
             };
             self.report_unusable(&volume, name, &snapshot, report);
             let observation = observe(&snapshot, volume.host());
-            seen.push(Seen {
-                member,
-                observation,
-            });
+            let Some(signs) = self.signs.get_mut(member) else {
+                continue;
+            };
+            let is_hidden = signs.hide(observation);
+            if signs.contradict(is_hidden || snapshot.contradicts_itself()) {
+                report.line(&contradiction(volume.path(), name));
+            }
+            if let Some(since) = signs.contradict {
+                let pause = if since.elapsed() < CLOSING {
+                    AGAIN
+                } else {
+                    FAST
+                };
+                self.again = self.again.take().or_else(|| Again::after(pause));
+            }
+            if !is_hidden {
+                seen.push(Seen {
+                    member,
+                    observation,
+                });
+            }
         }
         seen
     }
@@ -180,6 +217,35 @@ impl<'a> Observer<'a> {
         let mut names = names.and_then(Result::ok).unwrap_or_default();
         names.retain(|name| Some(name) != own);
         names
+    }
+}
+
+impl Signs {
+    /// Whether the record of a living member has disappeared or cannot be read, so that the
+    /// observation does not show the member. Its lock looks free, and its socket exists: it stays
+    /// as it was. File systems that share no locks may also show a file that was replaced as
+    /// absent.
+    fn hide(&mut self, observation: Observation) -> bool {
+        match observation {
+            Observation::Alive { id, .. } => self.alive = id.or(self.alive),
+            Observation::Ended { .. } => self.alive = None,
+            Observation::Absent | Observation::Unreadable => {
+                return self.alive.is_some_and(is_bound);
+            }
+        }
+        false
+    }
+
+    /// Takes whether the signs contradict each other now. Returns whether to report that.
+    fn contradict(&mut self, is_now: bool) -> bool {
+        if !is_now {
+            self.contradict = None;
+            return false;
+        }
+        let since = self.contradict.get_or_insert_with(Instant::now);
+        let is_due = !self.is_reported && since.elapsed() >= LASTS;
+        self.is_reported |= is_due;
+        is_due
     }
 }
 

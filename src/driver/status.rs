@@ -6,13 +6,22 @@ use crate::members::Volume;
 use crate::message::status::Row;
 use crate::message::{member, status, volume};
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// The members that have files on the volume, in the order of their names.
+/// How long the signs of life of a member may contradict each other because it dies.
+pub(crate) const DYING: Duration = Duration::from_secs(1);
+/// The pause between two observations of such a member.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// The members that have files on the volume, in the order of their names. A member whose signs of
+/// life contradict each other is observed again for this long, all of them together.
 ///
 /// # Errors
 /// The volume cannot be read.
-pub(crate) fn rows(volume: &Volume) -> io::Result<Vec<Row>> {
-    let row = |name: Name| match volume.look(&name) {
+pub(crate) fn rows(volume: &Volume, patience: Duration) -> io::Result<Vec<Row>> {
+    let start = Instant::now();
+    let row = |name: Name| match settled(volume, &name, start, patience) {
         Some(found) => row(volume, name, &found),
         None => {
             let error = volume::cannot_observe(&volume.record_path(&name), &name);
@@ -24,7 +33,24 @@ pub(crate) fn rows(volume: &Volume) -> io::Result<Vec<Row>> {
 
 /// The answer to `GET /status`. An empty list if the volume cannot be read.
 pub(crate) fn json(volume: &Volume) -> String {
-    status::json(&rows(volume).unwrap_or_default())
+    status::json(&rows(volume, Duration::ZERO).unwrap_or_default())
+}
+
+/// Looks at a member until its signs of life do not contradict each other, or `patience` is over.
+pub(crate) fn settled(
+    volume: &Volume,
+    name: &Name,
+    start: Instant,
+    patience: Duration,
+) -> Option<Snapshot> {
+    loop {
+        let found = volume.look(name);
+        let is_settled = !found.as_ref().is_some_and(Snapshot::contradicts_itself);
+        if is_settled || start.elapsed() >= patience {
+            return found;
+        }
+        thread::sleep(AGAIN);
+    }
 }
 
 fn row(volume: &Volume, name: Name, found: &Snapshot) -> Row {
@@ -44,6 +70,7 @@ fn row(volume: &Volume, name: Name, found: &Snapshot) -> Row {
         since: record.and_then(|record| record.since()),
         exit_code: record.and_then(|record| record.exit),
         is_alive: observation.is_alive(),
+        has_socket_only: found.contradicts_itself(),
         error,
     }
 }

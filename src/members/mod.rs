@@ -26,4 +26,5 @@ pub(crate) mod watch;
 
 pub(crate) use mount::{container, is_plain, mount_id};
 pub(crate) use publish::{Membership, Refusal, Statement};
+pub(crate) use socket::is_bound;
 pub(crate) use volume::{Request, Volume};

@@ -29,7 +29,7 @@ pub(super) fn hold(id: u64) -> Option<OwnedFd> {
 
 /// Whether a process of this network namespace has the socket of an incarnation. Never blocks.
 /// `false` also if the kernel does not tell that.
-pub(super) fn is_bound(id: u64) -> bool {
+pub(crate) fn is_bound(id: u64) -> bool {
     let Ok((socket, address)) = open(id) else {
         return false;
     };

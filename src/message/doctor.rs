@@ -1,8 +1,9 @@
 //! The findings of `podgate doctor`: one line each, with a remedy where something is wrong.
 
-use super::volume::dir_error;
+use super::volume::{dir_error, not_shared};
 use crate::core::duration::show;
 use crate::core::errno::Errno;
+use crate::core::member::Name;
 use crate::core::volume_error::DirError;
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +20,17 @@ pub enum Verdict {
 pub struct Finding {
     pub verdict: Verdict,
     pub text: String,
+}
+
+/// Whether containers see each other's locks on the volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Locks {
+    /// These members of other containers hold their locks.
+    Shared(Vec<Name>),
+    /// These members are alive, and their locks look free.
+    NotShared(Vec<Name>),
+    /// No member of another container is alive.
+    NotKnown,
 }
 
 /// What inotify does on the volume.
@@ -114,13 +126,31 @@ pub fn mount(dir: &Path, is_plain: Option<bool>, is_plain_allowed: bool) -> Find
 pub fn trial(uid: u32, outcome: Result<(), &str>) -> Finding {
     match outcome {
         Ok(()) => fine(format!(
-            "volume: uid {uid} can write there; locks, renaming and space for records work"
+            "volume: uid {uid} can write there; renaming and space for records work, and locks \
+             within this container"
         )),
         Err(cause) => wrong(format!(
             "volume: uid {uid} cannot take part there: {cause} (to look at members, reading is \
              enough)"
         )),
     }
+}
+
+/// Whether containers see each other's locks, which a trial within one container cannot prove.
+pub fn locks(dir: &Path, locks: &Locks) -> Finding {
+    match locks {
+        Locks::Shared(names) => fine(format!("locks: they are shared with {}", list(names))),
+        Locks::NotShared(names) => wrong(format!("locks: they are {}", not_shared(dir, names))),
+        Locks::NotKnown => note(
+            "locks: no member of another container is alive, so it is not known whether \
+             containers see each other's locks here; run doctor again beside a living member",
+        ),
+    }
+}
+
+fn list(names: &[Name]) -> String {
+    let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+    names.join(", ")
 }
 
 pub const TRIAL_IS_TAKEN: &str = "another doctor is running; try again";
@@ -227,10 +257,11 @@ pub fn binary(binary: &Binary<'_>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{
-        Binary, Finding, Init, Inotify, Verdict, binary, container_log, grace_budget, init,
-        inotify, lines, mount, pid_namespace, termination_message, trial,
+        Binary, Finding, Init, Inotify, Locks, Verdict, binary, container_log, grace_budget, init,
+        inotify, lines, locks, mount, pid_namespace, termination_message, trial,
     };
     use crate::core::errno::Errno;
+    use crate::core::member::Name;
     use std::path::Path;
     use std::time::Duration;
 
@@ -247,6 +278,33 @@ mod tests {
         assert!(text.ends_with("WRONG grace budget: too short\n"), "{text}");
     }
 
+    fn names(all: &[&str]) -> Vec<Name> {
+        let name = |text: &&str| Name::parse(text).expect("a name");
+        all.iter().map(name).collect()
+    }
+
+    #[test]
+    fn the_finding_about_locks_claims_no_more_than_was_seen() {
+        let dir = Path::new("/run/podgate");
+        let text = |found: Locks| locks(dir, &found).text;
+        assert_eq!(
+            text(Locks::Shared(names(&["app", "main"]))),
+            "locks: they are shared with app, main"
+        );
+        assert_eq!(
+            text(Locks::NotShared(names(&["app", "main"]))),
+            "locks: they are not shared on \"/run/podgate\": app, main are alive (their sockets \
+             exist), and their locks are free here; use an emptyDir with medium: Memory, and with \
+             gVisor also its mount annotations"
+        );
+        assert!(text(Locks::NotKnown).starts_with("locks: no member of another container"));
+        assert!(
+            trial(7, Ok(()))
+                .text
+                .ends_with("and locks within this container")
+        );
+    }
+
     #[test]
     fn each_finding_has_its_verdict() {
         let dir = Path::new("/run/podgate");
@@ -260,6 +318,7 @@ mod tests {
             verdicts(&[
                 mount(dir, Some(false), false),
                 trial(7, Ok(())),
+                locks(dir, &Locks::Shared(names(&["main"]))),
                 inotify(Inotify::Works),
                 init(&Init::ThisProcess),
                 container_log("/proc/1/fd/2", 7, true),
@@ -267,12 +326,13 @@ mod tests {
                 grace_budget(Ok((Duration::from_secs(30), Duration::from_secs(5)))),
                 binary(&Binary::Safe(dir)),
             ]),
-            [Verdict::Fine; 8]
+            [Verdict::Fine; 9]
         );
         assert_eq!(
             verdicts(&[
                 mount(dir, Some(true), true),
                 mount(dir, None, false),
+                locks(dir, &Locks::NotKnown),
                 inotify(Inotify::Incomplete),
                 init(&Init::Shared),
                 init(&Init::Program(None)),
@@ -280,16 +340,17 @@ mod tests {
                 termination_message("/dev/termination-log", false),
                 binary(&Binary::Unknown),
             ]),
-            [Verdict::Note; 8]
+            [Verdict::Note; 9]
         );
         assert_eq!(
             verdicts(&[
                 mount(dir, Some(true), false),
                 trial(7, Err("it is full")),
+                locks(dir, &Locks::NotShared(names(&["main"]))),
                 inotify(Inotify::Silent),
                 binary(&Binary::Replaceable("it can".to_owned())),
             ]),
-            [Verdict::Wrong; 4]
+            [Verdict::Wrong; 5]
         );
     }
 

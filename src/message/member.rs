@@ -63,6 +63,11 @@ pub fn state(state: &MemberState) -> String {
         MemberState::Running => doing(Some(Stage::Running)).to_owned(),
         MemberState::Ready => "still running".to_owned(),
         MemberState::Alive => "still alive".to_owned(),
+        MemberState::AliveWithoutLock => {
+            "still alive, although its lock is free here: locks are not shared between the \
+             containers"
+                .to_owned()
+        }
         MemberState::Ended(end) => ended(*end),
     }
 }
@@ -163,6 +168,12 @@ mod tests {
             (MemberState::Starting, "starting"),
             (MemberState::Waiting, "waiting for others"),
             (MemberState::Running, "running, but not ready"),
+            (MemberState::Alive, "still alive"),
+            (
+                MemberState::AliveWithoutLock,
+                "still alive, although its lock is free here: locks are not shared between the \
+                 containers",
+            ),
             (MemberState::Ended(End::Code(3)), "ended with exit code 3"),
             (
                 MemberState::Ended(End::Lost),

@@ -15,6 +15,8 @@ pub struct Row {
     pub since: Option<Stamp>,
     pub exit_code: Option<u8>,
     pub is_alive: bool,
+    /// Whether only its socket shows that it is alive: its lock is free.
+    pub has_socket_only: bool,
     /// Why the member's record does not count, or could not be read.
     pub error: Option<String>,
 }
@@ -29,6 +31,7 @@ impl Row {
             since: None,
             exit_code: None,
             is_alive: false,
+            has_socket_only: false,
             error: Some(error),
         }
     }
@@ -66,7 +69,14 @@ fn object(row: &Row) -> String {
         Some(code) => object.number("exit_code", code.into()),
         None => object.null("exit_code"),
     };
-    object.flag("alive", row.is_alive).finish()
+    let object = object.flag("alive", row.is_alive);
+    // Only where locks are not shared, so that it is no news elsewhere.
+    let object = if row.has_socket_only {
+        object.flag("lock_is_shared", false)
+    } else {
+        object
+    };
+    object.finish()
 }
 
 /// A table with a heading.
@@ -89,7 +99,11 @@ pub fn table(rows: &[Row]) -> String {
             &row.incarnation.map_or("-".to_owned(), |it| it.to_string()),
             &row.since.map_or("-".to_owned(), |it| it.to_string()),
             &row.exit_code.map_or("-".to_owned(), |it| it.to_string()),
-            if row.is_alive { "yes" } else { "no" },
+            match (row.is_alive, row.has_socket_only) {
+                (true, true) => "yes, but its lock is not shared",
+                (true, false) => "yes",
+                (false, _) => "no",
+            },
         ]));
     }
     text
@@ -110,6 +124,7 @@ mod tests {
             since: Some(Stamp(1_700_000_000_123)),
             exit_code: Some(3),
             is_alive: false,
+            has_socket_only: false,
             error: None,
         };
         [
@@ -128,6 +143,27 @@ mod tests {
              {\"name\":\"proxy\",\"state\":\"unknown\",\"incarnation\":null,\"since\":null,\
              \"exit_code\":null,\"alive\":false}\n]\n"
         );
+    }
+
+    #[test]
+    fn a_member_whose_lock_is_not_shared_is_alive_and_marked() {
+        let main = Row {
+            name: Name::parse("main").expect("a name"),
+            state: "running",
+            incarnation: Some(1),
+            since: Some(Stamp(1_700_000_000_123)),
+            exit_code: None,
+            is_alive: true,
+            has_socket_only: true,
+            error: None,
+        };
+        assert_eq!(
+            json(std::slice::from_ref(&main)),
+            "[\n{\"name\":\"main\",\"state\":\"running\",\"incarnation\":1,\
+             \"since\":\"2023-11-14T22:13:20.123Z\",\"exit_code\":null,\"alive\":true,\
+             \"lock_is_shared\":false}\n]\n"
+        );
+        assert!(table(&[main]).ends_with("-  yes, but its lock is not shared\n"));
     }
 
     #[test]

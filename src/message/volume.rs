@@ -139,20 +139,28 @@ pub fn membership_error(error: &MembershipError) -> String {
     }
 }
 
-/// The lock of a living member is free: locks are not shared between the containers.
-pub fn locks_not_shared(dir: &Path, name: &Name) -> String {
-    format!(
-        "locks are not shared on {dir:?}: {name} is alive (its socket exists), and its lock is \
-         free here; {SHARE_LOCKS}"
-    )
+/// The locks of these living members are free: locks are not shared between the containers. The
+/// words after `locks are`, with the remedy.
+pub fn not_shared(dir: &Path, names: &[Name]) -> String {
+    format!("{}; {SHARE_LOCKS}", contradiction_of(dir, names))
+}
+
+fn contradiction_of(dir: &Path, names: &[Name]) -> String {
+    let list: Vec<&str> = names.iter().map(Name::as_str).collect();
+    let list = list.join(", ");
+    let (are, their, is) = match names {
+        [_] => ("is alive (its socket exists)", "its lock", "is"),
+        _ => ("are alive (their sockets exist)", "their locks", "are"),
+    };
+    format!("not shared on {dir:?}: {list} {are}, and {their} {is} free here")
 }
 
 /// The line about a volume on which locks are not shared. podgate continues with the other sign of
 /// life.
 pub fn contradiction(dir: &Path, name: &Name) -> Message {
     let text = format!(
-        "{}; continuing: a member counts as dead when its socket is gone as well",
-        locks_not_shared(dir, name)
+        "locks are {}; {name} counts as alive until its socket is gone; {SHARE_LOCKS}",
+        contradiction_of(dir, std::slice::from_ref(name))
     );
     Message::new(Severity::Warning, LogEvent::Volume, text)
 }
@@ -426,9 +434,8 @@ mod tests {
         assert_eq!(
             contradiction(Path::new("/run/podgate"), &name).text,
             "locks are not shared on \"/run/podgate\": main is alive (its socket exists), and its \
-             lock is free here; use an emptyDir with medium: Memory, and with gVisor also its \
-             mount annotations; continuing: a member counts as dead when its socket is gone as \
-             well"
+             lock is free here; main counts as alive until its socket is gone; use an emptyDir \
+             with medium: Memory, and with gVisor also its mount annotations"
         );
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Member {
     volume: Option<Rc<Volume>>,
     watcher: Option<Rc<RefCell<Watcher>>>,
     again: Option<Instant>,
+    /// Its lock is free and its socket exists. No event reports the end of a socket.
+    has_socket_only: bool,
     /// The state of the member when `gone:` passed because it was never seen.
     unseen: Option<MemberState>,
 }
@@ -41,6 +43,7 @@ impl Member {
             volume,
             watcher,
             again: None,
+            has_socket_only: false,
             unseen: None,
         }
     }
@@ -53,6 +56,7 @@ impl Member {
         let Some(found) = volume.look(&self.name) else {
             return not_yet(MemberState::Unknown);
         };
+        self.has_socket_only = found.contradicts_itself();
         let unseen = |record| match record {
             None => absent(volume, &self.name),
             Some(record) => unusable(volume, &self.name, record),
@@ -63,6 +67,9 @@ impl Member {
                 Outcome::Pass
             }
             (_, Observation::Absent) => not_yet(unseen(found.record)),
+            (Fact::Gone, Observation::Alive { .. }) if self.has_socket_only => {
+                not_yet(MemberState::AliveWithoutLock)
+            }
             (Fact::Gone, Observation::Alive { .. }) => not_yet(MemberState::Alive),
             (_, Observation::Unreadable | Observation::Alive { stage: None, .. }) => {
                 not_yet(match found.record {
@@ -153,6 +160,7 @@ impl Probe for Member {
     fn proceed(&mut self) -> Step {
         self.again = None;
         self.unseen = None;
+        self.has_socket_only = false;
         let outcome = self.observe();
         // A lock that was just closed will be free in a moment.
         let is_closing = self
@@ -184,7 +192,7 @@ impl Probe for Member {
             .watcher
             .as_ref()
             .is_some_and(|watcher| watcher.borrow().watches_members());
-        if is_watched {
+        if is_watched && !self.has_socket_only {
             Wake::Watched
         } else {
             Wake::Unwatched
