@@ -20,19 +20,43 @@ pub(super) enum Truth {
 }
 
 impl Truth {
-    pub(super) fn of(who: usize, it: &Member) -> Self {
+    pub(super) fn of(who: usize, it: &Member, pod: &Pod) -> Self {
         let ended = |life: u8| Self::Ended(id(who, life), it.notes.codes[usize::from(life)]);
+        let is_seen = |hold| pod.shares_locks && it.hold == hold;
         match it.phase {
-            Phase::WritesRecord | Phase::NarrowsLock => Self::Starts,
+            Phase::WritesRecord | Phase::NarrowsLock if pod.shares_locks => Self::Starts,
             Phase::Announces | Phase::Lives => Self::Lives(id(who, it.lives)),
             Phase::Exits(_) => ended(it.lives),
-            Phase::Down | Phase::Over | Phase::TakesLock | Phase::Dies(_) => {
-                match it.notes.last_written() {
-                    0 => Self::Absent,
-                    life => ended(life),
-                }
+            Phase::Dies(_) if it.notes.codes[usize::from(it.lives)].is_some() => ended(it.lives),
+            Phase::Dies(_) if is_seen(Hold::Whole) => Self::Starts,
+            Phase::Dies(_) if is_seen(Hold::First) => Self::Lives(id(who, it.lives)),
+            // Without locks, a member is seen from its first record on.
+            Phase::WritesRecord | Phase::NarrowsLock | Phase::Dies(_) if it.is_bound() => {
+                Self::Lives(id(who, it.lives))
             }
+            Phase::Down
+            | Phase::Over
+            | Phase::TakesLock
+            | Phase::WritesRecord
+            | Phase::NarrowsLock
+            | Phase::Dies(_) => match it.notes.last_written() {
+                0 => Self::Absent,
+                life => ended(life),
+            },
         }
+    }
+
+    /// The states that the member had between two moments of a look, for an observer that knows the
+    /// state at both. A life that is over at the second one ended in between.
+    pub(super) fn between(self, later: Self, codes: &[Option<u8>], who: usize) -> Vec<Self> {
+        let mut states = vec![later, self];
+        if let Self::Lives(it) = self
+            && later != self
+        {
+            let ended = (0..).zip(codes).find(|(life, _)| id(who, *life) == it);
+            states.extend(ended.map(|(_, code)| Self::Ended(it, *code)));
+        }
+        states
     }
 
     fn agrees_with(self, observation: Observation) -> bool {
@@ -91,12 +115,12 @@ impl World {
     }
 
     /// A look must show the true state at some moment during the look, although others go on
-    /// meanwhile.
+    /// meanwhile: when it tested the lock, or when it asked for the socket.
     pub(super) fn is_sighting_right(
         &mut self,
         member: usize,
         observation: Observation,
-        truth: Truth,
+        truths: &[Truth],
         pod: &Pod,
     ) {
         let name = Self::name(pod, member);
@@ -119,7 +143,9 @@ impl World {
             | Observation::Alive { .. }
             | Observation::Unreadable => {}
         }
-        if pod.judges_looks && self.wrong.is_none() && !truth.agrees_with(observation) {
+        let is_true = truths.iter().any(|truth| truth.agrees_with(observation));
+        if pod.judges_looks && self.wrong.is_none() && !is_true {
+            let [truth, ..] = truths else { return };
             self.wrong = Some(format!(
                 "{name} is {truth:?}, and is observed as {observation:?}"
             ));

@@ -4,12 +4,13 @@
 //! The decisions are those of the shipped code: [`Life`](podgate::core::life::Life),
 //! [`observe`](podgate::core::observation::observe) and what they use. The model is the driver
 //! around it ([`world`]), as a sequence of atomic steps: take the lock, write a record, narrow the
-//! lock, each of the three reads of a look, each action of a life, release the lock, be dead. The
-//! gate before CMD makes its own observations, as in podgate. A decision follows at once from what
-//! a member has learnt. Between any two steps of one container all others may take theirs. A
-//! container or its CMD may be killed, a member may be asked to quit or be sent the stop signal, a
-//! file may not be written, and the pod may be deleted. [`judge`] states what must hold, from the
-//! state of the containers; [`search`] tries every order.
+//! lock, each of the reads of a look, each action of a life, lose the lock, lose the socket, be
+//! dead. The gate before CMD makes its own observations, as in podgate. A decision follows at once
+//! from what a member has learnt. Between any two steps of one container all others may take
+//! theirs. A container or its CMD may be killed, a member may be asked to quit or be sent the stop
+//! signal, a file may not be written, and the pod may be deleted. In some pods the containers do
+//! not see each other's locks. [`judge`] states what must hold, from the state of the containers;
+//! [`search`] tries every order.
 //!
 //! **Time** is abstract. Everything happens at one moment, and what takes time is a step of its
 //! own:
@@ -98,6 +99,8 @@ struct Pod {
     is_eager: bool,
     /// Whether a record may change so often that a look gives up.
     is_hasty: bool,
+    /// Whether containers see each other's locks.
+    shares_locks: bool,
     /// Whether each look is judged, or only its consequences.
     judges_looks: bool,
     /// The value of `--linger`.
@@ -135,6 +138,10 @@ enum Flaw {
     LooksForever,
     /// A record does not say that a stop signal was the cause of the end.
     ForgetsStop,
+    /// A free lock alone means dead.
+    LockAlone,
+    /// A member whose socket has outlived its lock is not looked at again.
+    ForgetsSockets,
 }
 
 const UNTIL: Relation = Relation {
@@ -201,6 +208,7 @@ fn pod(name: &'static str, restarts: Policy, roles: Vec<Role>) -> Pod {
         forgets: 0,
         is_eager: false,
         is_hasty: false,
+        shares_locks: true,
         judges_looks: true,
         linger: Linger::Auto,
         starts_before: 0,
@@ -329,6 +337,7 @@ fn holds(pod: &Pod, at_least: usize) {
         (pod.forgets, "failures to write"),
         (u8::from(pod.is_eager), "restarted at once"),
         (u8::from(pod.is_hasty), "records change quickly"),
+        (u8::from(!pod.shares_locks), "locks are not shared"),
     ];
     let may: Vec<String> = may
         .iter()
@@ -603,6 +612,42 @@ fn members_that_joined_in_every_order() {
 }
 
 #[test]
+fn members_that_do_not_see_each_others_locks_in_every_order() {
+    for pod in [
+        Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..pair(Never, Auto, Auto)
+        },
+        Pod {
+            kills: 1,
+            ..pair(OnFailure, Auto, Auto)
+        },
+        Pod {
+            kills: 1,
+            ..needing(Never, Never)
+        },
+        Pod {
+            kills: 1,
+            may_be_deleted: true,
+            ..servers(Always)
+        },
+        Pod {
+            kills: 1,
+            ..joined(OnFailure, OnFailure)
+        },
+    ] {
+        holds(
+            &Pod {
+                shares_locks: false,
+                ..pod
+            },
+            15_000,
+        );
+    }
+}
+
+#[test]
 fn three_members_in_every_order() {
     holds(&chain(Never, Auto), 58_000);
     holds(&two_mains(Never, Auto), 107_000);
@@ -850,6 +895,31 @@ fn every_flaw_is_found() {
                 ..pair(OnFailure, OnFailure, OnFailure)
             },
             "done, and main has failed and will be restarted",
+        ),
+        (
+            Flaw::LockAlone,
+            Pod {
+                shares_locks: false,
+                ..pair(Never, Auto, Auto)
+            },
+            "done, and main has not ended",
+        ),
+        (
+            Flaw::LockAlone,
+            Pod {
+                shares_locks: false,
+                may_be_deleted: true,
+                ..servers(Always)
+            },
+            "server is Lives(17), and is observed as",
+        ),
+        (
+            Flaw::ForgetsSockets,
+            Pod {
+                kills: 1,
+                ..pair(Never, Auto, Auto)
+            },
+            "sidecar never ends",
         ),
     ] {
         let found = search(&Pod { flaw, ..pod });

@@ -50,7 +50,8 @@ pub(super) enum Phase {
     Lives,
     /// Its end is published.
     Exits(u8),
-    /// It was killed: its lock is free already, the rest is not dead yet.
+    /// It was killed. The kernel frees its lock and its socket one after the other, and then the
+    /// rest is dead.
     Dies(u8),
     /// It will not be started again.
     Over,
@@ -87,6 +88,7 @@ pub(super) struct Look {
     pub(super) seen: [Option<Observation>; MOST],
     pub(super) first: Option<Option<Written>>,
     pub(super) hold: Option<(Hold, Truth)>,
+    pub(super) socket: Option<(bool, Truth)>,
 }
 
 /// The machine, compared and hashed by what changes in it.
@@ -110,6 +112,8 @@ impl Hash for Machine {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     pub(super) hold: Hold,
+    /// The second sign of life: the socket of this incarnation.
+    pub(super) has_socket: bool,
     pub(super) record: Option<Written>,
     pub(super) memory: Vec<u64>,
     /// How often its container was started.
@@ -168,6 +172,7 @@ impl Member {
     pub(super) fn new() -> Self {
         Self {
             hold: Hold::Free,
+            has_socket: false,
             record: None,
             memory: Vec::new(),
             lives: 0,
@@ -213,6 +218,7 @@ impl Member {
         };
         Self {
             hold: self.hold,
+            has_socket: self.has_socket,
             record: self.record,
             memory: self.memory.clone(),
             lives: self.lives,
@@ -229,6 +235,11 @@ impl Member {
 
     pub(super) fn has_living_cmd(&self) -> bool {
         matches!(self.cmd, Cmd::Runs | Cmd::Signalled)
+    }
+
+    /// Whether its socket is that of the record.
+    pub(super) fn is_bound(&self) -> bool {
+        self.has_socket && self.notes.has_written(self.lives)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -252,6 +263,7 @@ impl Member {
             seen: [None; MOST],
             first: None,
             hold: None,
+            socket: None,
         });
         self.end_empty_look();
     }
@@ -271,6 +283,13 @@ impl Member {
         {
             self.events.push_back(Event::Stop(Vec::new()));
         }
+    }
+}
+
+impl Look {
+    /// The record has changed: the signs of life are read again.
+    pub(super) fn again(&mut self, record: Option<Written>) {
+        (self.first, self.hold, self.socket) = (Some(record), None, None);
     }
 }
 

@@ -126,7 +126,9 @@ impl World {
                 it.is_probed = false;
                 it.cmd = if role.is_joined { Cmd::Runs } else { Cmd::None };
             }),
+            // Its socket as well: no other member knows its id before the record is written.
             Phase::TakesLock => add("takes its lock", true, &|world| {
+                world.of(who).has_socket = true;
                 world.of(who).hold = if pod.flaw == Flaw::NarrowLock {
                     Hold::First
                 } else {
@@ -169,13 +171,40 @@ impl World {
                 world.come_alive(who, pod);
             }),
             Phase::Lives => self.of_podgate(who, pod, add),
+            // Its record has the end, so the order of its two signs makes no difference.
             Phase::Exits(code) => add("exits", true, &|world| {
                 world.of(who).hold = Hold::Free;
+                world.of(who).has_socket = false;
                 world.has_changed(who, pod);
                 world.end(who, code, pod);
             }),
-            Phase::Dies(code) => add("is dead", true, &|world| world.end(who, code, pod)),
+            Phase::Dies(code) => self.of_dying(who, code, pod, add),
             Phase::Down | Phase::Over => {}
+        }
+    }
+
+    /// The steps in which the kernel ends a process: its lock and its socket are freed in either
+    /// order.
+    fn of_dying(&self, who: usize, code: u8, pod: &Pod, add: &mut Add<'_>) {
+        let it = &self.members[who];
+        let (is_held, has_socket) = (it.hold != Hold::Free, it.has_socket);
+        if is_held {
+            add("loses its lock", true, &|world| {
+                world.of(who).hold = Hold::Free;
+                world.has_changed(who, pod);
+            });
+        }
+        if has_socket {
+            add("loses its socket", true, &|world| {
+                world.of(who).has_socket = false;
+                // No event reports this. The member is looked at again.
+                if pod.flaw != Flaw::ForgetsSockets {
+                    world.has_changed(who, pod);
+                }
+            });
+        }
+        if !is_held && !has_socket {
+            add("is dead", true, &|world| world.end(who, code, pod));
         }
     }
 
@@ -387,7 +416,7 @@ impl World {
         if self.fate.kills > 0 {
             add("is killed", false, &|world| {
                 world.fate.kills -= 1;
-                world.die(who, KILLED, pod);
+                world.die(who, KILLED);
             });
         }
         if self.fate.probes > 0 {
@@ -492,7 +521,7 @@ impl World {
         it.begin_look(0..role.relations.len(), Purpose::Change);
     }
 
-    /// One of the three reads of a look, as in `members`.
+    /// One of the reads of a look, as in `members`.
     fn of_look(&self, who: usize, pod: &Pod, add: &mut Add<'_>) {
         let Some(look) = &self.members[who].look else {
             return;
@@ -502,8 +531,9 @@ impl World {
         };
         let member = pod.roles[who].relations[relation].0;
         let record = self.members[member].record;
-        match (look.first, look.hold) {
-            (None, _) => add("reads a record", true, &|world| {
+        let is_joined = pod.roles[member].is_joined;
+        match (look.first, look.hold, look.socket) {
+            (None, _, _) => add("reads a record", true, &|world| {
                 let it = world.of(who);
                 // A change from now on is a new one.
                 let looks_forever = pod.flaw == Flaw::LooksForever;
@@ -517,36 +547,59 @@ impl World {
                     .iter_mut()
                     .for_each(|look| look.first = Some(record));
             }),
-            (Some(_), None) => add("tests a lock", true, &|world| {
+            (Some(_), None, _) => add("tests a lock", true, &|world| {
                 let other = &world.members[member];
-                let found = (other.hold, Truth::of(member, other));
+                let seen = if pod.shares_locks {
+                    other.hold
+                } else {
+                    Hold::Free
+                };
+                let found = (seen, Truth::of(member, other, pod));
                 world
                     .of(who)
                     .look
                     .iter_mut()
                     .for_each(|look| look.hold = Some(found));
             }),
-            (Some(first), Some((hold, truth)))
+            // Only where the lock is free and the record has no end.
+            (Some(Some(first)), Some((Hold::Free, _)), None)
+                if first.exit.is_none() && pod.flaw != Flaw::LockAlone =>
+            {
+                add("asks for a socket", true, &|world| {
+                    let other = &world.members[member];
+                    let is_bound = other.is_bound() && first.id == id(member, other.lives);
+                    let found = (is_bound, Truth::of(member, other, pod));
+                    world
+                        .of(who)
+                        .look
+                        .iter_mut()
+                        .for_each(|look| look.socket = Some(found));
+                });
+            }
+            (Some(first), Some((hold, truth)), socket)
                 if first == record || pod.flaw == Flaw::ReadsOnce =>
             {
                 add("reads the record again", true, &|world| {
-                    let observation = observation(first, hold, pod.roles[member].is_joined);
-                    world.is_sighting_right(member, observation, truth, pod);
+                    let is_bound = socket.is_some_and(|(is_bound, _)| is_bound);
+                    let observation = observation(first, hold, is_bound, is_joined);
+                    let later = socket.map_or(truth, |(_, truth)| truth);
+                    let codes = world.members[member].notes.codes;
+                    let truths = truth.between(later, &codes, member);
+                    world.is_sighting_right(member, observation, &truths, pod);
                     world.saw(who, relation, observation, pod);
                 });
             }
-            (Some(_), Some(_)) => {
+            (Some(_), Some(_), _) => {
                 add("reads another record", true, &|world| {
                     world
                         .of(who)
                         .look
                         .iter_mut()
-                        .for_each(|look| (look.first, look.hold) = (Some(record), None));
+                        .for_each(|look| look.again(record));
                 });
                 if pod.is_hasty {
                     add("reads another record, for the last time", false, &|world| {
-                        let observation =
-                            observation(record, Hold::First, pod.roles[member].is_joined);
+                        let observation = observation(record, Hold::First, false, is_joined);
                         world.saw(who, relation, observation, pod);
                     });
                 }
@@ -576,7 +629,7 @@ impl World {
         };
         look.seen[relation] = Some(observation);
         look.rest.start += 1;
-        (look.first, look.hold) = (None, None);
+        (look.first, look.hold, look.socket) = (None, None, None);
         if !look.rest.is_empty() {
             it.look = Some(look);
             return;
@@ -720,21 +773,18 @@ impl World {
         }
         self.of(who).cmd = Cmd::Dead;
         if pod.roles[who].is_joined {
-            self.die(who, code, pod);
+            self.die(who, code);
         } else {
             self.of(who).ended = Some(code);
         }
     }
 
-    /// The container is killed: its lock is released first. Its CMD lives for one step more.
-    fn die(&mut self, who: usize, code: u8, pod: &Pod) {
+    /// The container is killed. Its CMD lives until it has lost its lock and its socket.
+    fn die(&mut self, who: usize, code: u8) {
         let it = self.of(who);
-        let (was_held, cmd) = (it.hold != Hold::Free, it.cmd);
+        let cmd = it.cmd;
         *it = it.renewed(Phase::Dies(code));
-        (it.hold, it.cmd) = (Hold::Free, cmd);
-        if was_held {
-            self.has_changed(who, pod);
-        }
+        it.cmd = cmd;
     }
 
     /// The container has ended.
@@ -788,8 +838,13 @@ fn kubelet_back_off(starts: u8) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The meaning of the three reads, as in `members` and by `observe`.
-fn observation(record: Option<Written>, hold: Hold, is_joined: bool) -> Observation {
+/// The meaning of the reads of a look, as in `members` and by `observe`.
+fn observation(
+    record: Option<Written>,
+    hold: Hold,
+    is_bound: bool,
+    is_joined: bool,
+) -> Observation {
     let record = if hold == Hold::Whole { None } else { record };
     let record = record.map(|written| {
         Ok(Record {
@@ -811,7 +866,7 @@ fn observation(record: Option<Written>, hold: Hold, is_joined: bool) -> Observat
         &Snapshot {
             record,
             is_held: hold != Hold::Free,
-            is_bound: false,
+            is_bound,
         },
         HOST,
     )
