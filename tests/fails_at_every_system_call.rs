@@ -176,6 +176,25 @@ const CALLS: &[Call] = &[
         Weight::Needed,
         &[EMFILE, ENFILE, ENOMEM],
     ),
+    // The second sign of life. Without it the lock decides.
+    call(
+        libc::SYS_socket,
+        "socket",
+        Weight::Optional,
+        &[EMFILE, ENFILE, ENOMEM, EACCES],
+    ),
+    call(
+        libc::SYS_bind,
+        "bind",
+        Weight::Optional,
+        &[ENOMEM, EPERM, EACCES, ENOSYS],
+    ),
+    call(
+        libc::SYS_connect,
+        "connect",
+        Weight::Optional,
+        &[EAGAIN, EINTR, EPERM, EACCES, ENOSYS],
+    ),
     call(libc::SYS_recvfrom, "recvfrom", Weight::Needed, &[EINTR]),
     call(libc::SYS_nanosleep, "nanosleep", Weight::Optional, &[EINTR]),
     call(

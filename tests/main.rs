@@ -37,6 +37,7 @@ mod joins_from_a_hook;
 mod killed_at_every_step;
 mod layers;
 mod listens_without_a_connection;
+mod locks_not_shared;
 mod manuals;
 mod outlives_the_others;
 mod paused;

@@ -470,7 +470,8 @@ fn doctor_finds_nothing_wrong_in_a_correct_pod() {
     let Some(pod) = Pod::new() else { return };
     let fine = [
         "ok    volume: \"/run/podgate\" is a separate mount",
-        "can write there; locks, renaming and space for records work",
+        "can write there; renaming and space for records work, and locks within this container",
+        "note  locks: no member of another container is alive",
         "ok    inotify: ",
         "note  PID 1 is ",
         "ok    PID namespace: this container has its own",

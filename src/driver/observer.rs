@@ -278,7 +278,7 @@ fn is_lock(change: &Change) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Observer, is_about, is_lock};
+    use super::{Change, LASTS, Observer, SLOW, is_about, is_lock};
     use crate::core::life::Seen;
     use crate::core::logging::{Format, Level, LogTo};
     use crate::core::member::{Name, Stage};
@@ -288,6 +288,8 @@ mod tests {
     use crate::members::{Membership, Statement, Volume};
     use crate::report::Report;
     use std::fs;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
     use std::path::PathBuf;
     use std::rc::Rc;
     use std::time::{Duration, Instant};
@@ -407,6 +409,56 @@ mod tests {
             |seen: &Seen| matches!(seen.observation, Observation::Ended { end: End::Lost, .. });
         while !next(&mut observer, &mut report).iter().any(is_lost) {}
         assert!(start.elapsed() < Duration::from_secs(1));
+    }
+
+    /// Binds the socket of a member that is dead, so that its signs of life contradict each other.
+    fn contradict(volume: &Rc<Volume>, name: &Name) -> UnixDatagram {
+        let id = take(volume, name).record().id;
+        let address = SocketAddr::from_abstract_name(format!("podgate.{id:016x}"));
+        UnixDatagram::bind_addr(&address.expect("a name")).expect("a socket")
+    }
+
+    #[test]
+    fn a_free_lock_beside_a_socket_means_alive_and_is_reported_once_if_it_lasts() {
+        let folder = Folder::new("contradiction");
+        let (volume, members) = (folder.volume(), names(&["main"]));
+        let mut report = folder.report();
+        let socket = contradict(&volume, &members[0]);
+        let mut observer = Observer::new(Some(&volume), &members, false);
+        let start = Instant::now();
+        let is_alive = |seen: &[Seen]| seen.iter().all(|seen| seen.observation.is_alive());
+        assert!(is_alive(&observer.observe_all(&mut report)));
+        while start.elapsed() < LASTS / 2 {
+            assert!(is_alive(&next(&mut observer, &mut report)));
+        }
+        assert_eq!(folder.log(), "", "the member may just be dying");
+        while start.elapsed() < LASTS * 2 {
+            assert!(is_alive(&next(&mut observer, &mut report)));
+        }
+        let log = folder.log();
+        assert_eq!(log.matches("locks are not shared").count(), 1, "{log}");
+        // No event reports the end of a socket.
+        let closed = Instant::now();
+        drop(socket);
+        assert!(!is_alive(&next(&mut observer, &mut report)));
+        assert!(closed.elapsed() < SLOW, "by the fast poll");
+    }
+
+    #[test]
+    fn a_member_whose_record_disappears_stays_alive_while_its_socket_is_there() {
+        let folder = Folder::new("hidden");
+        let (volume, members) = (folder.volume(), names(&["main"]));
+        let mut report = folder.report();
+        let socket = contradict(&volume, &members[0]);
+        let mut observer = Observer::new(Some(&volume), &members, false);
+        assert!(observer.observe_all(&mut report)[0].observation.is_alive());
+        fs::remove_file(volume.record_path(&members[0])).expect("removed");
+        assert!(observer.observe_all(&mut report).is_empty(), "as it was");
+        fs::write(volume.record_path(&members[0]), "garbage").expect("written");
+        assert!(observer.observe_all(&mut report).is_empty(), "as it was");
+        drop(socket);
+        let seen = observer.observe_all(&mut report);
+        assert_eq!(seen[0].observation, Observation::Unreadable);
     }
 
     #[test]

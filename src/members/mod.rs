@@ -9,8 +9,8 @@
 //! | `NAME.next.ID.N` | NAME | space reserved for the records to come |
 //! | `NAME.quit.ID.ASKER` | the asker | a request to incarnation ID of NAME; the file is empty |
 //!
-//! The socket of an incarnation (`socket`) is a second sign of life, for volumes on which containers
-//! do not see each other's locks.
+//! The socket of an incarnation (`socket`) is a second sign of life, for volumes on which
+//! containers do not see each other's locks.
 //!
 //! A name contains no dot, so the files of two members have different names. Observers need only
 //! the right to read: `F_OFD_GETLK` tests a lock through a descriptor that is open for reading

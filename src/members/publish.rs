@@ -315,9 +315,11 @@ fn fill(mut file: &File, text: &str) -> io::Result<()> {
     file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
 }
 
-/// The record of the incarnation before this one, whose lock is free. Waits until its socket is gone
-/// as well: the kernel frees the two a moment apart. Where locks are not shared, another container
-/// may have the name, although its lock looks free here.
+/// The record of the incarnation before this one, whose lock is free. Waits until its socket is
+/// gone as well: the kernel frees the two a moment apart.
+///
+/// # Errors
+/// The socket stays. Another container has the name, and its lock looks free here.
 fn last_record(volume: &Volume, name: &Name, start: Instant) -> Result<Option<Record>, Refusal> {
     loop {
         let record = volume.record(name).and_then(Result::ok);

@@ -140,7 +140,10 @@ pub fn trial(uid: u32, outcome: Result<(), &str>) -> Finding {
 pub fn locks(dir: &Path, locks: &Locks) -> Finding {
     match locks {
         Locks::Shared(names) => fine(format!("locks: they are shared with {}", list(names))),
-        Locks::NotShared(names) => wrong(format!("locks: they are {}", not_shared(dir, names))),
+        Locks::NotShared(names) => wrong(format!(
+            "locks: they are not shared on {}",
+            not_shared(dir, names)
+        )),
         Locks::NotKnown => note(
             "locks: no member of another container is alive, so it is not known whether \
              containers see each other's locks here; run doctor again beside a living member",

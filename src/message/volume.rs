@@ -139,28 +139,29 @@ pub fn membership_error(error: &MembershipError) -> String {
     }
 }
 
-/// The locks of these living members are free: locks are not shared between the containers. The
-/// words after `locks are`, with the remedy.
+/// The locks of these living members are free, so locks are not shared between the containers: the
+/// words after `not shared on`, with the remedy.
 pub fn not_shared(dir: &Path, names: &[Name]) -> String {
-    format!("{}; {SHARE_LOCKS}", contradiction_of(dir, names))
+    format!("{}; {SHARE_LOCKS}", signs(dir, names))
 }
 
-fn contradiction_of(dir: &Path, names: &[Name]) -> String {
+fn signs(dir: &Path, names: &[Name]) -> String {
     let list: Vec<&str> = names.iter().map(Name::as_str).collect();
     let list = list.join(", ");
     let (are, their, is) = match names {
         [_] => ("is alive (its socket exists)", "its lock", "is"),
         _ => ("are alive (their sockets exist)", "their locks", "are"),
     };
-    format!("not shared on {dir:?}: {list} {are}, and {their} {is} free here")
+    format!("{dir:?}: {list} {are}, and {their} {is} free here")
 }
 
 /// The line about a volume on which locks are not shared. podgate continues with the other sign of
 /// life.
 pub fn contradiction(dir: &Path, name: &Name) -> Message {
     let text = format!(
-        "locks are {}; {name} counts as alive until its socket is gone; {SHARE_LOCKS}",
-        contradiction_of(dir, std::slice::from_ref(name))
+        "locks are not shared on {}; {name} counts as alive until its socket is gone; \
+         {SHARE_LOCKS}",
+        signs(dir, std::slice::from_ref(name))
     );
     Message::new(Severity::Warning, LogEvent::Volume, text)
 }

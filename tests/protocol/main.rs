@@ -625,6 +625,15 @@ fn members_that_do_not_see_each_others_locks_in_every_order() {
         },
         Pod {
             kills: 1,
+            is_eager: true,
+            ..pair(OnFailure, OnFailure, Auto)
+        },
+        Pod {
+            probes: 1,
+            ..pair(OnFailure, OnFailure, OnFailure)
+        },
+        Pod {
+            kills: 1,
             ..needing(Never, Never)
         },
         Pod {

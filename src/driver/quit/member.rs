@@ -1,5 +1,5 @@
-//! One member that is asked to quit by a request on the volume. Its lock and its socket show when it
-//! is gone.
+//! One member that is asked to quit by a request on the volume. Its lock and its socket show when
+//! it is gone.
 
 use crate::core::member::Name;
 use crate::core::observation::{Observation, Snapshot, observe};
