@@ -295,6 +295,13 @@ fn play(round: &Round) {
                         .into_iter()
                         .flatten(),
                 )
+                // A sidecar that has gone and states `never` can never be ready.
+                .chain(
+                    (round.is_needed
+                        && round.policy == "never"
+                        && (round.victim != Victim::Nobody || round.mains.len() > 1))
+                        .then_some(1),
+                )
                 .chain(
                     (round.is_needed && round.mains.len() > 1)
                         .then_some([69, 124])

@@ -1,5 +1,5 @@
-//! P3.7: `listen://` asks the kernel for the socket. The server sees no connection, and the question
-//! costs next to nothing.
+//! P3.7: `listen://` asks the kernel for the socket. The server sees no connection, and the
+//! question costs next to nothing.
 
 use crate::support::{Done, inside, namespaces, python3};
 use std::time::Duration;

@@ -6,8 +6,8 @@ use crate::process::{self, Signals, Which};
 use std::time::{Duration, Instant};
 
 /// Watches until the watchdog is dropped. podgate ends `patience` after a signal or after `end`, or
-/// later by the result of `more`. Before that, `hangs` is called with the signal, if there was one. It reports the end and returns
-/// the exit code.
+/// later by the result of `more`. Before that, `hangs` is called with the signal, if there was one.
+/// It reports the end and returns the exit code.
 pub(super) fn watch_over(
     signals: &Signals,
     end: Option<Instant>,
