@@ -51,6 +51,7 @@ mod real_nginx;
 mod real_postgres;
 mod real_sidecars;
 mod resolves_names;
+mod rounds;
 mod sees_members;
 mod source_style;
 mod tells_what_happens;

@@ -1,8 +1,10 @@
 //! `podgate install`.
 
+use super::given::{Given, switch, value};
 use super::output::{FailureArgs, OutputArgs};
-use clap::Args;
+use clap::{ArgAction, Args};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct InstallArgs {
@@ -11,9 +13,25 @@ pub struct InstallArgs {
     #[arg(value_name = "DEST", value_parser = clap::value_parser!(OsString))]
     pub dest: Option<OsString>,
 
+    /// Also reset the volume of the members, as podgate reset --dir DIR does
+    #[arg(long, value_name = "DIR", value_parser = value(volume))]
+    pub reset: Option<Given<PathBuf>>,
+
+    /// Accept a --reset DIR that is not a volume: for tests on one machine
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch())]
+    pub allow_plain_dir: Given<bool>,
+
     #[command(flatten)]
     pub output: OutputArgs,
 
     #[command(flatten)]
     pub failure: FailureArgs,
+}
+
+fn volume(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with('/') {
+        Ok(PathBuf::from(text))
+    } else {
+        Err("expected an absolute path, such as /run/podgate".to_owned())
+    }
 }

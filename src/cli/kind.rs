@@ -5,6 +5,7 @@ use super::doctor::DoctorArgs;
 use super::install::InstallArgs;
 use super::join::JoinArgs;
 use super::quit::QuitArgs;
+use super::reset::ResetArgs;
 use super::run::RunArgs;
 use super::status::StatusArgs;
 use super::texts;
@@ -22,12 +23,13 @@ pub enum Kind {
     Quit,
     Status,
     Doctor,
+    Reset,
     Install,
 }
 
 impl Kind {
     /// In the order of the help.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Wait,
         Self::Check,
         Self::Run,
@@ -35,6 +37,7 @@ impl Kind {
         Self::Quit,
         Self::Status,
         Self::Doctor,
+        Self::Reset,
         Self::Install,
     ];
 
@@ -53,6 +56,7 @@ impl Kind {
             Self::Quit => "quit",
             Self::Status => "status",
             Self::Doctor => "doctor",
+            Self::Reset => "reset",
             Self::Install => "install",
         }
     }
@@ -61,7 +65,12 @@ impl Kind {
     pub const fn takes_cmd(self) -> bool {
         match self {
             Self::Wait | Self::Run | Self::Join => true,
-            Self::Check | Self::Quit | Self::Status | Self::Doctor | Self::Install => false,
+            Self::Check
+            | Self::Quit
+            | Self::Status
+            | Self::Doctor
+            | Self::Reset
+            | Self::Install => false,
         }
     }
 
@@ -84,6 +93,7 @@ impl Kind {
             Self::Quit => QuitArgs::augment_args(command),
             Self::Status => StatusArgs::augment_args(command),
             Self::Doctor => DoctorArgs::augment_args(command),
+            Self::Reset => ResetArgs::augment_args(command),
             Self::Install => InstallArgs::augment_args(command),
         }
     }
@@ -118,6 +128,10 @@ impl Kind {
             Self::Doctor => (
                 "Examine how this container is set up for podgate: exit code 0 or 1",
                 &[texts::TIME, texts::DOCTOR],
+            ),
+            Self::Reset => (
+                "Forget the members of an earlier round, in an init container",
+                &[texts::RESET],
             ),
             Self::Install => (
                 "Copy this binary to DEST, for init containers without cp",

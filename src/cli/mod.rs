@@ -22,6 +22,7 @@ mod parse;
 mod quit;
 mod refusal;
 mod relation;
+mod reset;
 mod run;
 mod salvage;
 mod status;
@@ -45,6 +46,7 @@ pub use parse::Stop;
 pub use quit::QuitArgs;
 pub use refusal::UsageError;
 pub use relation::{FinishArgs, QuitsArgs};
+pub use reset::ResetArgs;
 pub use run::RunArgs;
 pub use salvage::{EndArgs, salvage, salvage_end};
 pub use status::StatusArgs;
@@ -68,6 +70,7 @@ pub enum Command {
     Quit(Box<QuitArgs>),
     Status(Box<StatusArgs>),
     Doctor(Box<DoctorArgs>),
+    Reset(Box<ResetArgs>),
     Install(Box<InstallArgs>),
 }
 
@@ -118,6 +121,7 @@ pub fn parse(words: &[OsString], variables: Variables<'_>) -> Result<Command, St
         Kind::Quit => typed(kind, found).map(Command::Quit),
         Kind::Status => typed(kind, found).map(Command::Status),
         Kind::Doctor => typed(kind, found).map(Command::Doctor),
+        Kind::Reset => typed(kind, found).map(Command::Reset),
         Kind::Install => typed(kind, found).map(Command::Install),
     }
 }

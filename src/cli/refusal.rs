@@ -160,6 +160,12 @@ pub enum UsageError {
         word: String,
     },
     DisableNotUtf8,
+    /// `install --allow-plain-dir` without `--reset`.
+    PlainDirWithoutReset {
+        source: String,
+    },
+    /// `reset --dir none`.
+    NoMembersToReset,
     /// `status --dir none`.
     NoMembersToShow,
     /// `join --dir none`.

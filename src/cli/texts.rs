@@ -216,17 +216,41 @@ Exit codes: 0         nothing is wrong
             2         wrong usage
 ";
 
+pub(super) const RESET: &str = "\
+Run it in the first init container of a pod whose containers may all start again
+(RestartAllContainers). It removes what the members of the last round left on the volume, so that an
+old success does not count. In a new sandbox, after a crash or a reboot, it removes nothing, because
+a container that had succeeded does not start again. It keeps the files of members that are alive,
+and may be run again at any time before the other containers start.
+
+Exit codes: 0         the volume is ready for this round
+            2         wrong usage
+            125       the volume cannot be reset
+
+Every option is also a variable: --dir is PODGATE_DIR.
+PODGATE_DISABLE=members (or all, or 1) resets nothing, so that one image runs with and without a
+mesh.
+
+Examples:
+  # init container of an image that has podgate
+  podgate reset
+
+  # the same where the binary is installed first
+  podgate install /podgate-bin --reset /run/podgate
+";
+
 pub(super) const INSTALL: &str = "\
 The copy appears at once and whole (mode 0755), even where an older copy is running.
+With --reset, the volume of the members is reset after that, as by podgate reset.
 
-Exit codes: 0         the binary is copied
+Exit codes: 0         the binary is copied, and the volume is ready for this round
             2         wrong usage
-            125       the binary cannot be copied
+            125       the binary cannot be copied, or the volume cannot be reset
 
 Examples:
   # init container, with the volume mounted at /podgate-bin; the other containers mount it read-only
   podgate install /podgate-bin/podgate
 
-  # into a directory, with the name podgate
-  podgate install /podgate-bin
+  # into a directory, with the name podgate; and forget the members of an earlier round
+  podgate install /podgate-bin --reset /run/podgate
 ";

@@ -1,8 +1,9 @@
 //! `podgate install`: copies this binary, for init containers of images without cp.
 
-use super::call::{Call, wrong};
+use super::call::{Call, variable, wrong};
+use super::reset;
 use crate::cli::InstallArgs;
-use crate::config;
+use crate::config::{self, Installing, Resetting};
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::message::install::InstallError;
@@ -20,14 +21,23 @@ const MODE: u32 = 0o755;
 
 pub(super) fn perform(args: &InstallArgs, call: &mut Call<'_>) -> Result<Exit, Message> {
     call.open_log(&args.output, Some(&args.failure))?;
-    let dest = config::install(args).map_err(wrong)?;
+    let settings = config::install(args, &variable).map_err(wrong)?;
     let watchdog = call.watchdog();
-    let exit = run(&dest, &mut call.report);
+    let exit = run(&settings, &mut call.report);
     watchdog.leave();
     Ok(exit)
 }
 
-fn run(dest: &Path, report: &mut Report) -> Exit {
+/// Installs, then resets. Both may be done again if the init container is started again.
+fn run(settings: &Installing, report: &mut Report) -> Exit {
+    match (copy(&settings.dest, report), &settings.reset) {
+        (Exit::Passed, Resetting::Volume(dir)) => reset::run(Some(dir), report),
+        (Exit::Passed, Resetting::Disabled) => reset::run(None, report),
+        (exit, _) => exit,
+    }
+}
+
+fn copy(dest: &Path, report: &mut Report) -> Exit {
     let dest = if dest.is_dir() {
         dest.join("podgate")
     } else {

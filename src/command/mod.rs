@@ -7,6 +7,7 @@ mod install;
 mod join;
 mod life;
 mod quit;
+mod reset;
 mod run;
 mod status;
 mod usage;
@@ -67,7 +68,8 @@ fn end(command: Command) -> Option<EndArgs> {
         | Command::Quit(_)
         | Command::Status(_)
         | Command::Doctor(_)
-        | Command::Install(_) => None,
+        | Command::Install(_)
+        | Command::Reset(_) => None,
     }
 }
 
@@ -81,6 +83,7 @@ fn perform(command: &Command, call: &mut Call<'_>) -> Result<Exit, Message> {
         Command::Quit(args) => quit::perform(args, call),
         Command::Status(args) => status::perform(args, call),
         Command::Doctor(args) => doctor::perform(args, call),
+        Command::Reset(args) => reset::perform(args, call),
         Command::Install(args) => install::perform(args, call),
     }
 }

@@ -74,6 +74,8 @@ pub fn message(error: &UsageError) -> Message {
         E::TimeoutWithoutWait { source } => usage::timeout_without_wait(source),
         E::Disable { word } => usage::disable(word),
         E::DisableNotUtf8 => usage::disable_not_utf8(),
+        E::PlainDirWithoutReset { source } => usage::plain_dir_without_reset(source),
+        E::NoMembersToReset => usage::no_members_to_reset(),
         E::NoMembersToShow => usage::no_members_to_show(),
         E::NoMembersToJoin => usage::no_members_to_join(),
         E::NoMembers => usage::no_members(),

@@ -21,7 +21,8 @@ pub use logging::{Logging, logging};
 pub use quit::{Quitting, quit};
 pub use wrong::{WrongRun, wrong_run};
 
-use crate::cli::{DirArgs, InstallArgs, UsageError};
+use crate::cli::{DirArgs, InstallArgs, ResetArgs, UsageError, Variables};
+use crate::core::plain_dir::Plain;
 use std::path::PathBuf;
 
 /// Reads the directory that `status` shows.
@@ -36,15 +37,62 @@ pub fn status(args: &DirArgs) -> Result<MembersDir, UsageError> {
     Ok(dir)
 }
 
-/// Reads the destination of `install`.
+/// Reads the directory that `reset` resets. `None` if members are disabled.
 ///
 /// # Errors
-/// DEST is missing.
-pub fn install(args: &InstallArgs) -> Result<PathBuf, UsageError> {
-    match &args.dest {
-        Some(dest) if !dest.is_empty() => Ok(PathBuf::from(dest)),
-        Some(_) | None => Err(UsageError::NeedsDestination),
+/// There are no members to reset.
+pub fn reset(args: &ResetArgs, variables: Variables<'_>) -> Result<Option<MembersDir>, UsageError> {
+    let off = Disabled::read(variables)?;
+    let dir = MembersDir::of(&args.dir);
+    if dir.path.is_none() {
+        return Err(UsageError::NoMembersToReset);
     }
+    Ok(Some(dir).filter(|_| !off.members))
+}
+
+/// The settings of `install`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installing {
+    pub dest: PathBuf,
+    pub reset: Resetting,
+}
+
+/// What `install` resets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resetting {
+    Nothing,
+    /// Members are disabled.
+    Disabled,
+    Volume(MembersDir),
+}
+
+/// Reads the settings of `install`.
+///
+/// # Errors
+/// DEST is missing, or an option has no effect.
+pub fn install(args: &InstallArgs, variables: Variables<'_>) -> Result<Installing, UsageError> {
+    let dest = match &args.dest {
+        Some(dest) if !dest.is_empty() => PathBuf::from(dest),
+        Some(_) | None => return Err(UsageError::NeedsDestination),
+    };
+    let plain = &args.allow_plain_dir;
+    let reset = match &args.reset {
+        None if plain.source.is_flag() => {
+            let source = plain.source.to_string();
+            return Err(UsageError::PlainDirWithoutReset { source });
+        }
+        None => Resetting::Nothing,
+        Some(_) if Disabled::read(variables)?.members => Resetting::Disabled,
+        Some(dir) => Resetting::Volume(MembersDir {
+            path: Some(dir.value.clone()),
+            plain: if plain.value {
+                Plain::Allowed
+            } else {
+                Plain::Refused
+            },
+        }),
+    };
+    Ok(Installing { dest, reset })
 }
 
 #[cfg(test)]

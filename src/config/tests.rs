@@ -2,7 +2,7 @@
 
 use super::{
     Disabled, Gates, Life, Quitting, Settings, Skipped, WrongRun, budget, check, install, join,
-    logging, quit, run, status, wait, wrong_run,
+    logging, quit, reset, run, status, wait, wrong_run,
 };
 use crate::cli::{Command, EndArgs, OnTimeout, UsageError, parse, salvage_end};
 use crate::core::gate::Need;
@@ -46,7 +46,8 @@ fn meant(typed: &str, variables: Pairs<'_>) -> Result<Meant, UsageError> {
         Command::Quit(args) => quit(&args, &variable).map(|(it, _)| Meant::Quit(it)),
         Command::Status(args) => status(&args.dir).map(|_| Meant::Other),
         Command::Doctor(args) => budget(&args.budget).map(|_| Meant::Other),
-        Command::Install(args) => install(&args).map(|_| Meant::Other),
+        Command::Reset(args) => reset(&args, &variable).map(|_| Meant::Other),
+        Command::Install(args) => install(&args, &variable).map(|_| Meant::Other),
     }
 }
 

@@ -46,6 +46,7 @@
 //! | [`member`] | what a member's name and restart policy may be |
 //! | [`record`] | the bytes of a member's record |
 //! | [`observation`] | what a record and a lock mean together |
+//! | [`round`] | which records still count when the init containers run again |
 //! | [`completion`] | whether a member that is waited for is done |
 //! | [`linger`] | how long a member that may be started again is waited for |
 //! | [`errno`], [`exec_error`], [`volume_error`] | nothing: errors as values |
@@ -80,6 +81,7 @@ pub mod preset;
 pub mod quit;
 pub mod record;
 pub mod redact;
+pub mod round;
 pub mod schedule;
 pub mod signal;
 pub mod sock_diag;

@@ -182,17 +182,7 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage(Garbage::NotUtf8))?;
         let mut lines = text.lines();
-        let version = lines
-            .next()
-            .and_then(|line| line.strip_prefix("podgate: "))
-            .ok_or(Unreadable::Garbage(Garbage::NoVersion))?;
-        // A version may have parts: 2.1 is a 2.
-        let major = version.split('.').next().unwrap_or_default();
-        match number(major) {
-            Some(1) => {}
-            Some(version @ 2..) => return Err(Unreadable::Newer(version)),
-            Some(_) | None => return Err(Unreadable::Garbage(Garbage::VersionIsNotANumber)),
-        }
+        major(lines.next())?;
         let lines: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
         let get = |key: &str| {
             lines
@@ -249,6 +239,20 @@ impl Record {
     }
 }
 
+/// Reads the first line of a file: `podgate: VERSION`.
+pub(super) fn major(line: Option<&str>) -> Result<(), Unreadable> {
+    let version = line
+        .and_then(|line| line.strip_prefix("podgate: "))
+        .ok_or(Unreadable::Garbage(Garbage::NoVersion))?;
+    // A version may have parts: 2.1 is a 2.
+    let major = version.split('.').next().unwrap_or_default();
+    match number(major) {
+        Some(1) => Ok(()),
+        Some(version @ 2..) => Err(Unreadable::Newer(version)),
+        Some(_) | None => Err(Unreadable::Garbage(Garbage::VersionIsNotANumber)),
+    }
+}
+
 /// Writes which failures a member has acted on: one id a line.
 pub fn encode_acted(ids: &[u64]) -> String {
     let mut text = format!("podgate: {VERSION}\n");
@@ -273,7 +277,7 @@ const fn stage_word(stage: Stage) -> &'static str {
 }
 
 /// Printable, and one word.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     text.len() <= LONGEST_HOST
         && text
             .chars()

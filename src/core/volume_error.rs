@@ -3,7 +3,7 @@
 use super::errno::Errno;
 use super::member::Name;
 use super::observation::Sign;
-use super::record::Record;
+use super::record::{Record, Unreadable};
 use std::path::PathBuf;
 
 /// Why `--dir` is not a volume that members can meet on.
@@ -55,6 +55,17 @@ pub enum VolumeError {
     NotAFile { path: PathBuf, found: Intruder },
     /// The file belongs to another user.
     OwnedByOther { path: PathBuf, owner: u32, uid: u32 },
+    /// It cannot be read, or has other content.
+    Unreadable { path: PathBuf, why: Unreadable },
+    /// The state of the member cannot be read now.
+    NotObserved { path: PathBuf },
+    /// It cannot be removed. It belongs to `owner`, and this is `uid`.
+    NotRemoved {
+        path: PathBuf,
+        owner: u32,
+        uid: u32,
+        errno: Errno,
+    },
     /// The file system grants locks and does not keep them.
     KeepsNoLocks { path: PathBuf },
 }

@@ -8,5 +8,6 @@ pub(crate) mod life;
 pub(crate) mod membership;
 mod observer;
 pub(crate) mod quit;
+pub(crate) mod reset;
 pub(crate) mod status;
 mod watchdog;

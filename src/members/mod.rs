@@ -8,6 +8,7 @@
 //! | `NAME.acted` | NAME | the failures that it has acted on; survives its restarts |
 //! | `NAME.next.ID.N` | NAME | space reserved for the records to come |
 //! | `NAME.quit.ID.ASKER` | the asker | a request to incarnation ID of NAME; the file is empty |
+//! | `round` | `reset` | the round, how to recognise its sandbox, and the starts of members before it |
 //!
 //! The socket of an incarnation (`socket`) is a second sign of life, for volumes on which
 //! containers do not see each other's locks.
@@ -20,6 +21,7 @@ mod lock;
 mod mount;
 mod publish;
 mod record;
+mod round;
 mod socket;
 mod volume;
 pub(crate) mod watch;

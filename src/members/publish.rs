@@ -91,6 +91,9 @@ impl Membership {
                 .unwrap_or_default(),
         };
         let incarnation = before.map_or(0, |record| record.incarnation);
+        // The starts of earlier rounds count, too: the kubelet's back-off goes on.
+        let round = volume.round().ok().flatten();
+        let incarnation = incarnation.max(round.map_or(0, |round| round.starts(name)));
         let record = first_record(statement, volume.host(), incarnation.saturating_add(1));
         let mut member = Self {
             volume: Rc::clone(volume),

@@ -31,17 +31,22 @@ pub(super) fn read_record(path: &Path, name: &Name) -> Option<Result<Record, Unr
 
 /// Reads a small file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    read_up_to(path, LONGEST)
+}
+
+/// Reads a file of at most this many bytes.
+pub(super) fn read_up_to(path: &Path, longest: usize) -> Result<Vec<u8>, Unreadable> {
     let opened = open_read(path).map_err(|errno| match errno == Errno::ELOOP {
         true => Unreadable::Garbage(Garbage::Symlink),
         false => Unreadable::System(Number(errno as i32)),
     });
     let file = opened?.ok_or(Unreadable::Garbage(Garbage::NotAFile))?;
     let mut bytes = Vec::new();
-    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+    let most = u64::try_from(longest).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|error| Unreadable::System(Number::of(&error)))?;
-    if bytes.len() > LONGEST {
+    if bytes.len() > longest {
         Err(Unreadable::Garbage(Garbage::TooLong))
     } else {
         Ok(bytes)

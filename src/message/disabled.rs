@@ -15,6 +15,10 @@ pub fn members() -> Message {
     disabled("not taking part as a member, and not looking at members")
 }
 
+pub fn reset() -> Message {
+    disabled("not resetting the volume of the members")
+}
+
 pub fn member_checks(checks: &[String]) -> Message {
     disabled(&format!("not looking at {checks:?}"))
 }

@@ -22,6 +22,7 @@ pub mod member;
 pub mod process;
 pub mod quit;
 pub mod reason;
+pub mod reset;
 pub mod status;
 pub mod tls;
 pub mod usage;
@@ -109,6 +110,8 @@ pub enum LogEvent {
     Record,
     /// A neighbour can replace this binary.
     Replaceable,
+    /// `reset` has examined the volume, or cannot reset it.
+    Reset,
     /// A gate or a quit starts: its plan.
     Start,
     /// CMD or PID 1 is sent its stop signal, or cannot be sent it.
@@ -127,7 +130,7 @@ pub enum LogEvent {
 
 impl LogEvent {
     /// Every event, in the order of its name.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Acknowledged,
         Self::Disabled,
         Self::Done,
@@ -161,6 +164,7 @@ impl LogEvent {
         Self::Quit,
         Self::Record,
         Self::Replaceable,
+        Self::Reset,
         Self::Start,
         Self::Stop,
         Self::Stopped,
@@ -206,6 +210,7 @@ impl LogEvent {
             Self::Quit => "quit",
             Self::Record => "record",
             Self::Replaceable => "replaceable",
+            Self::Reset => "reset",
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Stopped => "stopped",

@@ -297,6 +297,16 @@ pub fn disable_not_utf8() -> Message {
     )
 }
 
+pub fn plain_dir_without_reset(source: &str) -> Message {
+    usage(format!(
+        "{source} is about --reset, which is not given; also use --reset /run/podgate"
+    ))
+}
+
+pub fn no_members_to_reset() -> Message {
+    usage("--dir none: there are no members to reset; use --dir /run/podgate".to_owned())
+}
+
 pub fn no_members_to_show() -> Message {
     usage("--dir none: there are no members to show; use --dir /run/podgate".to_owned())
 }

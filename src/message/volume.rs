@@ -61,6 +61,35 @@ pub fn volume_error(error: &VolumeError) -> String {
             "{path:?} belongs to uid {owner}, and this is uid {uid}; give each container its own \
              --name, or keep runAsUser as it was"
         ),
+        VolumeError::Unreadable { path, why } => match why {
+            Unreadable::Garbage(what) => format!(
+                "{path:?} is not a file of podgate reset: {}; remove it: something else writes to \
+                 the volume",
+                garbage(*what)
+            ),
+            Unreadable::Newer(_) | Unreadable::System(_) => {
+                format!("{path:?} {}", unreadable(*why))
+            }
+        },
+        VolumeError::NotObserved { path } => format!(
+            "{path:?} cannot be read now, so it is not known whether its member is alive; check \
+             the limit of open files and the volume's file system"
+        ),
+        VolumeError::NotRemoved {
+            path,
+            owner,
+            uid,
+            errno,
+        } => {
+            let remedy = match *errno {
+                Errno::EACCES | Errno::EPERM => format!(
+                    "run this container with runAsUser: {owner}, or use an emptyDir that this user \
+                     may write to, without a sticky bit"
+                ),
+                errno => remedy(Operation::Write, errno).to_owned(),
+            };
+            format!("cannot remove {path:?} of uid {owner} as uid {uid}: {errno}; {remedy}")
+        }
         VolumeError::KeepsNoLocks { path } => {
             format!("{path:?} is on a file system that keeps no locks; {USE_EMPTY_DIR}")
         }

@@ -7,6 +7,7 @@
 //! | [`exec`] | becomes CMD, and finds the reason if a command cannot be executed |
 //! | [`leave`] | becomes a background process, and ends by a signal |
 //! | [`pid_1`] | facts about PID 1 of this container |
+//! | [`sandbox`] | recognises the sandbox of the pod |
 //! | [`watchdog`] | ends podgate from another thread if the main thread hangs |
 //! | [`sys`] | every `unsafe` of the crate |
 
@@ -15,6 +16,7 @@ mod children;
 pub(crate) mod exec;
 mod leave;
 mod pid_1;
+pub(crate) mod sandbox;
 pub(crate) mod sys;
 pub(crate) mod watchdog;
 

@@ -199,6 +199,34 @@ pub(crate) fn fork() -> Result<Fork, Errno> {
     }
 }
 
+/// Creates a System V semaphore set with this key in the IPC namespace (semget(2)). It exists until
+/// the namespace is gone, and any user can find it.
+///
+/// # Errors
+/// EEXIST: there is one with this key. ENOSYS, EPERM: semaphores are refused. ENOSPC: there are too
+/// many.
+pub(super) fn create_semaphore(key: i32) -> Result<(), Errno> {
+    // SAFETY: semget takes three numbers and touches no memory.
+    Errno::result(unsafe { libc::semget(key, 1, libc::IPC_CREAT | libc::IPC_EXCL | 0o400) })
+        .map(drop)
+}
+
+/// Finds the set with this key. No rights are asked for, so any user may do it.
+///
+/// # Errors
+/// ENOENT: there is none.
+pub(super) fn find_semaphore(key: i32) -> Result<(), Errno> {
+    // SAFETY: as above.
+    Errno::result(unsafe { libc::semget(key, 0, 0) }).map(drop)
+}
+
+/// Removes the set with this key.
+#[cfg(test)]
+pub(super) fn remove_semaphore(key: i32) {
+    // SAFETY: semget and semctl take numbers, and IPC_RMID has no fourth argument.
+    unsafe { libc::semctl(libc::semget(key, 0, 0), 0, libc::IPC_RMID) };
+}
+
 /// Closes the descriptors from 3 on that a background process has inherited, except `kept`.
 pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
     // Without /proc, the number that a process may have by default.

@@ -168,8 +168,12 @@ fn read(command: &Command, variables: Variables<'_>) -> Result<Vec<String>, Usag
             config::budget(&args.budget)?;
             Vec::new()
         }
+        Command::Reset(args) => {
+            config::reset(args, variables)?;
+            Vec::new()
+        }
         Command::Install(args) => {
-            config::install(args)?;
+            config::install(args, variables)?;
             Vec::new()
         }
     })
