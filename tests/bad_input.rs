@@ -493,6 +493,36 @@ const CASES: &[Case] = &[
     ),
     (&["install", ""], &[], &["install needs a destination"]),
     (
+        &["install", "/b", "--allow-plain-dir"],
+        &[],
+        &["--allow-plain-dir", "--reset /run/podgate"],
+    ),
+    (
+        &["install", "/b", "--reset", "none"],
+        &[],
+        &["--reset \"none\"", "/run/podgate"],
+    ),
+    (
+        &["install", "/b", "--reset", "/v"],
+        &["PODGATE_DISABLE=member"],
+        &["PODGATE_DISABLE", "\"member\""],
+    ),
+    (
+        &["reset", "--dir", "none"],
+        &[],
+        &["--dir none", "no members to reset"],
+    ),
+    (
+        &["reset", "--dir", "run"],
+        &[],
+        &["--dir \"run\"", "/run/podgate"],
+    ),
+    (
+        &["reset"],
+        &["PODGATE_DISABLE=member"],
+        &["PODGATE_DISABLE", "\"member\""],
+    ),
+    (
         &["quit", "--dir", "none", "member:proxy"],
         &[],
         &["\"member:proxy\"", "--dir none"],

@@ -12,8 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const COMMANDS: [&str; 8] = [
-    "wait", "check", "run", "join", "quit", "status", "doctor", "install",
+const COMMANDS: [&str; 9] = [
+    "wait", "check", "run", "join", "quit", "status", "doctor", "reset", "install",
 ];
 
 fn root() -> &'static Path {
@@ -300,7 +300,10 @@ fn is_accepted(arguments: &[String], place: &str) {
             )
         }
         "status" | "doctor" => drop(podgate(arguments).run()),
-        "install" => assert_eq!(arguments.len(), 2, "{place}"),
+        "install" => assert!(
+            matches!(arguments[1..], [_] | [_, "--reset", "/run/podgate"]),
+            "{place}"
+        ),
         other => panic!("{other} in {place}"),
     }
 }

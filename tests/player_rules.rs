@@ -60,6 +60,101 @@ fn ends(name: &str, code: i32) -> (&str, Image) {
     )
 }
 
+/// The number of the IPC namespace, which each container notes.
+const IPC: &str = "note $(readlink /proc/self/ns/ipc)";
+
+#[test]
+fn all_containers_start_again_in_the_same_sandbox_after_their_init_containers() {
+    let spec = format!(
+        "restartPolicy: OnFailure, volumes: [{{name: v, emptyDir: {{}}}}], initContainers: \
+         [{{name: init, image: init, volumeMounts: [{{name: v, mountPath: /v}}]}}, {{name: s, \
+         image: s, restartPolicy: Always}}], containers: [{{name: done, image: done}}, {{name: \
+         main, image: main, lifecycle: {{preStop: {}}}}}]",
+        waits_for("never")
+    );
+    let images = [
+        image(
+            "init",
+            &format!("{IPC}\nnote init $(ls /v)\ntouch /v/kept\nnote init ended"),
+        ),
+        server("s"),
+        ends("done", 0),
+        image(
+            "main",
+            "note main up\ntrap 'note main told' TERM\nsleep 100 & wait",
+        ),
+    ];
+    let Some(played) = play(&spec, &images) else {
+        return;
+    };
+    played.comes("main up");
+    played.comes("done ended");
+    crate::support::eventually("the end of done", || {
+        (played.codes("done") == [0]).then_some(())
+    });
+    let ipc = played.happenings()[0].what.clone();
+    played.restarts_all_containers();
+    played.comes_again("main up", 2);
+    played.comes_again("done ended", 2);
+    assert_eq!(
+        played.codes("main"),
+        [137],
+        "at once, without its preStop\n{played}"
+    );
+    played.never_happened("main told");
+    assert_eq!(played.codes("s"), [137], "{played}");
+    assert_eq!(played.codes("init"), [0, 0], "{played}");
+    assert_eq!(played.count(&ipc), 2, "the same IPC namespace\n{played}");
+    played.happened(&[
+        "init",
+        "init ended",
+        "main up",
+        "init kept",
+        "init ended",
+        "s up",
+        "main up",
+    ]);
+}
+
+#[test]
+fn in_a_new_sandbox_a_container_that_had_exited_0_does_not_start_again() {
+    let spec = "volumes: [{name: v, emptyDir: {}}], initContainers: [{name: init, image: init, \
+                volumeMounts: [{name: v, mountPath: /v}]}], containers: [{name: done, image: \
+                done}, {name: main, image: main}]";
+    let images = [
+        image("init", &format!("{IPC}\nnote init $(ls /v)\ntouch /v/kept")),
+        ends("done", 0),
+        server("main"),
+    ];
+    for (policy, dones) in [("OnFailure", 1), ("Always", 2)] {
+        let Some(played) = play(&format!("restartPolicy: {policy}, {spec}"), &images) else {
+            return;
+        };
+        played.comes("main up");
+        played.comes("done ended");
+        crate::support::eventually("the end of done", || {
+            (!played.codes("done").is_empty()).then_some(())
+        });
+        let ipc = played.happenings()[0].what.clone();
+        played.gets_a_new_sandbox();
+        played.comes_again("main up", 2);
+        played.comes_again("done ended", dones);
+        played.happened(&["init", "main up", "init kept", "main up"]);
+        assert_eq!(played.count(&ipc), 1, "another IPC namespace\n{played}");
+        assert_eq!(played.codes("main"), [137], "{played}");
+        if policy == "OnFailure" {
+            assert_eq!(played.codes("done"), [0], "{played}");
+        }
+    }
+    let Some(played) = play(&format!("restartPolicy: Never, {spec}"), &images) else {
+        return;
+    };
+    played.comes("main up");
+    played.gets_a_new_sandbox();
+    assert_eq!(played.finish(), Phase::Failed, "{played}");
+    assert_eq!(played.codes("init"), [0], "{played}");
+}
+
 /// A hook or probe that passes when the test allows it.
 fn waits_for(name: &str) -> String {
     format!("{{exec: {{command: [sh, -c, 'until test -e /test/{name}; do sleep 0.01; done']}}}}")

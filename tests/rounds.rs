@@ -1,6 +1,8 @@
 //! `reset` and `install --reset` in an init container: an old success does not count in a new round
 //! (RestartAllContainers), and still counts in a new sandbox (P6.15).
 
+use crate::support::kubelet::{Phase, Play, RestartPolicy, Role};
+use crate::support::pod::{Container, IMAGE, Pod};
 #[cfg(target_arch = "x86_64")]
 use crate::support::tracer::{Fault, Point, Trace, Traced};
 use crate::support::{
@@ -640,4 +642,146 @@ fn a_reset_whose_system_call_fails_does_its_work_or_ends_with_125() {
         sandbox.reset(folder).code(0);
         has_succeeded(folder, "main")
     });
+}
+
+/// A Job: main works when migrate has succeeded, until the test allows its end, and a sidecar ends
+/// with `until`. migrate becomes a member after the others have started, as after a slow pull of its
+/// image. `resets`: whether the init container resets the volume.
+fn job(pod: &Pod, policy: RestartPolicy, until: &str, resets: bool) -> Play {
+    let until = format!("--until={until}");
+    let word = match policy {
+        RestartPolicy::Never => "--restart-policy=never",
+        RestartPolicy::OnFailure => "--restart-policy=on-failure",
+        RestartPolicy::Always => "--restart-policy=always",
+    };
+    let work = "echo works; until test -e /run/podgate/go; do sleep 0.02; done; echo worked";
+    let serve = "trap 'exit 0' TERM; echo serves; sleep 100 & wait";
+    let migrate = format!("sleep 0.5; exec {IMAGE} run --name=migrate {word} -- echo migrated");
+    let init = match resets {
+        true => Container::podgate("init", ["reset"]),
+        false => Container::sh("init", "exit 0"),
+    };
+    let main = [
+        "run",
+        "--name=main",
+        word,
+        "--after=succeeded:migrate",
+        "--",
+        "sh",
+        "-c",
+        work,
+    ];
+    let sidecar = [
+        "run",
+        "--name=sidecar",
+        word,
+        &until,
+        "--",
+        "sh",
+        "-c",
+        serve,
+    ];
+    let containers = [
+        (Role::Init, init),
+        (Role::Main, Container::podgate("main", main)),
+        (Role::Main, Container::podgate("sidecar", sidecar)),
+        (Role::Main, Container::sh("migrate", &migrate)),
+    ];
+    pod.play_all(policy, containers)
+}
+
+/// Starts a job, lets its migrate succeed and its main work.
+fn working_job(policy: RestartPolicy, until: &str, resets: bool) -> Option<(Pod, Play)> {
+    let pod = Pod::new()?;
+    let play = job(&pod, policy, until, resets);
+    play.life("main").prints("works");
+    play.life("sidecar").prints("serves");
+    eventually("the end of migrate", || {
+        (play.codes("migrate") == [0]).then_some(())
+    });
+    Some((pod, play))
+}
+
+/// In the second round migrate takes its time before main may start.
+#[test]
+fn in_a_new_round_a_gate_waits_for_the_new_success() {
+    for resets in [true, false] {
+        let Some((pod, play)) = working_job(RestartPolicy::OnFailure, "main", resets) else {
+            return;
+        };
+        play.restarts_all_containers();
+        let main = play.nth_life("main", 1);
+        let works = main.prints("works");
+        let migrated = play.nth_life("migrate", 1).prints("migrated");
+        if resets {
+            assert!(migrated < works, "{play}");
+        } else {
+            assert!(
+                works < migrated,
+                "the control: the old success counts\n{play}"
+            );
+        }
+        play.nth_life("sidecar", 1).prints("serves");
+        fs::write(pod.volume().join("go"), "").unwrap();
+        assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+        for name in ["migrate", "main", "sidecar"] {
+            assert_eq!(play.lives(name).len(), 2, "{name}\n{play}");
+        }
+    }
+}
+
+#[test]
+fn in_a_new_round_a_sidecar_serves_the_new_main_although_the_old_one_had_succeeded() {
+    for policy in [RestartPolicy::Never, RestartPolicy::OnFailure] {
+        // The sidecar of migrate has ended with it. migrate starts again, and so must its sidecar.
+        for resets in [true, false] {
+            let pod = Pod::new();
+            let Some(pod) = pod else { return };
+            let play = job(&pod, policy, "migrate", resets);
+            play.life("main").prints("works");
+            play.life("sidecar").code(0);
+            play.restarts_all_containers();
+            let sidecar = play.nth_life("sidecar", 1);
+            sidecar.code(0);
+            let is_told = sidecar.stderr().contains("done, with success");
+            assert!(is_told, "{play}");
+            let served = sidecar.stdout().contains("serves");
+            let is_late = sidecar.stderr().contains("not started");
+            assert_eq!((served, is_late), (resets, !resets), "{play}");
+        }
+    }
+}
+
+#[test]
+fn in_a_new_sandbox_the_old_success_opens_the_gate_and_the_job_completes() {
+    let Some((pod, play)) = working_job(RestartPolicy::OnFailure, "main", true) else {
+        return;
+    };
+    play.gets_a_new_sandbox();
+    play.nth_life("main", 1).prints("works");
+    play.nth_life("sidecar", 1).prints("serves");
+    fs::write(pod.volume().join("go"), "").unwrap();
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert_eq!(play.lives("migrate").len(), 1, "{play}");
+    assert_eq!(play.codes("sidecar"), [137, 0], "{play}");
+    assert_eq!(play.codes("init"), [0, 0], "{play}");
+}
+
+#[test]
+fn after_a_new_sandbox_all_containers_may_still_start_again() {
+    let Some((pod, play)) = working_job(RestartPolicy::OnFailure, "main", true) else {
+        return;
+    };
+    play.gets_a_new_sandbox();
+    play.nth_life("main", 1).prints("works");
+    play.nth_life("sidecar", 1).prints("serves");
+    play.restarts_all_containers();
+    let works = play.nth_life("main", 2).prints("works");
+    assert!(
+        play.nth_life("migrate", 1).prints("migrated") < works,
+        "{play}"
+    );
+    fs::write(pod.volume().join("go"), "").unwrap();
+    assert_eq!(play.finish(), Phase::Succeeded, "{play}");
+    assert_eq!(play.codes("sidecar"), [137, 137, 0], "{play}");
 }

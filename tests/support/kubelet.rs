@@ -16,6 +16,8 @@
 //! | a `startupProbe` that fails `failureThreshold` times stops its container; on a main container it delays nothing | `prober/worker.go` |
 //! | a main container is restarted by the pod's policy, after a back-off that doubles up to a limit | doc |
 //! | a main container whose liveness or startup probe failed is restarted under OnFailure, even if it exits 0 | `computePodActions`; seen on 1.36.2 |
+//! | RestartAllContainers: all containers are killed at once, without `preStop`; the sandbox and the volumes stay; init containers run again, and then all main containers, also those that had exited 0 | seen on 1.36.2 |
+//! | a new sandbox (a crash, a reboot): the same in another IPC namespace, but a main container that had exited 0 under OnFailure does not start again, and under Never nothing does | seen on 1.36.2; `computePodActions` |
 //! | when all main containers have ended, the native sidecars are stopped, and the pod ends | `computePodActions` (nothing to keep: `KillPod`) |
 //! | deletion: the `preStop` hooks of all containers at once, then the stop signal to all main containers at once | `killContainer` |
 //! | a native sidecar gets the stop signal when all main containers and all native sidecars after it have ended, or at the end of the grace period | `kuberuntime_termination_order.go` |
@@ -119,6 +121,8 @@ struct Slot {
     role: Role,
     container: Container,
     lives: Vec<Arc<Life>>,
+    /// How many of its lives belong to earlier rounds or sandboxes.
+    earlier: usize,
     hooks: Vec<(Hook, Arc<Done>)>,
     /// The time from which the next container of the list may start: the end of an init container,
     /// or the readiness of a native sidecar. It never changes again.
@@ -126,6 +130,13 @@ struct Slot {
     /// Whether it was stopped because its liveness or startup probe failed.
     is_probed: bool,
     plan: Plan,
+}
+
+impl Slot {
+    /// In this round and sandbox.
+    fn has_not_run(&self) -> bool {
+        self.lives.len() == self.earlier
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -143,6 +154,8 @@ enum Event {
     /// The liveness probe of this life has failed for good.
     NotLive(usize, Arc<Life>),
     Delete(Duration),
+    RestartAll,
+    NewSandbox,
     Close,
 }
 
@@ -172,6 +185,7 @@ impl Pod {
             role,
             container,
             lives: Vec::new(),
+            earlier: 0,
             hooks: Vec::new(),
             passed: None,
             is_probed: false,
@@ -218,11 +232,17 @@ impl Kubelet {
             // second one.
             match (events.recv_timeout(wait), next) {
                 (Ok(Event::Ended(index)), _) => self.ended(index),
-                (Ok(Event::Probed(index, _, true)), _) => self.pass(index, Instant::now()),
+                (Ok(Event::Probed(index, life, true)), _) => {
+                    if self.is_newest(index, &life) {
+                        self.pass(index, Instant::now());
+                    }
+                }
                 (Ok(Event::Probed(index, life, false) | Event::NotLive(index, life)), _) => {
                     self.slots()[index].is_probed = true;
                     self.stop(index, &life, self.rules.grace, &[])
                 }
+                (Ok(Event::RestartAll), _) => self.start_again(|_| true),
+                (Ok(Event::NewSandbox), _) => self.new_sandbox(),
                 (Ok(Event::Delete(grace)), _) => {
                     self.stop_all(grace);
                     return self.finished.store(true, Ordering::SeqCst);
@@ -255,10 +275,10 @@ impl Kubelet {
             .iter()
             .position(|slot| slot.role != Role::Main && slot.passed.is_none());
         let due = |(index, slot): (usize, &Slot)| match slot.plan {
-            Plan::Start(_) if slot.lives.is_empty() && holds.is_some_and(|holds| index > holds) => {
+            Plan::Start(_) if slot.has_not_run() && holds.is_some_and(|holds| index > holds) => {
                 None
             }
-            Plan::Start(when) => Some((!slot.lives.is_empty(), when, index)),
+            Plan::Start(when) => Some((!slot.has_not_run(), when, index)),
             Plan::Wait | Plan::Over => None,
         };
         slots
@@ -323,12 +343,57 @@ impl Kubelet {
         }
     }
 
+    fn is_newest(&self, index: usize, life: &Arc<Life>) -> bool {
+        let slots = self.slots();
+        slots[index]
+            .lives
+            .last()
+            .is_some_and(|it| Arc::ptr_eq(it, life))
+    }
+
+    /// Kills all containers. Those that `comes_again` names start again, after the init containers.
+    fn start_again(&self, comes_again: impl Fn(&Slot) -> bool) {
+        let lives: Vec<_> = self
+            .slots()
+            .iter()
+            .filter_map(|slot| slot.lives.last().cloned())
+            .collect();
+        // What has ended before ended by itself.
+        let count = self.slots().len();
+        (0..count).for_each(|index| self.ended(index));
+        lives.iter().for_each(|life| life.kill());
+        for life in lives {
+            let _ = life.ended_within(LIMIT);
+        }
+        for slot in &mut *self.slots() {
+            slot.plan = if comes_again(slot) {
+                (slot.earlier, slot.passed, slot.is_probed) = (slot.lives.len(), None, false);
+                Plan::Start(Instant::now())
+            } else {
+                Plan::Over
+            };
+        }
+    }
+
+    fn new_sandbox(&self) {
+        self.sandbox.replace_ipc();
+        let is_never = self.rules.policy == RestartPolicy::Never;
+        self.start_again(|slot| {
+            let is_over = slot.role == Role::Main && matches!(slot.plan, Plan::Over);
+            !is_never && !is_over
+        });
+    }
+
     fn pass(&self, index: usize, now: Instant) {
         self.slots()[index].passed.get_or_insert(now);
     }
 
     fn ended(&self, index: usize) {
         let slot = &mut self.slots()[index];
+        // The end of a life that was killed for a new round is no reason for anything.
+        if !matches!(slot.plan, Plan::Wait) {
+            return;
+        }
         let Some(end) = slot.lives.last().and_then(|life| life.end()) else {
             return;
         };
@@ -585,6 +650,16 @@ impl Play {
         let index = slots.iter().position(|slot| slot.container.name == name);
         let index = index.unwrap_or_else(|| panic!("the pod has no container {name:?}"));
         let _ = self.tell.send(Event::NotLive(index, life));
+    }
+
+    /// A container ends by a rule with the action RestartAllContainers.
+    pub fn restarts_all_containers(&self) {
+        let _ = self.tell.send(Event::RestartAll);
+    }
+
+    /// The sandbox is gone after a crash, and the kubelet makes a new one.
+    pub fn gets_a_new_sandbox(&self) {
+        let _ = self.tell.send(Event::NewSandbox);
     }
 
     /// Deletes the pod, as `kubectl delete --wait=false`: `preStop` and the stop signal to all

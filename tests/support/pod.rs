@@ -25,6 +25,7 @@ use nix::unistd::{Pid, geteuid};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, fchown, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -115,6 +116,8 @@ pub(super) struct Sandbox {
     child: Mutex<Child>,
     closed: AtomicBool,
     network: Network,
+    /// The IPC namespace of all its containers. It exists as long as this file is open.
+    ipc: Mutex<File>,
 }
 
 /// The network of a pod.
@@ -177,7 +180,7 @@ impl Pod {
             folder.path().display()
         );
         let mut child = Command::new(&tools.unshare)
-            .args(["--pid", "--fork", "--mount", "--mount-proc"])
+            .args(["--pid", "--fork", "--mount", "--mount-proc", "--ipc"])
             .args(net)
             .args(["--", &tools.sh, "-c", &script])
             .stdin(Stdio::piped())
@@ -202,6 +205,7 @@ impl Pod {
                 child: Mutex::new(child),
                 closed: AtomicBool::new(false),
                 network,
+                ipc: Mutex::new(ipc_namespace(pid)),
             }),
         }
     }
@@ -271,6 +275,32 @@ impl Sandbox {
             Network::OfTheMachine => None,
             Network::Own => Some("--net"),
         }
+    }
+
+    /// Enters the pod's IPC namespace with `nsenter`.
+    fn ipc(&self) -> String {
+        let file = self.ipc.lock().unwrap().as_raw_fd();
+        format!("--ipc=/proc/{}/fd/{file}", std::process::id())
+    }
+
+    /// Gives the containers that start from now on another IPC namespace, as in a new sandbox. The
+    /// rest of the sandbox stays as it is: no promise depends on it.
+    pub(super) fn replace_ipc(&self) {
+        let mut child = Command::new(&self.tools.unshare)
+            .args(["--ipc", "--", &self.tools.sh, "-c", "echo ready; read x"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n");
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        *self.ipc.lock().unwrap() = ipc_namespace(pid);
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -731,6 +761,11 @@ cd /run
     )
 }
 
+/// Keeps the IPC namespace of a process.
+fn ipc_namespace(of: Pid) -> File {
+    File::open(format!("/proc/{of}/ns/ipc")).unwrap()
+}
+
 /// The only child of the started process, if it has one yet.
 fn only_child(parent: &Child) -> Option<Pid> {
     child_of(Pid::from_raw(i32::try_from(parent.id()).unwrap()))
@@ -790,7 +825,7 @@ impl Life {
         let sh = sandbox.folder.text(&format!("{STARTER}sh"));
         let mut command = Command::new(&tools.nsenter);
         command
-            .args(["--target", &target, "--mount", "--pid"])
+            .args(["--target", &target, "--mount", "--pid", &sandbox.ipc()])
             .args(sandbox.net());
         command.args(["--", &tools.unshare, "--pid", "--mount"]);
         if container.host_name.is_some() {
@@ -1007,6 +1042,7 @@ impl Life {
                 "--mount",
                 "--pid",
                 "--uts",
+                "--ipc",
             ])
             .args(self.sandbox.net());
         command

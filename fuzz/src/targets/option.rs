@@ -36,6 +36,8 @@ const CALLS: [&[&str]; 6] = [
     ],
     &["quit", "http://localhost:1/q"],
     &["doctor"],
+    &["reset"],
+    &["install", "/podgate-bin"],
 ];
 
 /// An option of one of the calls.
