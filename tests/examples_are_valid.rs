@@ -309,12 +309,33 @@ fn only_the_init_container_can_write_the_binary_which_is_not_on_the_members_volu
                         path.display()
                     )
                 }
+                // It resets the volume of the members.
+                "/run/podgate" => {}
                 _ => assert!(!may_write, "{container} of {} mounts {at}", path.display()),
             }
             seen += 1;
         }
     }
     assert!(seen >= 60, "{seen} mounts");
+}
+
+/// The binary alone needs no reset: a pod without members has no records.
+#[test]
+fn each_init_container_of_a_pod_with_members_resets_their_volume() {
+    let mut seen = 0;
+    for path in examples() {
+        let text = fs::read_to_string(&path).unwrap();
+        let spec = Manifest::new(path.to_str().unwrap(), &text).read().unwrap();
+        let mounts = spec.mounts();
+        let has_members = mounts.iter().any(|(_, _, at, _)| *at == "/run/podgate");
+        let installs = mounts
+            .iter()
+            .any(|(_, image, at, _)| *image == "podgate:0.1.0" && *at == "/podgate-bin");
+        let resets = text.contains("--reset") && text.contains("/run/podgate");
+        assert_eq!(resets, has_members && installs, "{}", path.display());
+        seen += usize::from(resets);
+    }
+    assert!(seen >= 11, "{seen} resets");
 }
 
 #[test]

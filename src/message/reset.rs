@@ -36,8 +36,8 @@ pub fn done(reset: &Reset<'_>) -> Message {
             text
         }
         Verdict::Again => format!(
-            "round {number} of this pod continues on {dir:?}: no container has ended since the last \
-             reset, and nothing is removed"
+            "round {number} of this pod continues on {dir:?}: no member has ended in this sandbox \
+             since the last reset, and nothing is removed"
         ),
         Verdict::NewSandbox => format!(
             "round {number} of this pod continues on {dir:?}, in a new sandbox: all records are \
@@ -62,8 +62,8 @@ pub fn failed(dir: &Path, error: &VolumeError) -> Message {
 
 /// There is no mark in the sandbox.
 pub fn no_semaphore() -> Message {
-    let text = "this container may not create a System V semaphore, so a new sandbox is recognised \
-                by the number of its IPC namespace, which the kernel may use again; allow semget(2) \
+    let text = "this container may not create a System V semaphore, so the number of the IPC \
+                namespace, which the kernel may use again, identifies the sandbox; allow semget(2) \
                 in the seccomp profile";
     Message::new(Severity::Warning, LogEvent::Reset, text)
 }
@@ -114,8 +114,8 @@ mod tests {
         );
         assert_eq!(
             text(Verdict::Again, &[], &[]),
-            "round 2 of this pod continues on \"/run/podgate\": no container has ended since the last \
-             reset, and nothing is removed"
+            "round 2 of this pod continues on \"/run/podgate\": no member has ended in this \
+             sandbox since the last reset, and nothing is removed"
         );
         assert_eq!(
             text(Verdict::NewSandbox, &[], &[]),
