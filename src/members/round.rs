@@ -87,7 +87,7 @@ impl Volume {
             let is_foreign = record.as_ref().is_some_and(|it| it.host != self.host());
             members.push(Found {
                 name,
-                is_alive: seen.is_held,
+                is_alive: seen.is_alive(),
                 incarnation: record.filter(|_| !is_foreign).map(|it| it.incarnation),
                 has_files: !is_foreign && !files.is_empty(),
             });
@@ -104,7 +104,7 @@ impl Volume {
             .files()
             .map_err(|error| system_error(Operation::Open, self.path(), Errno::of(&error)))?;
         // It may have started in the meantime.
-        if self.look(name).is_none_or(|found| found.is_held) {
+        if self.look(name).is_none_or(|found| found.is_alive()) {
             return Ok(false);
         }
         for path in all.get(name).into_iter().flatten() {
