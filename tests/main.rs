@@ -55,5 +55,6 @@ mod rounds;
 mod sees_members;
 mod source_style;
 mod tells_what_happens;
+mod under_limits;
 mod under_load;
 mod wraps_a_command;

@@ -152,6 +152,10 @@ pub enum Operation {
     LookUpPath,
     /// Read `/proc/net/tcp` and `tcp6`.
     ListSockets,
+    /// Open `/dev/null`, the input of a command.
+    OpenInput,
+    /// Make the pipe for the output of a command.
+    OpenOutput,
 }
 
 /// The state of a member that is not as a check asks.

@@ -25,8 +25,11 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long the kernel may count a thread that has ended.
+const COUNTED: Duration = Duration::from_millis(50);
 /// How often the live line is drawn.
 const REDRAW: Duration = Duration::from_millis(200);
 /// If a wait has not ended by itself this long after its end, it hangs in the kernel.
@@ -49,6 +52,7 @@ pub(crate) struct Driver<'a> {
     /// The watcher's inotify instance, for a poller.
     inotify: Option<Arc<Inotify>>,
     start: Instant,
+    watchdog: Option<Watchdog>,
     /// A last attempt after the end of the wait is under way, so the watchdog gives it more time.
     is_last_attempt: Arc<AtomicBool>,
     drawn: Option<Instant>,
@@ -156,6 +160,7 @@ impl<'a> Driver<'a> {
             watcher,
             inotify,
             start: Instant::now(),
+            watchdog: None,
             is_last_attempt: Arc::default(),
             drawn: None,
             limit,
@@ -167,7 +172,7 @@ impl<'a> Driver<'a> {
     /// Waits for the answer, or for a signal that ends podgate. When this returns, no command of a
     /// check is running.
     pub(crate) fn run(&mut self, signals: &Signals, report: &mut Report) -> Answer {
-        let _watchdog = self.watchdog(signals, report);
+        self.watch(signals, report);
         let verdict = self.wait(signals, report);
         self.leave(report);
         // After a timeout, messages name the limit and not how soon the machine came to it.
@@ -182,6 +187,7 @@ impl<'a> Driver<'a> {
 
     /// Ends the attempts that are under way.
     pub(crate) fn leave(&mut self, report: &mut Report) {
+        self.watchdog = None;
         self.unseen
             .extend(self.probes.drain(..).map(|it| it.probe.member_state()));
         self.children.borrow_mut().clear();
@@ -193,12 +199,12 @@ impl<'a> Driver<'a> {
         self.gate.waited(self.now())
     }
 
-    /// Starts a watchdog if a check may hang in the kernel.
-    pub(crate) fn watchdog(&self, signals: &Signals, report: &Report) -> Option<Watchdog> {
+    /// Starts a watchdog if a check may hang in the kernel. It watches until [`Driver::leave`].
+    pub(crate) fn watch(&mut self, signals: &Signals, report: &Report) {
         let hanging = self.checks.iter().filter(|it| it.kind.goes_by_path());
         let names: Vec<String> = hanging.map(|check| check.name.clone()).collect();
         if names.is_empty() {
-            return None;
+            return;
         }
         let end = self.limit.and_then(|limit| self.start.checked_add(limit));
         // The kubelet gives a probe 1 s for everything.
@@ -218,10 +224,10 @@ impl<'a> Driver<'a> {
                 Duration::ZERO
             }
         };
-        Some(watch_over(signals, end, patience, more, move |signal| {
+        self.watchdog = Some(watch_over(signals, end, patience, more, move |signal| {
             report.failure(&message::gate::hangs(&names, signal, start.elapsed()));
             signal.map_or(late, Exit::Signal)
-        }))
+        }));
     }
 
     fn wait(&mut self, signals: &Signals, report: &mut Report) -> Result<Verdict, nix::Error> {
@@ -295,7 +301,19 @@ impl<'a> Driver<'a> {
         let until = self.start.checked_add(until.since_start())?;
         let it = self.probes.get_mut(check)?;
         it.is_running = true;
-        let step = it.probe.start(until);
+        let mut step = it.probe.start(until);
+        // Where one more task is allowed, the command of a check needs it more than the watchdog.
+        if step.lacks_a_process()
+            && let Some(watchdog) = self.watchdog.take_if(|it| it.is_watching())
+        {
+            watchdog.leave();
+            // The kernel counts a thread until a moment after its end.
+            let patience = Instant::now();
+            while step.lacks_a_process() && patience.elapsed() < COUNTED {
+                thread::sleep(Duration::from_millis(1));
+                step = it.probe.start(until);
+            }
+        }
         it.event(check, step)
     }
 

@@ -1,5 +1,6 @@
 //! A command that cannot be started.
 
+use super::reason::{limit, shortage};
 use super::{LogEvent, Message, Severity};
 use crate::core::exec_error::ExecError;
 use crate::core::signal::name;
@@ -26,7 +27,11 @@ pub fn cause(error: ExecError) -> String {
                 .to_owned()
         }
         ExecError::Busy => "it is still being written; start it when it is complete".to_owned(),
-        ExecError::NoResources(errno) | ExecError::Other(errno) => errno.to_string(),
+        ExecError::NoResources(errno) => match limit(errno) {
+            Some(limit) => format!("{}; {limit}", shortage(errno)),
+            None => errno.to_string(),
+        },
+        ExecError::Other(errno) => errno.to_string(),
     }
 }
 
@@ -87,6 +92,12 @@ mod tests {
             (
                 ExecError::Busy,
                 "cannot run \"/app\": it is still being written; start it when it is complete",
+            ),
+            (
+                ExecError::NoResources(Errno::EAGAIN),
+                "cannot run \"/app\": no more processes or threads are allowed (EAGAIN); raise the \
+                 limit on processes that is reached: pids.max of this container or its node, or \
+                 RLIMIT_NPROC of its user",
             ),
             (
                 ExecError::Other(Errno(7)),

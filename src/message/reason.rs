@@ -37,6 +37,9 @@ pub fn text(reason: &Reason) -> String {
         Reason::ExitCode(code, line) => with_output(&format!("exit code {code}"), line),
         Reason::Killed(signal, line) => with_output(&format!("killed by signal {signal}"), line),
         Reason::NoCommand(name) => format!("command {name:?} not found"),
+        Reason::NotExecutable(name, ExecError::NoResources(errno)) => {
+            format!("cannot start {name:?}: {}", shortage(*errno))
+        }
         Reason::NotExecutable(name, error) => format!("cannot execute {name:?}: {}", exec(*error)),
         Reason::Member(state) => member::state(state),
         Reason::System(Operation::Connect, EAGAIN) => {
@@ -82,9 +85,43 @@ pub const fn remedy(reason: &Reason) -> &'static str {
         Reason::NoFile => "check the log of the process that creates it",
         Reason::ExitCode(..) | Reason::Killed(..) => "run the command yourself to see the cause",
         Reason::NoCommand(_) => "use a command of this image, not of the sidecar's",
+        Reason::NotExecutable(_, ExecError::NoResources(errno)) => match limit(*errno) {
+            Some(limit) => limit,
+            None => "check the limits of this container",
+        },
         Reason::NotExecutable(..) => "check its mode, its #! line and its architecture",
         Reason::Member(_) => "check podgate status, and that the name is the member's --name",
-        Reason::System(..) => "check the network and the limits of this container",
+        Reason::System(Operation::Connect, _) => {
+            "check the network and the limits of this container"
+        }
+        Reason::System(operation, errno) => match (limit(*errno), operation) {
+            (Some(limit), _) => limit,
+            (None, Operation::OpenInput) => {
+                "this container needs a /dev/null that its user can read"
+            }
+            (None, _) => "check the network and the limits of this container",
+        },
+    }
+}
+
+/// The limit behind an error of a system call that makes a process, a thread or a descriptor.
+pub const fn limit(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::EAGAIN => Some(
+            "raise the limit on processes that is reached: pids.max of this container or its node, \
+             or RLIMIT_NPROC of its user",
+        ),
+        Errno::EMFILE => Some("raise the limit on open files of this container (ulimit -n)"),
+        Errno::ENFILE => Some("raise the limit on open files of this node (fs.file-max)"),
+        _ => None,
+    }
+}
+
+/// What the system lacks, in words.
+pub fn shortage(errno: Errno) -> String {
+    match errno {
+        Errno::EAGAIN => "no more processes or threads are allowed (EAGAIN)".to_owned(),
+        _ => errno.words(),
     }
 }
 
@@ -156,6 +193,8 @@ const fn verb(operation: Operation) -> &'static str {
         Operation::SendRequest => "send the request",
         Operation::LookUpPath => "look up the path",
         Operation::ListSockets => "read /proc/net/tcp",
+        Operation::OpenInput => "open /dev/null for the command's input",
+        Operation::OpenOutput => "make a pipe for the command's output",
     }
 }
 
@@ -169,7 +208,8 @@ fn exec(error: ExecError) -> String {
         ExecError::NotPermitted => "permission denied".to_owned(),
         ExecError::WrongFormat => "it is not a program for this machine".to_owned(),
         ExecError::Busy => "another process is writing the file".to_owned(),
-        ExecError::NoResources(errno) | ExecError::Other(errno) => errno.words(),
+        ExecError::NoResources(errno) => shortage(errno),
+        ExecError::Other(errno) => errno.words(),
     }
 }
 
@@ -267,6 +307,14 @@ mod tests {
                 "cannot execute \"/x\": permission denied",
             ),
             (
+                Reason::NotExecutable("x".to_owned(), ExecError::NoResources(Errno::EAGAIN)),
+                "cannot start \"x\": no more processes or threads are allowed (EAGAIN)",
+            ),
+            (
+                Reason::System(Operation::OpenInput, Errno::EACCES),
+                "cannot open /dev/null for the command's input: permission denied",
+            ),
+            (
                 Reason::System(Operation::LookUpPath, Errno::EACCES),
                 "cannot look up the path: permission denied",
             ),
@@ -337,6 +385,22 @@ mod tests {
             ),
             (timed_out(Phase::Resolving), "DNS"),
             (timed_out(Phase::Connecting), "--attempt-timeout"),
+            (
+                Reason::NotExecutable("x".to_owned(), ExecError::NoResources(Errno::EAGAIN)),
+                "pids.max",
+            ),
+            (
+                Reason::System(Operation::OpenOutput, Errno::EMFILE),
+                "ulimit -n",
+            ),
+            (
+                Reason::System(Operation::OpenInput, Errno::ENOENT),
+                "needs a /dev/null",
+            ),
+            (
+                Reason::System(Operation::Connect, Errno(libc::EAGAIN)),
+                "check the network",
+            ),
         ] {
             assert!(remedy(&reason).contains(part), "{reason:?}");
         }

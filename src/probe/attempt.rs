@@ -1,6 +1,8 @@
 //! The trait of all probes.
 
-use crate::core::outcome::{MemberState, Outcome, Phase, Wake};
+use crate::core::errno::Errno;
+use crate::core::exec_error::ExecError;
+use crate::core::outcome::{MemberState, Outcome, Phase, Reason, Wake};
 use crate::event_loop::Interest;
 use std::time::Instant;
 
@@ -10,6 +12,17 @@ pub enum Step {
     Done(Outcome),
     /// The attempt continues when [`Probe::interest`] is ready or [`Probe::wake_at`] has come.
     Wait,
+}
+
+impl Step {
+    /// Whether a command was not started because no more processes are allowed.
+    pub(crate) fn lacks_a_process(&self) -> bool {
+        let error = match self {
+            Self::Done(Outcome::NotYet(Reason::NotExecutable(_, error))) => *error,
+            Self::Done(_) | Self::Wait => return false,
+        };
+        error == ExecError::NoResources(Errno::EAGAIN)
+    }
 }
 
 /// Attempts of one check, one at a time.

@@ -4,20 +4,25 @@
 
 use super::attempt::{Probe, Step};
 use crate::core::exec_error::ExecError;
-use crate::core::outcome::{Outcome, Phase, Reason, one_line};
+use crate::core::outcome::{Operation, Outcome, Phase, Reason, one_line};
 use crate::core::redact;
 use crate::event_loop::Interest;
 use crate::process::exec::exec_error;
 use crate::process::{Children, End};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::unistd::{self, Pid};
 use std::cell::RefCell;
-use std::io::{self, PipeReader};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Instant;
+
+/// The input of a command: it is empty.
+const NULL: &str = "/dev/null";
 
 /// How many bytes of the last line a reason contains.
 const LONGEST_LINE: usize = 200;
@@ -51,15 +56,28 @@ impl Exec {
         }
     }
 
-    fn spawn(&self) -> io::Result<UnderWay> {
-        let (output, input) = io::pipe()?;
-        fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    /// Starts the command. The error is the end of the attempt.
+    fn spawn(&self) -> Result<UnderWay, Outcome> {
+        let system = |operation| {
+            move |error| {
+                let errno = crate::core::errno::Errno::of(&error);
+                Outcome::NotYet(Reason::System(operation, errno))
+            }
+        };
+        // What the command itself is not the cause of is prepared first.
+        let empty = File::open(NULL).map_err(system(Operation::OpenInput))?;
+        let (output, stdout, stderr) = pipe().map_err(system(Operation::OpenOutput))?;
         let mut command = Command::new(self.name());
         command
             .args(self.words.iter().skip(1))
-            .stdout(input.try_clone()?)
-            .stderr(input);
-        let pid = self.children.borrow_mut().spawn(&mut command)?;
+            .stdin(empty)
+            .stdout(stdout)
+            .stderr(stderr);
+        let spawned = self.children.borrow_mut().spawn(&mut command);
+        let pid = spawned.map_err(|error| {
+            let error = exec_error(self.name().as_ref(), &error);
+            not_started(self.name(), error)
+        })?;
         Ok(UnderWay {
             pid,
             output,
@@ -80,10 +98,7 @@ impl Probe for Exec {
                 self.under_way = Some(under_way);
                 self.proceed()
             }
-            Err(error) => {
-                let error = exec_error(self.name().as_ref(), &error);
-                Step::Done(not_started(self.name(), error))
-            }
+            Err(outcome) => Step::Done(outcome),
         }
     }
 
@@ -129,17 +144,41 @@ impl Probe for Exec {
     }
 }
 
-/// A command that does not exist now will not exist later in this container.
+/// A pipe whose reader does not block, with two writers.
+fn pipe() -> io::Result<(PipeReader, PipeWriter, PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((reader, writer.try_clone()?, writer))
+}
+
+/// A command that does not exist now will not exist later in this container. An error that is not
+/// about the command's file may pass.
 fn not_started(name: &str, error: ExecError) -> Outcome {
     let not_executable = Reason::NotExecutable(name.to_owned(), error);
     match error {
         ExecError::NotFound => Outcome::Never(Reason::NoCommand(name.to_owned())),
+        ExecError::Other(errno) if !is_about_the_file(errno) => Outcome::NotYet(not_executable),
         ExecError::Busy | ExecError::NoResources(_) => Outcome::NotYet(not_executable),
         ExecError::NoInterpreter
         | ExecError::NotPermitted
         | ExecError::WrongFormat
         | ExecError::Other(_) => Outcome::Never(not_executable),
     }
+}
+
+/// Whether execve(2) returns this error for a file or arguments that it can never execute. The
+/// others are about the machine: EIO, ESTALE of a network file system, ESRCH.
+fn is_about_the_file(errno: crate::core::errno::Errno) -> bool {
+    [
+        libc::E2BIG,
+        libc::EINVAL,
+        libc::EISDIR,
+        libc::ELIBBAD,
+        libc::ELOOP,
+        libc::ENAMETOOLONG,
+        libc::EPERM,
+    ]
+    .contains(&errno.0)
 }
 
 impl UnderWay {
@@ -211,7 +250,31 @@ fn without_cut_authority(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::LastLine;
+    use super::{LastLine, not_started};
+    use crate::core::errno::Errno;
+    use crate::core::exec_error::ExecError;
+    use crate::core::outcome::Outcome;
+    use nix::libc;
+
+    #[test]
+    fn only_an_error_about_the_command_itself_is_never() {
+        use ExecError::{Busy, NoInterpreter, NoResources, NotFound, NotPermitted, Other};
+        for (error, never) in [
+            (NotFound, true),
+            (NotPermitted, true),
+            (NoInterpreter, true),
+            (Other(Errno(libc::E2BIG)), true),
+            (Other(Errno(libc::EPERM)), true),
+            (Busy, false),
+            (NoResources(Errno::EAGAIN), false),
+            (NoResources(Errno(libc::ENOMEM)), false),
+            (Other(Errno::EIO), false),
+            (Other(Errno(libc::ESTALE)), false),
+        ] {
+            let is_never = matches!(not_started("x", error), Outcome::Never(_));
+            assert_eq!(is_never, never, "{error:?}");
+        }
+    }
 
     #[test]
     fn a_secret_that_is_cut_off_is_not_shown() {

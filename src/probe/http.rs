@@ -125,7 +125,8 @@ impl Http {
         {
             Ok(()) => {
                 self.state = State::Exchanging(doing);
-                Step::Wait
+                // There is a result if the exchange ran in place.
+                self.worker.take().map_or(Step::Wait, Step::Done)
             }
             Err(error) => Step::Done(Outcome::NotYet(Reason::System(
                 Operation::SendRequest,
@@ -408,7 +409,11 @@ impl Exchange {
         if kind == Kind::TimedOut {
             return Reason::TimedOut {
                 phase,
-                after: self.until.saturating_duration_since(self.began),
+                // The exchange ran in place: otherwise the attempt was cancelled before this.
+                after: self
+                    .until
+                    .saturating_duration_since(self.began)
+                    .saturating_sub(LINGER),
                 said: String::new(),
             };
         }

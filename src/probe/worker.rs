@@ -3,7 +3,11 @@
 //!
 //! A worker keeps its thread for the next job. A thread whose job does not return is abandoned
 //! together with the job, and ends by itself when the job is done.
+//!
+//! Where no more threads are allowed (`pids.max` of the container, RLIMIT_NPROC), a job runs in
+//! place: a signal or another check then waits for it.
 
+use crate::core::errno::Errno;
 use crate::event_loop::Interest;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::fmt;
@@ -20,6 +24,8 @@ const STACK: usize = 512 * 1024;
 pub(super) struct Worker<T> {
     /// `None` until the first job.
     thread: Option<Arc<Shared<T>>>,
+    /// The result of a job that ran in place.
+    done_in_place: Option<T>,
 }
 
 /// The state that the worker and its thread share.
@@ -42,30 +48,40 @@ enum State<T> {
 impl<T: Send + 'static> Worker<T> {
     /// A worker. Its thread is started with the first job.
     pub(super) const fn new() -> Self {
-        Self { thread: None }
+        Self {
+            thread: None,
+            done_in_place: None,
+        }
     }
 
     /// Whether there is a job whose result was not taken.
     pub(super) fn is_busy(&self) -> bool {
-        self.thread
-            .as_ref()
-            .is_some_and(|thread| match *thread.state() {
-                State::Queued(_) | State::Running | State::Done(_) => true,
-                State::Idle | State::Abandoned => false,
-            })
+        let has_job = |thread: &Arc<Shared<T>>| match *thread.state() {
+            State::Queued(_) | State::Running | State::Done(_) => true,
+            State::Idle | State::Abandoned => false,
+        };
+        self.done_in_place.is_some() || self.thread.as_ref().is_some_and(has_job)
     }
 
-    /// Starts a job. If the result of an earlier job was not taken, that job is abandoned.
+    /// Starts a job. If the result of an earlier job was not taken, that job is abandoned. A job
+    /// that has no thread is done when this returns, so call [`Worker::take`] next.
     ///
     /// # Errors
-    /// No thread or no descriptor is available: EAGAIN (a limit on processes), EMFILE, ENOMEM.
+    /// No descriptor is available (EMFILE, ENFILE).
     pub(super) fn start(&mut self, job: impl FnOnce() -> T + Send + 'static) -> io::Result<()> {
         if self.is_busy() {
             self.abandon();
         }
         let thread = match &self.thread {
             Some(thread) => thread,
-            None => self.thread.insert(Shared::start()?),
+            None => match Shared::start() {
+                Ok(thread) => self.thread.insert(thread),
+                Err(error) if Errno::of(&error) == Errno::EAGAIN => {
+                    self.done_in_place = Some(job());
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
         };
         *thread.state() = State::Queued(Box::new(job));
         thread.changed.notify_one();
@@ -74,6 +90,9 @@ impl<T: Send + 'static> Worker<T> {
 
     /// The result of the job, if the job is done.
     pub(super) fn take(&mut self) -> Option<T> {
+        if let Some(result) = self.done_in_place.take() {
+            return Some(result);
+        }
         let thread = self.thread.as_ref()?;
         let mut state = thread.state();
         match std::mem::replace(&mut *state, State::Idle) {
@@ -91,6 +110,7 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Abandons the thread and its job.
     pub(super) fn abandon(&mut self) {
+        self.done_in_place = None;
         if let Some(thread) = self.thread.take() {
             thread.abandon();
         }

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long killed children may take to end.
@@ -132,7 +132,7 @@ impl Children {
         }
     }
 
-    /// Starts the command of a check in its own process group, with an empty stdin.
+    /// Starts the command of a check in its own process group. The caller has set its stdin.
     ///
     /// # Errors
     /// Those of fork(2), execve(2) and pipe(2).
@@ -150,7 +150,7 @@ impl Children {
                 let _ = prctl::set_child_subreaper(true);
             }
         }
-        command.stdin(Stdio::null()).process_group(0);
+        command.process_group(0);
         restore_signals(command, self.original, Death::Dies);
         let child = command.spawn()?;
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);

@@ -6,24 +6,35 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use std::fs;
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Detaches this process from its parent: it gets its own session, /dev/null as stdin, stdout and
-/// stderr, and keeps no other descriptors than `kept`.
+/// stderr, and keeps no other descriptors than `kept`. Where there is no /dev/null, it gets pipes
+/// without another end: the kubelet waits until the output of a hook is closed.
 pub(crate) fn daemonize(kept: &[BorrowedFd<'_>]) {
     // This fails only for the leader of a group, which a forked process is not.
     let _ = setsid();
     let _ = std::env::set_current_dir("/");
-    if let Ok(null) = fs::OpenOptions::new()
+    let null = fs::OpenOptions::new()
         .read(true)
         .write(true)
-        .open("/dev/null")
-    {
-        let _ = dup2_stdin(&null)
-            .and_then(|()| dup2_stdout(&null))
-            .and_then(|()| dup2_stderr(&null));
-    }
+        .open("/dev/null");
+    let _ = match null {
+        Ok(null) => replace(&null, &null),
+        Err(_) => match (io::pipe(), io::pipe()) {
+            (Ok((input, _)), Ok((_, output))) => replace(&input, &output),
+            (Ok(_) | Err(_), _) => Ok(()),
+        },
+    };
     sys::close_all_but(kept);
+}
+
+/// Replaces stdin by `input`, and stdout and stderr by `output`.
+fn replace(input: impl AsFd, output: impl AsFd) -> nix::Result<()> {
+    dup2_stdin(input)
+        .and_then(|()| dup2_stdout(&output))
+        .and_then(|()| dup2_stderr(&output))
 }
 
 /// Ends this process by the signal of this number, as the signal's default action does. So wait(2)

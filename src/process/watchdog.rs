@@ -54,7 +54,7 @@ impl Watchdog {
                 // If the main thread does not hang, it reads the signal in the meantime.
                 wait(None, &woken, &is_over, Instant::now().checked_add(chance));
                 if !is_over.load(Ordering::SeqCst) {
-                    thread::sleep(more());
+                    wait(None, &woken, &is_over, Instant::now().checked_add(more()));
                 }
                 if !is_over.load(Ordering::SeqCst) {
                     bite(
@@ -70,6 +70,11 @@ impl Watchdog {
             thread.ok().map(|thread| Watcher { thread, wake })
         });
         Self { over, thread }
+    }
+
+    /// Whether there is a thread that watches.
+    pub(crate) const fn is_watching(&self) -> bool {
+        self.thread.is_some()
     }
 
     /// Ends the watch and the thread, so that this process may fork. Rust's runtime holds locks

@@ -9,7 +9,6 @@ use crate::event_loop::Poller;
 use crate::message;
 use crate::probe::http::Ask;
 use crate::process::Signals;
-use crate::process::watchdog::Watchdog;
 use crate::report::Report;
 use std::time::{Duration, Instant};
 
@@ -36,9 +35,6 @@ pub(super) struct Gates<'a> {
 
 struct After<'a> {
     driver: Driver<'a>,
-    /// Ends podgate if a check hangs in the kernel. There is no watchdog after CMD's start, because
-    /// CMD must not end with a check; then only the kubelet's SIGKILL ends podgate.
-    _watchdog: Option<Watchdog>,
     timeout: Option<Duration>,
     continues_on_timeout: bool,
 }
@@ -58,11 +54,12 @@ impl<'a> Gates<'a> {
         report: &mut Report,
     ) -> Option<Verdict> {
         let mut driver = settings.driver(Verbosity::All, shared, report);
-        let watchdog = driver.watchdog(signals, report);
+        // There is no watchdog after CMD's start, because CMD must not end with a check; then only
+        // the kubelet's SIGKILL ends a podgate that hangs.
+        driver.watch(signals, report);
         let verdict = driver.begin(report);
         self.after = Some(After {
             driver,
-            _watchdog: watchdog,
             timeout: settings.spec.timeout,
             continues_on_timeout,
         });
