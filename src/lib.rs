@@ -82,7 +82,7 @@ use std::process::{ExitCode, exit};
 
 /// Runs the program with the arguments and the environment of this process. Returns its exit code.
 pub fn main() -> ExitCode {
-    let words: Vec<OsString> = std::env::args_os().collect();
+    let words: Vec<OsString> = cli::without_line_ends(std::env::args_os());
     let kind = Kind::of(&words);
     // Before anything else, because PID 1 has no default signal actions.
     let signals = process::Signals::take(if kind == Some(Kind::Run) {

@@ -12,8 +12,9 @@ use crate::event_loop::is_ready;
 use crate::message::json::Object;
 use crate::message::log::{LogError, no_container_log, no_termination_message};
 use crate::message::{Field, Message, Severity};
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
+use nix::sys::stat::{fstat, stat};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -56,8 +57,18 @@ pub(crate) struct Report {
     stalled: bool,
     /// The last line was cut off.
     torn: bool,
+    line_end: LineEnd,
     /// The file for the termination message; `None` for probes, which do not end the container.
     termination: Option<(PathBuf, Origin)>,
+}
+
+/// Where the end of a line is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineEnd {
+    After,
+    /// Before the next line, of which none was printed yet.
+    BeforeNext,
+    Before,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +89,7 @@ impl Report {
             live_is_shown: false,
             stalled: false,
             torn: false,
+            line_end: LineEnd::After,
             termination,
         }
     }
@@ -131,6 +143,15 @@ impl Report {
         self.termination = None;
     }
 
+    /// Prints no line end after the last line, if the reader is a probe's: the kubelet puts all of a
+    /// probe's output into an event, and a line end there shows as an empty line. A terminal, a file
+    /// that is appended to and the container's own output are for more than one message.
+    pub(crate) fn end_without_line_end(&mut self) {
+        if self.sink.is_none() && !is_shared(io::stderr().as_fd()) {
+            self.line_end = LineEnd::BeforeNext;
+        }
+    }
+
     /// Whether this report shows a live line.
     pub(crate) const fn is_live(&self) -> bool {
         self.terminal
@@ -168,7 +189,11 @@ impl Report {
             Format::Text => format!("podgate: {}", line.text),
             Format::Json => json(line, SystemTime::now()),
         };
-        text.push('\n');
+        match self.line_end {
+            LineEnd::After => text.push('\n'),
+            LineEnd::BeforeNext => self.line_end = LineEnd::Before,
+            LineEnd::Before => text.insert(0, '\n'),
+        }
         self.put(text.as_bytes());
     }
 
@@ -239,6 +264,21 @@ impl Report {
             }
         }
     }
+}
+
+/// Whether others write to this output, too.
+fn is_shared(output: BorrowedFd<'_>) -> bool {
+    let appends = || {
+        let flags = fcntl(output, FcntlArg::F_GETFL).unwrap_or_default();
+        OFlag::from_bits_truncate(flags).contains(OFlag::O_APPEND)
+    };
+    // Both fail for another user's PID 1: then podgate is not a part of the entrypoint.
+    let is_of_pid_1 = |path: &str| {
+        let own = fstat(output).map(|stat| (stat.st_dev, stat.st_ino));
+        let other = stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+        own.is_ok() && own == other
+    };
+    output.is_terminal() || appends() || is_of_pid_1("/proc/1/fd/1") || is_of_pid_1(CONTAINER_LOG)
 }
 
 /// Opens a log for appending. With O_NONBLOCK, a FIFO without a reader is an error and a full FIFO

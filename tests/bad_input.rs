@@ -353,8 +353,8 @@ const CASES: &[Case] = &[
     ),
     (
         &["wait", "file:///"],
-        &["PODGATE_DISABLE=true"],
-        &["PODGATE_DISABLE: unknown value \"true\"", "gates"],
+        &["PODGATE_DISABLE=truly"],
+        &["PODGATE_DISABLE: unknown value \"truly\"", "gates"],
     ),
     // HTTP and TLS.
     (

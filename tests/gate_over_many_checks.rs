@@ -439,7 +439,19 @@ fn check_ignores_schedule_and_thresholds() {
 fn disable_overrides_everything_and_reports_what_it_skips() {
     let closed = ClosedPort::new();
     let tcp = closed.tcp();
-    for word in ["all", "1", "gates", "quits,gates", "members\ngates"] {
+    let on = [
+        "all",
+        "1",
+        "true",
+        "True",
+        "YES",
+        "on",
+        " true\n",
+        "gates",
+        "quits,gates",
+        "members\ngates",
+    ];
+    for word in on {
         let done = podgate(["wait", "-t", "20s", &tcp, "--", "echo", "ran"])
             .env("PODGATE_DISABLE", word)
             .run();
@@ -449,7 +461,7 @@ fn disable_overrides_everything_and_reports_what_it_skips() {
             .says(&tcp)
             .within(Duration::from_secs(10));
     }
-    for word in ["", "0", "false", "quits", "members"] {
+    for word in ["", "0", "false", "False", "NO", "off", "quits", "members"] {
         podgate(["wait", "-t", "50ms", &tcp])
             .env("PODGATE_DISABLE", word)
             .run()

@@ -57,4 +57,5 @@ mod source_style;
 mod tells_what_happens;
 mod under_limits;
 mod under_load;
+mod words_from_yaml;
 mod wraps_a_command;

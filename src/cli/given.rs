@@ -8,7 +8,7 @@ use clap::{Arg, Command, Error};
 use std::ffi::OsStr;
 use std::fmt;
 
-use crate::core::redact;
+use crate::core::{boolean, redact};
 
 /// The place where a value was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,9 @@ enum Show {
 pub(super) struct Reader<T> {
     read: fn(&str) -> Result<T, String>,
     show: Show,
+    /// Whether white space at both ends is removed first: a value from YAML often ends with a line
+    /// end.
+    trims: bool,
 }
 
 impl<T> Clone for Reader<T> {
@@ -90,34 +93,38 @@ impl<T> Clone for Reader<T> {
 
 /// Reads the value of an ordinary option.
 pub(super) const fn value<T>(read: fn(&str) -> Result<T, String>) -> Reader<T> {
-    let show = Show::Value;
-    Reader { read, show }
+    reader(read, Show::Value)
 }
 
 /// Reads a value that is a URL or may be one.
 pub(super) const fn url<T>(read: fn(&str) -> Result<T, String>) -> Reader<T> {
-    let show = Show::Url;
-    Reader { read, show }
+    reader(read, Show::Url)
 }
 
 /// Reads a value that may be a secret.
 pub(super) const fn secret<T>(read: fn(&str) -> Result<T, String>) -> Reader<T> {
-    let show = Show::Nothing;
-    Reader { read, show }
+    reader(read, Show::Nothing)
+}
+
+const fn reader<T>(read: fn(&str) -> Result<T, String>, show: Show) -> Reader<T> {
+    Reader {
+        read,
+        show,
+        trims: true,
+    }
 }
 
 /// Reads a switch. clap gives `true` or `false`, and a variable may hold any text.
 pub(super) const fn switch() -> Reader<bool> {
-    value(|text| match text {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err("expected true or false".to_owned()),
-    })
+    value(|text| boolean::parse(text).ok_or_else(|| "expected true or false".to_owned()))
 }
 
-/// Accepts any text.
+/// Accepts any text, as it is.
 pub(super) const fn text() -> Reader<String> {
-    value(|text| Ok(text.to_owned()))
+    Reader {
+        trims: false,
+        ..value(|text| Ok(text.to_owned()))
+    }
 }
 
 impl<T: Clone + Send + Sync + 'static> TypedValueParser for Reader<T> {
@@ -152,6 +159,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Reader<T> {
             return Err(refusal(ErrorKind::InvalidUtf8, &source, None, None));
         };
         let text = text.strip_prefix(FROM_VARIABLE).unwrap_or(text);
+        let text = if self.trims { text.trim() } else { text };
         match (self.read)(text) {
             Ok(value) => Ok(Given { value, source }),
             Err(cause) => {

@@ -92,6 +92,23 @@ fn root() -> clap::Command {
 /// The text of `podgate` without arguments.
 pub const BEGIN: &str = texts::BEGIN;
 
+/// The words of a call without white space at the ends of the command and of options. An item of a
+/// list in YAML often ends with a line end. Values are trimmed by their readers, and the words after
+/// `--` belong to CMD.
+pub fn without_line_ends(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut is_own = true;
+    let trimmed = |(index, word): (usize, OsString)| {
+        let text = word.to_str().map(str::trim).filter(|text| {
+            let is_option = text.starts_with('-') && !text.contains('=');
+            is_own && (index == 1 || is_option)
+        });
+        let trimmed = text.map(OsString::from).unwrap_or(word);
+        is_own = is_own && trimmed != "--";
+        trimmed
+    };
+    words.into_iter().enumerate().map(trimmed).collect()
+}
+
 /// Reads the command line and the variables.
 ///
 /// # Errors
@@ -103,7 +120,13 @@ pub fn parse(words: &[OsString], variables: Variables<'_>) -> Result<Command, St
     let own = words.get(2..).unwrap_or_default();
     let build = || kind.augment(kind.bare());
     let found = if kind.takes_cmd() {
-        matches(kind, &build, own, variables)?
+        let found = matches(kind, &build, own, variables)?;
+        // `-- $CMD`, and the variable is empty.
+        let cmd = own.splitn(2, |word| word == "--").nth(1);
+        if kind != Kind::Run && cmd.is_some_and(<[_]>::is_empty) {
+            return Err(Stop::Wrong(UsageError::EmptyCmd { call: kind.name() }));
+        }
+        found
     } else {
         // The words after `--` are for CMD: they are not parsed as checks or targets.
         let mut parts = own.splitn(2, |word| word == "--");

@@ -43,6 +43,10 @@ pub enum UsageError {
         takes_cmd: bool,
         word: Option<String>,
     },
+    /// Nothing stands after `--`.
+    EmptyCmd {
+        call: &'static str,
+    },
     /// CMD is given to a command that takes none.
     NoCmd {
         call: &'static str,

@@ -4,6 +4,7 @@
 //! is not an option of the command is ignored: a Service named podgate makes Kubernetes inject
 //! `PODGATE_PORT` and the like.
 
+use crate::core::boolean;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
@@ -68,7 +69,7 @@ fn variable(arg: &Arg, value: &OsStr, is_overruled: bool) -> Option<Variable> {
         .split(|byte| is_list && *byte == b'\n')
         .map(trimmed)
         .filter(|value| !value.is_empty())
-        .filter(|value| !(is_switch && [&b"false"[..], b"0"].contains(value)))
+        .filter(|value| !(is_switch && is_false(value)))
         .collect();
     let words = values.into_iter().map(|value| word(arg, value)).collect();
     let id = arg.get_id().to_string();
@@ -79,6 +80,10 @@ fn variable(arg: &Arg, value: &OsStr, is_overruled: bool) -> Option<Variable> {
         words,
     })
     .filter(|it| !it.words.is_empty())
+}
+
+fn is_false(value: &[u8]) -> bool {
+    str::from_utf8(value).is_ok_and(|text| boolean::parse(text) == Some(false))
 }
 
 fn trimmed(value: &[u8]) -> &[u8] {

@@ -26,6 +26,7 @@ pub(crate) fn early_report(kind: Option<Kind>) -> Report {
     // A failing or mistyped probe must not overwrite the reason why the app ended.
     if kind == Some(Kind::Check) {
         report.without_termination_log();
+        report.end_without_line_end();
     }
     report
 }
@@ -60,6 +61,7 @@ impl Call<'_> {
         })?;
         if self.kind == Some(Kind::Check) {
             self.report.without_termination_log();
+            self.report.end_without_line_end();
         } else if let Some(path) = &logging.termination {
             self.report.set_termination_log(path.clone());
         }

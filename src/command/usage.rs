@@ -22,6 +22,7 @@ pub fn message(error: &UsageError) -> Message {
             takes_cmd,
             word,
         } => usage::unexpected_argument(call, *takes_cmd, word.as_deref()),
+        E::EmptyCmd { call } => usage::empty_cmd(call),
         E::NoCmd { call } => usage::no_cmd(call),
         E::Negative { source, value } => usage::negative(source.as_deref(), value),
         E::MissingValue { call, source } => usage::missing_value(call, source),

@@ -1,6 +1,7 @@
 //! `PODGATE_DISABLE`, with which one image runs with and without a mesh.
 
 use crate::cli::{UsageError, Variables};
+use crate::core::boolean;
 
 /// The parts of podgate that are disabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,19 +24,18 @@ impl Disabled {
         let value = value.to_str().ok_or(UsageError::DisableNotUtf8)?;
         let mut off = Self::default();
         for word in value.split([',', '\n']).map(str::trim) {
-            match word {
-                "" | "0" | "false" => {}
-                "1" | "all" => {
-                    off = Self {
-                        gates: true,
-                        quits: true,
-                        members: true,
-                    }
-                }
-                "gates" => off.gates = true,
-                "quits" => off.quits = true,
-                "members" => off.members = true,
-                _ => {
+            const ALL: Disabled = Disabled {
+                gates: true,
+                quits: true,
+                members: true,
+            };
+            match (word, boolean::parse(word)) {
+                ("", _) | (_, Some(false)) => {}
+                ("all", _) | (_, Some(true)) => off = ALL,
+                ("gates", _) => off.gates = true,
+                ("quits", _) => off.quits = true,
+                ("members", _) => off.members = true,
+                (_, None) => {
                     let word = crate::core::redact::value(word);
                     return Err(UsageError::Disable { word });
                 }

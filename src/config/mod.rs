@@ -23,6 +23,7 @@ pub use wrong::{WrongRun, wrong_run};
 
 use crate::cli::{DirArgs, InstallArgs, ResetArgs, UsageError, Variables};
 use crate::core::plain_dir::Plain;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// Reads the directory that `status` shows.
@@ -71,7 +72,12 @@ pub enum Resetting {
 /// # Errors
 /// DEST is missing, or an option has no effect.
 pub fn install(args: &InstallArgs, variables: Variables<'_>) -> Result<Installing, UsageError> {
-    let dest = match &args.dest {
+    // A path that is not UTF-8 is used as it is.
+    let dest = args.dest.as_deref().map(|dest| match dest.to_str() {
+        Some(text) => OsStr::new(text.trim()),
+        None => dest,
+    });
+    let dest = match dest {
         Some(dest) if !dest.is_empty() => PathBuf::from(dest),
         Some(_) | None => return Err(UsageError::NeedsDestination),
     };

@@ -40,6 +40,7 @@
 //! | [`sock_diag`] | how the kernel is asked for listening sockets |
 //! | [`endpoint`] | how a request to the quit endpoint is answered |
 //! | [`digits`] | which number is written with digits only |
+//! | [`boolean`] | what a switch in the environment means |
 //! | [`duration`] | what a duration on the command line means |
 //! | [`signal`] | the names of signals, and how they are forwarded |
 //! | [`exit`] | every exit code |
@@ -55,6 +56,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attempt;
+pub mod boolean;
 pub mod check;
 pub mod completion;
 pub mod digits;

@@ -38,11 +38,38 @@ pub fn cause(error: ExecError) -> String {
 /// CMD cannot be started.
 pub fn cannot_run(name: &OsStr, error: ExecError) -> Message {
     let name = name.to_string_lossy();
-    Message::new(
-        Severity::Error,
-        LogEvent::Exec,
-        format!("cannot run {name:?}: {}", cause(error)),
-    )
+    let cause = match (error, one_word(&name)) {
+        (ExecError::NotFound, Some(hint)) => format!("command not found; {hint}"),
+        (ExecError::NotFound, None) => cause(error),
+        (
+            ExecError::NoInterpreter
+            | ExecError::NotPermitted
+            | ExecError::WrongFormat
+            | ExecError::Busy
+            | ExecError::NoResources(_)
+            | ExecError::Other(_),
+            _,
+        ) => cause(error),
+    };
+    let text = format!("cannot run {name:?}: {cause}");
+    Message::new(Severity::Error, LogEvent::Exec, text)
+}
+
+/// The hint about the name of a command that holds white space, or nothing: no shell splits it.
+pub fn one_word(name: &str) -> Option<&'static str> {
+    let trimmed = name.trim();
+    if trimmed.is_empty() {
+        Some("its name is empty: a variable may not be set")
+    } else if trimmed.contains(char::is_whitespace) {
+        Some(
+            "the command and its arguments are one word here, and no shell splits it: give each as \
+             a word of its own",
+        )
+    } else if trimmed.len() < name.len() {
+        Some("its name begins or ends with white space, such as a line end: remove that")
+    } else {
+        None
+    }
 }
 
 /// A signal arrived just before CMD was started.
@@ -57,6 +84,25 @@ mod tests {
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
     use std::ffi::OsStr;
+
+    #[test]
+    fn a_command_in_one_word_has_a_hint() {
+        for (name, part) in [
+            ("node server.js", "give each as a word of its own"),
+            ("/bin/sh -c 'x'\n", "give each as a word of its own"),
+            ("app\n", "remove that"),
+            (" app", "remove that"),
+            ("", "is empty"),
+            (" ", "is empty"),
+            ("app", "give its full path"),
+        ] {
+            let text = cannot_run(OsStr::new(name), ExecError::NotFound).text;
+            assert!(text.contains("command not found; "), "{text}");
+            assert!(text.contains(part), "{text}");
+        }
+        let text = cannot_run(OsStr::new("a b"), ExecError::NotPermitted).text;
+        assert!(text.contains("not executable"), "{text}");
+    }
 
     #[test]
     fn a_signal_before_the_start_is_named() {

@@ -1,6 +1,7 @@
 //! Why an attempt did not pass, in words: the part of a message after the check's name and a colon,
 //! as in `"tcp://db:5432": connection refused`.
 
+use super::exec::one_word;
 use super::member;
 use super::tls::trust_error;
 use crate::core::duration::show;
@@ -52,7 +53,7 @@ pub fn text(reason: &Reason) -> String {
 }
 
 /// What a person can do, except to wait longer.
-pub const fn remedy(reason: &Reason) -> &'static str {
+pub fn remedy(reason: &Reason) -> &'static str {
     match reason {
         Reason::Refused | Reason::NotListening => {
             "is it running, and listening on this address and port?"
@@ -84,7 +85,10 @@ pub const fn remedy(reason: &Reason) -> &'static str {
         Reason::Tls(_) => "check that this is a TLS port, and the server's log",
         Reason::NoFile => "check the log of the process that creates it",
         Reason::ExitCode(..) | Reason::Killed(..) => "run the command yourself to see the cause",
-        Reason::NoCommand(_) => "use a command of this image, not of the sidecar's",
+        Reason::NoCommand(name) => match one_word(name) {
+            Some(hint) => hint,
+            None => "use a command of this image, not of the sidecar's",
+        },
         Reason::NotExecutable(_, ExecError::NoResources(errno)) => match limit(*errno) {
             Some(limit) => limit,
             None => "check the limits of this container",
@@ -385,6 +389,7 @@ mod tests {
             ),
             (timed_out(Phase::Resolving), "DNS"),
             (timed_out(Phase::Connecting), "--attempt-timeout"),
+            (Reason::NoCommand("x -v".to_owned()), "a word of its own"),
             (
                 Reason::NotExecutable("x".to_owned(), ExecError::NoResources(Errno::EAGAIN)),
                 "pids.max",

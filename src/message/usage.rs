@@ -82,6 +82,12 @@ pub fn unexpected_argument(call: &str, takes_cmd: bool, word: Option<&str>) -> M
     })
 }
 
+pub fn empty_cmd(call: &str) -> Message {
+    usage(format!(
+        "{call}: there is no command after `--`; put the command there, or leave `--` out"
+    ))
+}
+
 pub fn no_cmd(call: &str) -> Message {
     usage(format!(
         "{call} does not take a command; use podgate wait CHECK -- CMD, or podgate run -- CMD"
