@@ -143,9 +143,9 @@ impl Report {
         self.termination = None;
     }
 
-    /// Prints no line end after the last line, if the reader is a probe's: the kubelet puts all of a
-    /// probe's output into an event, and a line end there shows as an empty line. A terminal, a file
-    /// that is appended to and the container's own output are for more than one message.
+    /// Prints no line end after the last line, if the reader is a probe's: the kubelet puts all of
+    /// a probe's output into an event, and a line end there shows as an empty line. A terminal, a
+    /// file that is appended to and the container's own output are for more than one message.
     pub(crate) fn end_without_line_end(&mut self) {
         if self.sink.is_none() && !is_shared(io::stderr().as_fd()) {
             self.line_end = LineEnd::BeforeNext;

@@ -93,8 +93,8 @@ fn root() -> clap::Command {
 pub const BEGIN: &str = texts::BEGIN;
 
 /// The words of a call without white space at the ends of the command and of options. An item of a
-/// list in YAML often ends with a line end. Values are trimmed by their readers, and the words after
-/// `--` belong to CMD.
+/// list in YAML often ends with a line end. Values are trimmed by their readers, and the words
+/// after `--` belong to CMD.
 pub fn without_line_ends(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut is_own = true;
     let trimmed = |(index, word): (usize, OsString)| {

@@ -1,6 +1,6 @@
 //! A command that cannot be started.
 
-use super::reason::{limit, shortage};
+use super::reason::{limit, one_word, shortage};
 use super::{LogEvent, Message, Severity};
 use crate::core::exec_error::ExecError;
 use crate::core::signal::name;
@@ -53,23 +53,6 @@ pub fn cannot_run(name: &OsStr, error: ExecError) -> Message {
     };
     let text = format!("cannot run {name:?}: {cause}");
     Message::new(Severity::Error, LogEvent::Exec, text)
-}
-
-/// The hint about the name of a command that holds white space, or nothing: no shell splits it.
-pub fn one_word(name: &str) -> Option<&'static str> {
-    let trimmed = name.trim();
-    if trimmed.is_empty() {
-        Some("its name is empty: a variable may not be set")
-    } else if trimmed.contains(char::is_whitespace) {
-        Some(
-            "the command and its arguments are one word here, and no shell splits it: give each as \
-             a word of its own",
-        )
-    } else if trimmed.len() < name.len() {
-        Some("its name begins or ends with white space, such as a line end: remove that")
-    } else {
-        None
-    }
 }
 
 /// A signal arrived just before CMD was started.

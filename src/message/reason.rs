@@ -1,7 +1,6 @@
 //! Why an attempt did not pass, in words: the part of a message after the check's name and a colon,
 //! as in `"tcp://db:5432": connection refused`.
 
-use super::exec::one_word;
 use super::member;
 use super::tls::trust_error;
 use crate::core::duration::show;
@@ -147,6 +146,23 @@ fn name_error(error: &NameError) -> String {
         NameError::CannotAsk(server, errno) => {
             format!("cannot ask the name server {server}: {}", errno.words())
         }
+    }
+}
+
+/// The hint about the name of a command that holds white space, or nothing: no shell splits it.
+pub fn one_word(name: &str) -> Option<&'static str> {
+    let trimmed = name.trim();
+    if trimmed.is_empty() {
+        Some("its name is empty: a variable may not be set")
+    } else if trimmed.contains(char::is_whitespace) {
+        Some(
+            "the command and its arguments are one word here, and no shell splits it: give each as \
+             a word of its own",
+        )
+    } else if trimmed.len() < name.len() {
+        Some("its name begins or ends with white space, such as a line end: remove that")
+    } else {
+        None
     }
 }
 
