@@ -405,8 +405,9 @@ impl World {
             "sidecar",
             "--until",
             "main",
+            // It is started again after a fault.
             "--restart-policy",
-            "never",
+            "on-failure",
             "--ready",
             &ready,
             "--log-to",

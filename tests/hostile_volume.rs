@@ -402,8 +402,8 @@ fn a_sidecar_ends_although_the_volume_was_wiped() {
             main.code(0);
         }
         let code = sidecar.finish().code;
-        // Without a record and a lock, the exit code of a death is unknown. With a record, an exit 0
-        // after a stop signal from outside is a failure with 143.
+        // Without a record and a lock, the exit code of a death is unknown. With a record, an exit
+        // 0 after a stop signal from outside is a failure with 143.
         assert!(
             [143, 137].contains(&code) && !sidecar.stderr().contains("panicked"),
             "{sidecar}"
