@@ -669,6 +669,76 @@ const CASES: &[Case] = &[
         &["\"FOO\"", "is not a signal"],
     ),
     (
+        &["run", "--map-signal", "KILL=TERM", "--", "true"],
+        &[],
+        &["\"KILL\"", "cannot be caught"],
+    ),
+    (
+        &["run", "--map-signal", "STOP=none", "--", "true"],
+        &[],
+        &["\"STOP\"", "cannot be caught"],
+    ),
+    (
+        &[
+            "run",
+            "--map-signal",
+            "TERM=INT",
+            "--map-signal",
+            "15=QUIT",
+            "--",
+            "true",
+        ],
+        &[],
+        &["--map-signal \"TERM=QUIT\"", "SIGTERM is mapped twice"],
+    ),
+    (
+        &[
+            "run",
+            "--stop-signal",
+            "TERM",
+            "--map-signal",
+            "TERM=HUP",
+            "--",
+            "true",
+        ],
+        &[],
+        &[
+            "--map-signal \"TERM=HUP\"",
+            "--stop-signal sends SIGTERM",
+            "never applies",
+        ],
+    ),
+    (
+        &[
+            "run",
+            "--stop-signal",
+            "QUIT",
+            "--map-signal",
+            "TERM=HUP",
+            "--",
+            "true",
+        ],
+        &[],
+        &[
+            "--map-signal \"TERM=HUP\"",
+            "--stop-signal sends SIGQUIT",
+            "never applies",
+        ],
+    ),
+    (
+        &["run", "--stop-signal", "QUIT", "--", "true"],
+        &["PODGATE_MAP_SIGNAL=HUP=none\nQUIT=none"],
+        &["PODGATE_MAP_SIGNAL \"QUIT=none\"", "never applies"],
+    ),
+    (
+        &["run", "--map-signal", "TERM=INT", "--", "true"],
+        &["PODGATE_STOP_SIGNAL=TERM"],
+        &[
+            "--map-signal \"TERM=INT\"",
+            "PODGATE_STOP_SIGNAL sends SIGTERM",
+        ],
+    ),
+    (
         &["run", "--ok-exit", "256", "--", "true"],
         &[],
         &["--ok-exit \"256\"", "143"],

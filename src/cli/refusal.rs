@@ -159,6 +159,20 @@ pub enum UsageError {
     TimeoutWithoutWait {
         source: String,
     },
+    /// Two mappings are about one signal.
+    MappedTwice {
+        source: String,
+        mapping: String,
+        from: u8,
+    },
+    /// A mapping is about a signal that begins a stop, for which CMD gets `stop`.
+    MapsStop {
+        source: String,
+        mapping: String,
+        from: u8,
+        stop_source: String,
+        stop: u8,
+    },
     /// `PODGATE_DISABLE` has this word.
     Disable {
         word: String,

@@ -73,6 +73,18 @@ pub fn message(error: &UsageError) -> Message {
         } => usage::grace_too_short((source, *grace), (margin_source, *margin)),
         E::AbsentTimeoutWithoutUntil { source } => usage::absent_timeout_without_until(source),
         E::TimeoutWithoutWait { source } => usage::timeout_without_wait(source),
+        E::MappedTwice {
+            source,
+            mapping,
+            from,
+        } => usage::mapped_twice(source, mapping, *from),
+        E::MapsStop {
+            source,
+            mapping,
+            from,
+            stop_source,
+            stop,
+        } => usage::maps_stop((source, mapping), *from, (stop_source, *stop)),
         E::Disable { word } => usage::disable(word),
         E::DisableNotUtf8 => usage::disable_not_utf8(),
         E::PlainDirWithoutReset { source } => usage::plain_dir_without_reset(source),

@@ -15,7 +15,7 @@ use crate::core::gate::Spec;
 use crate::core::http::Request;
 use crate::core::life::{self, Relation};
 use crate::core::member::{Name, Policy};
-use crate::core::signal::{self, Mapping, Reach};
+use crate::core::signal::{self, Mapping, Reach, Useless};
 use crate::core::trust::TrustSpec;
 use crate::core::url::Url;
 use std::net::SocketAddr;
@@ -44,6 +44,8 @@ pub struct Life {
     pub stated: Option<Policy>,
     /// The signal that stops CMD.
     pub stop_signal: u8,
+    /// `--stop-signal`, if it was given.
+    pub given_stop: Option<u8>,
     /// The signals that are forwarded as another one, or dropped.
     pub mappings: Vec<Mapping>,
     pub reach: Reach,
@@ -90,7 +92,7 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
     };
     let asks = asks.read(&parts, off, variables)?;
     let (grace, margin) = budget(&args.budget)?;
-    let mappings = values(&args.map_signal);
+    let mappings = mappings(args)?;
     let spec = life::Spec {
         grace,
         margin,
@@ -111,6 +113,7 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
     Ok(Life {
         on_timeout: args.on_timeout.value,
         stop_signal: stop_signal(&args.stop_signal, &mappings),
+        given_stop: given(&args.stop_signal).map(|it| it.value),
         mappings,
         reach: if args.signal_group.value {
             Reach::Group
@@ -236,11 +239,49 @@ fn after(args: &RunArgs) -> Vec<Check> {
     after
 }
 
+/// Reads `--map-signal`.
+///
+/// # Errors
+/// A mapping has no effect.
+fn mappings(args: &RunArgs) -> Result<Vec<Mapping>, UsageError> {
+    let mappings = values(&args.map_signal);
+    let stop = given(&args.stop_signal);
+    let Some((index, why)) = signal::useless(&mappings, stop.map(|it| it.value)) else {
+        return Ok(mappings);
+    };
+    let source = args.map_signal.get(index);
+    let mapping = mappings.get(index);
+    let source = source.map_or_else(String::new, |it| it.source.to_string());
+    let (mapping, from) = mapping.map_or_else(Default::default, |it| (it.text(), it.from));
+    Err(match (why, stop) {
+        (Useless::Stops, Some(stop)) => UsageError::MapsStop {
+            source,
+            mapping,
+            from,
+            stop_source: stop.source.to_string(),
+            stop: stop.value,
+        },
+        (Useless::Repeated | Useless::Stops, _) => UsageError::MappedTwice {
+            source,
+            mapping,
+            from,
+        },
+    })
+}
+
+/// A value that is not the default.
+const fn given<T>(it: &Given<T>) -> Option<&Given<T>> {
+    match it.source.place {
+        Place::Default => None,
+        Place::Flag | Place::Variable => Some(it),
+    }
+}
+
 /// The signal that stops CMD. A mapping of the default signal sets it, too.
-fn stop_signal(given: &Given<u8>, mappings: &[Mapping]) -> u8 {
-    match given.source.place {
-        Place::Default => signal::mapped(mappings, given.value).unwrap_or(given.value),
-        Place::Flag | Place::Variable => given.value,
+fn stop_signal(it: &Given<u8>, mappings: &[Mapping]) -> u8 {
+    match given(it) {
+        None => signal::mapped(mappings, it.value).unwrap_or(it.value),
+        Some(given) => given.value,
     }
 }
 
@@ -464,6 +505,7 @@ impl Parts {
             trust,
             members: self.members,
             stop_signal: signal::TERM,
+            given_stop: None,
             mappings: Vec::new(),
             reach: Reach::Child,
             ok_exits: Vec::new(),

@@ -357,6 +357,49 @@ fn join_refuses_what_only_run_can_do() {
 }
 
 #[test]
+fn a_mapping_that_can_never_apply_is_refused() {
+    let twice = UsageError::MappedTwice {
+        source: "--map-signal".to_owned(),
+        mapping: "TERM=INT".to_owned(),
+        from: 15,
+    };
+    let typed = "run --map-signal TERM=QUIT --map-signal SIGTERM=2 -- app";
+    assert_eq!(wrong(typed, &[]), twice);
+    let stops = |mapping: &str, from, stop| UsageError::MapsStop {
+        source: "--map-signal".to_owned(),
+        mapping: mapping.to_owned(),
+        from,
+        stop_source: "--stop-signal".to_owned(),
+        stop,
+    };
+    for (options, error) in [
+        (
+            "--stop-signal TERM --map-signal TERM=HUP",
+            stops("TERM=HUP", 15, 15),
+        ),
+        (
+            "--stop-signal QUIT --map-signal TERM=HUP",
+            stops("TERM=HUP", 15, 3),
+        ),
+        (
+            "--stop-signal QUIT --map-signal QUIT=INT",
+            stops("QUIT=INT", 3, 3),
+        ),
+    ] {
+        assert_eq!(wrong(&format!("run {options} -- app"), &[]), error);
+    }
+    for (options, stop, given) in [
+        ("--map-signal TERM=HUP", 1, None),
+        ("--map-signal TERM=none", 15, None),
+        ("--stop-signal QUIT --map-signal TERM=none", 3, Some(3)),
+        ("--stop-signal QUIT --map-signal TERM=QUIT", 3, Some(3)),
+    ] {
+        let it = life(&format!("run {options} -- app"), &[]);
+        assert_eq!((it.stop_signal, it.given_stop), (stop, given));
+    }
+}
+
+#[test]
 fn an_absent_timeout_needs_until() {
     let error = UsageError::AbsentTimeoutWithoutUntil {
         source: "--absent-timeout".to_owned(),

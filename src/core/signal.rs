@@ -8,10 +8,19 @@ const LAST: u8 = 64;
 /// The first real-time signal, as glibc, runtimes and `kill -l` count: glibc keeps 32 and 33 for
 /// itself.
 const RTMIN: u8 = 34;
+pub const HUP: u8 = 1;
+pub const INT: u8 = 2;
+pub const QUIT: u8 = 3;
 pub const KILL: u8 = 9;
 pub const TERM: u8 = 15;
 pub const CHLD: u8 = 17;
+pub const CONT: u8 = 18;
 pub const STOP: u8 = 19;
+pub const TSTP: u8 = 20;
+pub const TTIN: u8 = 21;
+pub const TTOU: u8 = 22;
+const URG: u8 = 23;
+pub const WINCH: u8 = 28;
 
 /// The last signal that has its own name; the real-time signals follow.
 const LAST_NAMED: u8 = 31;
@@ -87,6 +96,46 @@ pub fn name(number: u8) -> String {
     }
 }
 
+/// The name without `SIG`, as options take it.
+pub fn option_name(number: u8) -> String {
+    let name = name(number);
+    name.strip_prefix("SIG")
+        .map_or_else(|| number.to_string(), str::to_owned)
+}
+
+/// Who has sent a signal (sigaction(2), `si_code` and `si_pid`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The kernel: Ctrl-C and Ctrl-Z on a terminal, for example.
+    Kernel,
+    /// A process outside this PID namespace: the container's runtime, for example. Inside a
+    /// container the kernel gives its pid as 0 (pid_namespaces(7)).
+    Outside,
+    /// Another process of this PID namespace.
+    Neighbour,
+}
+
+/// A signal that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    pub number: u8,
+    pub sender: Sender,
+}
+
+/// Whether a runtime may send this signal to stop a container, as the image's STOPSIGNAL. HUP is
+/// not among them, because most servers reload their configuration at HUP.
+pub const fn may_stop_a_container(number: u8) -> bool {
+    !matches!(
+        number,
+        HUP | KILL | CHLD | CONT | STOP | TSTP | TTIN | TTOU | URG
+    )
+}
+
+/// Whether a terminal sends this signal to every process of its foreground group.
+pub const fn is_typed(number: u8) -> bool {
+    matches!(number, INT | QUIT | TSTP | TTIN | TTOU | WINCH)
+}
+
 /// Which processes get a signal that is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -125,18 +174,53 @@ pub fn mapping(text: &str) -> Result<Mapping, String> {
     })
 }
 
-/// The signal that CMD gets when `number` arrives; the last mapping counts.
+impl Mapping {
+    /// As the option takes it.
+    pub fn text(&self) -> String {
+        let to = self.to.map_or_else(|| "none".to_owned(), option_name);
+        format!("{}={to}", option_name(self.from))
+    }
+}
+
+/// The signal that CMD gets when `number` arrives. The mappings apply once: with `TERM=INT` and
+/// `INT=TERM`, CMD gets INT for TERM.
 pub fn mapped(mappings: &[Mapping], number: u8) -> Option<u8> {
     mappings
         .iter()
-        .rev()
         .find(|mapping| mapping.from == number)
         .map_or(Some(number), |mapping| mapping.to)
 }
 
+/// Why a mapping has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Useless {
+    /// An earlier mapping is about the same signal.
+    Repeated,
+    /// The signal begins a stop, for which CMD gets the given stop signal.
+    Stops,
+}
+
+/// The first mapping that has no effect, by its index. `stop`: the stop signal, if it is given.
+pub fn useless(mappings: &[Mapping], stop: Option<u8>) -> Option<(usize, Useless)> {
+    let why = |(index, mapping): (usize, &Mapping)| {
+        let mut earlier = mappings.iter().take(index);
+        if earlier.any(|it| it.from == mapping.from) {
+            return Some((index, Useless::Repeated));
+        }
+        let stop = stop?;
+        // TERM that is dropped begins no stop. TERM that becomes the stop signal does no harm.
+        let replaces_term = mapping.from == TERM && mapping.to.is_some_and(|to| to != stop);
+        (mapping.from == stop || replaces_term).then_some((index, Useless::Stops))
+    };
+    mappings.iter().enumerate().find_map(why)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Mapping, deliverable, mapped, mapping, name, parse};
+    use super::{
+        Mapping, Useless, deliverable, mapped, mapping, may_stop_a_container, name, option_name,
+        parse, useless,
+    };
 
     #[test]
     fn signals_have_names_and_numbers() {
@@ -213,5 +297,80 @@ mod tests {
         ] {
             assert!(mapping(bad).is_err(), "{bad}");
         }
+    }
+
+    fn mappings(all: &[&str]) -> Vec<Mapping> {
+        let one = |text: &&str| mapping(text).expect("a mapping");
+        all.iter().map(one).collect()
+    }
+
+    #[test]
+    fn mappings_apply_once_to_what_arrives() {
+        // The table of dumb-init's tests (tests/proxies_signals_test.py).
+        for (maps, becomes) in [
+            (&[][..], [(15, 15), (3, 3), (18, 18), (2, 2)]),
+            (&["TERM=INT"], [(15, 2), (3, 3), (18, 18), (2, 2)]),
+            (
+                &["TERM=INT", "INT=TERM", "QUIT=QUIT"],
+                [(15, 2), (3, 3), (18, 18), (2, 15)],
+            ),
+            (&["1=31", "31=1"], [(1, 31), (31, 1), (15, 15), (2, 2)]),
+        ] {
+            let maps = mappings(maps);
+            for (from, to) in becomes {
+                assert_eq!(mapped(&maps, from), Some(to), "{maps:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mapping_that_can_never_apply_is_found() {
+        for (maps, stop, expected) in [
+            (&["TERM=HUP"][..], Some(15), Some((0, Useless::Stops))),
+            (&["TERM=none"], Some(15), Some((0, Useless::Stops))),
+            (&["TERM=HUP"], Some(3), Some((0, Useless::Stops))),
+            (
+                &["HUP=none", "QUIT=INT"],
+                Some(3),
+                Some((1, Useless::Stops)),
+            ),
+            (&["QUIT=none"], Some(3), Some((0, Useless::Stops))),
+            (&["TERM=QUIT", "15=INT"], None, Some((1, Useless::Repeated))),
+            (
+                &["INT=TERM", "INT=TERM"],
+                None,
+                Some((1, Useless::Repeated)),
+            ),
+            (
+                &["RTMIN=TERM", "34=INT"],
+                None,
+                Some((1, Useless::Repeated)),
+            ),
+            (&["TERM=QUIT"], Some(3), None),
+            (&["TERM=none"], Some(3), None),
+            (&["TERM=INT", "INT=TERM"], None, None),
+            (&["TERM=TERM"], None, None),
+            (&["HUP=QUIT"], Some(3), None),
+        ] {
+            assert_eq!(
+                useless(&mappings(maps), stop),
+                expected,
+                "{maps:?} {stop:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mapping_is_shown_as_it_is_typed() {
+        for text in ["TERM=QUIT", "HUP=none", "USR1=RTMIN+3", "PWR=KILL"] {
+            assert_eq!(mapping(text).expect("a mapping").text(), text);
+        }
+        assert_eq!(option_name(32), "32");
+    }
+
+    #[test]
+    fn every_signal_that_can_be_caught_may_be_a_stopsignal_except_a_few() {
+        let others: Vec<u8> = (1..=64).filter(|it| !may_stop_a_container(*it)).collect();
+        assert_eq!(others, [1, 9, 17, 18, 19, 20, 21, 22, 23]);
     }
 }

@@ -5,6 +5,7 @@
 use super::tls::trust_error;
 use super::{LogEvent, Message, Severity};
 use crate::core::duration::show;
+use crate::core::signal;
 use crate::core::trust::TrustError;
 use std::time::Duration;
 
@@ -286,6 +287,26 @@ pub fn absent_timeout_without_until(source: &str) -> Message {
 pub fn timeout_without_wait(source: &str) -> Message {
     usage(format!(
         "{source} is about --wait, which is not given; also use --wait"
+    ))
+}
+
+pub fn mapped_twice(source: &str, mapping: &str, from: u8) -> Message {
+    let from = signal::name(from);
+    usage(format!(
+        "{source} {mapping:?}: {from} is mapped twice; use one mapping for each signal"
+    ))
+}
+
+/// `--map-signal` is about a signal that begins a stop, for which CMD gets `stop`.
+pub fn maps_stop(
+    (source, mapping): (&str, &str),
+    from: u8,
+    (stop_source, stop): (&str, u8),
+) -> Message {
+    let (from, stop) = (signal::name(from), signal::name(stop));
+    usage(format!(
+        "{source} {mapping:?}: {from} begins a stop, for which {stop_source} sends {stop}, so the \
+         mapping never applies; leave {source} or {stop_source} out"
     ))
 }
 
