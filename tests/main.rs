@@ -33,6 +33,7 @@ mod hostile_servers;
 mod hostile_volume;
 mod http_as_the_kubelet_does_it;
 mod installs_itself;
+mod job_control;
 mod joins_from_a_hook;
 mod killed_at_every_step;
 mod layers;

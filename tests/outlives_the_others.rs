@@ -5,9 +5,11 @@ use crate::support::cast::{
     NEVER, comes, goes_before, job, let_end, line, onlooker, podgate_in, rules, run, server,
     slow_server, stubborn_server,
 };
+use crate::support::eventually;
 use crate::support::kubelet::{Hook, Phase, Play, RestartPolicy};
-use crate::support::pod::{Container, IMAGE, Pod, VOLUME};
+use crate::support::pod::{Container, IMAGE, Life, Pod, VOLUME};
 use nix::sys::signal::Signal;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The grace period of a pod that has time. Only a failing test takes this long.
@@ -181,6 +183,173 @@ fn the_stop_signal_of_the_image_begins_the_hold_too() {
         "{play}"
     );
     goes_before(&pod, "app", "proxy");
+}
+
+/// A server that says which signal has ended it, and what it got before.
+const SAYS_STOP: &str = "for it in INT QUIT USR1 USR2 PWR WINCH ALRM RTMIN+3 TERM; do \
+                         trap \"echo told-$it; exit 4\" $it; done; trap 'echo reload' HUP; \
+                         echo up; while :; do sleep 0.02; done";
+
+/// The app, alive and ready, and a proxy that outlives it.
+fn app_and_proxy(pod: &Pod, options: &str) -> (Life, Life) {
+    let app = pod.start(&run("app", "", &server(0)));
+    app.prints("up");
+    comes(pod, "app", "ready");
+    let words = ["run", "--name", "proxy", "--outlive", "app"];
+    let words = words
+        .into_iter()
+        .chain(AMPLE.split(' '))
+        .chain(options.split_whitespace());
+    let call = words.chain(["--", "bash", "-c", SAYS_STOP]);
+    let proxy = pod.start(&Container::podgate("proxy", call));
+    proxy.prints("up");
+    (app, proxy)
+}
+
+/// The stop signals of images that have another one than TERM, and a few that no image has.
+const OTHER_STOPS: [(i32, &str); 8] = [
+    (2, "INT"),
+    (3, "QUIT"),
+    (10, "USR1"),
+    (12, "USR2"),
+    (14, "ALRM"),
+    (28, "WINCH"),
+    (30, "PWR"),
+    (37, "RTMIN+3"),
+];
+
+/// Sends a signal by number. The test is outside the container's PID namespace.
+fn send(life: &Life, number: i32) {
+    let to = life.pid().to_string();
+    let call = ["-c", &format!("kill -{number} {to}")];
+    assert!(Command::new("bash").args(call).status().unwrap().success());
+}
+
+#[test]
+fn a_stop_signal_that_no_option_names_keeps_the_hold() {
+    let Some(pod) = Pod::new() else { return };
+    for (number, name) in OTHER_STOPS {
+        let (app, proxy) = app_and_proxy(&pod, "");
+        send(&proxy, number);
+        proxy.says(&format!(
+            "holding SIG{name} back from the command until app has ended"
+        ));
+        proxy.says(&format!("SIG{name} came from outside this container"));
+        proxy.says(&format!("--stop-signal {name}"));
+        assert!(!proxy.stdout().contains("told"), "{proxy}");
+        app.signal(Signal::SIGTERM);
+        app.code(0);
+        proxy.code(4);
+        assert_eq!(proxy.stdout(), format!("up\ntold-{name}\n"));
+    }
+}
+
+#[test]
+fn a_stop_signal_that_an_option_names_is_the_only_other_one() {
+    let Some(pod) = Pod::new() else { return };
+    for (options, number, name) in [
+        ("--stop-signal TERM", 3, "QUIT"),
+        ("--stop-signal USR1", 37, "RTMIN+3"),
+        ("--map-signal USR1=QUIT", 10, "QUIT"),
+    ] {
+        let (app, proxy) = app_and_proxy(&pod, options);
+        send(&proxy, number);
+        proxy.code(4);
+        assert_eq!(proxy.stdout(), format!("up\ntold-{name}\n"));
+        assert!(!proxy.stderr().contains("holding"), "{proxy}");
+        app.signal(Signal::SIGTERM);
+        app.code(0);
+    }
+}
+
+#[test]
+fn a_signal_from_a_neighbour_in_the_container_is_forwarded_at_once() {
+    let Some(pod) = Pod::new() else { return };
+    for (number, name) in OTHER_STOPS {
+        let (app, proxy) = app_and_proxy(&pod, "");
+        let _ = proxy.exec(["bash", "-c", &format!("kill -{number} 1")]);
+        proxy.code(4);
+        assert_eq!(proxy.stdout(), format!("up\ntold-{name}\n"));
+        let log = proxy.stderr();
+        assert!(
+            !log.contains("holding") && !log.contains("outside"),
+            "{proxy}"
+        );
+        app.signal(Signal::SIGTERM);
+        app.code(0);
+    }
+}
+
+#[test]
+fn without_a_hold_every_signal_is_forwarded_at_once() {
+    let Some(pod) = Pod::new() else { return };
+    for (number, name) in OTHER_STOPS {
+        let call = ["run", "--name", "proxy", "--", "bash", "-c", SAYS_STOP];
+        let proxy = pod.start(&Container::podgate("proxy", call));
+        proxy.prints("up");
+        send(&proxy, number);
+        proxy.code(4);
+        assert_eq!(proxy.stdout(), format!("up\ntold-{name}\n"));
+        assert!(!proxy.stderr().contains("outside"), "{proxy}");
+    }
+}
+
+#[test]
+fn the_first_stop_signal_that_no_option_names_decides() {
+    let Some(pod) = Pod::new() else { return };
+    for (first, second, told) in [(3, 15, "QUIT"), (15, 3, "TERM"), (10, 3, "USR1")] {
+        let (app, proxy) = app_and_proxy(&pod, "");
+        send(&proxy, first);
+        proxy.says("holding");
+        send(&proxy, second);
+        proxy.says("asked to stop again");
+        proxy.code(4);
+        assert_eq!(proxy.stdout(), format!("up\ntold-{told}\n"));
+        app.signal(Signal::SIGTERM);
+        app.code(0);
+    }
+}
+
+#[test]
+fn a_reload_from_outside_is_forwarded_and_names_the_option() {
+    let Some(pod) = Pod::new() else { return };
+    let (app, proxy) = app_and_proxy(&pod, "");
+    send(&proxy, 1);
+    proxy.prints("reload");
+    proxy.says(
+        "SIGHUP came from outside this container, and was forwarded at once although app is alive",
+    );
+    proxy.says("--stop-signal HUP");
+    assert!(
+        proxy.is_running() && !proxy.stderr().contains("holding"),
+        "{proxy}"
+    );
+    // From a neighbour it is an ordinary reload.
+    let lines = proxy.stderr().lines().count();
+    let _ = proxy.exec(["bash", "-c", "kill -HUP 1"]);
+    let all = || (proxy.stdout().matches("reload").count() == 2).then_some(());
+    eventually("the second reload", all);
+    assert_eq!(proxy.stderr().lines().count(), lines, "{proxy}");
+    // Without a member that is alive, no hold is lost.
+    app.signal(Signal::SIGTERM);
+    app.code(0);
+    proxy.says("app ended");
+    let lines = proxy.stderr().lines().count();
+    send(&proxy, 1);
+    let all = || (proxy.stdout().matches("reload").count() == 3).then_some(());
+    eventually("the third reload", all);
+    assert_eq!(proxy.stderr().lines().count(), lines, "{proxy}");
+}
+
+#[test]
+fn a_hold_says_that_a_shorter_grace_period_cannot_be_seen() {
+    let Some(pod) = Pod::new() else { return };
+    let (_app, proxy) = app_and_proxy(&pod, "");
+    send(&proxy, 15);
+    proxy.says(
+        "for at most 19s (--grace 20s less --stop-margin 1s; a deletion with a shorter grace \
+         period kills earlier, and podgate cannot see it)",
+    );
 }
 
 #[test]

@@ -3,20 +3,19 @@
 
 use crate::support::pod::{Container, IMAGE, Life, Pod};
 use crate::support::server::ClosedPort;
+use crate::support::terminal::{Terminal, terminals};
 use crate::support::{
-    AS_PID_1, Done, Folder, LIMIT, PODGATE, Program, eventually, eventually_or, inside, musl,
-    namespaces, needs, output, podgate, program,
+    AS_PID_1, Done, Folder, PODGATE, Program, eventually, eventually_or, inside, musl, namespaces,
+    needs, output, podgate, program,
 };
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -510,71 +509,6 @@ fn cmd_does_not_outlive_podgate() {
     assert!(!is_gone(orphan));
 }
 
-/// A process with its own terminal.
-struct Terminal(Child);
-
-impl Terminal {
-    fn start(call: &str) -> Self {
-        let mut command = Command::new("script");
-        command
-            .args(["-qec", call, "/dev/null"])
-            .env("SHELL", "/bin/sh")
-            .env("PS1", "");
-        Self(
-            command
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap(),
-        )
-    }
-
-    fn types(&mut self, text: &str) {
-        self.0
-            .stdin
-            .as_mut()
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
-    }
-
-    /// Reads until this text has arrived.
-    fn shows(&mut self, text: &str) -> String {
-        let mut seen = Vec::new();
-        let mut byte = [0];
-        while !String::from_utf8_lossy(&seen).contains(text) {
-            let stdout = self.0.stdout.as_mut().unwrap();
-            let mut wanted = [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)];
-            let is_there = poll(&mut wanted, PollTimeout::try_from(LIMIT).unwrap()).unwrap() > 0;
-            assert!(
-                is_there,
-                "waited {LIMIT:?} for {text:?}: {:?}",
-                String::from_utf8_lossy(&seen)
-            );
-            let count = stdout.read(&mut byte).unwrap();
-            assert!(
-                count > 0,
-                "the end came before {text:?}: {:?}",
-                String::from_utf8_lossy(&seen)
-            );
-            seen.push(byte[0]);
-        }
-        String::from_utf8_lossy(&seen).into_owned()
-    }
-
-    fn code(mut self) -> Option<i32> {
-        eventually("the terminal's end", || self.0.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Prints whether the process is in the foreground: its process group (field 5) and that of its
 /// terminal (field 8).
 const FOREGROUND: &str =
@@ -582,7 +516,7 @@ const FOREGROUND: &str =
 
 #[test]
 fn cmd_has_the_terminal_and_gives_it_back() {
-    if !needs("script (bsdutils)", program("script", &[]).is_some()) {
+    if !terminals() {
         return;
     }
     let folder = Folder::new();
@@ -708,6 +642,166 @@ fn the_group_gets_signals_only_with_signal_group() {
             }
             assert!(!life.stdout().contains("inner\n"), "{life}");
         }
+    }
+}
+
+#[test]
+fn with_signal_group_the_rest_of_the_group_gets_sigterm_when_cmd_ends() {
+    let folder = Folder::new();
+    for (is_group, cause) in [(true, "exit 6"), (true, "kill -KILL $$"), (false, "exit 6")] {
+        let file = folder.text("told");
+        let _ = fs::remove_file(&file);
+        // The one that is left has the pipe, so its end is the end of the stream.
+        let script = format!(
+            "sh -c 'trap \"echo told >{file}; exit\" TERM; echo \"left $$\"; \
+             while :; do sleep 0.02; done' & \
+             read line; {cause}"
+        );
+        let mut call = vec!["run"];
+        call.extend(is_group.then_some("--signal-group"));
+        call.extend(["--", "sh", "-c", &script]);
+        let mut child = Command::new(PODGATE)
+            .args(&call)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+        let left = Pid::from_raw(line.trim().strip_prefix("left ").unwrap().parse().unwrap());
+        child.stdin.take().unwrap().write_all(b"end\n").unwrap();
+        let expected = if cause == "exit 6" { 6 } else { 137 };
+        assert_eq!(child.wait().unwrap().code(), Some(expected));
+        if is_group {
+            eventually("the end of the rest", || is_gone(left).then_some(()));
+            assert_eq!(fs::read_to_string(&file).unwrap(), "told\n");
+        } else {
+            // The negative control.
+            thread::sleep(Duration::from_millis(300));
+            assert!(!is_gone(left));
+            kill(left, Signal::SIGKILL).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_death_by_a_signal_that_podgate_did_not_send_is_reported() {
+    let (Some(pod), Some(helper)) = (Pod::new(), helper()) else {
+        return;
+    };
+    let helper = helper.path.as_str();
+    for (number, name) in [
+        (1, "SIGHUP"),
+        (6, "SIGABRT"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (13, "SIGPIPE"),
+        (15, "SIGTERM"),
+        (31, "SIGSYS"),
+        (37, "SIGRTMIN+3"),
+    ] {
+        let text = format!("the command was killed by {name}, which podgate did not send");
+        let number_text = number.to_string();
+        let call = ["run", "--", helper, "die", &number_text];
+        let done = podgate(call).run();
+        done.code(128 + number).says(&text);
+        let oom = done.stderr.contains("OOM killer");
+        assert_eq!(oom, number == 9, "{done}");
+        let life = run_in(&pod, ["--", helper, "die", &number_text]);
+        life.code(128 + number);
+        assert!(life.stderr().contains(&text), "{life}");
+    }
+    let done = podgate(["run", "--log-format", "json", "--", helper, "die", "9"]).run();
+    done.code(137)
+        .says("\"event\":\"killed\"")
+        .says("\"signal\":\"SIGKILL\"");
+    // A neighbour kills CMD, after podgate has sent it another signal.
+    let script = "trap 'echo got' USR1; echo up; while :; do sleep 0.02; done";
+    let life = run_in(&pod, ["--", "bash", "-c", script]);
+    life.prints("up");
+    life.signal(Signal::SIGUSR1);
+    life.prints("got");
+    kill(cmd_of(life.pid(), "bash"), Signal::SIGKILL).unwrap();
+    life.code(137);
+    life.says("the command was killed by SIGKILL, which podgate did not send");
+}
+
+#[test]
+fn a_death_by_a_signal_that_podgate_has_sent_is_not_reported() {
+    let Some(pod) = Pod::new() else { return };
+    let quiet = |life: &Life| assert!(!life.stderr().contains("killed by"), "{life}");
+    // A stop, and a signal that is forwarded.
+    for (options, signal, code) in [
+        (&[][..], Signal::SIGTERM, 143),
+        (&["--stop-signal", "USR2"], Signal::SIGTERM, 140),
+        (&["--map-signal", "USR1=KILL"], Signal::SIGUSR1, 137),
+        (&[], Signal::SIGUSR1, 138),
+        (&["--signal-group"], Signal::SIGINT, 130),
+    ] {
+        let call = options.iter().copied().chain(["--", "sleep", "100"]);
+        let life = run_in(&pod, call);
+        life.process("sleep");
+        life.signal(signal);
+        life.code(code);
+        quiet(&life);
+    }
+    // The kill at the end of the grace period.
+    let call = [
+        "--grace",
+        "300ms",
+        "--stop-margin",
+        "100ms",
+        "--",
+        "sh",
+        "-c",
+    ];
+    let stubborn = says_signals("");
+    let life = run_in(&pod, call.into_iter().chain([stubborn.as_str()]));
+    life.prints("up");
+    life.signal(Signal::SIGTERM);
+    life.code(137);
+    quiet(&life);
+    // An exit code like that of a death by a signal.
+    let life = run_in(&pod, ["--", "sh", "-c", "exit 137"]);
+    life.code(137);
+    quiet(&life);
+}
+
+#[test]
+fn a_signal_is_mapped_once_and_a_stop_is_what_arrives() {
+    let Some(pod) = Pod::new() else { return };
+    // The grace period of a stop is short. A signal that is no stop does not start it.
+    let options = |maps: &[&'static str]| {
+        let maps = maps.iter().flat_map(|map| ["--map-signal", map]);
+        let grace = ["--grace", "600ms", "--stop-margin", "100ms"];
+        grace
+            .into_iter()
+            .chain(maps)
+            .chain(["--", "sh", "-c"])
+            .collect::<Vec<_>>()
+    };
+    let script = says_signals("");
+    for (maps, stop, other) in [
+        (
+            &["TERM=INT", "INT=TERM"][..],
+            "got-INT",
+            (Signal::SIGINT, "got-TERM"),
+        ),
+        (&["TERM=HUP"], "got-HUP", (Signal::SIGHUP, "got-HUP")),
+        (&["TERM=QUIT"], "got-QUIT", (Signal::SIGQUIT, "got-QUIT")),
+    ] {
+        let life = run_in(&pod, options(maps).into_iter().chain([script.as_str()]));
+        life.prints("up");
+        life.signal(other.0);
+        life.prints(other.1);
+        thread::sleep(Duration::from_secs(1));
+        assert!(life.is_running(), "{life}");
+        let before = life.stdout().matches(stop).count();
+        life.signal(Signal::SIGTERM);
+        let again = || (life.stdout().matches(stop).count() > before).then_some(());
+        eventually_or("the stop", again, || life.to_string());
+        life.code(137);
     }
 }
 

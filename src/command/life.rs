@@ -12,6 +12,8 @@ pub(super) fn settings<'a>(life: &'a Life, ask: &'a Ask) -> Settings<'a> {
         members: &life.members,
         cmd: CmdSettings {
             stop_signal: life.stop_signal,
+            given_stop: life.given_stop,
+            holds: life.spec.relations.iter().any(|it| it.outlives),
             mappings: &life.mappings,
             reach: life.reach,
             ok_exits: &life.ok_exits,

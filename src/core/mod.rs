@@ -43,6 +43,7 @@
 //! | [`boolean`] | what a switch in the environment means |
 //! | [`duration`] | what a duration on the command line means |
 //! | [`signal`] | the names of signals, and how they are forwarded |
+//! | [`job_control`] | who gets the terminal, and when podgate stops with CMD |
 //! | [`exit`] | every exit code |
 //! | [`member`] | what a member's name and restart policy may be |
 //! | [`record`] | the bytes of a member's record |
@@ -70,6 +71,7 @@ pub mod gate;
 pub mod heartbeat;
 mod hint;
 pub mod http;
+pub mod job_control;
 pub mod life;
 pub mod linger;
 pub mod listening;

@@ -30,7 +30,7 @@ pub(crate) fn exec_or_exit(cmd: &[OsString], report: &mut Report, signals: &Sign
 fn ending(signals: &Signals) -> Option<u8> {
     loop {
         match signals.next()? {
-            Arrived::Ending(number) => return Some(number),
+            Arrived::Ending(signal) => return Some(signal.number),
             Arrived::Child | Arrived::Other(_) => {}
         }
     }

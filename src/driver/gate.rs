@@ -243,7 +243,7 @@ impl<'a> Driver<'a> {
             let mut child_ended = false;
             while let Some(arrived) = has_signal.then(|| signals.next()).flatten() {
                 match arrived {
-                    Arrived::Ending(number) => return Ok(self.stop(number)),
+                    Arrived::Ending(signal) => return Ok(self.stop(signal.number)),
                     Arrived::Child => child_ended = true,
                     Arrived::Other(_) => {}
                 }

@@ -8,6 +8,7 @@
 
 mod cmd;
 mod gates;
+mod job;
 mod own;
 mod ready;
 
@@ -25,13 +26,14 @@ use crate::core::endpoint::State;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
 use crate::core::gate::Verdict;
-use crate::core::life::{Action, Cause, Event, Life, Notice, Spec};
+use crate::core::life::{Action, Cause, Event, Life, Notice, Spec, State as Phase};
 use crate::core::member::{Name, Stage};
+use crate::core::signal::Received;
 use crate::core::time::Time;
 use crate::members::Membership;
 use crate::message::process::{Wait, cannot_wait};
 use crate::message::{self, Severity};
-use crate::process::{Arrived, Signals};
+use crate::process::{Arrived, Signals, suspend};
 use crate::quit_endpoint::Endpoint;
 use crate::report::Report;
 use std::net::SocketAddr;
@@ -317,22 +319,41 @@ impl<'a> Driver<'a> {
         {
             match arrived {
                 Arrived::Child => taken.child_ended = true,
-                Arrived::Ending(number) => taken.is_stop |= self.take_signal(number, true),
-                Arrived::Other(number) => taken.is_stop |= self.take_signal(number, false),
+                Arrived::Ending(signal) => taken.is_stop |= self.take_signal(signal, true),
+                Arrived::Other(signal) => taken.is_stop |= self.take_signal(signal, false),
             }
         }
         taken
     }
 
     /// Takes a signal, and returns whether it began a stop. `ends`: it ends a wait.
-    fn take_signal(&mut self, number: u8, ends: bool) -> bool {
+    fn take_signal(&mut self, signal: Received, ends: bool) -> bool {
+        let number = signal.number;
         let has_gate = !self.settings.after.checks.is_empty();
-        let meaning = self.cmd.take_signal(number, ends, has_gate, self.report);
+        let is_stopping = matches!(self.life.state(), Phase::Stopping { .. });
+        let meaning = self
+            .cmd
+            .take_signal(signal, ends, has_gate, is_stopping, self.report);
         let event = match meaning {
             Meaning::Nothing => return false,
+            Meaning::Suspend => {
+                suspend(number);
+                return false;
+            }
+            Meaning::MayBeStop => {
+                let view = self.view(&[]);
+                if let Some(message) = message::life::unnamed_and_forwarded(&view, number) {
+                    self.report.line(&message);
+                }
+                return false;
+            }
             // A stop depends on the members that live now, not at the last change. Before CMD's
             // start it depends on no member.
             Meaning::Stop if self.cmd.is_started() => {
+                Event::Stop(self.observer.observe_all(self.report))
+            }
+            Meaning::UnnamedStop => {
+                self.report.line(&message::life::unnamed_stop(number));
                 Event::Stop(self.observer.observe_all(self.report))
             }
             Meaning::Stop => Event::Stop(Vec::new()),
@@ -341,7 +362,7 @@ impl<'a> Driver<'a> {
         let verdict = self.gates.stop_after(number);
         self.event(event);
         self.close_after_gate(verdict);
-        meaning == Meaning::Stop
+        matches!(meaning, Meaning::Stop | Meaning::UnnamedStop)
     }
 
     fn reap(&mut self) {
@@ -393,6 +414,17 @@ impl<'a> Driver<'a> {
         self.gives_back |= stage == Stage::Ready;
     }
 
+    fn view<'b>(&'b self, others: &'b [Name]) -> message::life::View<'b> {
+        message::life::View {
+            life: &self.life,
+            members: self.settings.members,
+            stop_signal: self.cmd.stop_signal(),
+            is_started: self.cmd.is_started(),
+            gate: None,
+            others,
+        }
+    }
+
     fn notice(&mut self, notice: &Notice) {
         let names_others = matches!(
             notice,
@@ -406,12 +438,8 @@ impl<'a> Driver<'a> {
         };
         let gate = self.gates.after();
         let view = message::life::View {
-            life: &self.life,
-            members: self.settings.members,
-            stop_signal: self.cmd.stop_signal(),
-            is_started: self.cmd.is_started(),
             gate: gate.as_ref().map(|(waited, checks)| (*waited, &**checks)),
-            others: &others,
+            ..self.view(&others)
         };
         if let Some(message) = message::life::notice(&view, notice) {
             match message.severity {

@@ -21,7 +21,7 @@ use crate::probe::Probe;
 use crate::probe::http::Ask;
 use crate::probe::tls::Trust;
 use crate::process::watchdog::Watchdog;
-use crate::process::{Arrived, Children, Signals};
+use crate::process::{Arrived, Children, Signals, suspend};
 use crate::report::Report;
 use std::cell::RefCell;
 use std::os::fd::AsFd;
@@ -164,9 +164,9 @@ impl Quits {
 fn take_signals(signals: &Signals, children: &RefCell<Children>) -> Option<u8> {
     while let Some(arrived) = signals.next() {
         match arrived {
-            Arrived::Ending(number) => return Some(number),
+            Arrived::Ending(signal) => return Some(signal.number),
             Arrived::Child => children.borrow_mut().reap(),
-            Arrived::Other(_) => {}
+            Arrived::Other(signal) => suspend(signal.number),
         }
     }
     None

@@ -183,9 +183,11 @@ fn holding(view: &View<'_>) -> Message {
     let hold = show(spec.grace.saturating_sub(spec.margin));
     let stop = signal::name(view.stop_signal);
     let (names, have) = view.names_to_outlive("has", "have");
+    let (grace, margin) = (show(spec.grace), show(spec.margin));
     let text = format!(
         "asked to stop: holding {stop} back from the command until {names} {have} ended, for at \
-         most {hold}"
+         most {hold} (--grace {grace} less --stop-margin {margin}; a deletion with a shorter grace \
+         period kills earlier, and podgate cannot see it)"
     );
     Message::new(Severity::Info, LogEvent::Holding, text)
 }
@@ -237,6 +239,44 @@ pub fn dropped(number: u8) -> Message {
     let name = signal::name(number);
     let text = format!("dropping {name} because of --map-signal");
     Message::new(Severity::Debug, LogEvent::Dropped, text)
+}
+
+/// A signal from outside begins a stop, although no option names it.
+pub fn unnamed_stop(number: u8) -> Message {
+    let (name, option) = (signal::name(number), signal::option_name(number));
+    let text = format!(
+        "{name} came from outside this container, and is taken for its stop signal; use \
+         --stop-signal {option}"
+    );
+    let message = Message::new(Severity::Info, LogEvent::StopSignal, text);
+    message.with("signal", Field::Text(name))
+}
+
+/// A signal from outside was forwarded, and is perhaps the stop signal. `None`: there is nothing to
+/// hold it back for.
+pub fn unnamed_and_forwarded(view: &View<'_>, number: u8) -> Option<Message> {
+    view.life.to_outlive().next()?;
+    let (name, option) = (signal::name(number), signal::option_name(number));
+    let (names, are) = view.names_to_outlive("is", "are");
+    let text = format!(
+        "{name} came from outside this container, and was forwarded at once although {names} {are} \
+         alive; if it is the image's stop signal, use --stop-signal {option}"
+    );
+    let message = Message::new(Severity::Warning, LogEvent::StopSignal, text);
+    Some(message.with("signal", Field::Text(name)))
+}
+
+/// CMD was killed by a signal that podgate did not send.
+pub fn killed(number: u8) -> Message {
+    let name = signal::name(number);
+    let hint = if number == signal::KILL {
+        "; a likely cause is the OOM killer: check the container's memory limit"
+    } else {
+        ""
+    };
+    let text = format!("the command was killed by {name}, which podgate did not send{hint}");
+    let message = Message::new(Severity::Warning, LogEvent::Killed, text);
+    message.with("signal", Field::Text(name))
 }
 
 pub fn cmd_ended(code: u8) -> Message {
@@ -350,7 +390,7 @@ pub fn cannot_listen(address: SocketAddr, errno: Errno) -> Message {
 mod tests {
     use super::{
         Unpublished, View, cannot_publish_end, cannot_publish_stage, cannot_publish_wrong_call,
-        cannot_remember, notice,
+        cannot_remember, killed, notice, unnamed_and_forwarded, unnamed_stop,
     };
     use crate::core::completion::{Completion, Failure};
     use crate::core::errno::Errno;
@@ -570,7 +610,8 @@ mod tests {
             (
                 Notice::Holding,
                 "asked to stop: holding SIGTERM back from the command until a, b have ended, for \
-                 at most 25s",
+                 at most 25s (--grace 30s less --stop-margin 5s; a deletion with a shorter grace \
+                 period kills earlier, and podgate cannot see it)",
             ),
             (
                 Notice::Hurried,
@@ -614,6 +655,53 @@ mod tests {
                  container: this container and its pod will not end; make PID 1 end on SIGTERM, \
                  set --stop-signal, or wrap it with podgate run"
             )
+        );
+    }
+
+    #[test]
+    fn a_signal_from_outside_names_the_option_that_keeps_the_hold() {
+        assert_eq!(
+            unnamed_stop(37).text,
+            "SIGRTMIN+3 came from outside this container, and is taken for its stop signal; use \
+             --stop-signal RTMIN+3"
+        );
+        let (members, mut life) = (names(&["app"]), life(1, false));
+        let view = |life: &Life| {
+            let view = View {
+                life,
+                members: &members,
+                stop_signal: 15,
+                is_started: true,
+                gate: None,
+                others: &[],
+            };
+            unnamed_and_forwarded(&view, 1).map(|message| message.text)
+        };
+        assert_eq!(view(&life), None);
+        let seen = Seen {
+            member: 0,
+            observation: alive(Some(Stage::Ready)),
+        };
+        let _ = life.handle(Time::ZERO, Event::Seen(vec![seen]));
+        assert_eq!(
+            view(&life).as_deref(),
+            Some(
+                "SIGHUP came from outside this container, and was forwarded at once although app \
+                 is alive; if it is the image's stop signal, use --stop-signal HUP"
+            )
+        );
+    }
+
+    #[test]
+    fn a_death_by_a_foreign_signal_names_it() {
+        assert_eq!(
+            killed(11).text,
+            "the command was killed by SIGSEGV, which podgate did not send"
+        );
+        assert_eq!(
+            killed(9).text,
+            "the command was killed by SIGKILL, which podgate did not send; a likely cause is the \
+             OOM killer: check the container's memory limit"
         );
     }
 

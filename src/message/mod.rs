@@ -80,6 +80,8 @@ pub enum LogEvent {
     Join,
     /// `join` has registered the container.
     Joined,
+    /// CMD was killed by a signal that podgate did not send.
+    Killed,
     /// The background process of `join` ends.
     Leaving,
     /// The address of `--listen` cannot be used.
@@ -116,6 +118,8 @@ pub enum LogEvent {
     Start,
     /// CMD or PID 1 is sent its stop signal, or cannot be sent it.
     Stop,
+    /// A signal from outside may be the stop signal, and no option names it.
+    StopSignal,
     /// A signal ended podgate.
     Stopped,
     /// The termination message cannot be written.
@@ -130,7 +134,7 @@ pub enum LogEvent {
 
 impl LogEvent {
     /// Every event, in the order of its name.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::Acknowledged,
         Self::Disabled,
         Self::Done,
@@ -149,6 +153,7 @@ impl LogEvent {
         Self::Installed,
         Self::Join,
         Self::Joined,
+        Self::Killed,
         Self::Leaving,
         Self::Listen,
         Self::Log,
@@ -167,6 +172,7 @@ impl LogEvent {
         Self::Reset,
         Self::Start,
         Self::Stop,
+        Self::StopSignal,
         Self::Stopped,
         Self::Termination,
         Self::Usage,
@@ -195,6 +201,7 @@ impl LogEvent {
             Self::Installed => "installed",
             Self::Join => "join",
             Self::Joined => "joined",
+            Self::Killed => "killed",
             Self::Leaving => "leaving",
             Self::Listen => "listen",
             Self::Log => "log",
@@ -213,6 +220,7 @@ impl LogEvent {
             Self::Reset => "reset",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::StopSignal => "stop_signal",
             Self::Stopped => "stopped",
             Self::Termination => "termination",
             Self::Usage => "usage",

@@ -7,7 +7,9 @@
 
 use super::pid_1::is_pid_1;
 use super::sys::{self, Original};
+use crate::core::signal::{Received, Sender};
 use nix::errno::Errno;
+use nix::libc::{SI_KERNEL, SI_USER, signalfd_siginfo};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
@@ -42,13 +44,13 @@ pub(crate) struct Signals {
     original: Original,
 }
 
-/// A signal that has arrived, by its number.
+/// What has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrived {
     /// A signal that ends podgate.
-    Ending(u8),
+    Ending(Received),
     /// Another signal, which `run` forwards.
-    Other(u8),
+    Other(Received),
     /// A child has changed its state.
     Child,
 }
@@ -109,11 +111,14 @@ impl Signals {
             // before an exec, by the program that became podgate.
             let is_by_writing = [Signal::SIGPIPE as i32, Signal::SIGXFSZ as i32].contains(&number);
             if !is_by_writing || i32::try_from(info.ssi_pid) != Ok(Pid::this().as_raw()) {
-                let number = u8::try_from(number).unwrap_or(u8::MAX);
-                return Some(if self.ends(number) {
-                    Arrived::Ending(number)
+                let received = Received {
+                    number: u8::try_from(number).unwrap_or(u8::MAX),
+                    sender: sender(&info),
+                };
+                return Some(if self.ends(received.number) {
+                    Arrived::Ending(received)
                 } else {
-                    Arrived::Other(number)
+                    Arrived::Other(received)
                 });
             }
         }
@@ -141,6 +146,15 @@ impl Signals {
     /// The signal mask and dispositions before podgate changed them.
     pub(crate) const fn original(&self) -> Original {
         self.original
+    }
+}
+
+/// Who has sent a signal.
+fn sender(info: &signalfd_siginfo) -> Sender {
+    match (info.ssi_code, info.ssi_pid) {
+        (SI_KERNEL, _) => Sender::Kernel,
+        (SI_USER, 0) => Sender::Outside,
+        _ => Sender::Neighbour,
     }
 }
 

@@ -1,14 +1,17 @@
 //! The children of this process. Only this module starts and reaps them.
 
+use super::job::Terminal;
 use super::pid_1::is_pid_1;
 use super::sys::{self, Death, End, Original, restore_signals};
-use crate::core::signal::Reach;
+use crate::core::job_control::Foreground;
+use crate::core::signal::{self, Reach};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgrp};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -33,9 +36,24 @@ pub(crate) struct Children {
     /// This process reaps every orphan, as an init does.
     is_init: bool,
     main: Option<Pid>,
-    main_end: Option<End>,
+    /// Which processes get the signals for CMD.
+    reach: Reach,
+    main_end: Option<MainEnd>,
+    /// CMD was stopped, and podgate has not continued it.
+    is_main_stopped: bool,
+    /// The signals that were sent to CMD, a bit each.
+    sent: u64,
+    terminal: Option<Terminal>,
     /// The process group of CMD has the terminal, which is taken back when CMD ends.
     gave_terminal: bool,
+}
+
+/// How CMD ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MainEnd {
+    pub(crate) how: End,
+    /// CMD was killed by a signal that neither podgate nor its terminal has sent.
+    pub(crate) is_unexpected: bool,
 }
 
 /// The state of this process before its first command.
@@ -58,7 +76,11 @@ impl Children {
             before: None,
             is_init: false,
             main: None,
+            reach: Reach::Child,
             main_end: None,
+            is_main_stopped: false,
+            sent: 0,
+            terminal: None,
             gave_terminal: false,
         }
     }
@@ -74,15 +96,23 @@ impl Children {
 
     /// Starts CMD with the signals, the descriptors and the environment of podgate, in its own
     /// process group. The group gets the terminal if podgate has it. The kernel kills CMD when
-    /// podgate dies, except if CMD changes its user (PR_SET_PDEATHSIG, prctl(2)).
+    /// podgate dies, except if CMD changes its user (PR_SET_PDEATHSIG, prctl(2)). `reach`: which
+    /// processes get the signals for CMD.
     ///
     /// # Errors
     /// Those of fork(2), execve(2) and pipe(2).
-    pub(crate) fn spawn_main(&mut self, name: &OsString, arguments: &[OsString]) -> io::Result<()> {
+    pub(crate) fn spawn_main(
+        &mut self,
+        name: &OsString,
+        arguments: &[OsString],
+        reach: Reach,
+    ) -> io::Result<()> {
+        self.reach = reach;
+        self.terminal = Terminal::find();
         let mut command = Command::new(name);
         command.args(arguments).process_group(0);
-        if tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp()) {
-            sys::hand_over_terminal(&mut command);
+        if let Some(terminal) = self.terminal.as_ref().filter(|it| it.is_for_cmd_now()) {
+            sys::hand_over_terminal(&mut command, terminal.as_fd());
             self.gave_terminal = true;
         }
         restore_signals(&mut command, self.original, Death::Dies);
@@ -97,20 +127,82 @@ impl Children {
     /// group of podgate, and could not read from the terminal otherwise. A shell with job control
     /// takes it back by itself.
     fn take_terminal_back(&mut self) {
-        if std::mem::take(&mut self.gave_terminal) {
-            // SIGTTOU is blocked. An error means that the terminal is gone.
-            let _ = tcsetpgrp(io::stdin(), getpgrp());
+        if std::mem::take(&mut self.gave_terminal)
+            && let Some(terminal) = &self.terminal
+        {
+            terminal.give(getpgrp());
         }
     }
 
+    /// Which process group has the terminal.
+    pub(crate) fn foreground(&self) -> Foreground {
+        match &self.terminal {
+            Some(terminal) => terminal.foreground(self.main),
+            None => Foreground::Missing,
+        }
+    }
+
+    /// Gives CMD's process group the terminal.
+    pub(crate) fn give_terminal(&mut self) {
+        if let (Some(terminal), Some(group)) = (&self.terminal, self.main) {
+            terminal.give(group);
+            self.gave_terminal = true;
+        }
+    }
+
+    /// Gives podgate's own process group the terminal, and continues the group.
+    pub(crate) fn share_terminal(&mut self) {
+        self.gave_terminal = true;
+        self.take_terminal_back();
+        let _ = sys::send(Pid::from_raw(0), i32::from(signal::CONT));
+    }
+
+    /// Finds out who has the terminal, after podgate was stopped: a shell may have taken it, and
+    /// may have given it to podgate's group.
+    pub(crate) fn resume_terminal(&mut self) {
+        self.gave_terminal = self.foreground() == Foreground::Cmd;
+        if self.terminal.as_ref().is_some_and(Terminal::is_for_cmd_now) {
+            self.give_terminal();
+        }
+    }
+
+    /// The signal that has stopped CMD since the last call. `None` as PID 1, because no shell could
+    /// continue it.
+    pub(crate) fn take_main_stop(&mut self) -> Option<u8> {
+        let signal = sys::stopped(self.main.filter(|_| !is_pid_1())?)?;
+        self.is_main_stopped = true;
+        Some(signal)
+    }
+
+    /// Continues CMD's process group. Returns whether CMD was stopped.
+    pub(crate) fn continue_main(&mut self) -> bool {
+        let was_stopped = std::mem::take(&mut self.is_main_stopped);
+        if was_stopped {
+            self.signal_main(signal::CONT, Reach::Group);
+        }
+        was_stopped
+    }
+
     /// How CMD ended. `None` on later calls.
-    pub(crate) fn take_main_end(&mut self) -> Option<End> {
+    pub(crate) fn take_main_end(&mut self) -> Option<MainEnd> {
         self.main_end.take()
     }
 
+    /// Whether CMD was killed by a signal that neither podgate nor its terminal has sent.
+    fn is_unexpected(&self, how: End) -> bool {
+        let End::Killed(number) = how else {
+            return false;
+        };
+        let number = u8::try_from(number).unwrap_or(u8::MAX);
+        // Ctrl-C, Ctrl-\ and the end of the terminal.
+        let is_typed = matches!(number, signal::INT | signal::QUIT | signal::HUP);
+        self.sent & bit(number) == 0 && !(is_typed && self.gave_terminal)
+    }
+
     /// Sends CMD the signal of this number. Does nothing if CMD has ended.
-    pub(crate) fn signal_main(&self, number: u8, reach: Reach) {
+    pub(crate) fn signal_main(&mut self, number: u8, reach: Reach) {
         if let Some(pid) = self.main {
+            self.sent |= bit(number);
             let to = match reach {
                 Reach::Child => pid,
                 Reach::Group => Pid::from_raw(pid.as_raw().saturating_neg()),
@@ -122,9 +214,9 @@ impl Children {
     }
 
     /// Kills CMD, and waits until it is dead. No end may be published while CMD lives.
-    pub(crate) fn kill_main(&mut self, reach: Reach) {
+    pub(crate) fn kill_main(&mut self) {
         let patience = Instant::now();
-        self.signal_main(Signal::SIGKILL as u8, reach);
+        self.signal_main(signal::KILL, self.reach);
         self.reap();
         while self.main.is_some() && patience.elapsed() < GONE_WITHIN {
             std::thread::sleep(Duration::from_millis(1));
@@ -168,13 +260,7 @@ impl Children {
                 self.record_exit(pid);
             }
         }
-        if let Some(pid) = self.main
-            && let Some(end) = sys::reap(pid)
-        {
-            self.main = None;
-            self.main_end = Some(end);
-            self.take_terminal_back();
-        }
+        self.reap_main();
         if is_pid_1() || self.is_init || self.before.as_ref().is_some_and(|before| before.had_none)
         {
             while let Some(pid) = sys::ended(None) {
@@ -186,6 +272,27 @@ impl Children {
             }
         }
         self.killed.retain(|group| killpg(*group, None).is_ok());
+    }
+
+    /// Reaps CMD if it has ended. With `--signal-group`, the rest of its process group gets SIGTERM
+    /// first, because the number of the group may belong to another one afterwards. As PID 1,
+    /// podgate's own end kills the rest.
+    fn reap_main(&mut self) {
+        let Some(pid) = self.main.filter(|pid| sys::ended(Some(*pid)).is_some()) else {
+            return;
+        };
+        if self.reach == Reach::Group && !is_pid_1() {
+            // ESRCH: CMD has left its group.
+            let _ = killpg(pid, Signal::SIGTERM);
+        }
+        if let Some(how) = sys::reap(pid) {
+            // CMD may have taken the terminal by itself.
+            self.gave_terminal |= self.foreground() == Foreground::Cmd;
+            let is_unexpected = self.is_unexpected(how);
+            self.main = None;
+            self.main_end = Some(MainEnd { how, is_unexpected });
+            self.take_terminal_back();
+        }
     }
 
     /// Reaps a command that has ended, and stores how it ended.
@@ -260,6 +367,12 @@ impl Children {
             self.killed.push(leader);
         }
     }
+}
+
+/// The place of this signal in a set.
+fn bit(number: u8) -> u64 {
+    let shift = u32::from(number).saturating_sub(1);
+    1_u64.checked_shl(shift).unwrap_or(0)
 }
 
 /// The children of this process (proc(5)). Empty if the kernel does not list them.

@@ -5,6 +5,7 @@
 //! | [`arrival`] | takes signals over and reads them |
 //! | [`children`] | starts and reaps commands, and is the only module that does |
 //! | [`exec`] | becomes CMD, and finds the reason if a command cannot be executed |
+//! | [`job`] | the terminal, and stops podgate as Ctrl-Z does |
 //! | [`leave`] | becomes a background process, and ends by a signal |
 //! | [`pid_1`] | facts about PID 1 of this container |
 //! | [`sandbox`] | recognises the sandbox of the pod |
@@ -14,6 +15,7 @@
 mod arrival;
 mod children;
 pub(crate) mod exec;
+mod job;
 mod leave;
 mod pid_1;
 pub(crate) mod sandbox;
@@ -23,6 +25,7 @@ pub(crate) mod watchdog;
 pub(crate) use arrival::{Arrived, Signals, Which};
 pub(crate) use children::Children;
 pub(crate) use exec::become_command;
+pub(crate) use job::{stop_by, suspend};
 pub(crate) use leave::{daemonize, end_by_signal};
 pub(crate) use pid_1::{is_only_child_of_init, is_pid_1, shares_pid_namespace, signal_init};
 pub(crate) use sys::End;

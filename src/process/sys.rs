@@ -114,6 +114,41 @@ pub(super) fn ended(which: Option<Pid>) -> Option<Pid> {
     (pid != 0).then(|| Pid::from_raw(pid))
 }
 
+/// The signal by which this child was stopped since the last call, if it is still stopped.
+pub(super) fn stopped(pid: Pid) -> Option<u8> {
+    let id = libc::id_t::try_from(pid.as_raw()).ok()?;
+    let mut found = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: as in `ended`; si_status is valid for a child that was found.
+    let (pid, signal) = unsafe {
+        let flags = libc::WSTOPPED | libc::WNOHANG;
+        if libc::waitid(libc::P_PID, id, found.as_mut_ptr(), flags) != 0 {
+            return None;
+        }
+        let found = found.assume_init();
+        (found.si_pid(), found.si_status())
+    };
+    u8::try_from(signal).ok().filter(|_| pid != 0)
+}
+
+/// Whether this process ignores this signal.
+pub(super) fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the current one to a local variable.
+    unsafe {
+        libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Whether this signal is blocked and has arrived for this process.
+pub(super) fn is_pending(signal: i32) -> bool {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: `set` is a local variable; zeroed, it is the empty set.
+    unsafe {
+        libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), signal) == 1
+    }
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -138,15 +173,15 @@ pub(super) fn reap(pid: Pid) -> Option<End> {
     })
 }
 
-/// Gives the terminal on stdin to the process group of `command` when it is executed. The group
-/// exists by then.
-pub(super) fn hand_over_terminal(command: &mut Command) {
-    let give = || -> io::Result<()> {
-        // SAFETY: descriptor 0 is a terminal, as the caller has checked, and stays open until the
-        // exec.
-        let stdin = unsafe { BorrowedFd::borrow_raw(0) };
+/// Gives the terminal to the process group of `command` when it is executed. The group exists by
+/// then. `command` must be started while `terminal` is open.
+pub(super) fn hand_over_terminal(command: &mut Command, terminal: BorrowedFd<'_>) {
+    let terminal = terminal.as_raw_fd();
+    let give = move || -> io::Result<()> {
+        // SAFETY: it was open at the fork, and is closed by the exec at the earliest.
+        let terminal = unsafe { BorrowedFd::borrow_raw(terminal) };
         // SIGTTOU is blocked here. If this fails, the command runs without the terminal.
-        let _ = tcsetpgrp(stdin, Pid::this());
+        let _ = tcsetpgrp(terminal, Pid::this());
         Ok(())
     };
     // SAFETY: tcsetpgrp is one ioctl and getpid one system call: both are async-signal-safe.

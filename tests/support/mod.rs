@@ -12,6 +12,7 @@ pub mod pod;
 pub mod server;
 pub mod skips;
 pub mod source;
+pub mod terminal;
 #[cfg(target_arch = "x86_64")]
 pub mod tracer;
 

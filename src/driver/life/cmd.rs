@@ -1,8 +1,10 @@
 //! CMD of a life: starts it, sends it signals and reaps it.
 
+use super::job::Job;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
-use crate::core::signal::{self, Mapping, Reach};
+use crate::core::job_control;
+use crate::core::signal::{self, Mapping, Reach, Received, Sender};
 use crate::members::watch::FAST;
 use crate::message;
 use crate::process::exec::exec_error;
@@ -29,7 +31,12 @@ pub(crate) enum MainProcess<'a> {
 /// The settings for the signals of CMD and for its end.
 #[derive(Clone, Copy)]
 pub(crate) struct CmdSettings<'a> {
+    /// The signal that stops CMD.
     pub(crate) stop_signal: u8,
+    /// `--stop-signal`, if it was given. It begins a stop when it arrives, as TERM does.
+    pub(crate) given_stop: Option<u8>,
+    /// Whether a stop may be held back, because a member is to be outlived.
+    pub(crate) holds: bool,
     pub(crate) mappings: &'a [Mapping],
     /// Which processes get a forwarded signal.
     pub(crate) reach: Reach,
@@ -43,8 +50,14 @@ pub(super) enum Meaning {
     Nothing,
     /// It stops CMD.
     Stop,
+    /// It stops CMD, too: it is taken for the image's STOPSIGNAL, which no option names.
+    UnnamedStop,
     /// CMD is not to be started.
     EndOfWait,
+    /// It stops podgate, which waits for a gate: Ctrl-Z.
+    Suspend,
+    /// It was forwarded, and may be the image's STOPSIGNAL.
+    MayBeStop,
 }
 
 pub(super) struct Cmd<'a> {
@@ -52,8 +65,13 @@ pub(super) struct Cmd<'a> {
     settings: CmdSettings<'a>,
     children: Rc<RefCell<Children>>,
     is_started: bool,
+    /// The signal that stops CMD.
+    stop_signal: u8,
+    /// Whether a signal has begun a stop. Later ones do not change the stop signal.
+    is_stop_decided: bool,
     /// Signals for CMD that arrived before it was started.
-    early: Vec<u8>,
+    early: Vec<Received>,
+    job: Job,
     lonely: Option<Lonely>,
 }
 
@@ -75,7 +93,10 @@ impl<'a> Cmd<'a> {
             settings,
             children: Rc::clone(children),
             is_started: false,
+            stop_signal: settings.stop_signal,
+            is_stop_decided: false,
             early: Vec::new(),
+            job: Job::default(),
             lonely: None,
         }
     }
@@ -85,33 +106,28 @@ impl<'a> Cmd<'a> {
     }
 
     pub(super) const fn stop_signal(&self) -> u8 {
-        self.settings.stop_signal
+        self.stop_signal
     }
 
     /// Forwards a signal to CMD, or returns its meaning. `ends`: it ends a wait. `has_gate`: CMD is
-    /// not started before a gate has opened.
+    /// not started before a gate has opened. `is_stopping`: CMD was sent its stop signal.
     pub(super) fn take_signal(
         &mut self,
-        number: u8,
+        signal: Received,
         ends: bool,
         has_gate: bool,
+        is_stopping: bool,
         report: &mut Report,
     ) -> Meaning {
+        let number = signal.number;
         // The stop signal of this container goes to PID 1. The background process of `join` gets
         // signals only from broadcasts (`kill -1`).
         if matches!(self.process, MainProcess::Init) {
             return Meaning::Nothing;
         }
-        let is_stop = number == signal::TERM || number == self.settings.stop_signal;
+        let is_stop = number == signal::TERM || Some(number) == self.settings.given_stop;
         if self.is_started {
-            return match self.mapped(number, report) {
-                Some(_) if is_stop => Meaning::Stop,
-                Some(to) => {
-                    self.send(to);
-                    Meaning::Nothing
-                }
-                None => Meaning::Nothing,
-            };
+            return self.take_signal_for_cmd(signal, is_stop, is_stopping, report);
         }
         if is_stop {
             return Meaning::Stop;
@@ -122,9 +138,67 @@ impl<'a> Cmd<'a> {
         // Without a gate CMD starts soon, and gets the signal then. A signal that arrives while a
         // gate waits is out of date when the gate opens: Ctrl-Z stops the wait, not a later CMD.
         if !has_gate {
-            self.early.push(number);
+            self.early.push(signal);
+        } else if job_control::stops(number) && self.mapped(number, report) == Some(number) {
+            return Meaning::Suspend;
         }
         Meaning::Nothing
+    }
+
+    fn take_signal_for_cmd(
+        &mut self,
+        signal: Received,
+        is_stop: bool,
+        is_stopping: bool,
+        report: &mut Report,
+    ) -> Meaning {
+        let number = signal.number;
+        if !process::is_pid_1() && self.job.take_own(signal, &self.children) {
+            return Meaning::Nothing;
+        }
+        let was_stopped = number == signal::CONT && self.job.continued(&self.children);
+        let Some(to) = self.mapped(number, report) else {
+            return Meaning::Nothing;
+        };
+        if is_stop {
+            self.is_stop_decided = true;
+            return Meaning::Stop;
+        }
+        // Only a hold can be lost, and it is over when CMD was sent its stop signal.
+        let may_be_stop = self.settings.holds
+            && self.settings.given_stop.is_none()
+            && signal.sender == Sender::Outside
+            && !is_stopping;
+        let is_mapped = self.settings.mappings.iter().any(|it| it.from == number);
+        if may_be_stop && signal::may_stop_a_container(number) && !is_mapped {
+            if !std::mem::replace(&mut self.is_stop_decided, true) {
+                self.stop_signal = number;
+            }
+            return Meaning::UnnamedStop;
+        }
+        // The whole process group was continued above.
+        if !(was_stopped && to == signal::CONT) {
+            self.forward(signal, to);
+        }
+        let is_candidate = number == signal::HUP || signal::may_stop_a_container(number);
+        if may_be_stop && is_candidate {
+            Meaning::MayBeStop
+        } else {
+            Meaning::Nothing
+        }
+    }
+
+    /// Sends CMD the signal `to` for one that has arrived.
+    fn forward(&mut self, signal: Received, to: u8) {
+        let mut reach = self.settings.reach;
+        if !process::is_pid_1() {
+            self.job.forwards(signal, to);
+            // CMD would have got it with its whole group, if its group had the terminal.
+            if signal.sender == Sender::Kernel && signal::is_typed(signal.number) {
+                reach = Reach::Group;
+            }
+        }
+        self.children.borrow_mut().signal_main(to, reach);
     }
 
     /// Starts CMD. Does nothing for PID 1, which runs already.
@@ -134,7 +208,8 @@ impl<'a> Cmd<'a> {
     pub(super) fn start(&mut self, report: &mut Report) -> Result<(), Exit> {
         if let MainProcess::Child(cmd) = self.process {
             let (name, arguments) = cmd.split_first().ok_or(Exit::Usage)?;
-            let spawned = self.children.borrow_mut().spawn_main(name, arguments);
+            let mut children = self.children.borrow_mut();
+            let spawned = children.spawn_main(name, arguments, self.settings.reach);
             if let Err(error) = spawned {
                 let error = exec_error(name, &error);
                 report.failure(&message::exec::cannot_run(name, error));
@@ -142,9 +217,9 @@ impl<'a> Cmd<'a> {
             }
         }
         self.is_started = true;
-        for number in std::mem::take(&mut self.early) {
-            if let Some(to) = self.mapped(number, report) {
-                self.send(to);
+        for signal in std::mem::take(&mut self.early) {
+            if let Some(to) = self.mapped(signal.number, report) {
+                self.forward(signal, to);
             }
         }
         Ok(())
@@ -160,17 +235,19 @@ impl<'a> Cmd<'a> {
     }
 
     fn send(&self, number: u8) {
-        let children = self.children.borrow();
+        let mut children = self.children.borrow_mut();
         children.signal_main(number, self.settings.reach);
     }
 
     /// Sends CMD its stop signal.
     pub(super) fn stop(&mut self, report: &mut Report) {
-        let stop_signal = self.settings.stop_signal;
+        let stop_signal = self.stop_signal;
         match self.process {
             MainProcess::Child(_) => {
                 report.line(&message::life::stopping_cmd(stop_signal));
                 self.send(stop_signal);
+                // A process that is stopped handles no signal.
+                self.children.borrow_mut().continue_main();
             }
             MainProcess::Init if process::shares_pid_namespace() == Some(true) => {
                 report.line(&message::life::pid_1_is_shared());
@@ -196,20 +273,30 @@ impl<'a> Cmd<'a> {
 
     /// Kills CMD, and waits until it is dead.
     pub(super) fn kill_and_reap(&self) {
-        self.children.borrow_mut().kill_main(self.settings.reach);
+        self.children.borrow_mut().kill_main();
     }
 
     /// Reaps every child that has ended. If CMD is among them, returns its exit code after
-    /// `--ok-exit`.
-    pub(super) fn reap(&self, report: &mut Report) -> Option<u8> {
+    /// `--ok-exit`. If CMD has stopped, podgate may stop, too.
+    pub(super) fn reap(&mut self, report: &mut Report) -> Option<u8> {
         let end = {
             let mut children = self.children.borrow_mut();
             children.reap();
             children.take_main_end()
         };
-        let code = match end? {
+        let Some(end) = end else {
+            self.job.look(&self.children);
+            return None;
+        };
+        let code = match end.how {
             End::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
-            End::Killed(number) => Exit::Signal(u8::try_from(number).unwrap_or(u8::MAX)).code(),
+            End::Killed(number) => {
+                let number = u8::try_from(number).unwrap_or(u8::MAX);
+                if end.is_unexpected {
+                    report.line(&message::life::killed(number));
+                }
+                Exit::Signal(number).code()
+            }
         };
         report.line(&message::life::cmd_ended(code));
         let is_ok = self.settings.ok_exits.contains(&code);
@@ -232,7 +319,7 @@ impl<'a> Cmd<'a> {
         let is_lonely = process::is_only_child_of_init();
         let since = is_lonely.then(|| lonely.since.unwrap_or(now));
         if since.is_some_and(|since| now.duration_since(since) >= LONELY) {
-            report.line(&message::life::leaving_pid_1(self.settings.stop_signal));
+            report.line(&message::life::leaving_pid_1(self.stop_signal));
             return true;
         }
         self.lonely = Lonely::look(since);
@@ -251,44 +338,59 @@ impl Lonely {
 mod tests {
     use super::{Cmd, CmdSettings, MainProcess, Meaning};
     use crate::core::logging::Format;
-    use crate::core::signal::Reach;
-    use crate::core::signal::TERM;
+    use crate::core::signal::{self, HUP, INT, Mapping, QUIT, Reach, Received, Sender, TERM, TSTP};
     use crate::process::{Children, Signals, Which};
     use crate::report::Report;
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    const INT: u8 = 2;
-    const QUIT: u8 = 3;
-    const TSTP: u8 = 20;
+    const SETTINGS: CmdSettings<'static> = CmdSettings {
+        stop_signal: TERM,
+        given_stop: None,
+        holds: true,
+        mappings: &[],
+        reach: Reach::Child,
+        ok_exits: &[],
+    };
+
+    fn cmd<'a>(process: MainProcess<'a>, settings: CmdSettings<'a>, is_started: bool) -> Cmd<'a> {
+        let signals = Signals::take(Which::Ending).expect("signals");
+        let children = Rc::new(RefCell::new(Children::new(signals.original())));
+        let mut cmd = Cmd::new(process, settings, &children);
+        cmd.is_started = is_started;
+        cmd
+    }
+
+    const fn from(sender: Sender, number: u8) -> Received {
+        Received { number, sender }
+    }
 
     /// What each signal means, with the stop signal QUIT.
     fn meanings(process: MainProcess<'_>, is_started: bool, has_gate: bool) -> [Meaning; 4] {
-        let signals = Signals::take(Which::Ending).expect("signals");
-        let children = Rc::new(RefCell::new(Children::new(signals.original())));
         let settings = CmdSettings {
             stop_signal: QUIT,
-            mappings: &[],
-            reach: Reach::Child,
-            ok_exits: &[],
+            given_stop: Some(QUIT),
+            ..SETTINGS
         };
-        let mut cmd = Cmd::new(process, settings, &children);
-        cmd.is_started = is_started;
+        let mut cmd = cmd(process, settings, is_started);
         let mut report = Report::plain(Format::Text);
         let all = [(TERM, true), (QUIT, true), (INT, true), (TSTP, false)];
-        let meanings = all.map(|(it, ends)| cmd.take_signal(it, ends, has_gate, &mut report));
+        let meanings = all.map(|(it, ends)| {
+            let signal = from(Sender::Outside, it);
+            cmd.take_signal(signal, ends, has_gate, false, &mut report)
+        });
         let keeps = !is_started && !has_gate && matches!(process, MainProcess::Child(_));
-        assert_eq!(cmd.early == [TSTP], keeps);
+        assert_eq!(cmd.early == [from(Sender::Outside, TSTP)], keeps);
         meanings
     }
 
     #[test]
     fn what_a_signal_means_depends_on_whether_cmd_is_started() {
-        use Meaning::{EndOfWait, Nothing, Stop};
-        for has_gate in [true, false] {
+        use Meaning::{EndOfWait, Nothing, Stop, Suspend};
+        for (has_gate, stops) in [(true, Suspend), (false, Nothing)] {
             assert_eq!(
                 meanings(MainProcess::Child(&[]), false, has_gate),
-                [Stop, Stop, EndOfWait, Nothing]
+                [Stop, Stop, EndOfWait, stops]
             );
             assert_eq!(
                 meanings(MainProcess::Child(&[]), true, has_gate),
@@ -300,6 +402,85 @@ mod tests {
                     [Nothing; 4]
                 );
             }
+        }
+    }
+
+    /// The meaning of a signal for a CMD that runs, and the stop signal afterwards.
+    fn meaning(settings: CmdSettings<'_>, signal: Received, is_stopping: bool) -> (Meaning, u8) {
+        let mut cmd = cmd(MainProcess::Child(&[]), settings, true);
+        let mut report = Report::plain(Format::Text);
+        let meaning = cmd.take_signal(signal, true, false, is_stopping, &mut report);
+        (meaning, cmd.stop_signal())
+    }
+
+    #[test]
+    fn a_signal_from_outside_is_a_stop_that_no_option_names() {
+        use Meaning::{MayBeStop, Nothing, UnnamedStop};
+        let outside = |number| from(Sender::Outside, number);
+        for number in [INT, QUIT, 10, 12, 14, 28, 30, 37, 64] {
+            let first = meaning(SETTINGS, outside(number), false);
+            assert_eq!(first, (UnnamedStop, number));
+            // The negative controls.
+            for sender in [Sender::Neighbour, Sender::Kernel] {
+                let other = meaning(SETTINGS, from(sender, number), false);
+                assert_eq!(other, (Nothing, TERM));
+            }
+            assert_eq!(meaning(SETTINGS, outside(number), true), (Nothing, TERM));
+            let no_hold = CmdSettings {
+                holds: false,
+                ..SETTINGS
+            };
+            assert_eq!(meaning(no_hold, outside(number), false), (Nothing, TERM));
+            let given = CmdSettings {
+                given_stop: Some(TERM),
+                ..SETTINGS
+            };
+            assert_eq!(meaning(given, outside(number), false), (Nothing, TERM));
+        }
+        assert_eq!(meaning(SETTINGS, outside(HUP), false), (MayBeStop, TERM));
+        for number in [18, 20, 21, 22, 23] {
+            assert_eq!(meaning(SETTINGS, outside(number), false), (Nothing, TERM));
+        }
+    }
+
+    #[test]
+    fn the_first_stop_decides_the_signal_that_stops_cmd() {
+        let mut cmd = cmd(MainProcess::Child(&[]), SETTINGS, true);
+        let mut report = Report::plain(Format::Text);
+        use Meaning::{Stop, UnnamedStop};
+        for (number, expected) in [(QUIT, UnnamedStop), (TERM, Stop), (INT, UnnamedStop)] {
+            let signal = from(Sender::Outside, number);
+            let meaning = cmd.take_signal(signal, true, false, false, &mut report);
+            assert_eq!((meaning, cmd.stop_signal()), (expected, QUIT));
+        }
+    }
+
+    #[test]
+    fn a_stop_is_what_arrives_and_not_what_cmd_gets() {
+        use Meaning::{MayBeStop, Nothing, Stop, UnnamedStop};
+        let maps = |all: &[&str]| -> Vec<Mapping> {
+            let one = |text: &&str| signal::mapping(text).expect("a mapping");
+            all.iter().map(one).collect()
+        };
+        for (given, number, sender, expected) in [
+            (&["TERM=INT", "INT=TERM"][..], TERM, Sender::Outside, Stop),
+            (&["TERM=INT", "INT=TERM"], INT, Sender::Neighbour, Nothing),
+            (&["TERM=INT", "INT=TERM"], INT, Sender::Outside, MayBeStop),
+            (&["TERM=HUP"], HUP, Sender::Neighbour, Nothing),
+            (&["TERM=QUIT"], QUIT, Sender::Neighbour, Nothing),
+            (&["TERM=QUIT"], QUIT, Sender::Outside, UnnamedStop),
+            (&["QUIT=none"], QUIT, Sender::Outside, Nothing),
+            (&["TERM=none"], TERM, Sender::Outside, Nothing),
+        ] {
+            let mappings = maps(given);
+            let stop_signal = signal::mapped(&mappings, TERM).unwrap_or(TERM);
+            let settings = CmdSettings {
+                stop_signal,
+                mappings: &mappings,
+                ..SETTINGS
+            };
+            let (meaning, _) = meaning(settings, from(sender, number), false);
+            assert_eq!(meaning, expected, "{given:?} {number} {sender:?}");
         }
     }
 }
