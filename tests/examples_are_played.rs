@@ -134,13 +134,13 @@ fn a_wrapped_sidecar_that_is_never_ready_fails_the_job_with_124() {
 }
 
 #[test]
-fn a_wrapped_sidecar_that_dies_before_it_is_ready_fails_the_job_with_124() {
+fn a_wrapped_sidecar_that_dies_before_it_is_ready_fails_the_job_at_once() {
     for name in WRAPPED {
         let images = [envoy("--after never --dies 0.1 --code 9"), report(&ends(0))];
         let Some(played) = Manifest::example(name).shortened(SHORT_GATE).play(&images) else {
             return;
         };
-        played.ends_as(Phase::Failed, &[("report", &[124]), ("proxy", &[9])]);
+        played.ends_as(Phase::Failed, &[("report", &[1]), ("proxy", &[9])]);
         played.never_happened("report up");
     }
 }
@@ -943,7 +943,7 @@ fn a_chain_whose_first_link_is_never_ready_fails_link_by_link() {
     };
     played.ends_as(
         Phase::Failed,
-        &[("report", &[124]), ("proxy", &[124]), ("secrets", &[0])],
+        &[("report", &[1]), ("proxy", &[124]), ("secrets", &[0])],
     );
     played
         .never_happened("proxy up")
@@ -1011,7 +1011,7 @@ fn a_chain_without_its_middle_link_ends() {
     played.allow("token");
     played.ends_as(
         Phase::Failed,
-        &[("report", &[124]), ("proxy", &[9]), ("secrets", &[0])],
+        &[("report", &[1]), ("proxy", &[9]), ("secrets", &[0])],
     );
     played
         .happened(&["proxy dies", "secrets told"])
@@ -1123,7 +1123,7 @@ fn a_job_whose_essential_sidecar_is_never_ready_fails_with_124() {
 }
 
 #[test]
-fn a_job_whose_essential_sidecar_dies_before_it_is_ready_fails_with_124() {
+fn a_job_whose_essential_sidecar_dies_before_it_is_ready_fails_at_once() {
     let manifest = Manifest::example("essential-sidecar.yaml").shortened(SHORT_GATE);
     let Some(played) = manifest.play(&[
         tunnel("--after never --dies 0.1 --code 9"),
@@ -1131,7 +1131,7 @@ fn a_job_whose_essential_sidecar_dies_before_it_is_ready_fails_with_124() {
     ]) else {
         return;
     };
-    played.ends_as(Phase::Failed, &[("report", &[124]), ("tunnel", &[9])]);
+    played.ends_as(Phase::Failed, &[("report", &[1]), ("tunnel", &[9])]);
     played.never_happened("report up");
 }
 
@@ -1268,7 +1268,7 @@ fn two_mains_start_unless_their_proxy_dies_before_it_is_ready() {
     };
     played.ends_as(
         Phase::Failed,
-        &[("migrate", &[124]), ("load", &[1]), ("proxy", &[9])],
+        &[("migrate", &[1]), ("load", &[1]), ("proxy", &[9])],
     );
     played
         .never_happened("migrate up")

@@ -1,6 +1,7 @@
 //! `podgate install`.
 
 use super::given::{Given, switch, value};
+use super::membership::HEADING;
 use super::output::{FailureArgs, OutputArgs};
 use clap::{ArgAction, Args};
 use std::ffi::OsString;
@@ -14,11 +15,11 @@ pub struct InstallArgs {
     pub dest: Option<OsString>,
 
     /// Also reset the volume of the members, as podgate reset --dir DIR does
-    #[arg(long, value_name = "DIR", value_parser = value(volume))]
+    #[arg(long, help_heading = HEADING, value_name = "DIR", value_parser = value(volume))]
     pub reset: Option<Given<PathBuf>>,
 
     /// Accept a --reset DIR that is not a volume: for tests on one machine
-    #[arg(long, action = ArgAction::SetTrue, value_parser = switch())]
+    #[arg(long, help_heading = HEADING, action = ArgAction::SetTrue, value_parser = switch())]
     pub allow_plain_dir: Given<bool>,
 
     #[command(flatten)]

@@ -58,9 +58,10 @@ fn clap_finds_no_mistake_in_the_definitions() {
 fn every_argument_has_a_help_and_a_heading() {
     for command in definition().get_subcommands() {
         for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-            assert!(arg.get_help().is_some(), "{arg}");
+            let name = (command.get_name(), arg.get_id());
+            assert!(arg.get_help().is_some(), "{name:?}");
             let has_heading = arg.get_help_heading().is_some();
-            assert_eq!(has_heading, arg.get_long().is_some(), "{arg}");
+            assert_eq!(has_heading, arg.get_long().is_some(), "{name:?}");
         }
     }
 }
