@@ -36,6 +36,8 @@
 //! | [`redact`] | which parts of a text are secrets |
 //! | [`preset`] | which sidecars are known by name, and where they answer |
 //! | [`http`] | which status passes, which redirect is followed, which header is valid |
+//! | [`protocol`] | what a server speaks that does not speak HTTP or TLS |
+//! | [`pem`], [`x509`] | which certificates a file has, and what is in one |
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
 //! | [`sock_diag`] | how the kernel is asked for listening sockets |
 //! | [`endpoint`] | how a request to the quit endpoint is answered |
@@ -80,8 +82,10 @@ pub mod lookup;
 pub mod member;
 pub mod observation;
 pub mod outcome;
+pub mod pem;
 pub mod plain_dir;
 pub mod preset;
+pub mod protocol;
 pub mod quit;
 pub mod record;
 pub mod redact;
@@ -93,3 +97,4 @@ pub mod time;
 pub mod trust;
 pub mod url;
 pub mod volume_error;
+pub mod x509;
