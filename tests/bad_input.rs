@@ -955,7 +955,7 @@ const TLS_CASES: &[Case] = &[
     (
         &["check", "--tls-ca", "/etc/hostname", "https://h/"],
         &[],
-        &["--tls-ca", "no usable certificate"],
+        &["--tls-ca", "not a PEM file"],
     ),
     (
         &["check", "https://h/"],

@@ -31,6 +31,7 @@ mod fails_at_every_system_call;
 mod gate_over_many_checks;
 mod hostile_servers;
 mod hostile_volume;
+mod http_as_go_reads_it;
 mod http_as_the_kubelet_does_it;
 mod installs_itself;
 mod job_control;
@@ -56,6 +57,8 @@ mod rounds;
 mod sees_members;
 mod source_style;
 mod tells_what_happens;
+#[cfg(feature = "tls")]
+mod tls_in_words;
 mod under_limits;
 mod under_load;
 mod words_from_yaml;

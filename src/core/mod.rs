@@ -36,6 +36,8 @@
 //! | [`redact`] | which parts of a text are secrets |
 //! | [`preset`] | which sidecars are known by name, and where they answer |
 //! | [`http`] | which status passes, which redirect is followed, which header is valid |
+//! | [`location`] | where a redirect leads |
+//! | [`answer`] | which bytes are an HTTP answer, and where its body ends |
 //! | [`protocol`] | what a server speaks that does not speak HTTP or TLS |
 //! | [`pem`], [`x509`] | which certificates a file has, and what is in one |
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
@@ -58,6 +60,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod attempt;
 pub mod boolean;
 pub mod check;
@@ -77,6 +80,7 @@ pub mod job_control;
 pub mod life;
 pub mod linger;
 pub mod listening;
+pub mod location;
 pub mod logging;
 pub mod lookup;
 pub mod member;

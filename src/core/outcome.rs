@@ -8,8 +8,10 @@ use super::errno::Errno;
 use super::exec_error::ExecError;
 use super::member::Name;
 use super::observation::End;
+use super::protocol::Protocol;
 use super::record::Unreadable;
 use super::trust::TrustError;
+use super::x509::UnknownKey;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +52,8 @@ pub enum Reason {
     Refused,
     /// The other side closed or reset the connection before it answered.
     Closed,
+    /// The server closed the connection after the TLS handshake and before an answer.
+    ClosedAfterHandshake,
     /// The host has no address.
     Unresolved(NameError),
     /// The attempt's time was over.
@@ -62,6 +66,8 @@ pub enum Reason {
     },
     /// An HTTP answer with a status that does not pass.
     Status(u16),
+    /// An HTTP answer with a status that does not pass, by which an https port refuses http.
+    HttpsPort(u16),
     /// An eleventh redirect.
     TooManyRedirects,
     /// A redirect that cannot be followed.
@@ -71,10 +77,12 @@ pub enum Reason {
     NotHttp(BadAnswer),
     /// No trusted CA has signed the server's certificate.
     UnknownIssuer,
-    /// The server's certificate is for other names.
-    WrongName,
+    /// The server's certificate is for other names: these. It may have none.
+    WrongName(Vec<String>),
     /// The server's certificate has expired, or is not valid yet.
     WrongTime,
+    /// The server's certificate cannot be verified otherwise.
+    Certificate(BadCertificate),
     /// The TLS handshake failed otherwise.
     Tls(TlsError),
     /// No process listens on the port.
@@ -120,9 +128,25 @@ pub enum BadRedirect {
     NoTrust(TrustError),
 }
 
-/// In what way an answer is not HTTP.
+/// In what way an answer is not HTTP, as Go's net/http reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BadAnswer {
+    /// The server speaks another protocol.
+    Speaks(Protocol),
+    /// The beginning of a first line that is not a status line.
+    Text(String),
+    /// The first bytes, in hexadecimal digits, of an answer that is not text.
+    Bytes(String),
+    /// A header line without a colon, with a forbidden character, or folded where none can be.
+    HeaderLine,
+    /// More than one Transfer-Encoding, or another one than `chunked`.
+    TransferEncoding,
+    /// A Content-Length that is not one number.
+    ContentLength,
+    /// Malformed chunks of the body, or a malformed trailer.
+    Chunks,
+    /// The connection ended in the middle of the headers.
+    BrokenHead,
     /// The connection ended before the body was complete.
     BrokenBody,
     /// The headers are longer than `http::MOST_HEADERS`.
@@ -131,13 +155,54 @@ pub enum BadAnswer {
     Other(String),
 }
 
+/// Why a server's certificate cannot be verified, although a trusted CA may have signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadCertificate {
+    /// It is X.509 version 1 or 2.
+    Version(u8),
+    /// Its DER is malformed.
+    Malformed,
+    /// It has a critical extension that is not known here.
+    CriticalExtension,
+    /// Its extended key usage is not that of a server.
+    Purpose,
+    /// A CA is not allowed to sign for its names.
+    NameConstraint,
+    /// A CA in the chain is not allowed so many CAs below it.
+    PathLength,
+    /// An issuer in the chain is not a CA.
+    IssuerNotCa,
+    /// The CA that is trusted has the name of its issuer, and another key.
+    Signature,
+    /// It, or an issuer, is signed by this algorithm, which is not verified here.
+    Algorithm(&'static str),
+    /// It, or an issuer, has a key whose signatures cannot be verified here.
+    Key(UnknownKey),
+    /// The words of the TLS library.
+    Other(String),
+}
+
 /// Why a TLS handshake failed, other than by the server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsError {
-    /// The server's answer is not TLS.
-    NotTls,
+    /// The server's answer is not TLS. What it is, if it is known.
+    NotTls(Option<Protocol>),
     /// The host of the URL, or `--tls-server-name`, cannot be in a certificate.
     NotAName,
+    /// The server closed the connection.
+    Closed,
+    /// The server has nothing in common with what podgate speaks.
+    Refused,
+    /// The server speaks only TLS 1.1 or an older version.
+    OldVersion,
+    /// The server does not speak HTTP/1.1.
+    NotHttp1,
+    /// The server wants a certificate of its client.
+    WantsCertificate,
+    /// The server has no certificate for the name that it was asked for.
+    UnknownName,
+    /// The server ended the handshake with this alert.
+    Alert(String),
     /// The words of the TLS library.
     Other(String),
 }

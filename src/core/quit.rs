@@ -496,7 +496,9 @@ const fn refuses(reason: &Reason) -> bool {
             | Reason::BadRedirect(_)
             | Reason::TooManyRedirects
             | Reason::UnknownIssuer
-            | Reason::WrongName
+            | Reason::WrongName(_)
+            | Reason::Certificate(_)
+            | Reason::HttpsPort(_)
     )
 }
 

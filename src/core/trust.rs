@@ -1,6 +1,7 @@
 //! The certificates that TLS trusts, as the options name them. `probe::tls` reads the files.
 
 use super::errno::Errno;
+use super::pem::PemError;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -49,10 +50,9 @@ pub enum TrustError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaFileError {
     System(Errno),
-    NotPem,
-    NoCertificate,
-    /// The words of the TLS library.
-    Other(String),
+    Pem(PemError),
+    /// None of its certificates can be a CA.
+    NoCa,
 }
 
 /// Reads the value of `--tls-server-name`: an address, or a name that a certificate can be for.

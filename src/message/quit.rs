@@ -354,7 +354,8 @@ mod tests {
                 Some(Why::Reason(Reason::Closed)),
                 false,
                 "connection closed before an answer (asked 2 times); \
-                 check the port and the scheme, and the server's log",
+                 check the port and the scheme, and the server's log; a server of TLS (use \
+                 https://), Redis, PostgreSQL or another protocol (use tcp://) closes so, too",
             ),
             (
                 "envoy",

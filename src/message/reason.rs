@@ -7,7 +7,11 @@ use crate::core::duration::show;
 use crate::core::errno::Errno;
 use crate::core::exec_error::ExecError;
 use crate::core::http::{MOST_HEADERS, MOST_LOCATION};
-use crate::core::outcome::{BadAnswer, BadRedirect, NameError, Operation, Phase, Reason, TlsError};
+use crate::core::outcome::{
+    BadAnswer, BadCertificate, BadRedirect, NameError, Operation, Phase, Reason, TlsError,
+};
+use crate::core::protocol::Protocol;
+use crate::core::x509::UnknownKey;
 
 /// Of a connect(2) to a unix socket: its backlog is full (unix(7)).
 const EAGAIN: Errno = Errno(11);
@@ -16,12 +20,16 @@ pub fn text(reason: &Reason) -> String {
     match reason {
         Reason::Refused => "connection refused".to_owned(),
         Reason::Closed => "connection closed before an answer".to_owned(),
+        Reason::ClosedAfterHandshake => {
+            "connection closed after the TLS handshake, before an answer".to_owned()
+        }
         Reason::Unresolved(error) => format!("the name cannot be resolved: {}", name_error(error)),
         Reason::TimedOut { phase, after, said } => {
             let phase = doing(*phase);
             with_output(&format!("timed out after {} {phase}", show(*after)), said)
         }
         Reason::Status(status) => format!("HTTP status {status}"),
+        Reason::HttpsPort(status) => format!("HTTP status {status}: this port is for https"),
         Reason::TooManyRedirects => "more than 10 redirects".to_owned(),
         Reason::BadRedirect(how) => format!("redirected {}", redirect(how)),
         Reason::BodyLacks(status) => format!(
@@ -29,8 +37,14 @@ pub fn text(reason: &Reason) -> String {
         ),
         Reason::NotHttp(how) => format!("not an HTTP answer: {}", bad_answer(how)),
         Reason::UnknownIssuer => "the certificate is not signed by a trusted CA".to_owned(),
-        Reason::WrongName => "the certificate is for another name".to_owned(),
+        Reason::WrongName(names) if names.is_empty() => {
+            "the certificate is for no name: it has no subjectAltName".to_owned()
+        }
+        Reason::WrongName(names) => {
+            format!("the certificate is for another name: {}", names.join(", "))
+        }
         Reason::WrongTime => "the certificate has expired or is not valid yet".to_owned(),
+        Reason::Certificate(how) => bad_certificate(how),
         Reason::Tls(error) => format!("TLS handshake failed: {}", tls_error(error)),
         Reason::NotListening => "no process listens on this port".to_owned(),
         Reason::NoFile => "the path does not exist".to_owned(),
@@ -57,8 +71,15 @@ pub fn remedy(reason: &Reason) -> &'static str {
         Reason::Refused | Reason::NotListening => {
             "is it running, and listening on this address and port?"
         }
-        Reason::Closed | Reason::NotHttp(_) => {
-            "check the port and the scheme, and the server's log"
+        Reason::Closed => {
+            "check the port and the scheme, and the server's log; a server of TLS (use https://), \
+             Redis, PostgreSQL or another protocol (use tcp://) closes so, too"
+        }
+        Reason::NotHttp(how) => not_http(how),
+        Reason::HttpsPort(_) => "use https://",
+        Reason::ClosedAfterHandshake => {
+            "a server that speaks only HTTP/2, or wants a client certificate, does this; check its \
+             log, or use tcp://"
         }
         Reason::Unresolved(NameError::NoName | NameError::NoAddress) => {
             "check the name, and the cluster's DNS"
@@ -79,9 +100,14 @@ pub fn remedy(reason: &Reason) -> &'static str {
         Reason::UnknownIssuer => {
             "set its CA with --tls-ca FILE, or accept any certificate with --tls-insecure"
         }
-        Reason::WrongName => "set the name in the certificate with --tls-server-name",
+        Reason::WrongName(names) if names.is_empty() => {
+            "issue it with the server's name as a subjectAltName, or accept any certificate with \
+             --tls-insecure"
+        }
+        Reason::WrongName(_) => "set the name in the certificate with --tls-server-name",
         Reason::WrongTime => "renew the certificate, or check the clocks",
-        Reason::Tls(_) => "check that this is a TLS port, and the server's log",
+        Reason::Certificate(how) => certificate_remedy(how),
+        Reason::Tls(error) => tls_remedy(error),
         Reason::NoFile => "check the log of the process that creates it",
         Reason::ExitCode(..) | Reason::Killed(..) => "run the command yourself to see the cause",
         Reason::NoCommand(name) => match one_word(name) {
@@ -180,17 +206,182 @@ fn redirect(how: &BadRedirect) -> String {
 
 fn bad_answer(how: &BadAnswer) -> String {
     match how {
+        BadAnswer::Speaks(protocol) => format!("the server speaks {}", speaks(*protocol)),
+        BadAnswer::Text(text) => format!("it begins with {text:?}"),
+        BadAnswer::Bytes(bytes) => format!("it begins with the bytes {bytes}"),
+        BadAnswer::HeaderLine => "a malformed header line".to_owned(),
+        BadAnswer::TransferEncoding => "a Transfer-Encoding that is not just chunked".to_owned(),
+        BadAnswer::ContentLength => "a Content-Length that is not one number".to_owned(),
+        BadAnswer::Chunks => "malformed chunks".to_owned(),
+        BadAnswer::BrokenHead => "the headers broke off".to_owned(),
         BadAnswer::BrokenBody => "the body broke off".to_owned(),
         BadAnswer::LongHeaders => format!("headers of more than {} KiB", MOST_HEADERS / 1024),
         BadAnswer::Other(words) => words.clone(),
     }
 }
 
-fn tls_error(error: &TlsError) -> &str {
+const fn not_http(how: &BadAnswer) -> &'static str {
+    match how {
+        BadAnswer::Speaks(Protocol::Tls) => "use https://",
+        BadAnswer::Speaks(Protocol::Http2) => {
+            "podgate speaks HTTP/1.1; use a port that does, or a tcp:// or exec: check"
+        }
+        BadAnswer::Speaks(_) => "use a tcp:// check, or an exec: check with its own client",
+        BadAnswer::HeaderLine
+        | BadAnswer::TransferEncoding
+        | BadAnswer::ContentLength
+        | BadAnswer::Chunks => "mend the server: the kubelet refuses such an answer, too",
+        BadAnswer::Text(_)
+        | BadAnswer::Bytes(_)
+        | BadAnswer::BrokenHead
+        | BadAnswer::BrokenBody
+        | BadAnswer::LongHeaders
+        | BadAnswer::Other(_) => "check the port and the scheme, and the server's log",
+    }
+}
+
+const fn speaks(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tls => "TLS",
+        Protocol::Http => "HTTP",
+        Protocol::Http2 => "HTTP/2 only",
+        Protocol::Redis => "the Redis protocol",
+        Protocol::Ssh => "SSH",
+        Protocol::Smtp => "SMTP",
+        Protocol::Ftp => "FTP",
+        Protocol::SmtpOrFtp => "SMTP or FTP",
+        Protocol::Pop3 => "POP3",
+        Protocol::Imap => "IMAP",
+        Protocol::Mysql => "the MySQL protocol",
+        Protocol::Postgres => "the PostgreSQL protocol",
+        Protocol::Memcached => "the memcached protocol",
+        Protocol::Amqp => "AMQP",
+        Protocol::Nats => "the NATS protocol",
+    }
+}
+
+/// Why a certificate cannot be verified.
+fn bad_certificate(how: &BadCertificate) -> String {
+    match how {
+        BadCertificate::Version(version) => {
+            format!("the certificate is X.509 version {version}, and only version 3 is verified")
+        }
+        BadCertificate::Malformed => "the certificate is malformed".to_owned(),
+        BadCertificate::CriticalExtension => {
+            "the certificate has a critical extension that podgate does not know".to_owned()
+        }
+        BadCertificate::Purpose => {
+            "the certificate is not for a server: its extended key usage lacks serverAuth"
+                .to_owned()
+        }
+        BadCertificate::NameConstraint => {
+            "the name constraints of a CA forbid a name in the certificate".to_owned()
+        }
+        BadCertificate::PathLength => {
+            "a CA has signed below more CAs than its path length allows".to_owned()
+        }
+        BadCertificate::IssuerNotCa => {
+            "the certificate is signed by a certificate that is not a CA's".to_owned()
+        }
+        BadCertificate::Signature => {
+            "the certificate is signed by another key than the trusted CA of that name has"
+                .to_owned()
+        }
+        BadCertificate::Algorithm(name) => {
+            format!("the certificate or its CA's is signed with {name}, which is not verified")
+        }
+        BadCertificate::Key(key) => {
+            let key = match key {
+                UnknownKey::Rsa(bits) => {
+                    format!("an RSA key of {bits} bits, and only 2048 to 8192 are")
+                }
+                UnknownKey::Nist521 => "a P-521 key, and only P-256 and P-384 are".to_owned(),
+                UnknownKey::Curve => {
+                    "a key on another curve than P-256 and P-384, which is not".to_owned()
+                }
+                UnknownKey::Other => {
+                    "another key than RSA, ECDSA or Ed25519, which is not".to_owned()
+                }
+            };
+            format!("the certificate or its CA's has {key} verified")
+        }
+        BadCertificate::Other(words) => format!("the certificate cannot be verified: {words}"),
+    }
+}
+
+const fn certificate_remedy(how: &BadCertificate) -> &'static str {
+    match how {
+        BadCertificate::Version(_) => {
+            "issue it with a subjectAltName, which makes it version 3, or accept any certificate \
+             with --tls-insecure"
+        }
+        BadCertificate::Malformed | BadCertificate::Other(_) => {
+            "issue it anew, or accept any certificate with --tls-insecure"
+        }
+        BadCertificate::CriticalExtension => {
+            "issue it without that extension, or accept any certificate with --tls-insecure"
+        }
+        BadCertificate::Purpose => {
+            "issue it with serverAuth, or accept any certificate with --tls-insecure"
+        }
+        BadCertificate::NameConstraint
+        | BadCertificate::PathLength
+        | BadCertificate::IssuerNotCa => {
+            "let a CA sign it that is allowed to, or accept any certificate with --tls-insecure"
+        }
+        BadCertificate::Signature => {
+            "set its present CA with --tls-ca FILE: the CA may have been made anew"
+        }
+        BadCertificate::Algorithm(_) | BadCertificate::Key(_) => {
+            "issue it with RSA of 2048 bits, ECDSA on P-256 or Ed25519 and SHA-256, or accept any \
+             certificate with --tls-insecure"
+        }
+    }
+}
+
+fn tls_error(error: &TlsError) -> String {
     match error {
-        TlsError::NotTls => "the answer is not TLS",
-        TlsError::NotAName => "the host is not a DNS name",
-        TlsError::Other(words) => words,
+        TlsError::NotTls(None) => "the answer is not TLS".to_owned(),
+        TlsError::NotTls(Some(found)) => {
+            format!(
+                "the answer is not TLS: the server speaks {}",
+                speaks(*found)
+            )
+        }
+        TlsError::NotAName => "the host is not a DNS name".to_owned(),
+        TlsError::Closed => "the server closed the connection".to_owned(),
+        TlsError::Refused => {
+            "the server has no version, cipher, group or kind of key in common with podgate"
+                .to_owned()
+        }
+        TlsError::OldVersion => "the server speaks only TLS 1.1 or older".to_owned(),
+        TlsError::NotHttp1 => "the server does not speak HTTP/1.1, perhaps only HTTP/2".to_owned(),
+        TlsError::WantsCertificate => "the server wants a client certificate".to_owned(),
+        TlsError::UnknownName => "the server has no certificate for this name".to_owned(),
+        TlsError::Alert(name) => format!("the server ended it with the alert {name:?}"),
+        TlsError::Other(words) => words.clone(),
+    }
+}
+
+const fn tls_remedy(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::NotTls(Some(Protocol::Http)) => "use http://",
+        TlsError::NotTls(Some(_)) => "use a tcp:// check, or an exec: check with its own client",
+        TlsError::NotTls(None) | TlsError::Closed => {
+            "check that this is a TLS port, and the server's log"
+        }
+        TlsError::NotAName => "set the name in the certificate with --tls-server-name",
+        TlsError::Refused => {
+            "podgate speaks TLS 1.2 and 1.3 with ECDHE and AES-GCM or ChaCha20; let the server \
+             offer that, or use tcp://"
+        }
+        TlsError::OldVersion => "let the server offer TLS 1.2 or 1.3, or use tcp://",
+        TlsError::NotHttp1 => "let the server offer HTTP/1.1, or use a tcp:// or exec: check",
+        TlsError::WantsCertificate => {
+            "podgate has no client certificate; use a port without it, or a tcp:// or exec: check"
+        }
+        TlsError::UnknownName => "set a name that the server knows with --tls-server-name",
+        TlsError::Alert(_) | TlsError::Other(_) => "check the server's log",
     }
 }
 
@@ -248,9 +439,11 @@ mod tests {
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
     use crate::core::outcome::{
-        BadAnswer, BadRedirect, NameError, Operation, Phase, Reason, TlsError,
+        BadAnswer, BadCertificate, BadRedirect, NameError, Operation, Phase, Reason, TlsError,
     };
+    use crate::core::protocol::Protocol;
     use crate::core::trust::TrustError;
+    use crate::core::x509::UnknownKey;
     use nix::libc;
     use std::net::Ipv4Addr;
     use std::time::Duration;
@@ -364,8 +557,28 @@ mod tests {
                 "not an HTTP answer: no status line",
             ),
             (
-                Reason::Tls(TlsError::NotTls),
+                Reason::NotHttp(BadAnswer::Text("220 ready".to_owned())),
+                "not an HTTP answer: it begins with \"220 ready\"",
+            ),
+            (
+                Reason::NotHttp(BadAnswer::Bytes("00 9f".to_owned())),
+                "not an HTTP answer: it begins with the bytes 00 9f",
+            ),
+            (
+                Reason::NotHttp(BadAnswer::Speaks(Protocol::Redis)),
+                "not an HTTP answer: the server speaks the Redis protocol",
+            ),
+            (
+                Reason::HttpsPort(400),
+                "HTTP status 400: this port is for https",
+            ),
+            (
+                Reason::Tls(TlsError::NotTls(None)),
                 "TLS handshake failed: the answer is not TLS",
+            ),
+            (
+                Reason::Tls(TlsError::NotTls(Some(Protocol::Http))),
+                "TLS handshake failed: the answer is not TLS: the server speaks HTTP",
             ),
             (
                 Reason::Tls(TlsError::NotAName),
@@ -385,6 +598,41 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_cannot_be_verified_is_described() {
+        for (how, expected) in [
+            (
+                BadCertificate::Version(1),
+                "the certificate is X.509 version 1, and only version 3 is verified",
+            ),
+            (
+                BadCertificate::Key(UnknownKey::Rsa(1024)),
+                "the certificate or its CA's has an RSA key of 1024 bits, and only 2048 to 8192 \
+                 are verified",
+            ),
+            (
+                BadCertificate::Key(UnknownKey::Nist521),
+                "the certificate or its CA's has a P-521 key, and only P-256 and P-384 are \
+                 verified",
+            ),
+            (
+                BadCertificate::Key(UnknownKey::Other),
+                "the certificate or its CA's has another key than RSA, ECDSA or Ed25519, which is \
+                 not verified",
+            ),
+            (
+                BadCertificate::Algorithm("SHA-1"),
+                "the certificate or its CA's is signed with SHA-1, which is not verified",
+            ),
+        ] {
+            assert_eq!(text(&Reason::Certificate(how)), expected);
+        }
+        assert_eq!(
+            text(&Reason::WrongName(vec!["a".to_owned(), "b".to_owned()])),
+            "the certificate is for another name: a, b"
+        );
+    }
+
+    #[test]
     fn a_remedy_is_about_the_reason() {
         let timed_out = |phase| Reason::TimedOut {
             phase,
@@ -396,7 +644,23 @@ mod tests {
             (Reason::NotListening, "listening on this address and port?"),
             (Reason::Status(503), "--http-status"),
             (Reason::UnknownIssuer, "--tls-ca FILE"),
-            (Reason::WrongName, "--tls-server-name"),
+            (
+                Reason::WrongName(vec!["db".to_owned()]),
+                "--tls-server-name",
+            ),
+            (Reason::WrongName(Vec::new()), "subjectAltName"),
+            (
+                Reason::NotHttp(BadAnswer::Speaks(Protocol::Tls)),
+                "use https://",
+            ),
+            (Reason::HttpsPort(400), "use https://"),
+            (Reason::NotHttp(BadAnswer::Speaks(Protocol::Ssh)), "tcp://"),
+            (
+                Reason::Tls(TlsError::NotTls(Some(Protocol::Http))),
+                "use http://",
+            ),
+            (Reason::Tls(TlsError::NotTls(None)), "TLS port"),
+            (Reason::Certificate(BadCertificate::Purpose), "serverAuth"),
             (Reason::NoCommand("x".to_owned()), "of this image"),
             (Reason::Unresolved(NameError::NoName), "DNS"),
             (

@@ -1,5 +1,7 @@
 //! Why no server can be verified: the CAs cannot be read, or there is no TLS.
 
+use crate::core::outcome::one_line;
+use crate::core::pem::PemError;
 use crate::core::redact;
 use crate::core::trust::{CaFileError, TrustError};
 
@@ -21,9 +23,9 @@ pub fn trust_error(error: &TrustError) -> String {
             let source = source.as_deref().unwrap_or("the system's CA bundle");
             let path = redact::value(&path.to_string_lossy());
             format!(
-                "{source} {path:?}: {}; set a PEM file with CA certificates, such as \
-                 --tls-ca /etc/ca/ca.crt, or use --tls-insecure",
-                ca_file_error(error)
+                "{source} {path:?}: {}; {}, or use --tls-insecure",
+                ca_file_error(error),
+                ca_file_remedy(error)
             )
         }
         TrustError::Other(words) => words.clone(),
@@ -33,9 +35,45 @@ pub fn trust_error(error: &TrustError) -> String {
 fn ca_file_error(error: &CaFileError) -> String {
     match error {
         CaFileError::System(errno) => errno.to_string(),
-        CaFileError::NotPem => "not a PEM file".to_owned(),
-        CaFileError::NoCertificate => "no usable certificate".to_owned(),
-        CaFileError::Other(words) => words.clone(),
+        CaFileError::NoCa => "no usable certificate".to_owned(),
+        CaFileError::Pem(error) => match error {
+            PemError::Empty => "the file is empty".to_owned(),
+            PemError::Der => "not a PEM file, but a certificate in DER".to_owned(),
+            PemError::Utf16 => "not a PEM file, but text in UTF-16".to_owned(),
+            PemError::NotPem => "not a PEM file".to_owned(),
+            PemError::NoCertificate(label) => {
+                let label = one_line(label, 40);
+                format!("no certificate in it; its first block is {label:?}")
+            }
+            PemError::NoEnd(count) => format!("certificate {count} in it has no END line"),
+            PemError::NoBegin => "a certificate in it has no BEGIN line".to_owned(),
+            PemError::Garbled(count) => {
+                format!("certificate {count} in it is damaged, or not base64")
+            }
+            PemError::Trusted(count) => {
+                format!("certificate {count} in it is a TRUSTED CERTIFICATE of OpenSSL")
+            }
+        },
+    }
+}
+
+fn ca_file_remedy(error: &CaFileError) -> &'static str {
+    match error {
+        CaFileError::Pem(PemError::Der) => {
+            "convert it with openssl x509 -inform der -in FILE -out FILE.pem"
+        }
+        CaFileError::Pem(PemError::Utf16) => "save it as UTF-8",
+        CaFileError::Pem(PemError::Trusted(_)) => {
+            "convert it with openssl x509 -in FILE -out FILE.pem"
+        }
+        CaFileError::Pem(PemError::NoEnd(_) | PemError::NoBegin | PemError::Garbled(_)) => {
+            "copy the file again, whole"
+        }
+        CaFileError::Pem(PemError::Empty | PemError::NotPem | PemError::NoCertificate(_))
+        | CaFileError::System(_)
+        | CaFileError::NoCa => {
+            "set a PEM file with CA certificates, such as --tls-ca /etc/ca/ca.crt"
+        }
     }
 }
 
@@ -43,6 +81,7 @@ fn ca_file_error(error: &CaFileError) -> String {
 mod tests {
     use super::trust_error;
     use crate::core::errno::Errno;
+    use crate::core::pem::PemError;
     use crate::core::trust::{CaFileError, TrustError};
 
     #[test]
@@ -60,15 +99,68 @@ mod tests {
                 "--tls-ca \"/ca\": No such file or directory (os error 2)",
             ),
             (
-                file(Some("SSL_CERT_FILE"), CaFileError::NotPem),
+                file(Some("SSL_CERT_FILE"), CaFileError::Pem(PemError::NotPem)),
                 "SSL_CERT_FILE \"/ca\": not a PEM file",
             ),
             (
-                file(None, CaFileError::NoCertificate),
+                file(Some("--tls-ca"), CaFileError::Pem(PemError::Empty)),
+                "--tls-ca \"/ca\": the file is empty",
+            ),
+            (
+                file(
+                    Some("--tls-ca"),
+                    CaFileError::Pem(PemError::NoCertificate("PRIVATE KEY".to_owned())),
+                ),
+                "--tls-ca \"/ca\": no certificate in it; its first block is \"PRIVATE KEY\"",
+            ),
+            (
+                file(None, CaFileError::NoCa),
                 "the system's CA bundle \"/ca\": no usable certificate",
             ),
         ] {
             assert_eq!(trust_error(&error), format!("{cause}; {remedy}"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_can_be_converted_or_copied_again_gets_that_remedy() {
+        for (error, text) in [
+            (
+                PemError::Der,
+                "not a PEM file, but a certificate in DER; convert it with openssl x509 -inform \
+                 der -in FILE -out FILE.pem",
+            ),
+            (
+                PemError::Utf16,
+                "not a PEM file, but text in UTF-16; save it as UTF-8",
+            ),
+            (
+                PemError::Trusted(1),
+                "certificate 1 in it is a TRUSTED CERTIFICATE of OpenSSL; convert it with openssl \
+                 x509 -in FILE -out FILE.pem",
+            ),
+            (
+                PemError::NoEnd(2),
+                "certificate 2 in it has no END line; copy the file again, whole",
+            ),
+            (
+                PemError::NoBegin,
+                "a certificate in it has no BEGIN line; copy the file again, whole",
+            ),
+            (
+                PemError::Garbled(3),
+                "certificate 3 in it is damaged, or not base64; copy the file again, whole",
+            ),
+        ] {
+            let error = TrustError::File {
+                source: Some("--tls-ca".to_owned()),
+                path: "/ca".into(),
+                error: CaFileError::Pem(error),
+            };
+            assert_eq!(
+                trust_error(&error),
+                format!("--tls-ca \"/ca\": {text}, or use --tls-insecure")
+            );
         }
     }
 

@@ -8,12 +8,14 @@
 use super::attempt::{Probe, Step};
 use super::dial::{Address, Destination, Dial, Dialled, dial_blocking};
 use super::resolve::Resolver;
-use super::stream::Stream;
+use super::stream::{Fault, Stream};
 use super::tls::{self, Trust};
 use super::worker::Worker;
+use crate::core::answer::{AnswerReader, End};
 use crate::core::errno::Errno;
 use crate::core::http::{self as rules, Answer, Header, Request};
 use crate::core::outcome::{BadAnswer, Operation, Outcome, Phase, Reason, one_line};
+use crate::core::protocol;
 use crate::core::url::{Scheme, Server, Url, percent_decoded};
 use crate::event_loop::Interest;
 use base64::Engine;
@@ -38,7 +40,7 @@ const OUTPUT: usize = 4 * 1024;
 /// How much longer an exchange lives than its attempt. So the attempt is cancelled first, when it
 /// still knows what it was doing. Then the exchange ends, and its thread with it.
 const LINGER: Duration = Duration::from_millis(50);
-/// The first size of the input buffer in bytes. It grows to [`rules::MOST_HEADERS`].
+/// How many bytes are read at a time.
 const INPUT: usize = 4 * 1024;
 
 /// A request, and how its server is verified.
@@ -233,7 +235,9 @@ impl Exchange {
                 .map(HeaderValue::as_bytes);
             match rules::answer(&url, status, location, &self.ask.request.pass, followed) {
                 Answer::Fails(reason) => return Err(reason),
-                Answer::Decides => return self.body(&mut response, status),
+                Answer::Decides => {
+                    return self.body(&mut response, status, url.scheme == Scheme::Plain);
+                }
                 Answer::Follow { next, is_relative } => {
                     // If the answer is not read, the server sees a reset and logs an error.
                     let _ = self.read(&mut response);
@@ -252,10 +256,16 @@ impl Exchange {
         &self,
         response: &mut http::Response<ureq::Body>,
         status: u16,
+        is_plain: bool,
     ) -> Result<Outcome, Reason> {
         let read = self.read(response);
         if !self.ask.request.pass.contain(status) {
-            return Err(Reason::Status(status));
+            let body = read.unwrap_or_default();
+            return Err(if is_plain && protocol::wants_https(status, &body) {
+                Reason::HttpsPort(status)
+            } else {
+                Reason::Status(status)
+            });
         }
         let body = read.map_err(|error| self.io_reason(&error, Phase::Body))?;
         match &self.ask.request.body_contains {
@@ -312,6 +322,7 @@ impl Exchange {
         let once = Once {
             wire: Mutex::new(Some(wire)),
             output: self.output(url),
+            method: method.to_owned(),
         };
         let agent = ureq::Agent::with_parts(self.config(), once, Nowhere);
         let request = self.request(url, method, is_given_host);
@@ -405,6 +416,10 @@ impl Exchange {
 
     fn io_reason(&self, error: &io::Error, phase: Phase) -> Reason {
         use io::ErrorKind as Kind;
+        let inner = error.get_ref();
+        if let Some(Fault(reason)) = inner.and_then(|it| it.downcast_ref::<Fault>()) {
+            return reason.clone();
+        }
         let kind = error.kind();
         if kind == Kind::TimedOut {
             return Reason::TimedOut {
@@ -439,9 +454,6 @@ impl Exchange {
 fn sorted(error: ureq::Error) -> Result<io::Error, BadAnswer> {
     if let ureq::Error::Io(error) = error {
         return Ok(error);
-    }
-    if let ureq::Error::LargeResponseHeader(..) = error {
-        return Err(BadAnswer::LongHeaders);
     }
     let text = error.to_string();
     let words = text.strip_prefix("protocol: ").unwrap_or(&text);
@@ -486,6 +498,7 @@ struct Once {
     wire: Mutex<Option<Wire>>,
     /// The largest size of the request in bytes.
     output: usize,
+    method: String,
 }
 
 impl Connector<()> for Once {
@@ -504,6 +517,7 @@ impl Connector<()> for Once {
         Ok(wire.map(|wire| Connected {
             wire,
             buffers: Growing::new(self.output),
+            answer: AnswerReader::new(&self.method),
         }))
     }
 }
@@ -527,6 +541,51 @@ impl UreqResolver for Nowhere {
 struct Connected {
     wire: Wire,
     buffers: Growing,
+    /// Reads what the server sends. ureq gets what it makes of it.
+    answer: AnswerReader,
+}
+
+impl Connected {
+    /// Reads until there is something for ureq, or the answer is complete.
+    fn read(&mut self) -> io::Result<bool> {
+        let mut input = [0; INPUT];
+        while !self.answer.is_done() {
+            let read = match &mut self.wire {
+                Wire::Plain(stream) => stream.read(&mut input),
+                Wire::Tls(session) => session.read(&mut input),
+            };
+            let refused = |how| Err(Fault(Reason::NotHttp(how)).into());
+            let count = match read {
+                Ok(count) => count,
+                Err(error)
+                    if error.kind() != io::ErrorKind::TimedOut && self.answer.is_in_body() =>
+                {
+                    return refused(BadAnswer::BrokenBody);
+                }
+                Err(error) => return Err(error),
+            };
+            if count == 0 {
+                return match self.answer.end() {
+                    End::Complete => Ok(false),
+                    End::Nothing if matches!(self.wire, Wire::Tls(_)) => {
+                        Err(Fault(Reason::ClosedAfterHandshake).into())
+                    }
+                    End::Nothing => Err(io::ErrorKind::UnexpectedEof.into()),
+                    End::Broken(how) => refused(how),
+                };
+            }
+            let output = self.buffers.append();
+            let before = output.len();
+            let bytes = input.get(..count).unwrap_or_default();
+            if let Err(how) = self.answer.feed(bytes, output) {
+                return refused(how);
+            }
+            if output.len() > before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl Transport for Connected {
@@ -544,19 +603,7 @@ impl Transport for Connected {
     }
 
     fn await_input(&mut self, _timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let input = self.buffers.input_append_buf();
-        if input.is_empty() {
-            return Err(ureq::Error::LargeResponseHeader(
-                rules::MOST_HEADERS,
-                rules::MOST_HEADERS,
-            ));
-        }
-        let amount = match &mut self.wire {
-            Wire::Plain(stream) => stream.read(input)?,
-            Wire::Tls(session) => session.read(input)?,
-        };
-        self.buffers.input_appended(amount);
-        Ok(amount > 0)
+        Ok(self.read()?)
     }
 
     fn is_open(&mut self) -> bool {
@@ -573,8 +620,8 @@ impl Transport for Connected {
 struct Growing {
     output: Vec<u8>,
     input: Vec<u8>,
-    /// The part of `input` that is filled and not yet consumed.
-    filled: std::ops::Range<usize>,
+    /// How much of `input` is consumed.
+    consumed: usize,
     made_progress: bool,
 }
 
@@ -582,10 +629,17 @@ impl Growing {
     fn new(output: usize) -> Self {
         Self {
             output: vec![0; output],
-            input: vec![0; INPUT],
-            filled: 0..0,
+            input: Vec::new(),
+            consumed: 0,
             made_progress: false,
         }
+    }
+
+    /// The input, to append to it.
+    fn append(&mut self) -> &mut Vec<u8> {
+        self.input.drain(..self.consumed);
+        self.consumed = 0;
+        &mut self.input
     }
 }
 
@@ -595,31 +649,19 @@ impl Buffers for Growing {
     }
 
     fn input(&self) -> &[u8] {
-        self.input.get(self.filled.clone()).unwrap_or_default()
+        self.input.get(self.consumed..).unwrap_or_default()
     }
 
+    /// Unused: [`Connected::read`] appends.
     fn input_append_buf(&mut self) -> &mut [u8] {
-        if self.filled.start > 0 {
-            self.input.copy_within(self.filled.clone(), 0);
-            self.filled = 0..self.filled.len();
-        }
-        if self.filled.end == self.input.len() && self.input.len() < rules::MOST_HEADERS {
-            self.input.resize(self.input.len().saturating_mul(2), 0);
-        }
-        self.input.get_mut(self.filled.end..).unwrap_or_default()
+        &mut []
     }
 
-    fn input_appended(&mut self, amount: usize) {
-        self.filled.end = self.filled.end.saturating_add(amount).min(self.input.len());
-    }
+    fn input_appended(&mut self, _amount: usize) {}
 
     fn input_consume(&mut self, amount: usize) {
         self.made_progress = amount > 0;
-        self.filled.start = self
-            .filled
-            .start
-            .saturating_add(amount)
-            .min(self.filled.end);
+        self.consumed = self.consumed.saturating_add(amount).min(self.input.len());
     }
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
@@ -628,7 +670,7 @@ impl Buffers for Growing {
     }
 
     fn can_use_input(&self) -> bool {
-        !self.filled.is_empty() && self.made_progress
+        self.consumed < self.input.len() && self.made_progress
     }
 }
 
@@ -665,21 +707,13 @@ mod tests {
     }
 
     #[test]
-    fn the_input_grows_to_its_limit_and_no_further() {
+    fn input_that_is_consumed_is_given_up() {
         let mut buffers = Growing::new(super::OUTPUT);
-        let mut taken = 0;
-        loop {
-            let room = buffers.input_append_buf().len();
-            if room == 0 {
-                break;
-            }
-            buffers.input_appended(room);
-            taken += room;
-        }
-        assert_eq!(taken, crate::core::http::MOST_HEADERS);
-        buffers.input_consume(1000);
-        assert_eq!(buffers.input_append_buf().len(), 1000);
-        assert_eq!(buffers.input().len(), taken - 1000);
+        buffers.append().extend_from_slice(b"abc");
+        buffers.input_consume(2);
+        assert_eq!(buffers.input(), b"c");
+        buffers.append().extend_from_slice(b"de");
+        assert_eq!((buffers.input(), buffers.input.len()), (&b"cde"[..], 3));
     }
 
     const URL: &str = "https?://([a-z]{1,4}:[a-z%]{0,4}@)?[a-z0-9.-]{1,12}(:[0-9]{1,5})?\

@@ -2,24 +2,33 @@
 //! else `SSL_CERT_FILE`, else the system's bundle. No roots are built in, because the roots may
 //! expire before the binary is replaced.
 
-use super::stream::Stream;
+use super::stream::{Fault, Stream};
 use crate::core::errno::Errno;
-use crate::core::outcome::{BadRedirect, Reason, TlsError, one_line};
+use crate::core::outcome::{BadCertificate, BadRedirect, Reason, TlsError, one_line};
+use crate::core::pem;
+use crate::core::protocol;
 use crate::core::trust::{CaFileError, Roots, TrustError, TrustSpec};
 use crate::core::url::Host;
+use crate::core::x509;
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, IpAddr, ServerName,
+    SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
+};
+use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme, StreamOwned,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
+    Error, OtherError, PeerIncompatible, SignatureScheme, StreamOwned,
 };
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 /// The paths of the bundle in distributions (the list of Go's `crypto/x509`).
 const BUNDLES: [&str; 6] = [
@@ -31,8 +40,11 @@ const BUNDLES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// webpki's error for a server whose certificate is a CA's. rustls passes it on as text only.
-const OWN_CA: &str = "CaUsedAsEndEntity";
+/// The protocol that an https check speaks. A server that speaks only another one refuses it.
+const ALPN: &[u8] = b"http/1.1";
+/// How many names of a certificate are shown, and how long one may be, in bytes.
+const SHOWN_NAMES: usize = 4;
+const SHOWN_NAME: usize = 60;
 
 /// How servers are verified.
 pub struct Trust {
@@ -81,18 +93,19 @@ fn config(roots: &Roots) -> Result<Arc<ClientConfig>, TrustError> {
             verify_by(&provider, bundle, None)?
         }
     };
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TrustError::Other(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
 /// Trusts the CAs in the file at `path`, which `source` names.
 fn verify_by(
-    provider: &Arc<CryptoProvider>,
+    provider: &CryptoProvider,
     path: &Path,
     source: Option<&String>,
 ) -> Result<Arc<TrustListed>, TrustError> {
@@ -101,35 +114,153 @@ fn verify_by(
         path: path.to_owned(),
         error,
     };
-    let mut roots = RootCertStore::empty();
-    let mut listed = Vec::new();
     let text =
         std::fs::read(path).map_err(|error| failed(CaFileError::System(Errno::of(&error))))?;
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|_| failed(CaFileError::NotPem))?;
-        // One old certificate must not make a bundle of a hundred useless.
-        let _ = roots.add(certificate.clone());
-        listed.push(certificate);
+    let listed = pem::certificates(&text).map_err(|error| failed(CaFileError::Pem(error)))?;
+    let listed: Vec<_> = listed.into_iter().map(CertificateDer::from).collect();
+    // One old certificate must not make a bundle of a hundred useless.
+    let anchors: Vec<_> = listed
+        .iter()
+        .filter_map(|it| Some(anchor_from_trusted_cert(it).ok()?.to_owned()))
+        .collect();
+    if anchors.is_empty() {
+        return Err(failed(CaFileError::NoCa));
     }
-    if roots.is_empty() {
-        return Err(failed(CaFileError::NoCertificate));
-    }
-    let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     Ok(Arc::new(TrustListed {
-        signed: signed
-            .build()
-            .map_err(|error| failed(CaFileError::Other(error.to_string())))?,
+        algorithms: provider.signature_verification_algorithms,
+        anchors,
         listed,
     }))
 }
 
 /// Trusts servers whose certificate is signed by a listed CA, and servers whose certificate is
-/// itself listed. `openssl req -x509` makes such a certificate: it is its own CA, and servers use
-/// it directly. OpenSSL and Go accept it if it is listed as a CA. webpki refuses a CA as a server.
+/// itself listed, as OpenSSL, curl and Go do. webpki alone refuses a server whose certificate is a
+/// CA's, as `openssl req -x509` makes it.
 #[derive(Debug)]
 struct TrustListed {
-    signed: Arc<WebPkiServerVerifier>,
+    algorithms: WebPkiSupportedAlgorithms,
+    anchors: Vec<TrustAnchor<'static>>,
     listed: Vec<CertificateDer<'static>>,
+}
+
+impl TrustListed {
+    /// Whether a listed CA has signed this certificate, by way of the intermediate ones.
+    fn is_signed(
+        &self,
+        der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        now: UnixTime,
+    ) -> Result<(), webpki::Error> {
+        EndEntityCert::try_from(der)?
+            .verify_for_usage(
+                algorithms,
+                &self.anchors,
+                intermediates,
+                now,
+                KeyUsage::server_auth(),
+                None,
+                None,
+            )
+            .map(|_| ())
+    }
+
+    /// The same for a certificate that is a CA's. webpki sees it with CA:FALSE. Its signature is
+    /// verified over the bytes that the server sent.
+    fn is_signed_as_ca(
+        &self,
+        der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), webpki::Error> {
+        let error = webpki::Error::CaUsedAsEndEntity;
+        let changed = x509::without_ca(der).ok_or(error.clone())?;
+        let part = x509::certificate(der).ok_or(error.clone())?.signed;
+        let (Some(sent), Some(seen)) = (der.get(part.clone()), changed.get(part)) else {
+            return Err(error);
+        };
+        let own: Vec<_> = self
+            .algorithms
+            .all
+            .iter()
+            .map(|algorithm| OverSent {
+                algorithm: *algorithm,
+                sent: sent.to_vec(),
+                seen: seen.to_vec(),
+            })
+            .collect();
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+            own.iter().map(|it| it as _).collect();
+        let changed = CertificateDer::from(changed.as_slice());
+        self.is_signed(&changed, intermediates, &algorithms, now)
+    }
+
+    /// Why a chain is refused.
+    fn reason(&self, error: &webpki::Error, chain: &[&[u8]]) -> Reason {
+        use webpki::Error as E;
+        if *error == E::UnknownIssuer {
+            return Reason::UnknownIssuer;
+        }
+        if matches!(
+            error,
+            E::CertExpired { .. } | E::CertNotValidYet { .. } | E::InvalidCertValidity
+        ) {
+            return Reason::WrongTime;
+        }
+        if let E::CertNotValidForName(names) = error {
+            return Reason::WrongName(names_of(&names.presented));
+        }
+        Reason::Certificate(self.bad_certificate(error, chain))
+    }
+
+    fn bad_certificate(&self, error: &webpki::Error, chain: &[&[u8]]) -> BadCertificate {
+        use webpki::Error as E;
+        let weak_key = || {
+            let listed = self.listed.iter().map(|it| it.as_ref());
+            weak_key(chain, listed).map(BadCertificate::Key)
+        };
+        if let E::UnsupportedSignatureAlgorithmContext(context) = error {
+            return BadCertificate::Algorithm(x509::signature_name(
+                &context.signature_algorithm_id,
+            ));
+        }
+        if let E::UnsupportedSignatureAlgorithmForPublicKeyContext(context) = error {
+            let name = x509::signature_name(&context.signature_algorithm_id);
+            return weak_key().unwrap_or(BadCertificate::Algorithm(name));
+        }
+        if *error == E::InvalidSignatureForPublicKey {
+            return weak_key().unwrap_or(BadCertificate::Signature);
+        }
+        if *error == E::UnsupportedCertVersion {
+            let versions = chain.iter().filter_map(|der| x509::certificate(der));
+            let version = versions.map(|it| it.version).find(|version| *version != 3);
+            return version.map_or(BadCertificate::Malformed, BadCertificate::Version);
+        }
+        if matches!(
+            error,
+            E::BadDer | E::BadDerTime | E::TrailingData(_) | E::ExtensionValueInvalid
+        ) {
+            return BadCertificate::Malformed;
+        }
+        if let E::RequiredEkuNotFoundContext(_) = error {
+            return BadCertificate::Purpose;
+        }
+        let simple = [
+            (E::EmptyEkuExtension, BadCertificate::Purpose),
+            (
+                E::UnsupportedCriticalExtension,
+                BadCertificate::CriticalExtension,
+            ),
+            (E::NameConstraintViolation, BadCertificate::NameConstraint),
+            (E::PathLenConstraintViolated, BadCertificate::PathLength),
+            (E::EndEntityUsedAsCa, BadCertificate::IssuerNotCa),
+        ];
+        let found = simple.into_iter().find(|(it, _)| it == error);
+        found.map_or_else(
+            || BadCertificate::Other(one_line(&error.to_string(), 80)),
+            |(_, how)| how,
+        )
+    }
 }
 
 impl ServerCertVerifier for TrustListed {
@@ -138,27 +269,28 @@ impl ServerCertVerifier for TrustListed {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.signed.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        match &verified {
-            // webpki reports this after it has verified the validity, so only the name is left.
-            Err(Error::InvalidCertificate(CertificateError::Other(error)))
-                if error.to_string().contains(OWN_CA)
-                    && self.listed.iter().any(|it| it == end_entity) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            Ok(_) | Err(_) => verified,
+        let mut signed = self.is_signed(end_entity, intermediates, self.algorithms.all, now);
+        if signed == Err(webpki::Error::CaUsedAsEndEntity) {
+            signed = self.is_signed_as_ca(end_entity, intermediates, now);
         }
+        // webpki reports this after it has verified the validity and the purpose.
+        if signed == Err(webpki::Error::UnknownIssuer) && self.listed.contains(end_entity) {
+            signed = Ok(());
+        }
+        let verified = signed.and_then(|()| {
+            EndEntityCert::try_from(end_entity)?.verify_is_valid_for_subject_name(server_name)
+        });
+        verified.map_err(|error| {
+            let chain: Vec<&[u8]> = std::iter::once(end_entity)
+                .chain(intermediates)
+                .map(|it| it.as_ref())
+                .collect();
+            carried(self.reason(&error, &chain))
+        })?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -167,8 +299,8 @@ impl ServerCertVerifier for TrustListed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed
-            .verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+            .map_err(|error| by_key(error, certificate))
     }
 
     fn verify_tls13_signature(
@@ -177,12 +309,107 @@ impl ServerCertVerifier for TrustListed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed
-            .verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+            .map_err(|error| by_key(error, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Verifies a signature over what the server sent where webpki saw a changed certificate.
+#[derive(Debug)]
+struct OverSent {
+    algorithm: &'static dyn SignatureVerificationAlgorithm,
+    sent: Vec<u8>,
+    seen: Vec<u8>,
+}
+
+impl SignatureVerificationAlgorithm for OverSent {
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        let message = if message == self.seen {
+            &self.sent
+        } else {
+            message
+        };
+        self.algorithm
+            .verify_signature(public_key, message, signature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.signature_alg_id()
+    }
+}
+
+/// A key in a chain that cannot be used, or in the listed certificate that has signed it.
+fn weak_key<'a>(
+    chain: &[&'a [u8]],
+    listed: impl Iterator<Item = &'a [u8]>,
+) -> Option<x509::UnknownKey> {
+    let chain: Vec<_> = chain
+        .iter()
+        .filter_map(|der| x509::certificate(der))
+        .collect();
+    // The first one's own key signs no certificate.
+    let mut keys = chain.iter().skip(1).map(|it| it.key);
+    keys.find_map(|key| key).or_else(|| {
+        let is_issuer =
+            |it: &x509::Certificate<'_>| chain.iter().any(|below| below.issuer == it.subject);
+        listed
+            .filter_map(x509::certificate)
+            .filter(is_issuer)
+            .find_map(|it| it.key)
+    })
+}
+
+/// The names in a certificate, from webpki's form `DnsName("localhost")`.
+fn names_of(presented: &[String]) -> Vec<String> {
+    let bare = |name: &String| {
+        let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest);
+        one_line(inner.trim_end_matches(')').trim_matches('"'), SHOWN_NAME)
+    };
+    let mut names: Vec<_> = presented.iter().take(SHOWN_NAMES).map(bare).collect();
+    if presented.len() > SHOWN_NAMES {
+        names.push("…".to_owned());
+    }
+    names
+}
+
+/// Passes a reason through rustls.
+fn carried(reason: Reason) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Fault(reason)))))
+}
+
+/// The error of a signature in the handshake: the key may be the cause.
+fn by_key(error: Error, certificate: &CertificateDer<'_>) -> Error {
+    match x509::certificate(certificate).and_then(|it| it.key) {
+        Some(key) => carried(Reason::Certificate(BadCertificate::Key(key))),
+        None => error,
+    }
+}
+
+/// Notes whether the server asks for a client certificate. There is none.
+#[derive(Debug, Default)]
+struct NoClientCertificate(AtomicBool);
+
+impl ResolvesClientCert for NoClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 
@@ -192,7 +419,10 @@ pub(super) enum Failure {
 }
 
 /// A connection with TLS.
-pub(super) struct Session(Box<StreamOwned<ClientConnection, Stream>>);
+pub(super) struct Session {
+    stream: Box<StreamOwned<ClientConnection, Stream>>,
+    asked: Arc<NoClientCertificate>,
+}
 
 /// Verifies the server as `host`, or as the name of `--tls-server-name`.
 pub(super) fn shake_hands(
@@ -203,9 +433,12 @@ pub(super) fn shake_hands(
     let failed = |error| Failure::Reason(Reason::Tls(error));
     // An https check has read the roots at the start, so this fails only for an http check that is
     // redirected to https.
-    let config = trust
+    let mut config = trust
         .config()
         .map_err(|cause| Failure::Reason(Reason::BadRedirect(BadRedirect::NoTrust(cause))))?;
+    let asked = Arc::new(NoClientCertificate::default());
+    Arc::make_mut(&mut config).client_auth_cert_resolver =
+        Arc::<NoClientCertificate>::clone(&asked);
     let name = match (&trust.server_name, host) {
         (Some(name), Host::Name(_) | Host::Address(_)) => {
             ServerName::try_from(name.clone()).map_err(|_| failed(TlsError::NotAName))?
@@ -216,62 +449,86 @@ pub(super) fn shake_hands(
     };
     let mut connection = ClientConnection::new(config, name)
         .map_err(|error| failed(TlsError::Other(error.to_string())))?;
+    // The records of a handshake are sent one by one. Without this the request would wait for the
+    // acknowledgement of the last one, which the server delays by 40 ms.
+    stream.send_at_once();
+    stream.keep_first_bytes();
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut stream) {
-            return Err(
-                match error
-                    .get_ref()
-                    .and_then(|inner| inner.downcast_ref::<Error>())
-                {
-                    Some(inner) => Failure::Reason(reason(inner)),
-                    None => Failure::Io(error),
-                },
-            );
+            return Err(match rustls_error(&error) {
+                Some(Error::InvalidMessage(_)) => {
+                    failed(TlsError::NotTls(protocol::of(stream.first_bytes())))
+                }
+                Some(inner) => Failure::Reason(reason(inner, &asked)),
+                None if error.kind() == io::ErrorKind::TimedOut => Failure::Io(error),
+                None => failed(TlsError::Closed),
+            });
         }
     }
-    Ok(Session(Box::new(StreamOwned::new(connection, stream))))
+    Ok(Session {
+        stream: Box::new(StreamOwned::new(connection, stream)),
+        asked,
+    })
 }
 
-fn reason(error: &Error) -> Reason {
-    if let Error::InvalidCertificate(error) = error {
-        if *error == CertificateError::UnknownIssuer {
-            return Reason::UnknownIssuer;
-        }
-        if matches!(
-            error,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
-        ) {
-            return Reason::WrongName;
-        }
-        let is_late = matches!(
-            error,
-            CertificateError::Expired | CertificateError::ExpiredContext { .. }
-        );
-        if is_late
-            || matches!(
-                error,
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }
-            )
-        {
-            return Reason::WrongTime;
-        }
-        // The certificate is its own CA and is not listed: see TrustListed.
-        if error.to_string().contains(OWN_CA) {
-            return Reason::UnknownIssuer;
-        }
+fn rustls_error(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref::<Error>()
+}
+
+fn reason(error: &Error, asked: &NoClientCertificate) -> Reason {
+    if let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
+        && let Some(Fault(reason)) = inner.downcast_ref::<Fault>()
+    {
+        return reason.clone();
     }
-    if matches!(error, Error::InvalidMessage(_)) {
-        return Reason::Tls(TlsError::NotTls);
+    if let Error::AlertReceived(alert) = error {
+        return Reason::Tls(alert_error(*alert, asked.0.load(Ordering::Relaxed)));
+    }
+    if matches!(
+        error,
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        )
+    ) {
+        return Reason::Tls(TlsError::OldVersion);
+    }
+    if matches!(error, Error::PeerIncompatible(_)) {
+        return Reason::Tls(TlsError::Refused);
     }
     Reason::Tls(TlsError::Other(one_line(&error.to_string(), 120)))
 }
 
+/// What an alert of the server means. `is_asked`: it has asked for a client certificate.
+fn alert_error(alert: AlertDescription, is_asked: bool) -> TlsError {
+    use AlertDescription as Alert;
+    // Without a certificate a server of TLS 1.2 ends the handshake by one of the first two.
+    if is_asked && [Alert::HandshakeFailure, Alert::BadCertificate].contains(&alert) {
+        return TlsError::WantsCertificate;
+    }
+    let known = [
+        (Alert::CertificateRequired, TlsError::WantsCertificate),
+        (Alert::HandshakeFailure, TlsError::Refused),
+        (Alert::InsufficientSecurity, TlsError::Refused),
+        (Alert::ProtocolVersion, TlsError::OldVersion),
+        (Alert::NoApplicationProtocol, TlsError::NotHttp1),
+        (Alert::UnrecognisedName, TlsError::UnknownName),
+    ];
+    let found = known.into_iter().find(|(it, _)| *it == alert);
+    found.map_or_else(|| TlsError::Alert(format!("{alert:?}")), |(_, error)| error)
+}
+
 impl Read for Session {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(buffer) {
+        match self.stream.read(buffer) {
             // The server closed without close_notify. The length of the body shows whether bytes
             // are missing.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            // A server of TLS 1.3 refuses its client after the handshake.
+            Err(error) => Err(match rustls_error(&error) {
+                Some(inner) => Fault(reason(inner, &self.asked)).into(),
+                None => error,
+            }),
             result => result,
         }
     }
@@ -279,15 +536,17 @@ impl Read for Session {
 
 impl Write for Session {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.write(buffer)
+        self.stream.write(buffer)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.stream.flush()
     }
 }
 
 /// Verifies nothing. The kubelet accepts even certificates that cannot be parsed (X.509 v1).
+/// Signatures are not verified, so that the kinds are offered, too, that Go can verify and ring
+/// cannot.
 #[derive(Debug)]
 struct TrustAnyone(Arc<CryptoProvider>);
 
@@ -322,7 +581,13 @@ impl ServerCertVerifier for TrustAnyone {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let mut schemes = self.0.signature_verification_algorithms.supported_schemes();
+        schemes.extend([
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::RSA_PKCS1_SHA1,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+        ]);
+        schemes
     }
 }
 
