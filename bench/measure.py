@@ -3,11 +3,11 @@
 
     bench/measure.py --podgate PATH --npm DIR > result.md
 
-It needs only Linux and Python 3.11. A peer that is not installed is listed as "not here". If there
-is a C compiler, it builds two small programs from HELPER: "floor", which shows what the kernel
-alone costs on this machine, and a launcher. Without the launcher the peak memory is unknown. The
-servers run in this process, on 127.0.0.1 and port 0. The script ends only processes that it
-started, by pid. A full run takes about eight minutes.
+It needs only Linux and Python 3.11, and openssl for https. A peer that is not installed is listed
+as "not here". If there is a C compiler, it builds two small programs from HELPER: "floor", which
+shows what the kernel alone costs on this machine, and a launcher. Without the launcher the peak
+memory is unknown. The servers run in this process, on 127.0.0.1 and port 0. The script ends only
+processes that it started, by pid. A full run takes about eight minutes.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import shutil
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -139,6 +140,7 @@ TOOLS = (
             "tcp": "{program} wait -q --timeout {limit}s tcp://127.0.0.1:{port}",
             "http": "{program} wait -q --timeout {limit}s http://127.0.0.1:{port}/",
             "once": "{program} check -q http://127.0.0.1:{port}/",
+            "tls": "{program} check -q --tls-ca {ca} https://127.0.0.1:{port}/",
         },
         "2 % of the wait, 1-250 ms",
         "nothing",
@@ -212,7 +214,15 @@ TOOLS = (
         "1 s",
         "busybox",
     ),
-    Tool("curl", "curl", {"once": "{program} -sf http://127.0.0.1:{port}/"}, needs="its libraries"),
+    Tool(
+        "curl",
+        "curl",
+        {
+            "once": "{program} -sf http://127.0.0.1:{port}/",
+            "tls": "{program} -sf --cacert {ca} https://127.0.0.1:{port}/",
+        },
+        needs="its libraries",
+    ),
     Tool(
         "busybox-wget",
         "busybox",
@@ -263,6 +273,29 @@ class HttpTarget(socketserver.ThreadingTCPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
+
+
+class HttpsTarget(HttpTarget):
+    """The same with TLS, and with a certificate that is its own CA."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.ca, key = scratch / "ca.crt", scratch / "ca.key"
+        arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        arguments += " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+        subprocess.run(
+            ["openssl", *arguments.split(), "-keyout", key, "-out", self.ca],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.ca, key)
+        super().__init__()
+
+    def finish_request(self, request: socket.socket, client_address: tuple) -> None:
+        # Without this the answer would wait for the acknowledgement of the session tickets.
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        with self.context.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
 
 
 class HttpConnection(socketserver.StreamRequestHandler):
@@ -377,8 +410,10 @@ class Bench:
     def here(self, ask: str) -> list[Tool]:
         return [tool for tool in self.able(ask) if tool.name in self.where]
 
-    def command(self, tool: Tool, ask: str, port: int, limit: int = 60) -> list[str]:
-        values = {"program": self.where[tool.name], "port": port, "limit": limit}
+    def command(
+        self, tool: Tool, ask: str, port: int, limit: int = 60, ca: Path | None = None
+    ) -> list[str]:
+        values = {"program": self.where[tool.name], "port": port, "limit": limit, "ca": ca}
         return [word.format(**values) for word in shlex.split(tool.commands[ask])]
 
     def table(
@@ -519,22 +554,40 @@ def cost(bench: Bench) -> None:
 def oneshot(bench: Bench) -> None:
     """One successful HTTP check, from spawn to exit.
 
-    Each round runs all tools in a random order. "floor" is a bare GET, and "true" makes no check. A
-    peak under about 650 KiB is that of the launcher.
+    "floor" is a bare GET, and "true" makes no check.
     """
-    chance = random.Random(SEED)
     with HttpTarget() as target:
         target.become_ready()
         commands = {
             tool.name: bench.command(tool, "once", target.port) for tool in bench.here("once")
         }
-        rounds = [
-            {
-                name: bench.run(commands[name], BACKSTOP)
-                for name in chance.sample(list(commands), len(commands))
-            }
-            for _ in range(bench.plan.runs)
-        ]
+        one_check(bench, "once", "oneshot: one successful HTTP check", commands)
+
+
+def https(bench: Bench) -> None:
+    """One successful https check that verifies its server, from spawn to exit."""
+    with HttpsTarget(bench.scratch) as target:
+        target.become_ready()
+        commands = {
+            tool.name: bench.command(tool, "tls", target.port, ca=target.ca)
+            for tool in bench.here("tls")
+        }
+        one_check(bench, "tls", "https: one successful https check", commands)
+
+
+def one_check(bench: Bench, ask: str, title: str, commands: dict[str, list[str]]) -> None:
+    """Each round runs all tools in a random order.
+
+    A peak under about 650 KiB is that of the launcher.
+    """
+    chance = random.Random(SEED)
+    rounds = [
+        {
+            name: bench.run(commands[name], BACKSTOP)
+            for name in chance.sample(list(commands), len(commands))
+        }
+        for _ in range(bench.plan.runs)
+    ]
 
     def row(tool: Tool) -> list[object]:
         runs = [runs[tool.name] for runs in rounds]
@@ -543,12 +596,8 @@ def oneshot(bench: Bench) -> None:
         times = [median(walls), p95(walls), median(run.cpu for run in runs)]
         return [*(ms(time, 2) for time in times), peak, f"{ok}/{len(runs)}"]
 
-    bench.table(
-        "oneshot: one successful HTTP check",
-        "tool | p50 ms | p95 ms | CPU p50 ms | peak KiB | ok",
-        bench.able("once"),
-        row,
-    )
+    header = "tool | p50 ms | p95 ms | CPU p50 ms | peak KiB | ok"
+    bench.table(title, header, bench.able(ask), row)
 
 
 def fleet(bench: Bench) -> None:
@@ -609,7 +658,7 @@ def size(bench: Bench) -> None:
     bench.table("size", "tool | bytes | kind | bytes of libraries | needs", tools, row)
 
 
-SECTIONS = {section.__name__: section for section in (detect, cost, oneshot, fleet, size)}
+SECTIONS = {section.__name__: section for section in (detect, cost, oneshot, https, fleet, size)}
 
 
 def build_helper(scratch: Path) -> str | None:
