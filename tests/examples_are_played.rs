@@ -1202,6 +1202,36 @@ fn the_second_main_starts_when_the_first_has_succeeded() {
 }
 
 #[test]
+fn the_second_main_waits_for_the_first_again_when_all_containers_start_again() {
+    let work = "note migrate up; until test -e /test/$(grep -c ' migrate up$' /test/events); do \
+                sleep 0.02; done; note migrate ended";
+    let mut images = steps(work, 0);
+    images[2].1 = Image::new("/load", &app("load", 0, 0.0));
+    let Some(played) = Manifest::example("main-to-main.yaml").play(&images) else {
+        return;
+    };
+    played.allow("1");
+    played.comes("load up");
+    played.restarts_all_containers();
+    played.comes_again("migrate up", 2);
+    played.comes_again("proxy ready", 2);
+    // Without the reset the old success would open the gate.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(played.count("load up"), 1, "{played}");
+    played.allow("2");
+    played.comes_again("load up", 2);
+    played.allow("end-load");
+    played.ends_as(
+        Phase::Succeeded,
+        &[
+            ("migrate", &[0, 0]),
+            ("load", &[137, 0]),
+            ("proxy", &[137, 0]),
+        ],
+    );
+}
+
+#[test]
 fn the_second_main_never_starts_when_the_first_fails_or_is_killed() {
     for is_killed in [true, false] {
         let Some(played) =

@@ -21,8 +21,6 @@ use std::fmt::Write;
 
 /// The longest file that is read, in bytes. It has room for several hundred members.
 pub const LONGEST_ROUND: usize = 65_536;
-/// The longest id of a boot: a UUID has 36 letters.
-const LONGEST_BOOT: usize = 64;
 
 /// What a reset stores about the sandbox, to recognise it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,6 +232,10 @@ impl Round {
             None => None,
             Some(key) => Some(number(key).ok_or(lacks)?),
         };
+        let boot = get("boot").unwrap_or_default();
+        if !is_host(boot) {
+            return Err(lacks);
+        }
         let mut starts = Vec::new();
         let mut early = Vec::new();
         for (key, value) in &lines {
@@ -254,10 +256,7 @@ impl Round {
             sandbox: Sandbox {
                 semaphore,
                 ipc: get("ipc-namespace").and_then(number).ok_or(lacks)?,
-                boot: get("boot")
-                    .filter(|it| it.len() <= LONGEST_BOOT)
-                    .unwrap_or("")
-                    .to_owned(),
+                boot: boot.to_owned(),
             },
             starts,
             early,
@@ -323,6 +322,7 @@ mod tests {
             ("host: pod", "host: a pod"),
             ("ipc-namespace: 4", "ipc-namespace: x"),
             ("semaphore: 7", "semaphore: 4294967296"),
+            ("boot: 0b1e", "boot: 0b1e\r\r"),
             ("starts-main: 2", "starts-main: -2"),
             ("starts-main: 2", "starts-../main: 2"),
         ] {

@@ -23,6 +23,11 @@
 //!   restarted between a look and what follows from it. With [`Pod::is_eager`] restarts may happen
 //!   at any time, as on a node so busy that a turn takes longer.
 //!
+//! **Rounds**: with RestartAllContainers all containers are killed at once, and with
+//! [`reset`](podgate::core::round) the next round begins with no files. A new sandbox kills all
+//! containers, too, but keeps the files, and what had succeeded does not start again. Both are one
+//! step: init containers run while no member lives.
+//!
 //! **In the end**: a step that is only possible (a kill, a deletion) need not happen; all others
 //! do. In every order they lead to a world in which nothing is left to do: the search proves that
 //! no world is reached twice, and no container lives more than twice. A container that would have
@@ -95,6 +100,10 @@ struct Pod {
     quits: u8,
     /// Failures to write down which failures are acted on.
     forgets: u8,
+    /// RestartAllContainers.
+    rounds: u8,
+    /// Crashes of the sandbox.
+    crashes: u8,
     /// Whether the kubelet may restart a container before others have seen that it ended.
     is_eager: bool,
     /// Whether a record may change so often that a look gives up.
@@ -142,6 +151,10 @@ enum Flaw {
     LockAlone,
     /// A member whose socket has outlived its lock is not looked at again.
     ForgetsSockets,
+    /// A new round finds the files of the last one.
+    KeepsRound,
+    /// A new sandbox finds no files.
+    ForgetsRound,
 }
 
 const UNTIL: Relation = Relation {
@@ -206,6 +219,8 @@ fn pod(name: &'static str, restarts: Policy, roles: Vec<Role>) -> Pod {
         probes: 0,
         quits: 0,
         forgets: 0,
+        rounds: 0,
+        crashes: 0,
         is_eager: false,
         is_hasty: false,
         shares_locks: true,
@@ -335,6 +350,8 @@ fn holds(pod: &Pod, at_least: usize) {
         (pod.probes, "stopped alone"),
         (pod.quits, "asked to quit"),
         (pod.forgets, "failures to write"),
+        (pod.rounds, "all restarted"),
+        (pod.crashes, "new sandboxes"),
         (u8::from(pod.is_eager), "restarted at once"),
         (u8::from(pod.is_hasty), "records change quickly"),
         (u8::from(!pod.shares_locks), "locks are not shared"),
@@ -501,6 +518,41 @@ fn a_retry_after_any_back_off_finds_its_sidecar_in_every_order() {
         };
         holds(&joined, 1_000);
     }
+}
+
+/// Pods with these numbers of rounds after the first, and of crashes.
+fn restarted_as_a_whole(rounds: u8, crashes: u8) {
+    for policy in [Never, OnFailure] {
+        let pods = [
+            pair(policy, policy, policy),
+            pair(policy, Auto, Auto),
+            joined(policy, policy),
+        ];
+        for pod in pods {
+            let pod = Pod {
+                rounds,
+                crashes,
+                ..pod
+            };
+            holds(&pod, 2_000);
+        }
+    }
+}
+
+#[test]
+fn a_pod_whose_containers_all_start_again_in_every_order() {
+    restarted_as_a_whole(1, 0);
+}
+
+#[test]
+fn a_pod_whose_sandbox_crashes_in_every_order() {
+    restarted_as_a_whole(0, 1);
+}
+
+#[test]
+#[ignore = "larger: `cargo test --test protocol -- --ignored --nocapture of_more`"]
+fn a_pod_whose_sandbox_crashes_before_or_after_a_round_in_every_order_of_more() {
+    restarted_as_a_whole(1, 1);
 }
 
 #[test]
@@ -813,6 +865,10 @@ fn every_flaw_is_found() {
         kills: 1,
         ..pair(OnFailure, Auto, Auto)
     };
+    let again = || Pod {
+        rounds: 1,
+        ..pair(OnFailure, OnFailure, OnFailure)
+    };
     let unjudged = |pod: Pod| Pod {
         judges_looks: false,
         ..pod
@@ -840,6 +896,24 @@ fn every_flaw_is_found() {
                 ..needing(OnFailure, OnFailure)
             }),
             "CMD is started, and sidecar, which it needs, is not ready",
+        ),
+        (
+            Flaw::KeepsRound,
+            again(),
+            "main is Absent, and is observed as Ended",
+        ),
+        (
+            Flaw::KeepsRound,
+            unjudged(again()),
+            "done, and main has not ended",
+        ),
+        (
+            Flaw::ForgetsRound,
+            unjudged(Pod {
+                crashes: 1,
+                ..pair(OnFailure, OnFailure, OnFailure)
+            }),
+            "sidecar never ends",
         ),
         (Flaw::Forgets, restarted(), "a failure is acted on twice"),
         (

@@ -116,6 +116,8 @@ pub(super) struct Member {
     pub(super) has_socket: bool,
     pub(super) record: Option<Written>,
     pub(super) memory: Vec<u64>,
+    /// How often its container was started in earlier rounds.
+    pub(super) earlier: u8,
     /// How often its container was started.
     pub(super) lives: u8,
     /// Whether the kubelet stops this container because of a probe, and will start it again.
@@ -175,6 +177,7 @@ impl Member {
             has_socket: false,
             record: None,
             memory: Vec::new(),
+            earlier: 0,
             lives: 0,
             is_probed: false,
             phase: Phase::Down,
@@ -221,11 +224,29 @@ impl Member {
             has_socket: self.has_socket,
             record: self.record,
             memory: self.memory.clone(),
+            earlier: self.earlier,
             lives: self.lives,
             is_probed: self.is_probed,
             phase,
             notes,
             ..new
+        }
+    }
+
+    /// A container that has not been started yet, in the next round.
+    pub(super) fn in_next_round(&self, keeps_files: bool) -> Self {
+        let new = Self {
+            earlier: self.earlier + self.notes.last_written(),
+            ..Self::new()
+        };
+        if keeps_files {
+            Self {
+                record: self.record,
+                memory: self.memory.clone(),
+                ..new
+            }
+        } else {
+            new
         }
     }
 

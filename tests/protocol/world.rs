@@ -30,6 +30,8 @@ pub(super) struct Fate {
     pub(super) quits: u8,
     /// How often it may still happen that acted-on failures cannot be written down.
     pub(super) forgets: u8,
+    pub(super) rounds: u8,
+    pub(super) crashes: u8,
     pub(super) is_deleted: bool,
     /// Whether a container that would be restarted has ended its last life. Then the pod is
     /// deleted.
@@ -62,6 +64,8 @@ impl World {
             probes: pod.probes,
             quits: pod.quits,
             forgets: pod.forgets,
+            rounds: pod.rounds,
+            crashes: pod.crashes,
             is_deleted: false,
             is_given_up: false,
         };
@@ -95,6 +99,7 @@ impl World {
             self.of_cmd(who, pod, &mut add);
             self.of_others(who, pod, &mut add);
         }
+        steps.extend(self.of_all(pod));
         if !self.fate.is_deleted && (pod.may_be_deleted || self.fate.is_given_up) {
             let mut world = self.clone();
             world.fate.is_deleted = true;
@@ -107,6 +112,46 @@ impl World {
                 world,
             });
         }
+        steps
+    }
+
+    /// What happens to all containers at once. A pod that has ended stays as it is.
+    fn of_all(&self, pod: &Pod) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let is_over = self.members.iter().all(|it| it.phase == Phase::Over);
+        let mut add = |what, is_left: bool, change: &dyn Fn(&mut World)| {
+            if is_left && !is_over && !self.fate.is_deleted && !self.fate.is_given_up {
+                let mut world = self.clone();
+                change(&mut world);
+                steps.push(Step {
+                    who: 0,
+                    what,
+                    is_certain: false,
+                    world,
+                });
+            }
+        };
+        let what = "and all others are killed, and start again: RestartAllContainers";
+        add(what, self.fate.rounds > 0, &|world| {
+            world.fate.rounds -= 1;
+            let keeps = pod.flaw == Flaw::KeepsRound;
+            for it in &mut world.members {
+                *it = Rc::new(it.in_next_round(keeps));
+            }
+        });
+        let what = "and all others are killed: the sandbox crashes";
+        add(what, self.fate.crashes > 0, &|world| {
+            world.fate.crashes -= 1;
+            for who in 0..world.members.len() {
+                if world.members[who].is_alive() {
+                    world.die(who, KILLED);
+                }
+                if pod.flaw == Flaw::ForgetsRound {
+                    world.of(who).record = None;
+                    world.of(who).memory.clear();
+                }
+            }
+        });
         steps
     }
 
@@ -145,7 +190,7 @@ impl World {
                     stage: Stage::Waiting,
                     exit: None,
                     is_stopped: false,
-                    incarnation: pod.starts_before + it.lives,
+                    incarnation: pod.starts_before + it.earlier + it.lives,
                     policy,
                 });
                 it.notes.wrote[usize::from(it.lives)] = true;
@@ -356,7 +401,7 @@ impl World {
             if let Answer::NotDone(Some(at)) = watched.answer(Time::ZERO, &reader) {
                 after = after.max(Some(at));
                 let other = &self.members[*member];
-                let starts = pod.starts_before + other.notes.last_written();
+                let starts = pod.starts_before + other.earlier + other.notes.last_written();
                 let back = Time::at(kubelet_back_off(starts) + DELAY);
                 are_over = are_over && (other.phase == Phase::Over || at <= back);
             }

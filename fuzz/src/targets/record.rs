@@ -1,10 +1,11 @@
-//! Records. Bytes that are read as a record mean the same when they are written again. A record
-//! that is written can be read.
+//! Records and rounds. Bytes that are read as one mean the same when they are written again. A
+//! record that is written can be read.
 
 use crate::input::Input;
 use crate::is_planted;
 use podgate::core::member::{Name, Policy, Stage};
 use podgate::core::record::{LONGEST, Record, Stamp, Times, decode_acted, encode_acted};
+use podgate::core::round::Round;
 use podgate::message::volume::unreadable;
 
 /// The last millisecond of the year 9999, the last that RFC 3339 can express.
@@ -14,6 +15,9 @@ pub(crate) fn run(bytes: &[u8]) {
     match Record::decode(bytes) {
         Ok(record) => comes_back(&record),
         Err(why) => assert!(!unreadable(why).contains(char::is_control)),
+    }
+    if let Ok(round) = Round::decode(bytes) {
+        assert_eq!(Round::decode(round.encode().as_bytes()), Ok(round));
     }
     let acted = decode_acted(bytes);
     assert_eq!(decode_acted(encode_acted(&acted).as_bytes()), acted);
