@@ -1,6 +1,6 @@
 //! The file `round` of the volume, which only a reset writes, and what a reset removes.
 
-use super::lock::{own_uid, system_error};
+use super::lock::{PATIENCE, RETRY, own_uid, system_error};
 use super::record::{create, random, read_up_to};
 use super::volume::Volume;
 use crate::core::errno::Errno;
@@ -13,6 +13,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
 
 /// Its name has no dot, so it is not a member's file.
 const FILE: &str = "round";
@@ -73,9 +75,7 @@ impl Volume {
             .map_err(|error| system_error(Operation::Open, self.path(), Errno::of(&error)))?;
         let mut members = Vec::new();
         for (name, files) in files {
-            let seen = self.look(&name).ok_or_else(|| VolumeError::NotObserved {
-                path: self.record_path(&name),
-            })?;
+            let is_alive = self.lives(&name)?;
             // A member that starts has the record of its last incarnation, which a look leaves out.
             let record = match self.record(&name) {
                 Some(Err(why @ Unreadable::System(_))) => {
@@ -87,7 +87,7 @@ impl Volume {
             let is_foreign = record.as_ref().is_some_and(|it| it.host != self.host());
             members.push(Found {
                 name,
-                is_alive: seen.is_alive(),
+                is_alive,
                 incarnation: record.filter(|_| !is_foreign).map(|it| it.incarnation),
                 has_files: !is_foreign && !files.is_empty(),
             });
@@ -104,7 +104,7 @@ impl Volume {
             .files()
             .map_err(|error| system_error(Operation::Open, self.path(), Errno::of(&error)))?;
         // It may have started in the meantime.
-        if self.look(name).is_none_or(|found| found.is_alive()) {
+        if self.lives(name)? {
             return Ok(false);
         }
         for path in all.get(name).into_iter().flatten() {
@@ -121,6 +121,22 @@ impl Volume {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the process of a member is alive. The kernel frees the lock and the socket of a
+    /// process that dies a moment apart, so a socket alone is asked for again.
+    fn lives(&self, name: &Name) -> Result<bool, VolumeError> {
+        let start = Instant::now();
+        loop {
+            let found = self.look(name).ok_or_else(|| VolumeError::NotObserved {
+                path: self.record_path(name),
+            })?;
+            let is_alive = self.is_alive(&found);
+            if !is_alive || found.is_held || start.elapsed() >= PATIENCE {
+                return Ok(is_alive);
+            }
+            thread::sleep(RETRY);
+        }
     }
 
     /// The files of each member that a new round removes, the record first. A member with only a
