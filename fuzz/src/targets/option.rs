@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::OnceLock;
 
 /// Valid calls.
-const CALLS: [&[&str]; 6] = [
+const CALLS: [&[&str]; 8] = [
     &["wait", "http://localhost:1/"],
     &["check", "http://user@localhost:1/", "ready:other"],
     &[
@@ -37,7 +37,7 @@ const CALLS: [&[&str]; 6] = [
     &["quit", "http://localhost:1/q"],
     &["doctor"],
     &["reset"],
-    &["install", "/podgate-bin"],
+    &["install", "/podgate-bin", "--reset", "/run/podgate"],
 ];
 
 /// An option of one of the calls.
