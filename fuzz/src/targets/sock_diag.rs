@@ -40,10 +40,7 @@ fn answer(bytes: &[u8]) -> Result<Found, Errno> {
     while at < bytes.len() {
         let length = u32::from_ne_bytes(four(at)?) as usize;
         let end = at + length;
-        if length < 16
-            || end > bytes.len()
-            || u32::from_ne_bytes(four(at + 8)?) != SEQUENCE
-        {
+        if length < 16 || end > bytes.len() || u32::from_ne_bytes(four(at + 8)?) != SEQUENCE {
             return Err(BAD);
         }
         let status = || match four(at + 16) {
@@ -54,7 +51,11 @@ fn answer(bytes: &[u8]) -> Result<Found, Errno> {
             1 => {}
             2 => {
                 let status = status()?;
-                return Err(if status < 0 { Errno(status.saturating_neg()) } else { BAD });
+                return Err(if status < 0 {
+                    Errno(status.saturating_neg())
+                } else {
+                    BAD
+                });
             }
             3 => {
                 let status = status()?;
@@ -86,7 +87,11 @@ fn answer(bytes: &[u8]) -> Result<Found, Errno> {
         }
         at = end.div_ceil(4) * 4;
     }
-    if sockets.is_empty() { Err(BAD) } else { Ok((sockets, false)) }
+    if sockets.is_empty() {
+        Err(BAD)
+    } else {
+        Ok((sockets, false))
+    }
 }
 
 fn only_ipv6(attributes: &[u8]) -> bool {
