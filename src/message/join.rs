@@ -108,8 +108,8 @@ mod tests {
                  11); check the limit on the number of processes",
             ),
             (
-                agent_failed(AgentFailure::BlockSignals(Errno::EMFILE)),
-                "cannot block the signals: No file descriptors available (os error 24); this \
+                agent_failed(AgentFailure::BlockSignals(Errno::EAGAIN)),
+                "cannot block the signals: Resource temporarily unavailable (os error 11); this \
                  container is no longer a member, and podgate will not stop it",
             ),
             (

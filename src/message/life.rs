@@ -740,7 +740,7 @@ mod tests {
         });
         let unwritten = Unpublished::Record {
             path: record.to_owned(),
-            errno: Errno::EIO,
+            errno: Errno::ENOSPC,
         };
         for (message, expected) in [
             (
@@ -773,8 +773,8 @@ mod tests {
             (
                 cannot_publish_wrong_call(&unwritten),
                 "cannot publish the end of this wrong call on the volume: cannot write \
-                 \"/run/main.record\": I/O error (os error 5); members that wait for it continue \
-                 to wait",
+                 \"/run/main.record\": No space left on device (os error 28); members that wait \
+                 for it continue to wait",
             ),
         ] {
             assert_eq!(message.text, expected);
