@@ -180,16 +180,8 @@ impl Record {
     /// # Errors
     /// The bytes are of a newer version, or not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage(Garbage::NotUtf8))?;
-        let mut lines = text.lines();
-        major(lines.next())?;
-        let lines: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
-        let get = |key: &str| {
-            lines
-                .iter()
-                .find(|(it, _)| *it == key)
-                .map(|(_, value)| *value)
-        };
+        let lines = Lines::read(bytes)?;
+        let get = |key: &str| lines.get(key);
         let lacks = Unreadable::Garbage(Garbage::BadLine);
         let state = get("state").ok_or(lacks)?;
         let exit = if state == "exited" {
@@ -239,17 +231,40 @@ impl Record {
     }
 }
 
-/// Reads the first line of a file: `podgate: VERSION`.
-pub(super) fn major(line: Option<&str>) -> Result<(), Unreadable> {
-    let version = line
-        .and_then(|line| line.strip_prefix("podgate: "))
-        .ok_or(Unreadable::Garbage(Garbage::NoVersion))?;
-    // A version may have parts: 2.1 is a 2.
-    let major = version.split('.').next().unwrap_or_default();
-    match number(major) {
-        Some(1) => Ok(()),
-        Some(version @ 2..) => Err(Unreadable::Newer(version)),
-        Some(_) | None => Err(Unreadable::Garbage(Garbage::VersionIsNotANumber)),
+/// The lines of a file of the volume, after the one with the version.
+pub(super) struct Lines<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Lines<'a> {
+    /// # Errors
+    /// The bytes are of a newer version, or not such lines.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage(Garbage::NotUtf8))?;
+        let mut lines = text.lines();
+        let version = lines
+            .next()
+            .and_then(|line| line.strip_prefix("podgate: "))
+            .ok_or(Unreadable::Garbage(Garbage::NoVersion))?;
+        // A version may have parts: 2.1 is a 2.
+        let major = version.split('.').next().unwrap_or_default();
+        match number(major) {
+            Some(1) => {}
+            Some(version @ 2..) => return Err(Unreadable::Newer(version)),
+            Some(_) | None => return Err(Unreadable::Garbage(Garbage::VersionIsNotANumber)),
+        }
+        Ok(Self(
+            lines.filter_map(|line| line.split_once(": ")).collect(),
+        ))
+    }
+
+    /// The value of the first line with this key.
+    pub(super) fn get(&self, key: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(it, _)| *it == key);
+        found.map(|(_, value)| *value)
+    }
+
+    /// Every key and its value.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().copied()
     }
 }
 

@@ -16,7 +16,7 @@
 
 use super::digits::number;
 use super::member::Name;
-use super::record::{Garbage, Unreadable, VERSION, is_host, major};
+use super::record::{Garbage, Lines, Unreadable, VERSION, is_host};
 use std::fmt::Write;
 
 /// The longest file that is read, in bytes. It has room for several hundred members.
@@ -217,14 +217,8 @@ impl Round {
     /// # Errors
     /// The bytes are of a newer version, or not such a file.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Garbage(Garbage::NotUtf8))?;
-        let mut lines = text.lines();
-        major(lines.next())?;
-        let lines: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
-        let get = |key: &str| {
-            let found = lines.iter().find(|(it, _)| *it == key);
-            found.map(|(_, value)| *value)
-        };
+        let lines = Lines::read(bytes)?;
+        let get = |key: &str| lines.get(key);
         let lacks = Unreadable::Garbage(Garbage::BadLine);
         let state = get("state").ok_or(lacks)?;
         let state = STATES.iter().find(|(_, word)| *word == state);
@@ -238,11 +232,11 @@ impl Round {
         }
         let mut starts = Vec::new();
         let mut early = Vec::new();
-        for (key, value) in &lines {
+        for (key, value) in lines.all() {
             if let Some(name) = key.strip_prefix("starts-") {
                 let name = Name::parse(name).map_err(|_| lacks)?;
                 starts.push((name, number(value).ok_or(lacks)?));
-            } else if *key == "early" {
+            } else if key == "early" {
                 early.push(Name::parse(value).map_err(|_| lacks)?);
             }
         }
