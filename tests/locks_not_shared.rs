@@ -6,6 +6,7 @@ use crate::support::cast::{onlooker, podgate_in, run, server, stubborn_server};
 use crate::support::pod::{Access, Container, IMAGE, Life, Pod, VOLUME};
 use crate::support::{Done, Folder, Program, eventually, inside, needs, program};
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -34,8 +35,8 @@ impl Volume {
     /// `None` where this machine has no bindfs or cannot make containers.
     fn new() -> Option<Self> {
         let bindfs = program("bindfs", &[]);
-        let can_mount = bindfs.is_some() && Path::new("/dev/fuse").exists();
-        if !needs("bindfs, and /dev/fuse", can_mount) {
+        let can_mount = bindfs.is_some() && Path::new("/dev/fuse").exists() && geteuid().is_root();
+        if !needs("bindfs, /dev/fuse and root", can_mount) {
             return None;
         }
         let folder = Folder::new();
