@@ -185,7 +185,7 @@ pub enum BadCertificate {
 /// Why a TLS handshake failed, other than by the server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsError {
-    /// The server's answer is not TLS. What it is, if it is known.
+    /// The server does not answer with TLS. The protocol, if it is known.
     NotTls(Option<Protocol>),
     /// The host of the URL, or `--tls-server-name`, cannot be in a certificate.
     NotAName,

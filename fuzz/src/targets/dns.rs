@@ -1,6 +1,6 @@
-//! Answers of name servers, and resolv.conf. The result is the same as that of a second reading of
-//! RFC 1035; an answer to another question is no answer; each name of the search list can be asked
-//! for.
+//! Answers of name servers, and resolv.conf. A second reader, written from RFC 1035, must find the
+//! same. An answer to another question is not accepted, and each name of the search list is a valid
+//! name.
 
 use crate::is_planted;
 use podgate::core::dns::{Answer, Family, answer, is_name, question};
