@@ -38,6 +38,7 @@
 //! | [`http`] | which status passes, which redirect is followed, which header is valid |
 //! | [`location`] | where a redirect leads |
 //! | [`answer`] | which bytes are an HTTP answer, and where its body ends |
+//! | [`dialogue`] | the shape of a talk with a server: bytes in, bytes out, an outcome |
 //! | [`protocol`] | what a server speaks that does not speak HTTP or TLS |
 //! | [`pem`], [`x509`] | which certificates a file has, and what is in one |
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
@@ -65,6 +66,7 @@ pub mod attempt;
 pub mod boolean;
 pub mod check;
 pub mod completion;
+pub mod dialogue;
 pub mod digits;
 pub mod dns;
 pub mod duration;
