@@ -31,7 +31,7 @@ pub struct JoinArgs {
     pub restart_policy: Option<Given<Policy>>,
 
     /// Publish ready when this passes (repeatable) [default: ready is running]
-    #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse))]
+    #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse_ready))]
     pub ready: Vec<Given<Check>>,
 
     /// Return only when this container is ready

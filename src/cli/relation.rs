@@ -59,7 +59,7 @@ pub struct Sidecar {
 
 fn preset(text: &str) -> Result<Sidecar, String> {
     let check = check::parse(text)?;
-    if check.preset.is_none() {
+    if check.preset.is_none() || check.negated().is_some() {
         return Err(
             "not a preset; use --sidecar istio, or --after CHECK and --quit TARGET".to_owned(),
         );

@@ -2,7 +2,7 @@
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
-use super::http::{needs_url, request, trust};
+use super::http::{needs_tls, request, trust};
 use crate::cli::{
     CheckArgs, DirArgs, Given, HttpArgs, OnTimeout, PaceArgs, Source, TlsArgs, UsageError,
     Variables, WaitArgs,
@@ -12,7 +12,6 @@ use crate::core::gate::{Need, Spec};
 use crate::core::http::Request;
 use crate::core::schedule::Pace;
 use crate::core::trust::TrustSpec;
-use crate::core::url::Url;
 use std::time::Duration;
 
 /// Whether podgate waits for the gate.
@@ -148,9 +147,9 @@ impl Typed<'_> {
     ) -> Result<Settings, UsageError> {
         let mut checks: Vec<Check> = self.checks.iter().map(|it| it.value.clone()).collect();
         let request = request(self.http, &checks)?;
-        let urls: Vec<&Url> = checks.iter().filter_map(Check::url).collect();
-        needs_url(self.tls, &urls)?;
-        let trust = trust(self.tls, &urls, is_used, variables);
+        needs_tls(self.tls, checks.iter().any(Check::may_use_tls))?;
+        let uses_tls = is_used && checks.iter().any(Check::uses_tls);
+        let trust = trust(self.tls, uses_tls, variables);
         let dir = MembersDir::of(self.dir);
         let members = checks.iter().filter(|check| check.kind.member().is_some());
         let mut skipped: Vec<String> = members.map(|check| check.name.clone()).collect();

@@ -4,7 +4,7 @@ use crate::cli::{Given, HttpArgs, Source, TlsArgs, UsageError, Variables};
 use crate::core::check::Check;
 use crate::core::http::{Header, Request};
 use crate::core::trust::{Roots, TrustSpec};
-use crate::core::url::{Scheme, Url};
+use crate::core::url::Url;
 use std::path::PathBuf;
 
 /// Reads the request of all HTTP checks of a call.
@@ -69,14 +69,9 @@ fn body(args: &HttpArgs) -> Result<Option<String>, UsageError> {
     Ok(Some(body.value.clone()))
 }
 
-/// Reads how servers are verified. `is_used` is false if no URL will be asked: then the image may
-/// run without the mesh that brings the CA.
-pub(super) fn trust(
-    args: &TlsArgs,
-    urls: &[&Url],
-    is_used: bool,
-    variables: Variables<'_>,
-) -> TrustSpec {
+/// Reads how servers are verified. `is_needed` is false if no server will be asked over TLS: then
+/// the image may run without the mesh that brings the CA.
+pub(super) fn trust(args: &TlsArgs, is_needed: bool, variables: Variables<'_>) -> TrustSpec {
     let from_variable = variables("SSL_CERT_FILE").filter(|path| !path.is_empty());
     let roots = match (&args.tls_ca, from_variable) {
         _ if args.tls_insecure.value => Roots::Anyone,
@@ -87,12 +82,12 @@ pub(super) fn trust(
     TrustSpec {
         roots,
         server_name: args.tls_server_name.as_ref().map(|it| it.value.clone()),
-        is_needed: is_used && urls.iter().any(|url| url.scheme == Scheme::Tls),
+        is_needed,
     }
 }
 
-/// Refuses a flag about TLS in a call without a URL.
-pub(super) fn needs_url(args: &TlsArgs, urls: &[&Url]) -> Result<(), UsageError> {
+/// Refuses a flag about TLS in a call in which nothing may use TLS.
+pub(super) fn needs_tls(args: &TlsArgs, may_use_tls: bool) -> Result<(), UsageError> {
     let ca = args.tls_ca.as_ref().map(|it| &it.source);
     let name = args.tls_server_name.as_ref().map(|it| &it.source);
     let insecure = Some(&args.tls_insecure)
@@ -100,7 +95,7 @@ pub(super) fn needs_url(args: &TlsArgs, urls: &[&Url]) -> Result<(), UsageError>
         .map(|it| &it.source);
     let given = [ca, insecure, name].into_iter().flatten();
     match given
-        .filter(|_| urls.is_empty())
+        .filter(|_| !may_use_tls)
         .find(|it| Source::is_flag(it))
     {
         Some(source) => Err(UsageError::NoHttpsUrl {

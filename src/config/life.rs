@@ -3,7 +3,7 @@
 use super::dir::MembersDir;
 use super::disable::Disabled;
 use super::gate::Schedule;
-use super::http::{needs_url, request, trust};
+use super::http::{needs_tls, request, trust};
 use super::quit::{self, Quitting, after_end};
 use crate::cli::{
     BudgetArgs, FinishArgs, Given, HttpArgs, JoinArgs, OnTimeout, PaceArgs, Place, RunArgs,
@@ -17,7 +17,6 @@ use crate::core::life::{self, Relation};
 use crate::core::member::{Name, Policy};
 use crate::core::signal::{self, Mapping, Reach, Useless};
 use crate::core::trust::TrustSpec;
-use crate::core::url::Url;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -395,12 +394,11 @@ impl Asks<'_> {
         variables: Variables<'_>,
     ) -> Result<(Request, TrustSpec), UsageError> {
         let checks: Vec<Check> = parts.after.iter().chain(&parts.ready).cloned().collect();
-        let urls: Vec<&Url> = checks.iter().filter_map(Check::url).collect();
-        let quits = parts.quits.iter().flat_map(Quitting::urls);
-        let all: Vec<&Url> = urls.iter().copied().chain(quits).collect();
-        needs_url(self.tls, &all)?;
+        let quits = parts.quits.as_ref().is_some_and(|it| !it.urls().is_empty());
+        needs_tls(self.tls, quits || checks.iter().any(Check::may_use_tls))?;
         let request = request(self.http, &checks)?;
-        Ok((request, trust(self.tls, &urls, !off.gates, variables)))
+        let uses_tls = !off.gates && checks.iter().any(Check::uses_tls);
+        Ok((request, trust(self.tls, uses_tls, variables)))
     }
 }
 

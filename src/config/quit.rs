@@ -2,12 +2,12 @@
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
-use super::http::{needs_url, trust};
+use super::http::{needs_tls, trust};
 use crate::cli::{Given, PaceArgs, QuitArgs, QuitsArgs, Source, TlsArgs, UsageError, Variables};
 use crate::core::member::{Name, Policy};
 use crate::core::quit::{Asked, Target, Timeouts, member_target};
 use crate::core::trust::TrustSpec;
-use crate::core::url::Url;
+use crate::core::url::{Scheme, Url};
 
 /// The targets of a quit, and its time limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,10 @@ fn urls(targets: &[Asked]) -> Vec<&Url> {
     typed.map(|target| &target.url).collect()
 }
 
+fn use_tls(targets: &[Asked]) -> bool {
+    urls(targets).iter().any(|url| url.scheme == Scheme::Tls)
+}
+
 /// Reads the settings of `quit`.
 ///
 /// # Errors
@@ -76,8 +80,8 @@ pub fn quit(
     } else {
         Vec::new()
     };
-    needs_url(&args.tls, &urls(&targets))?;
-    let trust = trust(&args.tls, &urls(&targets), !off.quits, variables);
+    needs_tls(&args.tls, !urls(&targets).is_empty())?;
+    let trust = trust(&args.tls, !off.quits && use_tls(&targets), variables);
     let limits = Timeouts {
         attempt: args.attempt_timeout.value,
         all: args.quit_timeout.value.duration(),
@@ -144,7 +148,7 @@ pub(super) fn after_end(
         }
     }
     let (targets, members) = split(all.iter().map(|(target, _)| *target));
-    let trust = trust(life.tls, &urls(&targets), !life.off.quits, variables);
+    let trust = trust(life.tls, !life.off.quits && use_tls(&targets), variables);
     Ok(Some(Quitting {
         targets,
         members,

@@ -4,13 +4,19 @@
 //! `Display` of [`Kind`], to a text that parses to the same check. What a person typed is kept in
 //! [`Check`] and printed with its user info hidden.
 
+use super::backend::{self, Database, Grpc};
 use super::member::Name;
 use super::preset::{self, Sidecar};
-use super::url::{self, Host, Scheme, Server, Url, absolute, host_and_port, port, socket_path};
+use super::url::{
+    self, Host, Scheme, Server, Url, absolute, host_and_port, port, socket_path, split,
+};
 use super::{hint, redact, schedule};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
+
+/// Begins a check that passes when the check after it does not hold.
+const NOT: &str = "not:";
 
 /// A check: as it was typed, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +35,23 @@ impl Check {
     pub fn url(&self) -> Option<&Url> {
         self.kind.url().filter(|_| self.preset.is_none())
     }
+
+    /// Whether its attempts begin with TLS.
+    pub fn uses_tls(&self) -> bool {
+        let is_grpcs = matches!(self.kind.positive(), Kind::Grpc(it) if it.scheme == Scheme::Tls);
+        is_grpcs || self.url().is_some_and(|url| url.scheme == Scheme::Tls)
+    }
+
+    /// Whether the options about TLS apply to it. A redirect may lead from http to https.
+    pub fn may_use_tls(&self) -> bool {
+        self.uses_tls() || self.url().is_some()
+    }
+
+    /// The check after `not:`, as it was typed.
+    pub fn negated(&self) -> Option<&str> {
+        let Kind::Not(_) = self.kind else { return None };
+        self.name.strip_prefix(NOT).map(str::trim_start)
+    }
 }
 
 /// What must be true.
@@ -45,10 +68,21 @@ pub enum Kind {
     Listen(Option<IpAddr>, u16),
     /// The path exists.
     File(String),
+    /// The path is a file that is not empty.
+    NonEmpty(String),
+    /// The name has an address. It is a [`Host::Name`].
+    Dns(Host),
+    /// The service answers SERVING.
+    Grpc(Grpc),
+    /// The database accepts connections. The server has a port.
+    Database(Database, Server),
     /// The command exits 0. Never empty.
     Exec(Vec<String>),
     /// The fact is true of the member.
     Member(Fact, Name),
+    /// The check definitely does not hold ([`super::negation`]). Never about a member, and never
+    /// twice.
+    Not(Box<Self>),
 }
 
 /// A condition of a member.
@@ -100,6 +134,10 @@ impl fmt::Display for Kind {
                 write!(f, "listen://{}:{port}", Host::Address(*address))
             }
             Self::File(path) => write!(f, "file://{path}"),
+            Self::NonEmpty(path) => write!(f, "nonempty://{path}"),
+            Self::Dns(host) => write!(f, "dns://{host}"),
+            Self::Grpc(grpc) => write!(f, "{grpc}"),
+            Self::Database(database, server) => backend::server(f, database.scheme(), server),
             Self::Exec(words) => {
                 let command = shell_words::join(words);
                 // `exec://` is refused as a typing error, so a space goes before a command that
@@ -108,6 +146,7 @@ impl fmt::Display for Kind {
                 write!(f, "exec:{space}{command}")
             }
             Self::Member(fact, name) => write!(f, "{}:{name}", fact.word()),
+            Self::Not(inner) => write!(f, "{NOT}{inner}"),
         }
     }
 }
@@ -115,14 +154,17 @@ impl fmt::Display for Kind {
 impl Kind {
     /// The least pause between two attempts, by what an attempt costs.
     pub fn floor(&self) -> Duration {
-        let near = match self {
-            Self::Http(url) => match &url.server {
-                Server::Host(host, _) => host.is_near(),
-                Server::Socket(_) => true,
-            },
+        let near = match self.positive() {
+            Self::Http(url) => url.server.is_near(),
+            Self::Grpc(grpc) => grpc.server.is_near(),
+            Self::Database(_, server) => server.is_near(),
             Self::Tcp(host, _) => host.is_near(),
-            Self::Unix(_) | Self::Listen(..) | Self::File(_) | Self::Member(..) => true,
-            Self::Exec(_) => false,
+            Self::Unix(_)
+            | Self::Listen(..)
+            | Self::File(_)
+            | Self::NonEmpty(_)
+            | Self::Member(..) => true,
+            Self::Exec(_) | Self::Dns(_) | Self::Not(_) => false,
         };
         if near { schedule::NEAR } else { schedule::FAR }
     }
@@ -143,7 +185,9 @@ impl Kind {
             "2>&1",
             "2>/dev/null",
         ];
-        let Self::Exec(words) = self else { return None };
+        let Self::Exec(words) = self.positive() else {
+            return None;
+        };
         let is_bare = |operator: &&&str| {
             words.iter().any(|word| word == **operator)
                 && typed
@@ -153,51 +197,64 @@ impl Kind {
         OPERATORS.iter().find(is_bare).copied()
     }
 
+    /// Without `not:`.
+    pub fn positive(&self) -> &Self {
+        if let Self::Not(inner) = self {
+            inner
+        } else {
+            self
+        }
+    }
+
     /// Whether an attempt may hang in the kernel, because it uses a path whose file system may not
     /// answer.
-    pub const fn goes_by_path(&self) -> bool {
-        match self {
+    pub fn goes_by_path(&self) -> bool {
+        match self.positive() {
             Self::Unix(_) | Self::Exec(_) => true,
-            Self::Http(url) => matches!(url.server, Server::Socket(_)),
+            Self::Http(Url { server, .. })
+            | Self::Grpc(Grpc { server, .. })
+            | Self::Database(_, server) => matches!(server, Server::Socket(_)),
             // A file is looked up in its own thread.
-            Self::File(_) | Self::Tcp(..) | Self::Listen(..) | Self::Member(..) => false,
+            Self::File(_)
+            | Self::NonEmpty(_)
+            | Self::Tcp(..)
+            | Self::Listen(..)
+            | Self::Dns(_)
+            | Self::Member(..)
+            | Self::Not(_) => false,
         }
     }
 
     /// Whether it is about a path, so that the kernel can report a change.
-    pub const fn is_watched(&self) -> bool {
-        match self {
-            Self::File(_) | Self::Member(..) => true,
-            Self::Http(_) | Self::Tcp(..) | Self::Unix(_) | Self::Listen(..) | Self::Exec(_) => {
-                false
-            }
+    pub fn is_watched(&self) -> bool {
+        match self.positive() {
+            Self::File(_) | Self::NonEmpty(_) | Self::Member(..) => true,
+            Self::Http(_)
+            | Self::Grpc(_)
+            | Self::Database(..)
+            | Self::Tcp(..)
+            | Self::Unix(_)
+            | Self::Listen(..)
+            | Self::Dns(_)
+            | Self::Exec(_)
+            | Self::Not(_) => false,
         }
     }
 
     /// The member that it is about, if any.
     pub const fn member(&self) -> Option<(Fact, &Name)> {
-        match self {
-            Self::Member(fact, name) => Some((*fact, name)),
-            Self::Http(_)
-            | Self::Tcp(..)
-            | Self::Unix(_)
-            | Self::Listen(..)
-            | Self::File(_)
-            | Self::Exec(_) => None,
-        }
+        let Self::Member(fact, name) = self else {
+            return None;
+        };
+        Some((*fact, name))
     }
 
-    /// The HTTP URL, if this is an HTTP check.
-    pub const fn url(&self) -> Option<&Url> {
-        match self {
-            Self::Http(url) => Some(url),
-            Self::Tcp(..)
-            | Self::Unix(_)
-            | Self::Listen(..)
-            | Self::File(_)
-            | Self::Exec(_)
-            | Self::Member(..) => None,
-        }
+    /// The HTTP URL, if this is an HTTP check, with `not:` or without.
+    pub fn url(&self) -> Option<&Url> {
+        let Self::Http(url) = self.positive() else {
+            return None;
+        };
+        Some(url)
     }
 }
 
@@ -206,10 +263,20 @@ impl Kind {
 /// # Errors
 /// The cause and a right example, without the text itself.
 pub fn parse(text: &str) -> Result<Check, String> {
-    let preset = preset::parse(text).transpose()?;
-    let kind = match preset {
-        Some(sidecar) => kind(&sidecar.ready())?,
-        None => kind(text)?,
+    let after_not = text.strip_prefix(NOT).map(str::trim_start);
+    let positive = after_not.unwrap_or(text);
+    let preset = preset::parse(positive).transpose();
+    let read = preset.and_then(|preset| {
+        let kind = match preset {
+            Some(sidecar) => kind(&sidecar.ready()),
+            None => kind(positive),
+        };
+        Ok((preset, kind?))
+    });
+    let (preset, kind) = match (after_not, read) {
+        (None, read) => read?,
+        (Some(_), Ok((preset, kind))) => (preset, not(kind)?),
+        (Some(_), Err(cause)) => return Err(cause.replacen("; use ", "; use not:", 1)),
     };
     Ok(Check {
         name: redact::urls(text),
@@ -219,7 +286,40 @@ pub fn parse(text: &str) -> Result<Check, String> {
     })
 }
 
+/// Reads a check of `--ready`, which takes no `not:`.
+///
+/// # Errors
+/// As of [`parse`].
+pub fn parse_ready(text: &str) -> Result<Check, String> {
+    let check = parse(text)?;
+    if check.negated().is_some() {
+        return Err(
+            "does not show that CMD is ready: it also passes before CMD listens or writes its \
+             file; use a check that holds only while CMD is ready, as http://localhost:8080/ready"
+                .to_owned(),
+        );
+    }
+    Ok(check)
+}
+
+/// The opposite of a check.
+fn not(kind: Kind) -> Result<Kind, String> {
+    let Kind::Member(fact, name) = kind else {
+        return Ok(Kind::Not(Box::new(kind)));
+    };
+    let example = match fact {
+        Fact::Gone => format!("started:{name}"),
+        Fact::Started | Fact::Ready | Fact::Succeeded => format!("gone:{name}"),
+    };
+    Err(format!(
+        "is about a member, which not: does not take; use {example}"
+    ))
+}
+
 fn kind(text: &str) -> Result<Kind, String> {
+    if text.starts_with(NOT) {
+        return Err("has not: twice; use not:tcp://localhost:5432".to_owned());
+    }
     if let Some(command) = text.strip_prefix("exec:") {
         return exec(command);
     }
@@ -231,10 +331,11 @@ fn kind(text: &str) -> Result<Kind, String> {
     {
         return Name::parse(name).map(|name| Kind::Member(fact, name));
     }
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(hint::hint(text, |example| kind(example).is_ok()));
+    let Some((scheme, rest)) = text.split_once("://").filter(|_| !text.starts_with('!')) else {
+        return Err(hint::hint(text, |example| parse(example).is_ok()));
     };
     match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" if rest.starts_with("unix:/") => Err(hint::scheme("http-get", rest)),
         "http" => url::over_network(Scheme::Plain, rest).map(Kind::Http),
         "https" => url::over_network(Scheme::Tls, rest).map(Kind::Http),
         "http+unix" => url::over_socket(rest).map(Kind::Http),
@@ -243,9 +344,15 @@ fn kind(text: &str) -> Result<Kind, String> {
             .and_then(|path| socket_path(&path).map(Kind::Unix)),
         "listen" => listen(rest),
         "file" => absolute(rest, "file:///run/ready").map(Kind::File),
-        "grpc" => Err(
-            "grpc:// is reserved for later; use http://localhost:8080/healthz or exec:…".to_owned(),
-        ),
+        "nonempty" => absolute(rest, "nonempty:///run/ready").map(Kind::NonEmpty),
+        "dns" => dns(rest),
+        "grpc" => backend::grpc(Scheme::Plain, rest, false).map(Kind::Grpc),
+        "grpcs" => backend::grpc(Scheme::Tls, rest, false).map(Kind::Grpc),
+        "grpc+unix" => backend::grpc(Scheme::Plain, rest, true).map(Kind::Grpc),
+        "postgres" | "postgresql" => database(Database::Postgres, rest, false),
+        "postgres+unix" | "postgresql+unix" => database(Database::Postgres, rest, true),
+        "mysql" => database(Database::Mysql, rest, false),
+        "redis" => database(Database::Redis, rest, false),
         "https+unix" => Err(
             "TLS over a unix socket is not supported; use http+unix://%2Frun%2Fapp.sock/ready"
                 .to_owned(),
@@ -253,7 +360,32 @@ fn kind(text: &str) -> Result<Kind, String> {
         "http+tcp" | "tcp4" | "tcp6" => {
             Err("is not a kind of check; use tcp://localhost:5432".to_owned())
         }
-        _ => Err(format!("is not a kind of check; {}", hint::kinds())),
+        scheme => Err(hint::scheme(scheme, rest)),
+    }
+}
+
+fn database(database: Database, rest: &str, is_socket: bool) -> Result<Kind, String> {
+    backend::database(database, rest, is_socket).map(|server| Kind::Database(database, server))
+}
+
+fn dns(rest: &str) -> Result<Kind, String> {
+    const EXAMPLE: &str = "use dns://db";
+    if rest.contains('@') {
+        return Err(format!("does not take user info; {EXAMPLE}"));
+    }
+    let (authority, path) = split(rest);
+    if !path.is_empty() && path != "/" {
+        return Err(format!("does not take a path; {EXAMPLE}"));
+    }
+    match host_and_port(authority, EXAMPLE)? {
+        (Host::Address(address), _) => Err(format!(
+            "is an address, and no name server is asked for it; {EXAMPLE}, or tcp://{}:5432",
+            Host::Address(address)
+        )),
+        (Host::Name(_), Some(_)) => Err(format!(
+            "does not take a port; {EXAMPLE}, or tcp://db:5432 to connect"
+        )),
+        (name, None) => Ok(Kind::Dns(name)),
     }
 }
 
@@ -306,7 +438,7 @@ fn listen(rest: &str) -> Result<Kind, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, parse};
+    use super::{Check, Database, Grpc, Kind, parse, parse_ready};
     use crate::core::redact;
     use crate::core::url::{Host, Scheme, Server, Url, percent_decoded};
     use proptest::prelude::*;
@@ -328,6 +460,10 @@ mod tests {
             server: Server::Host(host, port),
             path: path.to_owned(),
         })
+    }
+
+    fn not(kind: Kind) -> Kind {
+        Kind::Not(Box::new(kind))
     }
 
     #[test]
@@ -356,6 +492,10 @@ mod tests {
                 Kind::Listen(Some([127, 0, 0, 1].into()), 8080),
             ),
             ("file:///a b", Kind::File("/a b".to_owned())),
+            ("nonempty:///a b", Kind::NonEmpty("/a b".to_owned())),
+            ("dns://DB.corp./", Kind::Dns(name("db.corp."))),
+            ("not:tcp://db:5432", not(Kind::Tcp(name("db"), 5432))),
+            ("not: exec:a b", not(kind("exec:a b"))),
             (
                 "exec:a 'b c' \"d e\" f\\ g",
                 Kind::Exec(["a", "b c", "d e", "f g"].map(str::to_owned).to_vec()),
@@ -372,6 +512,147 @@ mod tests {
         assert_eq!(socket.authority(), "localhost");
     }
 
+    fn server(host: Host, port: u16) -> Server {
+        Server::Host(host, Some(port))
+    }
+
+    #[test]
+    fn a_grpc_service_is_read() {
+        let one = || "::1".parse().map(Host::Address).unwrap();
+        let socket = || Server::Socket("/run/app.sock".to_owned());
+        for (text, scheme, server, service) in [
+            ("grpc://db:1", Scheme::Plain, server(name("db"), 1), ""),
+            ("GRPC://db:1/", Scheme::Plain, server(name("db"), 1), ""),
+            ("grpcs://[::1]:1/a.B", Scheme::Tls, server(one(), 1), "a.B"),
+            (
+                "grpc://db:1/a/b%20c",
+                Scheme::Plain,
+                server(name("db"), 1),
+                "a/b c",
+            ),
+            ("grpc+unix://%2Frun%2Fapp.sock", Scheme::Plain, socket(), ""),
+            (
+                "grpc+unix://%2Frun%2Fapp.sock/a",
+                Scheme::Plain,
+                socket(),
+                "a",
+            ),
+        ] {
+            let service = service.to_owned();
+            let grpc = Grpc {
+                scheme,
+                server,
+                service,
+            };
+            assert_eq!(kind(text), Kind::Grpc(grpc), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_read() {
+        use Database::{Mysql, Postgres, Redis};
+        let socket = Server::Socket("/run/.s.PGSQL.5432".to_owned());
+        for (text, database, server, printed) in [
+            (
+                "postgres://db:1",
+                Postgres,
+                server(name("db"), 1),
+                "postgres://db:1",
+            ),
+            (
+                "postgresql://db:1/",
+                Postgres,
+                server(name("db"), 1),
+                "postgres://db:1",
+            ),
+            (
+                "postgres+unix://%2Frun%2F.s.PGSQL.5432",
+                Postgres,
+                socket,
+                "postgres+unix://%2Frun%2F.s.PGSQL.5432",
+            ),
+            ("mysql://db:1", Mysql, server(name("db"), 1), "mysql://db:1"),
+            ("redis://db:1", Redis, server(name("db"), 1), "redis://db:1"),
+        ] {
+            let found = kind(text);
+            assert_eq!(found.to_string(), printed, "{text}");
+            assert_eq!(found, Kind::Database(database, server), "{text}");
+        }
+    }
+
+    /// A user or password is refused by that word, and is not in the text.
+    #[test]
+    fn no_credentials_are_tried() {
+        for scheme in [
+            "grpc",
+            "grpcs",
+            "grpc+unix",
+            "postgres",
+            "postgresql",
+            "postgres+unix",
+            "mysql",
+            "redis",
+        ] {
+            for rest in [
+                "u:s3cret@db:1",
+                "s3cret@db:1/x",
+                "u:s3/cret@db:1",
+                ":s3?cret@db",
+            ] {
+                let text = format!("{scheme}://{rest}");
+                let error = parse(&text).expect_err(&text);
+                assert!(
+                    error.starts_with("does not take a user or password"),
+                    "{text}: {error}"
+                );
+                assert!(!error.contains("s3"), "{text}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_opposite_of_a_check_has_what_the_check_has() {
+        for text in [
+            "http://localhost/",
+            "https://db/",
+            "tcp://db:1",
+            "unix:///run/app.sock",
+            "listen://:8080",
+            "file:///run/x",
+            "nonempty:///run/x",
+            "dns://db",
+            "grpcs://localhost:1/a",
+            "postgres+unix://%2Frun%2Fx",
+            "exec:a && b",
+            "istio",
+            "vault-agent:1",
+        ] {
+            let plain = parse(text).expect(text);
+            let typed = format!("not:{text}");
+            let opposite = parse(&typed).expect(text);
+            let facts = |check: &Check| {
+                (
+                    (
+                        check.kind.floor(),
+                        check.kind.goes_by_path(),
+                        check.kind.is_watched(),
+                    ),
+                    (check.url().cloned(), check.uses_tls(), check.may_use_tls()),
+                    (check.preset, check.shell_word),
+                )
+            };
+            assert_eq!(facts(&opposite), facts(&plain), "{text}");
+            assert_eq!(opposite.kind.to_string(), format!("not:{}", plain.kind));
+            assert_eq!((opposite.negated(), plain.negated()), (Some(text), None));
+            assert!(parse_ready(text).is_ok());
+            assert!(
+                parse_ready(&typed)
+                    .expect_err(text)
+                    .contains("CMD is ready")
+            );
+        }
+    }
+
     #[test]
     fn common_mistakes_get_a_right_example() {
         for (text, hint) in [
@@ -381,7 +662,6 @@ mod tests {
             ("8080", "tcp://localhost:8080"),
             ("/run/x", "file:///run/x"),
             ("unix:/run/x", "unix:///run/x"),
-            ("grpc://localhost:1", "reserved"),
             ("ready:Proxy", "member's name"),
             ("Istio", "use istio for"),
             ("istio-proxy", "use istio for"),
@@ -401,8 +681,59 @@ mod tests {
             ("exec:", "has no command"),
             ("exec:a 'b", "quote"),
             ("http+unix:///run/app.sock/ready", "%2F"),
-            ("redis://x", "is not a kind of check"),
+            ("gopher://x", "is not a kind of check"),
             ("", "empty"),
+            ("redis://x", "needs a port; use redis://localhost:6379"),
+            ("grpc://x/a", "needs a port; use grpc://localhost:50051"),
+            (
+                "grpc://x:1/a?b",
+                "name of a service; use grpc://localhost:50051/",
+            ),
+            ("grpc+unix:///run/x", "%2F"),
+            (
+                "postgres://h:1/db",
+                "no database is opened; use postgres://localhost:5432",
+            ),
+            ("mysql://h:1?a=b", "no database is opened"),
+            ("mysql+unix://%2Fa", "use unix:///run/app.sock"),
+            (
+                "dns://10.0.0.1",
+                "no name server is asked for it; use dns://db, or tcp://10.0.0.1",
+            ),
+            ("dns://db:53", "does not take a port"),
+            ("dns://db/x", "does not take a path"),
+            ("dns://a@db", "user info"),
+            ("nonempty://x", "use nonempty:///run/ready"),
+            ("rediss://h:1", "use tcp://localhost:6379, or exec:"),
+            ("mongodb://h", "use tcp://localhost:27017"),
+            ("amqp://u:p@h", "use tcp://localhost:5672"),
+            ("kafka://h:1", "use tcp://localhost:9092"),
+            ("memcached://h", "use tcp://localhost:11211"),
+            ("nats://h", "use tcp://localhost:4222"),
+            ("tls://h:1", "use https://localhost:8443/ready"),
+            ("!tcp://db:5432", "use not:tcp://db:5432"),
+            ("! istio", "use not:istio"),
+            ("!exec:pgrep x", "use not:exec:pgrep x"),
+            ("tcp:db:5432", "use tcp://db:5432"),
+            ("tcp:5432", "use tcp://localhost:5432"),
+            ("socket:/run/app.sock", "use unix:///run/app.sock"),
+            ("http-get://h:1/x", "use http://localhost:8080/ready"),
+            ("https-get://h:1/x", "use https://localhost:8443/ready"),
+            ("http-get://unix:/a:/b", "use http+unix://%2Frun"),
+            ("http://unix:/a:/b", "use http+unix://%2Frun"),
+            ("postgresql", "use postgres://localhost:5432"),
+            ("temporal", "use grpc://localhost:7233"),
+            ("u:p@tcp(db:3306)/x", "use mysql://localhost:3306"),
+            ("host=db password=x", "use postgres://localhost:5432"),
+            ("not:db:5432", "use not:tcp://db:5432"),
+            ("not:tcp://db", "needs a port; use not:tcp://localhost:5432"),
+            (
+                "not:ready:main",
+                "about a member, which not: does not take; use gone:main",
+            ),
+            ("not:gone:main", "use started:main"),
+            ("not:not:tcp://db:1", "has not: twice"),
+            ("not:", "empty"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");
@@ -526,7 +857,15 @@ mod tests {
                 .prop_map(|(a, b, c, d, e)| format!("{a}://{b}{c}{d}{e}")),
             (some_host(), "[0-9]{0,6}").prop_map(|(host, port)| format!("tcp://{host}:{port}")),
             (some_host(), "[0-9]{0,6}").prop_map(|(host, port)| format!("listen://{host}:{port}")),
-            "(unix|file)://(/[ -~]{0,20}){0,3}",
+            (
+                some_host(),
+                "(grpcs?|postgres|mysql|redis|dns)",
+                "(:[0-9]{1,5})?",
+                path
+            )
+                .prop_map(|(host, kind, port, path)| format!("{kind}://{host}{port}{path}")),
+            "(unix|file|nonempty)://(/[ -~]{0,20}){0,3}",
+            "(grpc|postgres)\\+unix://(%2F[a-z]{1,5}){1,3}(/[a-z%A-F0-9]{0,5})?",
             "http\\+unix://(%2F[a-z]{1,5}){1,3}(/[a-z]{0,5})?",
             "exec:[ -~]{0,40}",
             "exec:\\PC{0,40}",
@@ -542,7 +881,10 @@ mod tests {
         }
 
         #[test]
-        fn an_accepted_check_prints_back_to_itself(text in nearly_a_check()) {
+        fn an_accepted_check_prints_back_to_itself(
+            text in (prop_oneof![Just(""), Just("not:")], nearly_a_check())
+                .prop_map(|(not, text)| format!("{not}{text}")),
+        ) {
             if let Ok(check) = parse(&text) {
                 let printed = check.kind.to_string();
                 let again = parse(&printed).map_err(|error| {
@@ -556,7 +898,7 @@ mod tests {
         #[test]
         fn a_password_is_never_in_the_name(
             password in "[a-zA-Z0-9]{12,20}",
-            scheme in "(http|https|htpp|tcp|http\\+unix)",
+            scheme in "(not:)?(http|https|htpp|tcp|http\\+unix|grpcs?|postgres|redis|amqp|dns)",
             tail in "(/[a-z@]{0,5})?",
         ) {
             let text = format!("{scheme}://user:{password}@host{tail}");

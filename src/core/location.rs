@@ -73,15 +73,7 @@ fn same_host(at: &Url, scheme: &str, authority: &str, path: &str) -> Next {
     let absolute = format!("http://{authority}{path}");
     let url = match parse(&encoded(&absolute)).map(|check| check.kind) {
         Ok(Kind::Http(url)) => url,
-        Ok(
-            Kind::Tcp(..)
-            | Kind::Unix(_)
-            | Kind::Listen(..)
-            | Kind::File(_)
-            | Kind::Exec(_)
-            | Kind::Member(..),
-        )
-        | Err(_) => return Next::Bad,
+        Ok(_) | Err(_) => return Next::Bad,
     };
     if url.host() != at.host() {
         return Next::Elsewhere;

@@ -30,6 +30,8 @@
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`check`] | what a check means (P3) |
 //! | [`url`] | what a URL, a host and a port mean |
+//! | [`backend`] | which gRPC service or database a URL means |
+//! | [`negation`] | which outcomes let `not:CHECK` pass |
 //! | [`lookup`] | which name is asked for at which name server, and what the answers mean together |
 //! | [`dns`] | the bytes of questions to name servers, and of their answers |
 //! | `hint` | which check a person may have meant by a refused one |
@@ -63,6 +65,7 @@
 
 pub mod answer;
 pub mod attempt;
+pub mod backend;
 pub mod boolean;
 pub mod check;
 pub mod completion;
@@ -86,6 +89,7 @@ pub mod location;
 pub mod logging;
 pub mod lookup;
 pub mod member;
+pub mod negation;
 pub mod observation;
 pub mod outcome;
 pub mod pem;

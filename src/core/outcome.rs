@@ -89,6 +89,10 @@ pub enum Reason {
     NotListening,
     /// The path does not exist.
     NoFile,
+    /// The file is empty.
+    NoContent,
+    /// The path is not a file, and the check asks for one with content.
+    NotAFile,
     /// The command ended with this code, and the last line that it printed.
     ExitCode(i32, String),
     /// The command was killed by this signal, and the last line that it printed.
@@ -101,6 +105,8 @@ pub enum Reason {
     Member(MemberState),
     /// A system call failed.
     System(Operation, Errno),
+    /// The check after `not:` passes.
+    StillHolds,
 }
 
 /// Why a name has no address.

@@ -117,14 +117,7 @@ pub fn target(text: &str) -> Result<Target, String> {
             url,
             preset,
         })),
-        Ok(
-            Kind::Tcp(..)
-            | Kind::Unix(_)
-            | Kind::Listen(..)
-            | Kind::File(_)
-            | Kind::Exec(_)
-            | Kind::Member(..),
-        ) => Err(
+        Ok(_) => Err(
             "is a check, and cannot be asked to quit; use http://localhost:9901/quitquitquit"
                 .to_owned(),
         ),

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv6Addr};
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// All but the unreserved characters of RFC 3986, 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -72,6 +72,16 @@ impl Host {
             Self::Address(address) => {
                 address.to_canonical().is_loopback() || address.is_unspecified()
             }
+        }
+    }
+}
+
+impl Server {
+    /// Whether it is on this machine.
+    pub fn is_near(&self) -> bool {
+        match self {
+            Self::Host(host, _) => host.is_near(),
+            Self::Socket(_) => true,
         }
     }
 }
@@ -154,8 +164,7 @@ impl fmt::Display for Url {
 /// The cause and a right example, without the text itself.
 pub(super) fn over_socket(rest: &str) -> Result<Url, String> {
     const EXAMPLE: &str = "use http+unix://%2Frun%2Fapp.sock/ready";
-    let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
+    let (authority, path) = split(rest);
     if authority.is_empty() {
         return Err(format!(
             "has no socket: the slashes of its path must be written %2F; {EXAMPLE}"
@@ -180,8 +189,7 @@ pub(super) fn over_socket(rest: &str) -> Result<Url, String> {
 /// The cause and a right example, without the text itself.
 pub(super) fn over_network(scheme: Scheme, rest: &str) -> Result<Url, String> {
     const EXAMPLE: &str = "use http://localhost:8080/ready";
-    let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
+    let (authority, path) = split(rest);
     let (user_info, authority) = user_info(authority)?;
     let (host, port) = host_and_port(authority, EXAMPLE)?;
     Ok(Url {
@@ -190,6 +198,12 @@ pub(super) fn over_network(scheme: Scheme, rest: &str) -> Result<Url, String> {
         server: Server::Host(host, port),
         path: path_and_query(path)?,
     })
+}
+
+/// Splits what follows `://` into the authority, and the path with the query.
+pub(super) fn split(rest: &str) -> (&str, &str) {
+    let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest.split_at_checked(at).unwrap_or((rest, ""))
 }
 
 /// Splits `user:password@` off an authority.

@@ -26,10 +26,14 @@ pub fn ended(
         let text = format!("{name:?} passed in {}{unseen}", show(waited));
         Message::new(Severity::Info, LogEvent::Passed, text)
     } else if another_passed() {
-        let text = format!("{name:?}: {}", why(progress));
+        let text = format!("{name:?}: {}", why(check, progress));
         Message::new(Severity::Info, LogEvent::NotPassed, text)
     } else {
-        let text = format!("{name:?}: {}; {}", why(progress), remedy(check, progress));
+        let text = format!(
+            "{name:?}: {}; {}",
+            why(check, progress),
+            remedy(check, progress)
+        );
         Message::new(Severity::Error, LogEvent::NotPassed, text)
     };
     about(message, check, progress, waited)

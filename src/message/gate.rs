@@ -4,7 +4,7 @@ use super::{Field, LogEvent, Message, Severity, member, reason};
 use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::gate::{GaveUp, Need, Progress, Spec};
-use crate::core::outcome::MemberState;
+use crate::core::outcome::{MemberState, Reason};
 use crate::core::schedule::Pace;
 use crate::core::signal;
 use crate::core::time::Time;
@@ -95,7 +95,7 @@ pub fn passed(view: &View<'_>, index: usize, unseen: Option<&MemberState>) -> Op
 /// The check `index` does not pass, for another reason than before.
 pub fn waiting(view: &View<'_>, index: usize) -> Option<Message> {
     let (check, progress) = view.get(index)?;
-    let text = format!("waiting for {:?}: {}", check.name, why(progress));
+    let text = format!("waiting for {:?}: {}", check.name, why(check, progress));
     let message = Message::new(Severity::Info, LogEvent::Waiting, text);
     Some(about(message, check, progress, view.waited))
 }
@@ -149,17 +149,22 @@ pub fn gave_up(view: &View<'_>, reason: GaveUp, now: Time, limit: &str) -> Messa
     };
     let what = match failed {
         Some((check, progress)) if progress.can_never_pass() => {
-            format!("{:?} can never pass: {}", check.name, why(progress))
+            format!("{:?} can never pass: {}", check.name, why(check, progress))
         }
         Some((check, progress)) => format!(
             "{:?}: {} ({}; --failure-threshold is reached)",
             check.name,
-            why(progress),
+            why(check, progress),
             last(progress)
         ),
         None => match (view.open().next(), view.open().count()) {
             (Some((check, progress)), 1) => {
-                format!("{:?}: {} ({})", check.name, why(progress), last(progress))
+                format!(
+                    "{:?}: {} ({})",
+                    check.name,
+                    why(check, progress),
+                    last(progress)
+                )
             }
             (_, open) if view.need == Need::Any => {
                 format!("none of {open} checks passed: {}", summary(view))
@@ -233,7 +238,7 @@ pub fn summary(view: &View<'_>) -> String {
             format!(
                 "{:?}: {} ({})",
                 check.name,
-                why(progress),
+                why(check, progress),
                 attempts(progress)
             )
         })
@@ -260,7 +265,7 @@ fn about_check(message: Message, check: &Check, progress: &Progress) -> Message 
     let message = message.with("check", Field::Text(check.name.clone()));
     let message = match &progress.last {
         Some((reason, _)) if !progress.has_passed() => {
-            message.with("reason", Field::Text(reason::text(reason)))
+            message.with("reason", Field::Text(cause(check, progress, reason)))
         }
         Some(_) | None => message,
     };
@@ -268,15 +273,26 @@ fn about_check(message: Message, check: &Check, progress: &Progress) -> Message 
 }
 
 /// Why a check does not pass, as far as is known.
-pub(super) fn why(progress: &Progress) -> String {
+pub(super) fn why(check: &Check, progress: &Progress) -> String {
     match &progress.last {
         _ if progress.passes_in_a_row() > 0 => format!(
             "passed {} in a row, fewer than --success-threshold",
             times(progress.passes_in_a_row())
         ),
-        Some((reason, _)) => reason::text(reason),
+        Some((reason, _)) => cause(check, progress, reason),
         None if progress.attempts == 0 => "not tried yet".to_owned(),
         None => "no answer yet".to_owned(),
+    }
+}
+
+/// The last reason. Most reasons do not prove that the check after `not:` does not hold.
+fn cause(check: &Check, progress: &Progress, reason: &Reason) -> String {
+    match (check.negated(), reason) {
+        (Some(inner), Reason::StillHolds) => format!("{inner} still holds"),
+        (Some(_), _) if !progress.can_never_pass() => {
+            format!("cannot tell: {}", reason::text(reason))
+        }
+        (Some(_) | None, _) => reason::text(reason),
     }
 }
 
@@ -284,7 +300,9 @@ pub(super) fn why(progress: &Progress) -> String {
 pub(super) fn remedy(check: &Check, progress: &Progress) -> String {
     match (check.preset, &progress.last) {
         (_, None) => "check its log".to_owned(),
-        (None, Some((reason, _))) => reason::remedy(reason).to_owned(),
+        (None, Some((reason, _))) | (Some(_), Some((reason @ Reason::StillHolds, _))) => {
+            reason::remedy(reason).to_owned()
+        }
         (Some(sidecar), Some(_)) => format!("check its log; it needs {}", sidecar.needs()),
     }
 }

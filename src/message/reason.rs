@@ -48,6 +48,8 @@ pub fn text(reason: &Reason) -> String {
         Reason::Tls(error) => format!("TLS handshake failed: {}", tls_error(error)),
         Reason::NotListening => "no process listens on this port".to_owned(),
         Reason::NoFile => "the path does not exist".to_owned(),
+        Reason::NoContent => "the file is empty".to_owned(),
+        Reason::NotAFile => "the path is not a file".to_owned(),
         Reason::ExitCode(code, line) => with_output(&format!("exit code {code}"), line),
         Reason::Killed(signal, line) => with_output(&format!("killed by signal {signal}"), line),
         Reason::NoCommand(name) => format!("command {name:?} not found"),
@@ -62,6 +64,7 @@ pub fn text(reason: &Reason) -> String {
         Reason::System(operation, errno) => {
             format!("cannot {}: {}", verb(*operation), errno.words())
         }
+        Reason::StillHolds => "it still holds".to_owned(),
     }
 }
 
@@ -108,7 +111,8 @@ pub fn remedy(reason: &Reason) -> &'static str {
         Reason::WrongTime => "renew the certificate, or check the clocks",
         Reason::Certificate(how) => certificate_remedy(how),
         Reason::Tls(error) => tls_remedy(error),
-        Reason::NoFile => "check the log of the process that creates it",
+        Reason::NoFile | Reason::NoContent => "check the log of the process that creates it",
+        Reason::NotAFile => "use file:// for a path of any kind",
         Reason::ExitCode(..) | Reason::Killed(..) => "run the command yourself to see the cause",
         Reason::NoCommand(name) => match one_word(name) {
             Some(hint) => hint,
@@ -130,6 +134,7 @@ pub fn remedy(reason: &Reason) -> &'static str {
             }
             (None, _) => "check the network and the limits of this container",
         },
+        Reason::StillHolds => "check that something stops or removes it",
     }
 }
 

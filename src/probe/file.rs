@@ -26,8 +26,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What a check wants of its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// That it exists.
+    Path,
+    /// That it is a file with something in it.
+    Content,
+}
+
 pub(super) struct Exists {
     path: PathBuf,
+    wants: Wants,
     index: usize,
     watcher: Option<Rc<RefCell<Watcher>>>,
     worker: Worker<Found>,
@@ -42,9 +52,15 @@ struct Found {
 }
 
 impl Exists {
-    pub(super) fn new(path: &str, index: usize, watcher: Option<Rc<RefCell<Watcher>>>) -> Self {
+    pub(super) fn new(
+        path: &str,
+        wants: Wants,
+        index: usize,
+        watcher: Option<Rc<RefCell<Watcher>>>,
+    ) -> Self {
         Self {
             path: PathBuf::from(path),
+            wants,
             index,
             watcher,
             worker: Worker::new(),
@@ -54,14 +70,14 @@ impl Exists {
 }
 
 /// Looks up the path, and watches it if it does not exist.
-fn look_up(path: &Path, inotify: Option<&Inotify>) -> Found {
+fn look_up(path: &Path, wants: Wants, inotify: Option<&Inotify>) -> Found {
     // Usually the path exists already, and no watch is needed.
-    let outcome = exists(path);
+    let outcome = holds(path, wants);
     match inotify {
         Some(inotify) if outcome != Outcome::Pass => {
             let watch = watch(inotify, path);
             Found {
-                outcome: exists(path),
+                outcome: holds(path, wants),
                 watch,
             }
         }
@@ -72,8 +88,11 @@ fn look_up(path: &Path, inotify: Option<&Inotify>) -> Found {
     }
 }
 
-fn exists(path: &Path) -> Outcome {
+fn holds(path: &Path, wants: Wants) -> Outcome {
     match fs::metadata(path) {
+        Ok(_) if wants == Wants::Path => Outcome::Pass,
+        Ok(found) if !found.is_file() => Outcome::NotYet(Reason::NotAFile),
+        Ok(found) if found.len() == 0 => Outcome::NotYet(Reason::NoContent),
         Ok(_) => Outcome::Pass,
         Err(error) => Outcome::NotYet(match Errno::of(&error) {
             Errno::ENOENT | Errno::ENOTDIR => Reason::NoFile,
@@ -120,14 +139,14 @@ impl Probe for Exists {
     fn proceed(&mut self) -> Step {
         // If a look-up of an earlier attempt still hangs, this attempt waits for it.
         if !self.worker.is_busy() {
-            let path = self.path.clone();
+            let (path, wants) = (self.path.clone(), self.wants);
             let inotify = self
                 .watcher
                 .as_ref()
                 .map(|watcher| Arc::clone(&watcher.borrow().inotify));
             if let Err(error) = self
                 .worker
-                .start(move || look_up(&path, inotify.as_deref()))
+                .start(move || look_up(&path, wants, inotify.as_deref()))
             {
                 let reason = Reason::System(Operation::LookUpPath, Errno::of(&error));
                 return Step::Done(Outcome::NotYet(reason));
@@ -328,7 +347,7 @@ fn is_plain(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Watcher, is_plain, look_up, missing, watch};
+    use super::{Wants, Watcher, is_plain, look_up, missing, watch};
     use crate::core::outcome::Outcome;
     use std::fs;
     use std::path::Path;
@@ -374,7 +393,7 @@ mod tests {
         let folder = Folder::new("wakes");
         let mut watcher = watcher();
         let path = folder.0.join("ready");
-        let found = || look_up(&path, Some(&watcher.inotify)).watch;
+        let found = || look_up(&path, Wants::Path, Some(&watcher.inotify)).watch;
         let (first, second) = (found(), found());
         assert!(first.is_some() && first == second);
         assert!(
@@ -387,7 +406,7 @@ mod tests {
         fs::write(&path, "").expect("a file");
         assert_eq!(watcher.woken(), [7]);
         assert_eq!(
-            look_up(&path, Some(&watcher.inotify)).outcome,
+            look_up(&path, Wants::Path, Some(&watcher.inotify)).outcome,
             Outcome::Pass
         );
     }

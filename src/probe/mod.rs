@@ -13,9 +13,12 @@ pub(crate) mod file;
 pub mod http;
 mod listener;
 mod member;
+mod name;
 mod name_server;
+mod not;
 mod resolve;
 mod stream;
+mod stub;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(not(feature = "tls"))]
@@ -48,6 +51,12 @@ pub(crate) struct Resources {
 
 /// The probe of a check. The watcher reports changes by `index`.
 pub(crate) fn of(check: &Check, index: usize, resources: &Resources) -> Box<dyn Probe> {
+    let file = |path, wants| {
+        // What disappears is found by looking.
+        let watcher = resources.watcher.clone();
+        let watcher = watcher.filter(|_| check.negated().is_none());
+        Box::new(file::Exists::new(path, wants, index, watcher))
+    };
     match &check.kind {
         Kind::Http(url) => {
             let ask = match check.preset {
@@ -59,7 +68,11 @@ pub(crate) fn of(check: &Check, index: usize, resources: &Resources) -> Box<dyn 
         Kind::Tcp(host, port) => Box::new(dial::Accepts::host(host, *port)),
         Kind::Unix(path) => Box::new(dial::Accepts::socket(path)),
         Kind::Listen(address, port) => Box::new(listener::Listen::new(*address, *port)),
-        Kind::File(path) => Box::new(file::Exists::new(path, index, resources.watcher.clone())),
+        Kind::Dns(host) => Box::new(name::Resolves::new(host)),
+        Kind::File(path) => file(path, file::Wants::Path),
+        Kind::NonEmpty(path) => file(path, file::Wants::Content),
+        // A stub until `connection` runs their dialogues.
+        Kind::Grpc(_) | Kind::Database(..) => Box::new(stub::Stub),
         Kind::Member(fact, name) => Box::new(member::Member::new(
             *fact,
             name,
@@ -67,6 +80,13 @@ pub(crate) fn of(check: &Check, index: usize, resources: &Resources) -> Box<dyn 
             resources.watcher.clone(),
         )),
         Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&resources.children))),
+        Kind::Not(positive) => {
+            let inner = Check {
+                kind: (**positive).clone(),
+                ..check.clone()
+            };
+            Box::new(not::Not::new(of(&inner, index, resources), inner.kind))
+        }
     }
 }
 
