@@ -428,9 +428,14 @@ fn is_like_http(bytes: &[u8]) -> bool {
 /// What answered instead of an HTTP server. These are the first bytes of its answer.
 fn not_http(bytes: &[u8], is_all: bool) -> BadAnswer {
     match protocol::of(bytes) {
-        Some(Protocol::Http) | None => {}
-        Some(found) => return BadAnswer::Speaks(found),
+        Some(Protocol::Http) | None if is_all && bytes.is_empty() => BadAnswer::BrokenHead,
+        Some(Protocol::Http) | None => beginning(bytes),
+        Some(found) => BadAnswer::Speaks(found),
     }
+}
+
+/// The first line of an answer in an unknown protocol, or its first bytes if it is not text.
+pub(super) fn beginning(bytes: &[u8]) -> BadAnswer {
     let line = bytes
         .split(|byte| *byte == b'\n')
         .next()
@@ -440,7 +445,6 @@ fn not_http(bytes: &[u8], is_all: bool) -> BadAnswer {
     let text = text.filter(|text| !text.is_empty() && !text.contains(is_binary));
     match text {
         Some(text) => BadAnswer::Text(one_line(text, SHOWN)),
-        None if is_all && bytes.is_empty() => BadAnswer::BrokenHead,
         None => {
             let hex = bytes.iter().take(8).map(|byte| format!("{byte:02x}"));
             BadAnswer::Bytes(hex.collect::<Vec<_>>().join(" "))

@@ -41,6 +41,7 @@
 //! | [`location`] | where a redirect leads |
 //! | [`answer`] | which bytes are an HTTP answer, and where its body ends |
 //! | [`dialogue`] | the shape of a talk with a server: bytes in, bytes out, an outcome |
+//! | [`postgres`], [`mysql`], [`redis`], `database` | whether a database accepts connections |
 //! | [`protocol`] | what a server speaks that does not speak HTTP or TLS |
 //! | [`pem`], [`x509`] | which certificates a file has, and what is in one |
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
@@ -69,6 +70,7 @@ pub mod backend;
 pub mod boolean;
 pub mod check;
 pub mod completion;
+mod database;
 pub mod dialogue;
 pub mod digits;
 pub mod dns;
@@ -89,16 +91,19 @@ pub mod location;
 pub mod logging;
 pub mod lookup;
 pub mod member;
+pub mod mysql;
 pub mod negation;
 pub mod observation;
 pub mod outcome;
 pub mod pem;
 pub mod plain_dir;
+pub mod postgres;
 pub mod preset;
 pub mod protocol;
 pub mod quit;
 pub mod record;
 pub mod redact;
+pub mod redis;
 pub mod round;
 pub mod schedule;
 pub mod signal;

@@ -75,6 +75,8 @@ pub enum Reason {
     /// The status passes, but the body lacks the text of `--http-body-contains`.
     BodyLacks(u16),
     NotHttp(BadAnswer),
+    /// A check of this database protocol does not pass.
+    Database(Protocol, DatabaseAnswer),
     /// No trusted CA has signed the server's certificate.
     UnknownIssuer,
     /// The server's certificate is for other names: these. It may have none.
@@ -159,6 +161,20 @@ pub enum BadAnswer {
     LongHeaders,
     /// The words of the HTTP library.
     Other(String),
+}
+
+/// Why a check of a database does not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseAnswer {
+    /// The server answers in these words that it does not accept the connection. Only this shows
+    /// that the check does not hold; the others cannot tell.
+    Refuses(String),
+    /// The server speaks this version of the protocol, which is not known here.
+    Version(u8),
+    /// The answer is of another protocol, or malformed.
+    Bad(BadAnswer),
+    /// The server, or a proxy before it, closed the connection and gave no reason.
+    Closed,
 }
 
 /// Why a server's certificate cannot be verified, although a trusted CA may have signed it.

@@ -16,6 +16,8 @@ pub enum Protocol {
     Pop3,
     Imap,
     Mysql,
+    /// The X protocol of MySQL, on port 33060.
+    MysqlX,
     Postgres,
     Memcached,
     Amqp,
@@ -78,6 +80,8 @@ pub fn of(bytes: &[u8]) -> Option<Protocol> {
         [21 | 22, 3, 0..=4, _, _, ..] => Some(Protocol::Tls),
         // A frame of HTTP/2 (RFC 9113, 4.1) on stream 0: SETTINGS, PING, GOAWAY.
         [_, _, _, 4 | 6 | 7, 0 | 1, 0, 0, 0, 0, ..] => Some(Protocol::Http2),
+        // The notice with which MySQL's X plugin greets.
+        [5, 0, 0, 0, 11, 8, 5, 26, 0, ..] => Some(Protocol::MysqlX),
         // A greeting or an error, the first packet of a connection.
         [_, _, 0, 0, 10 | 255, ..] => Some(Protocol::Mysql),
         // An ErrorResponse, whose first field is the severity.
@@ -135,6 +139,7 @@ mod tests {
             (b"* OK [CAPABILITY IMAP4rev1]\r\n", Some(P::Imap)),
             (b"J\0\0\0\x0a8.0.36\0", Some(P::Mysql)),
             (b"E\0\0\0\xff\x69\x04Too many connections", Some(P::Mysql)),
+            (b"\x05\0\0\0\x0b\x08\x05\x1a\0", Some(P::MysqlX)),
             (b"E\0\0\0\x50SFATAL\0", Some(P::Postgres)),
             (b"ERROR\r\n", Some(P::Memcached)),
             (b"AMQP\0\0\x09\x01", Some(P::Amqp)),

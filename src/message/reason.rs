@@ -8,7 +8,8 @@ use crate::core::errno::Errno;
 use crate::core::exec_error::ExecError;
 use crate::core::http::{MOST_HEADERS, MOST_LOCATION};
 use crate::core::outcome::{
-    BadAnswer, BadCertificate, BadRedirect, NameError, Operation, Phase, Reason, TlsError,
+    BadAnswer, BadCertificate, BadRedirect, DatabaseAnswer, NameError, Operation, Phase, Reason,
+    TlsError,
 };
 use crate::core::protocol::Protocol;
 use crate::core::x509::UnknownKey;
@@ -36,6 +37,7 @@ pub fn text(reason: &Reason) -> String {
             "HTTP status {status}, but the body does not contain the text of --http-body-contains"
         ),
         Reason::NotHttp(how) => format!("not an HTTP answer: {}", bad_answer(how)),
+        Reason::Database(protocol, how) => database(*protocol, how),
         Reason::UnknownIssuer => "the certificate is not signed by a trusted CA".to_owned(),
         Reason::WrongName(names) if names.is_empty() => {
             "the certificate is for no name: it has no subjectAltName".to_owned()
@@ -79,6 +81,7 @@ pub fn remedy(reason: &Reason) -> &'static str {
              Redis, PostgreSQL or another protocol (use tcp://) closes so, too"
         }
         Reason::NotHttp(how) => not_http(how),
+        Reason::Database(_, how) => database_remedy(how),
         Reason::HttpsPort(_) => "use https://",
         Reason::ClosedAfterHandshake => {
             "a server that speaks only HTTP/2, or wants a client certificate, does this; check its \
@@ -245,6 +248,38 @@ const fn not_http(how: &BadAnswer) -> &'static str {
     }
 }
 
+fn database(protocol: Protocol, how: &DatabaseAnswer) -> String {
+    match how {
+        DatabaseAnswer::Refuses(words) => format!("the server answers: {words}"),
+        DatabaseAnswer::Version(version) => {
+            format!(
+                "the server speaks {} in version {version}",
+                speaks(protocol)
+            )
+        }
+        DatabaseAnswer::Bad(how) => {
+            format!("not an answer in {}: {}", speaks(protocol), bad_answer(how))
+        }
+        DatabaseAnswer::Closed => text(&Reason::Closed),
+    }
+}
+
+fn database_remedy(how: &DatabaseAnswer) -> &'static str {
+    match how {
+        DatabaseAnswer::Refuses(words) if words.starts_with("DENIED") => {
+            "set a password in the server's configuration, or protected-mode no"
+        }
+        DatabaseAnswer::Refuses(_) => "check the server's log",
+        DatabaseAnswer::Version(_) | DatabaseAnswer::Bad(BadAnswer::Speaks(Protocol::Tls)) => {
+            not_http(&BadAnswer::Speaks(Protocol::Redis))
+        }
+        DatabaseAnswer::Bad(_) => "check the port and the scheme, and the server's log",
+        DatabaseAnswer::Closed => {
+            "check the server's log; a proxy or a mesh closes so while the server behind it is down"
+        }
+    }
+}
+
 const fn speaks(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tls => "TLS",
@@ -258,6 +293,7 @@ const fn speaks(protocol: Protocol) -> &'static str {
         Protocol::Pop3 => "POP3",
         Protocol::Imap => "IMAP",
         Protocol::Mysql => "the MySQL protocol",
+        Protocol::MysqlX => "MySQL's X protocol",
         Protocol::Postgres => "the PostgreSQL protocol",
         Protocol::Memcached => "the memcached protocol",
         Protocol::Amqp => "AMQP",
@@ -444,7 +480,8 @@ mod tests {
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
     use crate::core::outcome::{
-        BadAnswer, BadCertificate, BadRedirect, NameError, Operation, Phase, Reason, TlsError,
+        BadAnswer, BadCertificate, BadRedirect, DatabaseAnswer, NameError, Operation, Phase,
+        Reason, TlsError,
     };
     use crate::core::protocol::Protocol;
     use crate::core::trust::TrustError;
@@ -600,6 +637,48 @@ mod tests {
             TrustError::NoTls,
         )));
         assert!(redirect.starts_with("redirected to https: this build of podgate has no TLS"));
+    }
+
+    #[test]
+    fn a_database_that_does_not_accept_connections_is_described() {
+        let reason = |how| Reason::Database(Protocol::Postgres, how);
+        let speaks = |other| reason(DatabaseAnswer::Bad(BadAnswer::Speaks(other)));
+        let refuses = |words: &str| reason(DatabaseAnswer::Refuses(words.to_owned()));
+        for (reason, expected, part) in [
+            (
+                refuses("the database system is starting up"),
+                "the server answers: the database system is starting up",
+                "the server's log",
+            ),
+            (
+                refuses("DENIED Redis is running in protected mode"),
+                "the server answers: DENIED Redis is running in protected mode",
+                "protected-mode no",
+            ),
+            (
+                Reason::Database(Protocol::Mysql, DatabaseAnswer::Version(9)),
+                "the server speaks the MySQL protocol in version 9",
+                "exec:",
+            ),
+            (
+                speaks(Protocol::MysqlX),
+                "not an answer in the PostgreSQL protocol: the server speaks MySQL's X protocol",
+                "the port and the scheme",
+            ),
+            (
+                speaks(Protocol::Tls),
+                "not an answer in the PostgreSQL protocol: the server speaks TLS",
+                "tcp://",
+            ),
+            (
+                reason(DatabaseAnswer::Closed),
+                "connection closed before an answer",
+                "a proxy or a mesh",
+            ),
+        ] {
+            assert_eq!(text(&reason), expected);
+            assert!(remedy(&reason).contains(part), "{reason:?}");
+        }
     }
 
     #[test]
