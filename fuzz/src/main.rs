@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 12] = [
+const TARGETS: [(&str, Target); 15] = [
     ("argv", targets::argv::run),
     ("check", targets::check::run),
     ("dns", targets::dns::run),
@@ -27,8 +27,11 @@ const TARGETS: [(&str, Target); 12] = [
     ("http", targets::http::run),
     ("listen", targets::listen::run),
     ("listening", targets::listening::run),
+    ("mysql", targets::mysql::run),
     ("option", targets::option::run),
+    ("postgres", targets::postgres::run),
     ("record", targets::record::run),
+    ("redis", targets::redis::run),
     ("rules", targets::rules::run),
     ("sock_diag", targets::sock_diag::run),
 ];

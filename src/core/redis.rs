@@ -46,19 +46,20 @@ impl Redis {
     fn line(&self) -> Option<Outcome> {
         let is_whole = self.kept.ends_with(b"\n") || self.kept.len() >= MOST;
         match self.kept.as_slice() {
-            [b'+', ..] if is_whole && self.kept == b"+PONG\r\n" => Some(Outcome::Pass),
+            [b'+' | b'-'] | [b'+' | b'-', b' '..=b'~', ..] if !is_whole => None,
+            b"+PONG\r\n" => Some(Outcome::Pass),
+            [b'-', words @ ..]
+                if words.starts_with(b"NOAUTH ") || words.starts_with(b"NOPERM ") =>
+            {
+                Some(Outcome::Pass)
+            }
             // NATS answers so, too.
             [b'-', words @ ..]
-                if is_whole && matches!(protocol::of(&self.kept), None | Some(Protocol::Redis)) =>
+                if matches!(words, [b' '..=b'~', ..])
+                    && protocol::of(&self.kept) != Some(Protocol::Nats) =>
             {
-                let accepts = words.starts_with(b"NOAUTH ") || words.starts_with(b"NOPERM ");
-                Some(if accepts {
-                    Outcome::Pass
-                } else {
-                    refuses(Protocol::Redis, words)
-                })
+                Some(refuses(Protocol::Redis, words))
             }
-            [b'-' | b'+', ..] if !is_whole => None,
             first => stranger(Protocol::Redis, first),
         }
     }

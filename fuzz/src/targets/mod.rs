@@ -2,14 +2,18 @@
 
 pub(crate) mod argv;
 pub(crate) mod check;
+mod database;
 pub(crate) mod dns;
 pub(crate) mod duration;
 pub(crate) mod endpoint;
 pub(crate) mod http;
 pub(crate) mod listen;
 pub(crate) mod listening;
+pub(crate) mod mysql;
 pub(crate) mod option;
+pub(crate) mod postgres;
 pub(crate) mod record;
+pub(crate) mod redis;
 pub(crate) mod rules;
 pub(crate) mod sock_diag;
 
