@@ -19,6 +19,7 @@ mod support;
 
 mod bad_input;
 mod becomes_cmd;
+mod checks_databases;
 mod checks_that_are_not_http;
 mod confined;
 mod docs_are_true;

@@ -11,15 +11,15 @@ use std::process::{Command, Stdio};
 /// PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 
-struct Postgres {
-    bin: PathBuf,
-    folder: Folder,
-    port: u16,
+pub(crate) struct Postgres {
+    pub(crate) bin: PathBuf,
+    pub(crate) folder: Folder,
+    pub(crate) port: u16,
 }
 
 impl Postgres {
     /// A cluster that is not started yet. `None` where there is no PostgreSQL.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let mut bins: Vec<String> = fs::read_dir("/usr/lib/postgresql")
             .into_iter()
             .flatten()
@@ -59,7 +59,7 @@ impl Postgres {
         Some(postgres)
     }
 
-    fn as_nobody(&self, name: &str) -> Command {
+    pub(crate) fn as_nobody(&self, name: &str) -> Command {
         let mut command = Command::new("setpriv");
         command
             .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
@@ -69,6 +69,11 @@ impl Postgres {
     }
 
     fn start(&self) -> Program {
+        self.start_with(&["log_connections=on"])
+    }
+
+    /// Starts it with these settings besides the usual ones.
+    pub(crate) fn start_with(&self, settings: &[&str]) -> Program {
         let log = fs::File::create(self.folder.join("log")).unwrap();
         let mut command = self.as_nobody("postgres");
         command.args([
@@ -79,20 +84,14 @@ impl Postgres {
             "-p",
             &self.port.to_string(),
         ]);
-        command.args([
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "log_connections=on",
-            "-c",
-            "fsync=off",
-        ]);
+        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
+        command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         // PostgreSQL must leave nothing in /dev/shm when it is killed.
         command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         Program::start(command.stdout(Stdio::null()).stderr(log))
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
 }
