@@ -2,19 +2,19 @@
 //! "Connection" have it. The greeting of protocol 10 passes. An error packet in its place has the
 //! reason, such as `Too many connections`.
 //!
-//! A server counts a client that goes away after the greeting as a connection error of its host, and
-//! blocks the host after 100 of them (`max_connect_errors`). It does not count a login that fails.
-//! So the farewell is a login as `podgate` without a password. The server may ask for it once more,
-//! in the form of another plugin (AuthSwitchRequest). The second packet is the answer to that, which
-//! is sent at once so that no attempt waits for it.
+//! A server counts a client that goes away after the greeting as a connection error of its host.
+//! After 100 of them (`max_connect_errors`) it blocks the host. It does not count a login that
+//! fails. So the farewell is a login as `podgate` without a password. The server may ask for it
+//! once more, in the form of another plugin (AuthSwitchRequest). The second packet answers that. It
+//! is sent at once, so that no attempt waits for the end of the login.
 
 use super::database::{MOST, ended, not_yet, refuses, stranger};
 use super::dialogue::Dialogue;
 use super::outcome::{DatabaseAnswer, Outcome};
 use super::protocol::Protocol;
 
-/// A HandshakeResponse41 as packet 1, and an empty packet 3. Packet 2 is the server's. The flags are
-/// LONG_PASSWORD, PROTOCOL_41, SECURE_CONNECTION and PLUGIN_AUTH; then the largest packet, the
+/// A HandshakeResponse41 as packet 1, and an empty packet 3. Packet 2 is the server's. The flags
+/// are LONG_PASSWORD, PROTOCOL_41, SECURE_CONNECTION and PLUGIN_AUTH; then the largest packet, the
 /// character set (utf8) and 23 reserved bytes, the user, an empty password, and the plugin.
 const FAREWELL: &[u8] = b"\x3f\0\0\x01\x01\x82\x08\0\0\0\0\x01\x21\
     \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
