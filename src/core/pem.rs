@@ -1,5 +1,6 @@
-//! The certificates of a PEM file (RFC 7468). A file is read whole or refused: a certificate that
-//! is skipped in silence would be missed much later, by a server that is not trusted.
+//! The certificates of a PEM file (RFC 7468), and its private key. A file of certificates is read
+//! whole or refused: a certificate that is skipped in silence would be missed much later, by a
+//! server that is not trusted.
 
 use super::x509;
 use base64::Engine;
@@ -31,6 +32,77 @@ pub enum PemError {
     Trusted(usize),
 }
 
+/// How the DER of a private key is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFormat {
+    /// `PRIVATE KEY` (RFC 5958).
+    Pkcs8,
+    /// `RSA PRIVATE KEY` (RFC 8017).
+    Pkcs1,
+    /// `EC PRIVATE KEY` (RFC 5915).
+    Sec1,
+}
+
+/// Why a file has no private key that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyError {
+    Empty,
+    /// A DER file.
+    Der,
+    Utf16,
+    /// It has no PEM block.
+    NotPem,
+    /// It has PEM blocks, and none is a private key. The label of the first one.
+    NoKey(String),
+    /// The key has no END line: the file breaks off.
+    NoEnd,
+    /// The text of the key is not base64, or not whole.
+    Garbled,
+    /// A password is needed to read the key.
+    Encrypted,
+}
+
+/// The first private key in a file, as DER. Other blocks, such as `EC PARAMETERS` or certificates,
+/// are ignored.
+///
+/// # Errors
+/// There is none, it is encrypted, or it is not whole.
+pub fn private_key(file: &[u8]) -> Result<(KeyFormat, Vec<u8>), KeyError> {
+    let mut first_label = None;
+    let mut rest = file;
+    while let Some((is_begin, label, after)) = next_line(rest) {
+        rest = after;
+        let format = match label {
+            b"PRIVATE KEY" => KeyFormat::Pkcs8,
+            b"RSA PRIVATE KEY" => KeyFormat::Pkcs1,
+            b"EC PRIVATE KEY" => KeyFormat::Sec1,
+            b"ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
+            _ => {
+                if is_begin {
+                    first_label.get_or_insert(label);
+                }
+                continue;
+            }
+        };
+        if !is_begin {
+            return Err(KeyError::Garbled);
+        }
+        let (text, _) = block(after, label).ok_or(KeyError::NoEnd)?;
+        // Only an encrypted block has headers (RFC 1421).
+        if text.contains(&b':') {
+            return Err(KeyError::Encrypted);
+        }
+        return Ok((format, decoded(text).ok_or(KeyError::Garbled)?));
+    }
+    Err(match (first_label, without_block(file)) {
+        (Some(label), _) => KeyError::NoKey(String::from_utf8_lossy(label).into_owned()),
+        (None, PemError::Empty) => KeyError::Empty,
+        (None, PemError::Utf16) => KeyError::Utf16,
+        (None, PemError::Der) => KeyError::Der,
+        (None, _) => KeyError::NotPem,
+    })
+}
+
 /// The certificates in a file, as DER. Other blocks and text between the blocks are ignored.
 ///
 /// # Errors
@@ -57,33 +129,50 @@ pub fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
             // Its END line is of no interest.
             continue;
         }
-        let end = position(rest, DASHES).ok_or(PemError::NoEnd(count))?;
-        let (text, line) = rest.split_at_checked(end).unwrap_or_default();
-        match next_line(line) {
-            Some((false, end, after)) if end == label && line.starts_with(END) => rest = after,
-            Some(_) | None => return Err(PemError::NoEnd(count)),
-        }
-        let text: Vec<u8> = text
-            .iter()
-            .copied()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .collect();
-        let der = STANDARD.decode(text).ok();
-        found.push(
-            der.filter(|der| x509::is_whole(der))
-                .ok_or(PemError::Garbled(count))?,
-        );
+        let (text, after) = block(rest, label).ok_or(PemError::NoEnd(count))?;
+        rest = after;
+        found.push(decoded(text).ok_or(PemError::Garbled(count))?);
     }
     if !found.is_empty() {
         return Ok(found);
     }
     Err(match first_label {
         Some(label) => PemError::NoCertificate(String::from_utf8_lossy(label).into_owned()),
-        None if file.trim_ascii().is_empty() => PemError::Empty,
-        None if file.starts_with(b"\xff\xfe") || file.starts_with(b"\xfe\xff") => PemError::Utf16,
-        None if x509::is_whole(file) => PemError::Der,
-        None => PemError::NotPem,
+        None => without_block(file),
     })
+}
+
+/// What a file is that has no PEM block.
+fn without_block(file: &[u8]) -> PemError {
+    if file.trim_ascii().is_empty() {
+        PemError::Empty
+    } else if file.starts_with(b"\xff\xfe") || file.starts_with(b"\xfe\xff") {
+        PemError::Utf16
+    } else if x509::is_whole(file) {
+        PemError::Der
+    } else {
+        PemError::NotPem
+    }
+}
+
+/// The text of a block after its BEGIN line, and what follows its END line. `None` if it has none.
+fn block<'a>(rest: &'a [u8], label: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let (text, line) = rest.split_at_checked(position(rest, DASHES)?)?;
+    match next_line(line) {
+        Some((false, end, after)) if end == label && line.starts_with(END) => Some((text, after)),
+        Some(_) | None => None,
+    }
+}
+
+/// The DER in the text of a block, if it is whole.
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let text: Vec<u8> = text
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let der = STANDARD.decode(text).ok()?;
+    x509::is_whole(&der).then_some(der)
 }
 
 /// The next BEGIN or END line: whether it is a BEGIN line, its label, and what follows it.
@@ -109,7 +198,7 @@ fn position(text: &[u8], part: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PemError, certificates};
+    use super::{KeyError, KeyFormat, PemError, certificates, private_key};
     use proptest::prelude::*;
 
     /// The shortest text that counts as a certificate: an empty sequence.
@@ -206,10 +295,67 @@ mod tests {
         assert_eq!(certificates(&utf16), Err(PemError::Utf16));
     }
 
+    #[test]
+    fn a_private_key_is_read_in_each_of_its_formats() {
+        const SEC1: &str = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n\
+                            -----END EC PARAMETERS-----\n\
+                            -----BEGIN EC PRIVATE KEY-----\nMAMCAQU=\n\
+                            -----END EC PRIVATE KEY-----\n";
+        let der = vec![0x30, 3, 2, 1, 5];
+        let pkcs8 = TWO.replace("CERTIFICATE", "PRIVATE KEY");
+        for (text, format) in [
+            (pkcs8.clone(), KeyFormat::Pkcs8),
+            (pkcs8.replace('\n', "\r\n"), KeyFormat::Pkcs8),
+            (format!("{ONE}{pkcs8}"), KeyFormat::Pkcs8),
+            (format!("{pkcs8}{ONE}"), KeyFormat::Pkcs8),
+            (pkcs8.replace(" PRIV", " RSA PRIV"), KeyFormat::Pkcs1),
+            (SEC1.to_owned(), KeyFormat::Sec1),
+        ] {
+            assert_eq!(
+                private_key(text.as_bytes()),
+                Ok((format, der.clone())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_usable_private_key_is_refused() {
+        let pkcs8 = TWO.replace("CERTIFICATE", "PRIVATE KEY");
+        let headers = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMAM";
+        for (text, expected) in [
+            (ONE.to_owned(), KeyError::NoKey("CERTIFICATE".to_owned())),
+            (
+                pkcs8.replace(" PRIV", " ENCRYPTED PRIV"),
+                KeyError::Encrypted,
+            ),
+            (
+                pkcs8
+                    .replace(" PRIV", " RSA PRIV")
+                    .replace("KEY-----\nMAM", headers),
+                KeyError::Encrypted,
+            ),
+            (pkcs8.replace("MAMC", "MA*C"), KeyError::Garbled),
+            (
+                pkcs8.replace("-----BEGIN PRIVATE KEY-----", ""),
+                KeyError::Garbled,
+            ),
+            (pkcs8[..pkcs8.len() - 8].to_owned(), KeyError::NoEnd),
+            (String::new(), KeyError::Empty),
+            ("key\n".to_owned(), KeyError::NotPem),
+        ] {
+            assert_eq!(private_key(text.as_bytes()), Err(expected), "{text}");
+        }
+        assert_eq!(private_key(&[0x30, 3, 2, 1, 5]), Err(KeyError::Der));
+        assert_eq!(private_key(b"\xff\xfe-\0"), Err(KeyError::Utf16));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = certificates(&bytes);
+            let _ = private_key(&bytes);
+            let _ = private_key(&[b"-----BEGIN PRIVATE KEY-----", &bytes[..]].concat());
             let _ = certificates(&[ONE.as_bytes(), &bytes, TWO.as_bytes()].concat());
         }
     }
