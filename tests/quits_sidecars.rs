@@ -90,6 +90,72 @@ fn a_preset_as_a_check_tests_readiness() {
 }
 
 #[test]
+fn a_sidecar_without_a_quit_is_awaited_and_not_asked_to_quit() {
+    for (preset, path) in [
+        ("kuma", "GET /ready"),
+        ("otel-collector", "GET /"),
+        ("tailscale", "GET /healthz"),
+    ] {
+        let server = sidecar(move |line| if line == path { 200 } else { 404 });
+        let preset = format!("{preset}:{}", server.port());
+        podgate(["check", &preset]).run().code(0);
+        let run = ["run", "--after", &preset, "--", "echo", "started"];
+        podgate(run).run().code(0).prints("started\n");
+        for call in [
+            &["quit", &preset][..],
+            &["quit", "envoy:1", &preset],
+            &[
+                "run",
+                "--restart-policy",
+                "never",
+                "--quit",
+                &preset,
+                "--",
+                "echo",
+                "x",
+            ],
+            &[
+                "run",
+                "--restart-policy",
+                "never",
+                "--sidecar",
+                &preset,
+                "--",
+                "echo",
+                "x",
+            ],
+        ] {
+            podgate(call)
+                .run()
+                .code(2)
+                .prints("")
+                .says(&format!("{preset:?}: has no quit endpoint"))
+                .says("podgate run --name proxy --until main -- CMD")
+                .within(SECOND);
+        }
+        assert!(server.requests().iter().all(|it| it.starts_with("GET ")));
+        assert_eq!(server.requests().len(), 2);
+    }
+}
+
+#[test]
+fn consul_dataplane_is_ready_and_gone_by_two_ports_of_ipv4() {
+    let drain = Duration::from_millis(300);
+    let quit = mortal("/graceful_shutdown", 200, drain);
+    let ready = accepts_for(2 * drain);
+    let done = podgate(["quit", "-v", &format!("consul-dataplane:{ready}:{quit}")]).run();
+    done.code(0)
+        .says("asking [\"consul-dataplane:")
+        .says("to quit: timeout 40s")
+        .says(&format!("POST http://127.0.0.1:{quit}/graceful_shutdown"))
+        .not_before(drain);
+    let server = sidecar(|line| if line == "GET /ready" { 200 } else { 404 });
+    podgate(["check", &format!("consul-dataplane:{}:1", server.port())])
+        .run()
+        .code(0);
+}
+
+#[test]
 fn options_about_http_checks_never_reach_a_preset() {
     let app = sidecar(|line| if line == "POST /app" { 503 } else { 404 });
     let proxy = sidecar(|line| if line == "GET /ready" { 204 } else { 404 });
@@ -236,7 +302,7 @@ fn other_answers_are_tried_again_until_the_timeout() {
 fn a_refusal_is_explained_at_once_and_not_asked_again_and_again() {
     for (preset, status, meaning) in [
         ("linkerd", 404, "its shutdown endpoint is not enabled"),
-        ("dapr", 401, "it wants a token"),
+        ("dapr", 401, "it wants its token: set DAPR_API_TOKEN"),
         ("istio", 403, "it accepts a quit only from 127.0.0.1"),
         ("vault-agent", 404, "its quit endpoint is not enabled"),
         ("envoy", 405, "it does not accept a POST at this path"),
@@ -245,7 +311,7 @@ fn a_refusal_is_explained_at_once_and_not_asked_again_and_again() {
         let server = sidecar(move |_| status);
         let port = server.port();
         let target = match preset {
-            "istio" => format!("{preset}:{port}:{port}"),
+            "istio" | "consul-dataplane" => format!("{preset}:{port}:{port}"),
             _ => format!("{preset}:{port}"),
         };
         let running = podgate(["quit", "--timeout", "3s", &target]).start();

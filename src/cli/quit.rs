@@ -3,6 +3,7 @@
 use super::given::{Given, url, value};
 use super::membership::DirArgs;
 use super::output::{FailureArgs, OutputArgs};
+use super::relation::QuitHeaderArgs;
 use super::tls::TlsArgs;
 use crate::core::duration::{self, Limit};
 use crate::core::quit::{self, Target};
@@ -20,10 +21,14 @@ pub struct QuitArgs {
     #[command(flatten)]
     pub dir: DirArgs,
 
+    #[command(flatten, next_help_heading = HEADING)]
+    pub header: QuitHeaderArgs,
+
     /// Give up after this time, with exit code 1 (none: no limit)
+    /// [with consul-dataplane: 40s]
     // Its variable is PODGATE_QUIT_TIMEOUT, as for `run`, because PODGATE_TIMEOUT is the gate's.
     #[arg(short = 't', long = "timeout", help_heading = HEADING, value_name = "TIME")]
-    #[arg(default_value = "10s", value_parser = value(duration::limit))]
+    #[arg(verbatim_doc_comment, default_value = "10s", value_parser = value(duration::limit))]
     pub quit_timeout: Given<Limit>,
 
     /// How long one attempt may take

@@ -131,6 +131,23 @@ pub enum UsageError {
     SeveralHosts {
         source: String,
     },
+    /// `--quit-header` without a target that is asked over HTTP.
+    NoHttpTarget {
+        source: String,
+    },
+    /// `--quit-header` with targets at several origins.
+    SeveralTargets {
+        source: String,
+    },
+    /// A token file, and a URL with a user.
+    TokenAndUser {
+        source: String,
+    },
+    /// `--tls-cert` without `--tls-key`, or the other way round.
+    NeedsOther {
+        source: String,
+        other: &'static str,
+    },
     TwoHostHeaders {
         source: String,
     },
@@ -310,8 +327,11 @@ impl Refused<'_> {
         if let Some(option) = self.wait_option(&word) {
             return UsageError::NoWaitOption { call, option };
         }
+        let follows_header = self.follows_header(self.position(&word));
         let suggested = self.text(ContextKind::SuggestedArg);
-        let is_secret = suggested.is_none() && self.follows_header(self.position(&word));
+        // After a header clap's likeness is not enough: it takes `--s3cr3t` for `--tls-cert`.
+        let suggested = suggested.filter(|near| !follows_header || is_slip(&word, near));
+        let is_secret = suggested.is_none() && follows_header;
         UsageError::UnknownOption {
             call,
             takes_cmd: self.kind.takes_cmd(),
@@ -339,7 +359,7 @@ impl Refused<'_> {
         // Of a word with a secret the start is enough.
         let whole = at.and_then(|at| self.word(at));
         let source = self.before(start);
-        let is_secret = source.as_deref() == Some(HEADER) || self.follows_header(at);
+        let is_secret = source.as_deref().is_some_and(is_header) || self.follows_header(at);
         let shown = whole.filter(|word| !is_secret && redact::value(word) == *word);
         UsageError::Negative {
             source,
@@ -373,7 +393,7 @@ impl Refused<'_> {
         match after.filter(|word| is_negative(word)) {
             Some(word) => UsageError::Negative {
                 source: Some(source.to_owned()),
-                value: if source == HEADER {
+                value: if is_header(source) {
                     word.chars().take(2).collect()
                 } else {
                     redact::value(&word)
@@ -418,7 +438,7 @@ impl Refused<'_> {
     /// Whether the word at this place stands directly after a header.
     fn follows_header(&self, at: Option<usize>) -> bool {
         let before = |distance| self.word(at?.checked_sub(distance)?);
-        let takes_next = |word: &String| self.option(word).as_deref() == Some(HEADER);
+        let takes_next = |word: &String| self.option(word).as_deref().is_some_and(is_header);
         before(2).is_some_and(|word| takes_next(&word))
             || before(1).is_some_and(|word| has_header(&word) && !takes_next(&word))
     }
@@ -433,11 +453,16 @@ impl Refused<'_> {
 /// Whether the word is the option for a header, with or without the header.
 fn has_header(word: &str) -> bool {
     let short = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
-    word.starts_with(HEADER) || short.is_some_and(|letters| letters.contains('H'))
+    HEADERS.iter().any(|it| word.starts_with(it))
+        || short.is_some_and(|letters| letters.contains('H'))
 }
 
-/// The option whose values are never shown.
-const HEADER: &str = "--http-header";
+/// The options whose values are never shown.
+const HEADERS: [&str; 2] = ["--http-header", "--quit-header"];
+
+fn is_header(option: &str) -> bool {
+    HEADERS.contains(&option)
+}
 
 /// An unknown option as it may be shown. `--http-header X-Token: secret` in one word is not shown
 /// whole.
@@ -458,6 +483,20 @@ fn context(error: &Error, kind: ContextKind) -> Option<String> {
         return Some(text.clone());
     }
     None
+}
+
+/// Whether an option may be `near` with a slip: of the same length, give or take a letter, and with
+/// the same first letter.
+fn is_slip(word: &str, near: &str) -> bool {
+    let name = |option: &str| {
+        option
+            .split([' ', '='])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (word, near) = (name(word), name(near));
+    word.len().abs_diff(near.len()) <= 1 && word.chars().nth(2) == near.chars().nth(2)
 }
 
 fn is_negative(word: &str) -> bool {

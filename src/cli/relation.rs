@@ -1,8 +1,9 @@
 //! Relations of a member to other members and sidecars.
 
-use super::given::{Given, url, value};
+use super::given::{Given, secret, url, value};
 use crate::core::check::{self, Check};
 use crate::core::duration::{self, Limit};
+use crate::core::http::{self, Header};
 use crate::core::linger::Linger;
 use crate::core::member::Name;
 use crate::core::quit::{self, Target};
@@ -42,12 +43,25 @@ pub struct QuitsArgs {
     pub quit: Vec<Given<Target>>,
 
     /// How long all of --quit may take together (none: no limit)
+    /// [with consul-dataplane: 40s]
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value(duration::limit))]
     pub quit_timeout: Given<Limit>,
 
     /// The same as --after PRESET and --quit PRESET (repeatable)
     #[arg(long, value_name = "PRESET", value_parser = url(preset))]
     pub sidecar: Vec<Given<Sidecar>>,
+
+    #[command(flatten)]
+    pub header: QuitHeaderArgs,
+}
+
+// `run` and `quit` share these.
+#[derive(Debug, Args)]
+pub struct QuitHeaderArgs {
+    /// Send this header with the quit (repeatable)
+    #[arg(long, value_name = "'NAME: VALUE'", value_parser = secret(http::header))]
+    pub quit_header: Vec<Given<Header>>,
 }
 
 /// A preset, as a check of its readiness and as a target of a quit.

@@ -39,8 +39,8 @@ Checks:
   listen://:PORT, listen://ADDR:PORT   a process of this pod listens (the server sees no connection)
   file:///PATH                         the path exists
   exec:CMD ARG 'ARG 2'                 the command exits with 0 (it is not run by a shell)
-  istio, envoy, linkerd, cloud-sql-proxy, dapr, vault-agent, consul-dataplane (NAME[:PORT])
-                                       the sidecar's own readiness check passes
+  istio, envoy, linkerd, cloud-sql-proxy, alloydb-auth-proxy, dapr, vault-agent, consul-dataplane,
+  kuma, otel-collector, tailscale      the sidecar's own readiness check passes (NAME[:PORT])
   started:NAME                         the member NAME is alive and running
   ready:NAME                           the member NAME is alive and ready
   gone:NAME                            the member NAME is not alive, or was never there
@@ -163,7 +163,7 @@ Examples:
 
 pub(super) const QUIT_TARGETS: &str = "\
 Targets:
-  istio, envoy, linkerd, cloud-sql-proxy, dapr, vault-agent, consul-dataplane
+  istio, envoy, linkerd, cloud-sql-proxy, alloydb-auth-proxy, dapr, vault-agent, consul-dataplane
                                        a sidecar that podgate knows; with other ports: envoy:9902,
                                        istio:READY:QUIT
   http://HOST[:PORT]/PATH, https://…   another sidecar, asked with a POST;
@@ -192,6 +192,9 @@ Examples:
 
   # two targets at the same time, and more time than 10s
   podgate quit --timeout 30s cloud-sql-proxy http://localhost:8080/quitquitquit
+
+  # a quit endpoint that wants a token
+  podgate quit --quit-header 'Authorization: Bearer TOKEN' http://localhost:8080/quitquitquit
 ";
 
 pub(super) const STATUS: &str = "\

@@ -55,6 +55,10 @@ pub fn message(error: &UsageError) -> Message {
         E::NoHttpCheck { source, has_preset } => usage::no_http_check(source, *has_preset),
         E::NoHttpsUrl { source } => usage::no_https_url(source),
         E::SeveralHosts { source } => usage::several_hosts(source),
+        E::NoHttpTarget { source } => usage::no_http_target(source),
+        E::SeveralTargets { source } => usage::several_targets(source),
+        E::TokenAndUser { source } => usage::token_and_user(source),
+        E::NeedsOther { source, other } => usage::needs_other(source, other),
         E::TwoHostHeaders { source } => usage::two_host_headers(source),
         E::BodyOfHead { source, value } => usage::body_of_head(source, value),
         E::ThresholdNeedsInterval { source, value } => {

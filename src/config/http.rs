@@ -43,17 +43,28 @@ fn headers(given: &[Given<Header>], urls: &[&Url]) -> Result<Vec<Header>, UsageE
     let Some(first) = given.first() else {
         return Ok(Vec::new());
     };
-    let source = first.source.to_string();
-    let mut origins = urls.iter().map(|url| url.origin());
-    let origin = origins.next();
-    if origins.any(|other| Some(other) != origin) {
+    if !have_one_origin(urls.iter().copied()) {
+        let source = first.source.to_string();
         return Err(UsageError::SeveralHosts { source });
     }
-    let headers: Vec<Header> = given.iter().map(|it| it.value.clone()).collect();
-    if headers.iter().filter(|header| header.is("Host")).count() > 1 {
+    with_one_host(given)
+}
+
+/// Whether all URLs have the same scheme, host and port.
+pub(super) fn have_one_origin<'a>(urls: impl Iterator<Item = &'a Url>) -> bool {
+    let mut origins = urls.map(Url::origin);
+    let origin = origins.next();
+    origins.all(|other| Some(other) == origin)
+}
+
+/// The headers, which name one host at the most.
+pub(super) fn with_one_host(given: &[Given<Header>]) -> Result<Vec<Header>, UsageError> {
+    let mut hosts = given.iter().filter(|header| header.value.is("Host"));
+    if let (Some(_), Some(second)) = (hosts.next(), hosts.next()) {
+        let source = second.source.to_string();
         return Err(UsageError::TwoHostHeaders { source });
     }
-    Ok(headers)
+    Ok(given.iter().map(|it| it.value.clone()).collect())
 }
 
 fn body(args: &HttpArgs) -> Result<Option<String>, UsageError> {

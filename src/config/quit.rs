@@ -2,12 +2,18 @@
 
 use super::dir::MembersDir;
 use super::disable::Disabled;
-use super::http::{needs_tls, trust};
-use crate::cli::{Given, PaceArgs, QuitArgs, QuitsArgs, Source, TlsArgs, UsageError, Variables};
+use super::http::{have_one_origin, needs_tls, trust, with_one_host};
+use crate::cli::{
+    Given, PaceArgs, Place, QuitArgs, QuitsArgs, Source, TlsArgs, UsageError, Variables,
+};
+use crate::core::duration::Limit;
+use crate::core::http::{self, Header};
 use crate::core::member::{Name, Policy};
+use crate::core::preset::{DAPR, Sidecar};
 use crate::core::quit::{Asked, Target, Timeouts, member_target};
 use crate::core::trust::TrustSpec;
 use crate::core::url::{Scheme, Url};
+use std::time::Duration;
 
 /// The targets of a quit, and its time limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +80,8 @@ pub fn quit(
             target: member_target(name),
         });
     }
-    let (targets, mut members) = split(args.targets.iter().map(|it| &it.value));
+    let (mut targets, mut members) = split(args.targets.iter().map(|it| &it.value));
+    add_headers(&mut targets, &args.header.quit_header, variables)?;
     let skipped = if off.members && !off.quits {
         std::mem::take(&mut members)
     } else {
@@ -84,7 +91,7 @@ pub fn quit(
     let trust = trust(&args.tls, !off.quits && use_tls(&targets), variables);
     let limits = Timeouts {
         attempt: args.attempt_timeout.value,
-        all: args.quit_timeout.value.duration(),
+        all: time_limit(&args.quit_timeout, &targets),
         option: args.quit_timeout.source.to_string(),
     };
     let quitting = Quitting {
@@ -109,6 +116,52 @@ fn split<'a>(all: impl Iterator<Item = &'a Target>) -> (Vec<Asked>, Vec<Name>) {
     (targets, members)
 }
 
+/// Gives the targets the headers of their requests. A header may be a secret, so it may go to only
+/// one host and port.
+fn add_headers(
+    targets: &mut [Asked],
+    given: &[Given<Header>],
+    variables: Variables<'_>,
+) -> Result<(), UsageError> {
+    if let Some(first) = given.first() {
+        let source = first.source.to_string();
+        if targets.is_empty() && first.source.is_flag() {
+            return Err(UsageError::NoHttpTarget { source });
+        }
+        if !have_one_origin(targets.iter().map(|target| &target.url)) {
+            return Err(UsageError::SeveralTargets { source });
+        }
+    }
+    let headers = with_one_host(given)?;
+    for target in targets {
+        target.headers.clone_from(&headers);
+        let (preset, name) = DAPR;
+        let is_given = headers.iter().any(|header| header.is(name));
+        if target.preset.map(Sidecar::name) == Some(preset) && !is_given {
+            target.headers.extend(dapr_token(name, variables));
+        }
+    }
+    Ok(())
+}
+
+/// The header that Dapr's API wants where its pod has a token. The variable is Dapr's own.
+fn dapr_token(name: &str, variables: Variables<'_>) -> Option<Header> {
+    let token = variables("DAPR_API_TOKEN")?.into_string().ok()?;
+    let token = token.trim();
+    let header = http::header(&format!("{name}: {token}")).ok();
+    header.filter(|_| !token.is_empty())
+}
+
+/// The time limit of all quits. The default is longer where a target is known to need longer.
+fn time_limit(given: &Given<Limit>, targets: &[Asked]) -> Option<Duration> {
+    let limit = given.value.duration()?;
+    if given.source.place != Place::Default {
+        return Some(limit);
+    }
+    let times = targets.iter().filter_map(|it| it.preset?.quit_time());
+    Some(times.fold(limit, Duration::max))
+}
+
 /// The options of a life that its quits depend on.
 pub(super) struct Life<'a> {
     pub(super) name: Option<&'a Given<Name>>,
@@ -128,7 +181,9 @@ pub(super) fn after_end(
     let of_sidecars = args.sidecar.iter().map(|it| (&it.value.target, &it.source));
     let of_quits = args.quit.iter().map(|it| (&it.value, &it.source));
     let all: Vec<(&Target, &Source)> = of_quits.chain(of_sidecars).collect();
+    let headers = &args.header.quit_header;
     let Some((_, source)) = all.first() else {
+        add_headers(&mut [], headers, variables)?;
         return Ok(None);
     };
     let source = source.to_string();
@@ -147,14 +202,16 @@ pub(super) fn after_end(
             });
         }
     }
-    let (targets, members) = split(all.iter().map(|(target, _)| *target));
+    let (mut targets, members) = split(all.iter().map(|(target, _)| *target));
+    add_headers(&mut targets, headers, variables)?;
+    let limit = time_limit(&args.quit_timeout, &targets);
     let trust = trust(life.tls, !life.off.quits && use_tls(&targets), variables);
     Ok(Some(Quitting {
         targets,
         members,
         limits: Timeouts {
             attempt: life.pace.attempt_timeout.value,
-            all: args.quit_timeout.value.duration(),
+            all: limit,
             option: args.quit_timeout.source.to_string(),
         },
         trust,

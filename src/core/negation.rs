@@ -5,7 +5,7 @@
 //! [`Reason`] is either a proof that the check does not hold, or is not.
 
 use super::check::Kind;
-use super::outcome::{NameError, Outcome, Reason};
+use super::outcome::{DatabaseAnswer, NameError, Outcome, Reason};
 
 /// The outcome of `not:` from the outcome of `check`, which is the check after it.
 pub fn negate(check: &Kind, outcome: Outcome) -> Outcome {
@@ -28,7 +28,8 @@ fn refutes(check: &Kind, reason: &Reason) -> bool {
         | Reason::NotAFile
         | Reason::Status(_)
         | Reason::BodyLacks(_)
-        | Reason::ExitCode(..) => true,
+        | Reason::ExitCode(..)
+        | Reason::Database(_, DatabaseAnswer::Refuses(_)) => true,
         // `dns://` asks for nothing else. Elsewhere the server may be well under another name.
         Reason::Unresolved(NameError::NoName | NameError::NoAddress) => {
             matches!(check, Kind::Dns(_))
@@ -41,7 +42,11 @@ fn refutes(check: &Kind, reason: &Reason) -> bool {
         | Reason::HttpsPort(_)
         | Reason::TooManyRedirects
         | Reason::BadRedirect(_)
-        | Reason::NotHttp(_) => false,
+        | Reason::NotHttp(_)
+        | Reason::Database(
+            _,
+            DatabaseAnswer::Version(_) | DatabaseAnswer::Closed | DatabaseAnswer::Bad(_),
+        ) => false,
         Reason::UnknownIssuer
         | Reason::WrongName(_)
         | Reason::WrongTime

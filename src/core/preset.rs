@@ -5,33 +5,49 @@
 //! kubelet; the HTTP options do not apply, because the endpoint is the sidecar's own and not the
 //! user's.
 
-use super::url;
+use super::url::{self, Host, Server};
 use std::fmt;
+use std::time::Duration;
+
+/// Host, port and path.
+type Endpoint = (&'static str, u16, &'static str);
 
 /// A known sidecar.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Preset {
     /// Its name on the command line.
     pub name: &'static str,
-    /// Port and path of its readiness check. Without a path, an accepted connection is enough.
-    ready: (u16, &'static str),
-    /// Host, port and path of the POST that ends it.
-    quit: (&'static str, u16, &'static str),
+    /// Its readiness check. Without a path, an accepted connection is enough.
+    ready: Endpoint,
+    /// The POST that ends it. `None` if no request does.
+    quit: Option<Endpoint>,
     /// What must be enabled for both.
     pub needs: &'static str,
     /// What a status means that refuses the quit.
     refusals: &'static [(u16, &'static str)],
 }
 
+/// The header that Dapr's HTTP API wants where DAPR_API_TOKEN is set, and its preset.
+pub const DAPR: (&str, &str) = ("dapr", "dapr-api-token");
+
+/// What the Cloud SQL Auth Proxy and the AlloyDB Auth Proxy, which have the same options, need.
+const AUTH_PROXY: (&str, &[(u16, &str)]) = (
+    "--health-check to be ready, --quitquitquit to quit",
+    &[(404, "its quit endpoint is not enabled (--quitquitquit)")],
+);
+
 /// Sources: pilot-agent's `cmd/pilot-agent/status/server.go`; Envoy's admin interface;
-/// linkerd2-proxy#811 and linkerd2#12705; the Cloud SQL Auth Proxy's `--help`; Dapr's health and
-/// metadata API; Vault's agent API; consul-dataplane's `lifecycle.go`.
-const PRESETS: [Preset; 7] = [
+/// linkerd2-proxy#811 and linkerd2#12705; `--help` of the Cloud SQL Auth Proxy and of the AlloyDB
+/// Auth Proxy; Dapr's health and metadata API and `pkg/api/http/middlewares.go`; Vault's agent API;
+/// consul-dataplane's `lifecycle.go` with the ports of consul-k8s' `constants.go`; kuma-dp's
+/// readiness reporter; the Collector's extension `healthcheckextension`; tailscale's
+/// `cmd/containerboot`.
+const PRESETS: [Preset; 11] = [
     Preset {
         name: "istio",
-        ready: (15021, "/healthz/ready"),
+        ready: ("localhost", 15021, "/healthz/ready"),
         // Loopback only, and by IPv4: pilot-agent compares the peer's address.
-        quit: ("127.0.0.1", 15020, "/quitquitquit"),
+        quit: Some(("127.0.0.1", 15020, "/quitquitquit")),
         needs: "pilot-agent's status port (the annotation status.sidecar.istio.io/port sets \
                 another)",
         refusals: &[
@@ -44,8 +60,8 @@ const PRESETS: [Preset; 7] = [
     },
     Preset {
         name: "envoy",
-        ready: (9901, "/ready"),
-        quit: ("localhost", 9901, "/quitquitquit"),
+        ready: ("localhost", 9901, "/ready"),
+        quit: Some(("localhost", 9901, "/quitquitquit")),
         needs: "an admin address in its bootstrap",
         refusals: &[
             (
@@ -60,8 +76,8 @@ const PRESETS: [Preset; 7] = [
     },
     Preset {
         name: "linkerd",
-        ready: (4191, "/ready"),
-        quit: ("localhost", 4191, "/shutdown"),
+        ready: ("localhost", 4191, "/ready"),
+        quit: Some(("localhost", 4191, "/shutdown")),
         needs: "proxy.enableShutdownEndpoint=true, or the annotation \
                 config.linkerd.io/proxy-admin-shutdown: enabled, to quit",
         refusals: &[
@@ -71,18 +87,28 @@ const PRESETS: [Preset; 7] = [
     },
     Preset {
         name: "cloud-sql-proxy",
-        ready: (9090, "/startup"),
-        quit: ("localhost", 9091, "/quitquitquit"),
-        needs: "--health-check to be ready, --quitquitquit to quit",
-        refusals: &[(404, "its quit endpoint is not enabled (--quitquitquit)")],
+        ready: ("localhost", 9090, "/startup"),
+        quit: Some(("localhost", 9091, "/quitquitquit")),
+        needs: AUTH_PROXY.0,
+        refusals: AUTH_PROXY.1,
+    },
+    Preset {
+        name: "alloydb-auth-proxy",
+        ready: ("localhost", 9090, "/startup"),
+        quit: Some(("localhost", 9091, "/quitquitquit")),
+        needs: AUTH_PROXY.0,
+        refusals: AUTH_PROXY.1,
     },
     Preset {
         name: "dapr",
-        ready: (3500, "/v1.0/healthz/outbound"),
-        quit: ("localhost", 3500, "/v1.0/shutdown"),
-        needs: "its HTTP API, without DAPR_API_TOKEN to quit",
+        ready: ("localhost", 3500, "/v1.0/healthz/outbound"),
+        quit: Some(("localhost", 3500, "/v1.0/shutdown")),
+        needs: "its HTTP API, and its DAPR_API_TOKEN, if it has one, to quit",
         refusals: &[
-            (401, "it wants a token, because DAPR_API_TOKEN is set"),
+            (
+                401,
+                "it wants its token: set DAPR_API_TOKEN in this container, too",
+            ),
             (
                 404,
                 "its shutdown endpoint is not enabled here: this is not its HTTP API",
@@ -92,18 +118,39 @@ const PRESETS: [Preset; 7] = [
     Preset {
         name: "vault-agent",
         // Its listeners have no common readiness path.
-        ready: (8200, ""),
-        quit: ("localhost", 8200, "/agent/v1/quit"),
-        needs: "a tcp listener, with agent_api { enable_quit = true } to quit",
+        ready: ("localhost", 8200, ""),
+        quit: Some(("localhost", 8200, "/agent/v1/quit")),
+        needs: "a tcp listener, with agent_api { enable_quit = true } to quit (the annotation \
+                vault.hashicorp.com/agent-enable-quit)",
         refusals: &[(404, "its quit endpoint is not enabled (enable_quit)")],
     },
     Preset {
         name: "consul-dataplane",
-        ready: (20300, "/graceful_startup"),
-        quit: ("localhost", 20300, "/graceful_shutdown"),
-        needs: "its graceful port; it answers 200 when its startup grace is over, even if Envoy \
-                is not ready",
+        ready: ("127.0.0.1", 19000, "/ready"),
+        quit: Some(("127.0.0.1", 20600, "/graceful_shutdown")),
+        needs: "Envoy's admin port, and lifecycle management, as consul-k8s enables it, to quit",
         refusals: &[(404, "its graceful shutdown is not enabled on this port")],
+    },
+    Preset {
+        name: "kuma",
+        ready: ("127.0.0.1", 9902, "/ready"),
+        quit: None,
+        needs: "kuma-dp's readiness port, which is on by default",
+        refusals: &[],
+    },
+    Preset {
+        name: "otel-collector",
+        ready: ("localhost", 13133, "/"),
+        quit: None,
+        needs: "the extension health_check",
+        refusals: &[],
+    },
+    Preset {
+        name: "tailscale",
+        ready: ("localhost", 9002, "/healthz"),
+        quit: None,
+        needs: "TS_ENABLE_HEALTH_CHECK=true",
+        refusals: &[],
     },
 ];
 
@@ -112,45 +159,61 @@ const PRESETS: [Preset; 7] = [
 pub struct Sidecar {
     preset: &'static Preset,
     ready: u16,
+    /// The same as `ready` if the preset has one port.
     quit: u16,
 }
 
 impl Preset {
-    /// Whether readiness and quit share a port.
-    const fn has_one_port(&self) -> bool {
-        self.ready.0 == self.quit.1
+    /// The port of the quit request, if it is not the readiness port.
+    fn quit_port(&self) -> Option<u16> {
+        self.quit
+            .map(|it| it.1)
+            .filter(|quit| *quit != self.ready.1)
     }
 
     /// An example that sets its ports.
     fn example(&self) -> String {
-        let (name, ready, quit) = (self.name, self.ready.0, self.quit.1);
-        if self.has_one_port() {
-            format!("use {name}:{ready}")
-        } else {
-            format!("use {name}:{ready}:{quit}")
+        let (name, ready) = (self.name, self.ready.1);
+        match self.quit_port() {
+            None => format!("use {name}:{ready}"),
+            Some(quit) => format!("use {name}:{ready}:{quit}"),
         }
     }
 }
 
 impl Sidecar {
+    pub const fn name(self) -> &'static str {
+        self.preset.name
+    }
+
     /// Its readiness check.
     pub fn ready(self) -> String {
-        match self.preset.ready.1 {
-            "" => format!("tcp://localhost:{}", self.ready),
-            path => format!("http://localhost:{}{path}", self.ready),
+        match self.preset.ready {
+            (host, _, "") => format!("tcp://{host}:{}", self.ready),
+            (host, _, path) => format!("http://{host}:{}{path}", self.ready),
         }
     }
 
-    /// The URL to POST to.
-    pub fn quit(self) -> String {
-        let (host, _, path) = self.preset.quit;
-        format!("http://{host}:{}{path}", self.quit)
+    /// The URL to POST to. `None` if no request ends it.
+    pub fn quit(self) -> Option<String> {
+        let (host, _, path) = self.preset.quit?;
+        Some(format!("http://{host}:{}{path}", self.quit))
     }
 
-    /// Its readiness port, if that is not the quit port. For such a sidecar a refused quit may only
-    /// mean that quitting is not enabled.
-    pub fn other_port(self) -> Option<u16> {
-        Some(self.ready).filter(|ready| *ready != self.quit)
+    /// Server and port of its readiness, if that is not the quit port. For such a sidecar a refused
+    /// quit may only mean that quitting is not enabled.
+    pub fn other_port(self) -> Option<(Server, u16)> {
+        let host = self.preset.ready.0;
+        let host = host
+            .parse()
+            .map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+        Some((Server::Host(host, None), self.ready)).filter(|_| self.ready != self.quit)
+    }
+
+    /// How long its quit takes, where that is longer than other quits do.
+    pub fn quit_time(self) -> Option<Duration> {
+        // consul-k8s sets a shutdown grace of 30 s: Envoy runs on for so long after the answer.
+        (self.preset.name == "consul-dataplane").then_some(Duration::from_secs(40))
     }
 
     pub const fn needs(self) -> &'static str {
@@ -188,8 +251,8 @@ pub fn parse(text: &str) -> Option<Result<Sidecar, String>> {
     let preset = PRESETS.iter().find(|preset| preset.name == name)?;
     let default = Sidecar {
         preset,
-        ready: preset.ready.0,
-        quit: preset.quit.1,
+        ready: preset.ready.1,
+        quit: preset.quit_port().unwrap_or(preset.ready.1),
     };
     let Some(ports) = ports else {
         return Some(Ok(default));
@@ -198,14 +261,15 @@ pub fn parse(text: &str) -> Option<Result<Sidecar, String>> {
         .split_once(':')
         .map_or((ports, None), |(ready, quit)| (ready, Some(quit)));
     let port = |text: &str| url::port(text, &preset.example());
+    let has_one_port = preset.quit_port().is_none();
     let read = || match quit {
-        None if preset.has_one_port() => port(ready).map(|port| Sidecar {
+        None if has_one_port => port(ready).map(|port| Sidecar {
             ready: port,
             quit: port,
             ..default
         }),
         None => port(ready).map(|ready| Sidecar { ready, ..default }),
-        Some(_) if preset.has_one_port() => Err(format!("has only one port; {}", preset.example())),
+        Some(_) if has_one_port => Err(format!("has only one port; {}", preset.example())),
         Some(quit) => Ok(Sidecar {
             ready: port(ready)?,
             quit: port(quit)?,
@@ -235,14 +299,15 @@ pub fn nearest(text: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, PRESETS, nearest, parse};
+    use super::{DAPR, Names, PRESETS, Sidecar, nearest, parse};
+    use crate::core::url::{Host, Server};
     use proptest::prelude::*;
 
     fn both(text: &str) -> (String, String) {
         let sidecar = parse(text)
             .expect("a preset")
             .unwrap_or_else(|error| panic!("{text}: {error}"));
-        (sidecar.ready(), sidecar.quit())
+        (sidecar.ready(), sidecar.quit().unwrap_or_default())
     }
 
     fn pair(ready: &str, quit: &str) -> (String, String) {
@@ -271,10 +336,49 @@ mod tests {
             both("vault-agent:1"),
             pair("tcp://localhost:1", "http://localhost:1/agent/v1/quit")
         );
-        let sidecar = |text: &str| parse(text).expect("a preset").expect("its ports");
-        assert_eq!(sidecar("istio").other_port(), Some(15021));
-        assert_eq!(sidecar("istio:15020").other_port(), None);
-        assert_eq!(sidecar("dapr").other_port(), None);
+        assert_eq!(
+            both("consul-dataplane"),
+            pair(
+                "http://127.0.0.1:19000/ready",
+                "http://127.0.0.1:20600/graceful_shutdown"
+            )
+        );
+        let other = |text: &str| sidecar(text).other_port();
+        let host = |host, port| Some((Server::Host(host, None), port));
+        let localhost = || Host::Name("localhost".to_owned());
+        assert_eq!(other("istio"), host(localhost(), 15021));
+        assert_eq!(
+            other("consul-dataplane:1:2"),
+            host(Host::Address([127, 0, 0, 1].into()), 1)
+        );
+        for one_port in ["istio:15020", "dapr", "kuma"] {
+            assert_eq!(other(one_port), None);
+        }
+    }
+
+    fn sidecar(text: &str) -> Sidecar {
+        parse(text).expect("a preset").expect("its ports")
+    }
+
+    #[test]
+    fn a_sidecar_that_no_request_ends_has_only_a_readiness_check() {
+        for (text, ready) in [
+            ("kuma", "http://127.0.0.1:9902/ready"),
+            ("otel-collector", "http://localhost:13133/"),
+            ("tailscale", "http://localhost:9002/healthz"),
+            ("tailscale:1", "http://localhost:1/healthz"),
+        ] {
+            assert_eq!(both(text), pair(ready, ""), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_sidecar_with_a_long_grace_has_its_own_quit_time() {
+        let long = PRESETS
+            .iter()
+            .filter(|it| sidecar(it.name).quit_time().is_some());
+        let long: Vec<_> = long.map(|it| it.name).collect();
+        assert_eq!(long, ["consul-dataplane"]);
     }
 
     #[test]
@@ -288,6 +392,7 @@ mod tests {
             ("envoy:1/ready", "1 to 65535"),
             ("istio:1:", "use istio:15021:15020"),
             ("istio:1:2:3", "use istio:15021:15020"),
+            ("kuma:1:2", "one port; use kuma:9902"),
             ("cloud-sql-proxy::1", "use cloud-sql-proxy:9090:9091"),
         ] {
             let error = parse(text).expect("a preset").expect_err(text);
@@ -319,6 +424,10 @@ mod tests {
             ("daprd", "dapr"),
             ("vault", "vault-agent"),
             ("consul", "consul-dataplane"),
+            ("alloydb", "alloydb-auth-proxy"),
+            ("kuma-dp", "kuma"),
+            ("otelcol", "otel-collector"),
+            ("tailscaled", "tailscale"),
         ] {
             assert_eq!(nearest(text), Some(name), "{text}");
         }
@@ -352,23 +461,26 @@ mod tests {
             .skip(2);
         for preset in &PRESETS {
             let ready = match preset.ready {
-                (port, "") => format!("accepts at localhost:{port}"),
-                (port, path) => format!("GET localhost:{port}{path}"),
+                (host, port, "") => format!("accepts at {host}:{port}"),
+                (host, port, path) => format!("GET {host}:{port}{path}"),
             };
-            let (host, port, path) = preset.quit;
-            let ports = if preset.has_one_port() {
-                format!("{}:PORT", preset.name)
-            } else {
-                format!("{}:READY:QUIT", preset.name)
+            let quit = match preset.quit {
+                Some((host, port, path)) => format!("POST {host}:{port}{path}"),
+                None => "none: `run --until`".to_owned(),
+            };
+            let ports = match preset.quit_port() {
+                None => format!("{}:PORT", preset.name),
+                Some(_) => format!("{}:READY:QUIT", preset.name),
             };
             let row = format!(
-                "| `{}` | {ready} | POST {host}:{port}{path} | {} | `{ports}` |",
+                "| `{}` | {ready} | {quit} | {} | `{ports}` |",
                 preset.name, preset.needs
             );
             assert_eq!(rows.next(), Some(row.as_str()));
         }
         assert_eq!(rows.next(), Some(""));
         assert!(Names.to_string().starts_with("istio, envoy, linkerd"));
+        assert!(PRESETS.iter().any(|preset| preset.name == DAPR.0));
     }
 
     proptest! {

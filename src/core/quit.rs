@@ -28,13 +28,14 @@
 use super::attempt::{Attempt, Limits, Step};
 use super::check::{self, Kind};
 use super::heartbeat::Heartbeat;
+use super::http::Header;
 use super::member::Name;
 use super::outcome::{Outcome, Phase, Reason};
 use super::preset::{self, Sidecar};
 use super::redact;
 use super::schedule::{FAR, Pace, Wake, pause};
 use super::time::Time;
-use super::url::{Host, Server, Url};
+use super::url::{Server, Url};
 use std::time::Duration;
 
 /// The least pause between two attempts, even on this machine: a draining server may not take
@@ -63,20 +64,20 @@ pub struct Asked {
     pub url: Url,
     /// The preset that it was typed as.
     pub preset: Option<Sidecar>,
+    /// The headers of the POST. Targets are read without any.
+    pub headers: Vec<Header>,
 }
 
 impl Asked {
     /// The readiness port, if it is not the quit port. It must refuse, too.
     pub fn ready_port(&self) -> Option<u16> {
-        self.preset.and_then(Sidecar::other_port)
+        Some(self.preset?.other_port()?.1)
     }
 
     /// The server and port to connect to.
     pub fn address(&self, port: Port) -> (Server, u16) {
-        match (port, self.ready_port()) {
-            (Port::Ready, Some(port)) => {
-                (Server::Host(Host::Name("localhost".to_owned()), None), port)
-            }
+        match (port, self.preset.and_then(Sidecar::other_port)) {
+            (Port::Ready, Some(ready)) => ready,
             (Port::Quit, _) | (Port::Ready, None) => (self.url.server.clone(), self.url.port()),
         }
     }
@@ -90,6 +91,9 @@ impl Asked {
     }
 }
 
+/// Of a preset that no request ends.
+const NO_QUIT: &str = "has no quit endpoint, so it cannot be asked; start it with podgate run \
+                       --name proxy --until main -- CMD, and it ends with main";
 /// A target that is a member begins with this.
 const MEMBER: &str = "member:";
 
@@ -107,8 +111,9 @@ pub fn target(text: &str) -> Result<Target, String> {
         return Name::parse(name).map(Target::Member);
     }
     let preset = preset::parse(text).transpose()?;
-    let read = match preset {
-        Some(sidecar) => check::parse(&sidecar.quit()),
+    let read = match preset.map(Sidecar::quit) {
+        Some(Some(url)) => check::parse(&url),
+        Some(None) => return Err(NO_QUIT.to_owned()),
         None => check::parse(text),
     };
     match read.map(|check| check.kind) {
@@ -116,6 +121,7 @@ pub fn target(text: &str) -> Result<Target, String> {
             name: redact::urls(text),
             url,
             preset,
+            headers: Vec::new(),
         })),
         Ok(_) => Err(
             "is a check, and cannot be asked to quit; use http://localhost:9901/quitquitquit"
@@ -808,6 +814,9 @@ mod tests {
             ("db:5432", "quitquitquit"),
             ("", "member:NAME"),
             ("http://h/a b", "%20"),
+            ("kuma", "podgate run --name proxy --until main -- CMD"),
+            ("otel-collector:1", "has no quit endpoint"),
+            ("tailscale", "has no quit endpoint"),
         ] {
             let error = target(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");

@@ -9,7 +9,7 @@ use self::member::Member;
 use super::watchdog::watch_over;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
-use crate::core::http::{Request, Statuses};
+use crate::core::http::{Header, Request, Statuses};
 use crate::core::member::Name;
 use crate::core::quit::{Asked, Timeouts, member_target};
 use crate::core::url::Server;
@@ -51,10 +51,12 @@ impl Quits {
         limits: Timeouts,
         trust: Arc<Trust>,
     ) -> Self {
-        let request = Request::plain("POST", Statuses::Ranges(vec![(200, 299)]));
-        let ask = Ask {
-            request: Arc::new(request),
-            trust,
+        let ask = |headers: &[Header]| Ask {
+            request: Arc::new(Request {
+                headers: headers.to_vec(),
+                ..Request::plain("POST", Statuses::Ranges(vec![(200, 299)]))
+            }),
+            trust: Arc::clone(&trust),
         };
         let start = Instant::now();
         let member = |volume: &Rc<Volume>| {
@@ -65,7 +67,10 @@ impl Quits {
         Self {
             targets: targets
                 .into_iter()
-                .map(|target| Target::new(target, &ask, limits.clone(), start))
+                .map(|target| {
+                    let ask = ask(&target.headers);
+                    Target::new(target, ask, limits.clone(), start)
+                })
                 .collect(),
             members: volume.map(member).unwrap_or_default(),
             limits,

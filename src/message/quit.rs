@@ -230,7 +230,7 @@ fn remedy(view: &View<'_>, option: &str) -> String {
     }
     match view.why {
         Some(Why::Reason(Reason::Status(401))) => {
-            "it wants a token or a password; check that it allows a quit from here".to_owned()
+            "it wants a token or a password; send it with --quit-header 'NAME: VALUE'".to_owned()
         }
         Some(Why::Reason(Reason::Status(403))) => {
             "check that it allows a quit from here".to_owned()
@@ -304,8 +304,8 @@ mod tests {
                 "http://h/",
                 Some(status(401)),
                 false,
-                "HTTP status 401 (asked 2 times); it wants a token or a password; check that it \
-                 allows a quit from here",
+                "HTTP status 401 (asked 2 times); it wants a token or a password; send it with \
+                 --quit-header 'NAME: VALUE'",
             ),
             (
                 "linkerd",
@@ -320,16 +320,17 @@ mod tests {
                 Some(status(401)),
                 false,
                 "HTTP status 401 (asked 2 times: POST http://localhost:3500/v1.0/shutdown); \
-                 it wants a token, because DAPR_API_TOKEN is set; \
-                 it needs its HTTP API, without DAPR_API_TOKEN to quit",
+                 it wants its token: set DAPR_API_TOKEN in this container, too; it needs its HTTP \
+                 API, and its DAPR_API_TOKEN, if it has one, to quit",
             ),
             (
                 "vault-agent",
                 Some(status(405)),
                 false,
                 "HTTP status 405 (asked 2 times: POST http://localhost:8200/agent/v1/quit); \
-                 it does not accept a POST at this path; \
-                 it needs a tcp listener, with agent_api { enable_quit = true } to quit",
+                 it does not accept a POST at this path; it needs a tcp listener, with agent_api \
+                 { enable_quit = true } to quit (the annotation \
+                 vault.hashicorp.com/agent-enable-quit)",
             ),
             (
                 "http://h/",
@@ -450,7 +451,7 @@ mod tests {
             (
                 "dapr",
                 401,
-                "; it wants a token, because DAPR_API_TOKEN is set",
+                "; it wants its token: set DAPR_API_TOKEN in this container, too",
             ),
             ("http://h/", 405, "; it does not accept a POST at this path"),
             ("http://h/", 503, ""),
@@ -472,6 +473,7 @@ mod tests {
             "dapr",
             "vault-agent",
             "consul-dataplane",
+            "alloydb-auth-proxy",
         ] {
             let target = asked(name);
             let needs = target.preset.map(|it| it.needs()).unwrap_or_default();

@@ -137,9 +137,13 @@ pub fn bad_value(source: &str, value: Option<&str>, cause: &str) -> Message {
 }
 
 pub fn unquoted_header(source: &str) -> Message {
+    let (right, option) = match source {
+        "TARGET" => ("a target, such as istio", "--quit-header"),
+        _ => ("a check, such as tcp://localhost:5432", "-H"),
+    };
     usage(format!(
-        "{source} (not shown): not a check, such as tcp://localhost:5432; if it belongs to the \
-         header before it, quote both: -H 'NAME: VALUE'"
+        "{source} (not shown): not {right}; if it belongs to the header before it, quote both: \
+         {option} 'NAME: VALUE'"
     ))
 }
 
@@ -238,6 +242,33 @@ pub fn several_hosts(source: &str) -> Message {
     usage(format!(
         "{source} would go to every HTTP host of this call, and there are several; use one host \
          per call"
+    ))
+}
+
+pub fn no_http_target(source: &str) -> Message {
+    usage(format!(
+        "{source} is about targets that are asked over HTTP, and this call has none; use it with \
+         dapr, or http://localhost:8080/quit"
+    ))
+}
+
+pub fn several_targets(source: &str) -> Message {
+    usage(format!(
+        "{source} would go to every HTTP target of this call, and they are at several hosts or \
+         ports; use one target per call (dapr reads DAPR_API_TOKEN by itself)"
+    ))
+}
+
+pub fn token_and_user(source: &str) -> Message {
+    usage(format!(
+        "{source} and the user in a URL contradict each other: a request has one Authorization; \
+         use one of them"
+    ))
+}
+
+pub fn needs_other(source: &str, other: &str) -> Message {
+    usage(format!(
+        "{source} needs {other}, too; use --tls-cert /certs/tls.crt --tls-key /certs/tls.key"
     ))
 }
 

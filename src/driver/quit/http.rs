@@ -23,7 +23,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(target: Asked, ask: &Ask, limits: Timeouts, start: Instant) -> Self {
+    pub(super) fn new(target: Asked, ask: Ask, limits: Timeouts, start: Instant) -> Self {
         let spec = target.spec(limits.attempt, limits.all);
         let look = |port| {
             let (server, port) = target.address(port);
@@ -33,7 +33,7 @@ impl Target {
             machine: Quit::new(spec, Time::at(Duration::ZERO)),
             limits,
             start,
-            ask: probe::request(&target.url, ask.clone()),
+            ask: probe::request(&target.url, ask),
             quit_look: look(Port::Quit),
             ready_look: spec.has_ready_port.then(|| look(Port::Ready)),
             target,
