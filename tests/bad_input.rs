@@ -413,6 +413,43 @@ const CASES: &[Case] = &[
         &["PODGATE_HTTP_HEADER", "several"],
     ),
     (
+        &["check", "--http-bearer-token-file", "/t", "tcp://h:1"],
+        &[],
+        &["--http-bearer-token-file", "HTTP checks"],
+    ),
+    (
+        &[
+            "check",
+            "--http-bearer-token-file",
+            "/t",
+            "http://h/",
+            "http://h:81/",
+        ],
+        &[],
+        &["--http-bearer-token-file", "several"],
+    ),
+    (
+        &[
+            "check",
+            "--http-bearer-token-file",
+            "/t",
+            "-H",
+            "Authorization: x",
+            "http://h/",
+        ],
+        &[],
+        &[
+            "--http-bearer-token-file",
+            "the Authorization of --http-header",
+            "contradict",
+        ],
+    ),
+    (
+        &["check", "http://u:p@h/"],
+        &["PODGATE_HTTP_BEARER_TOKEN_FILE=/t"],
+        &["PODGATE_HTTP_BEARER_TOKEN_FILE", "the user in a URL"],
+    ),
+    (
         &["check", "--http-method", "get", "http://h/"],
         &[],
         &["--http-method \"get\"", "GET"],
@@ -556,6 +593,42 @@ const CASES: &[Case] = &[
         &["quit", "--http-header", "A: b", "http://h/"],
         &[],
         &["--http-header"],
+    ),
+    (
+        &["quit", "kuma"],
+        &[],
+        &[
+            "TARGET \"kuma\": has no quit endpoint",
+            "podgate run --name proxy --until main -- CMD",
+        ],
+    ),
+    (
+        &["quit", "--quit-header", "A: b", "istio", "envoy"],
+        &[],
+        &["--quit-header", "several hosts or ports", "DAPR_API_TOKEN"],
+    ),
+    (
+        &["quit", "--quit-header", "A: b", "member:m"],
+        &[],
+        &["--quit-header", "this call has none"],
+    ),
+    (
+        &["quit", "--quit-header", "nocolon", "istio"],
+        &[],
+        &["--quit-header", "no colon", "X-Probe"],
+    ),
+    (
+        &["quit", "--quit-header", "A: Bearer", "secret"],
+        &[],
+        &[
+            "TARGET (not shown): not a target, such as istio",
+            "--quit-header 'NAME: VALUE'",
+        ],
+    ),
+    (
+        &["quit", "istio", "envoy"],
+        &["PODGATE_QUIT_HEADER=A: b"],
+        &["PODGATE_QUIT_HEADER", "several hosts or ports"],
     ),
     (
         &["quit", "istio"],
@@ -951,6 +1024,24 @@ const TLS_CASES: &[Case] = &[
         &["check", "--tls-ca", "/no/such/ca", "https://h/"],
         &[],
         &["--tls-ca", "/no/such/ca", "PEM"],
+    ),
+    (
+        &["check", "--tls-cert", "/c", "--tls-key", "/k", "https://h/"],
+        &[],
+        &["--tls-cert \"/c\"", "PEM"],
+    ),
+    (
+        &["check", "--tls-key", "/k", "https://h/"],
+        &[],
+        &[
+            "--tls-key needs --tls-cert, too",
+            "--tls-cert /certs/tls.crt",
+        ],
+    ),
+    (
+        &["quit", "https://h/"],
+        &["PODGATE_TLS_CERT=/c"],
+        &["PODGATE_TLS_CERT needs --tls-key, too"],
     ),
     (
         &["check", "--tls-ca", "/etc/hostname", "https://h/"],

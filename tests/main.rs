@@ -21,6 +21,8 @@ mod bad_input;
 mod becomes_cmd;
 mod checks_databases;
 mod checks_that_are_not_http;
+#[cfg(feature = "tls")]
+mod client_certificates;
 mod confined;
 mod docs_are_true;
 mod ends_on_signals;
@@ -56,6 +58,7 @@ mod real_sidecars;
 mod resolves_names;
 mod rounds;
 mod sees_members;
+mod sends_credentials;
 mod source_style;
 mod tells_what_happens;
 #[cfg(feature = "tls")]

@@ -9,15 +9,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-const EC: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-const NAME: &str = "subjectAltName=DNS:localhost\n";
+pub const EC: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+pub const NAME: &str = "subjectAltName=DNS:localhost\n";
 
 /// A folder with a CA.
-struct Pki(Folder);
+pub struct Pki(pub Folder);
 
 impl Pki {
     /// `None` where openssl is missing.
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         if !needs("openssl", program("openssl", &[]).is_some()) {
             return None;
         }
@@ -26,7 +26,7 @@ impl Pki {
         Some(pki)
     }
 
-    fn openssl(&self, arguments: &str) {
+    pub fn openssl(&self, arguments: &str) {
         output(
             Command::new("openssl")
                 .args(arguments.split_whitespace())
@@ -36,14 +36,14 @@ impl Pki {
     }
 
     /// Makes `NAME.crt` and `NAME.key`, a CA that has signed itself.
-    fn ca(&self, name: &str, key: &str, options: &str) {
+    pub fn ca(&self, name: &str, key: &str, options: &str) {
         self.openssl(&format!(
             "req -x509 {key} -keyout {name}.key -out {name}.crt -days 2 -subj /CN={name} {options}"
         ));
     }
 
     /// Makes `NAME.crt` and `NAME.key`, signed by `ca`.
-    fn signed(&self, name: &str, ca: &str, key: &str, extensions: &str, options: &str) {
+    pub fn signed(&self, name: &str, ca: &str, key: &str, extensions: &str, options: &str) {
         self.0.file(&format!("{name}.ext"), extensions);
         self.openssl(&format!(
             "req {key} -keyout {name}.key -out {name}.csr -subj /CN={name}"
@@ -55,12 +55,12 @@ impl Pki {
     }
 
     /// The same with the CA of the folder, a usual key and no further options.
-    fn server(&self, name: &str, extensions: &str) {
+    pub fn server(&self, name: &str, extensions: &str) {
         self.signed(name, "ca", EC, extensions, "");
     }
 
     /// Serves one page with `NAME.crt`.
-    fn serve(&self, name: &str, options: &str) -> OpenSsl {
+    pub fn serve(&self, name: &str, options: &str) -> OpenSsl {
         let port = free_port();
         let program = Program::start(
             Command::new("openssl")
@@ -88,13 +88,13 @@ impl Pki {
     }
 }
 
-struct OpenSsl {
+pub struct OpenSsl {
     _program: Program,
-    port: u16,
+    pub port: u16,
 }
 
 impl OpenSsl {
-    fn check(&self, options: &[&str]) -> Done {
+    pub fn check(&self, options: &[&str]) -> Done {
         let url = format!("https://localhost:{}/", self.port);
         let words = ["check", "--attempt-timeout", "5s"];
         podgate(words.iter().chain(options).chain(&[url.as_str()]).copied()).run()
@@ -305,13 +305,13 @@ fn a_handshake_that_fails_is_explained() {
             "ec",
             "-Verify 1 -tls1_2",
             "wants a client certificate",
-            "has no client certificate",
+            "--tls-cert FILE and --tls-key FILE",
         ),
         (
             "ec",
             "-Verify 1 -tls1_3",
             "wants a client certificate",
-            "has no client certificate",
+            "--tls-cert FILE and --tls-key FILE",
         ),
         (
             "ec",

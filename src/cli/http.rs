@@ -2,7 +2,9 @@
 
 use super::given::{Given, secret, text, value};
 use crate::core::http::{self, Header, Statuses};
+use crate::core::token;
 use clap::Args;
+use std::path::PathBuf;
 
 // All commands with checks share these.
 #[derive(Debug, Args)]
@@ -11,6 +13,10 @@ pub struct HttpArgs {
     /// Send this header; Host sets the request's host (repeatable)
     #[arg(short = 'H', long, value_name = "'NAME: VALUE'", value_parser = secret(http::header))]
     pub http_header: Vec<Given<Header>>,
+
+    /// Send the token in this file as Authorization: Bearer; read for each attempt
+    #[arg(long, value_name = "FILE", value_parser = secret(token::path))]
+    pub http_bearer_token_file: Option<Given<PathBuf>>,
 
     /// Send requests with this method
     #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = value(http::method))]

@@ -567,6 +567,19 @@ fn secrets_are_hidden_in_refusals() {
         &["check", "--http-header", "-5s3cr3t", "http://h/"],
         &["check", "--http-header X-Token: s3cr3t", "http://h/"],
         &["--http-header X-Token: s3cr3t"],
+        &["quit", "--quit-header", "s3cr3t", "istio"],
+        &["quit", "--quit-header", "Authorization: Bearer", "s3cr3t"],
+        &["quit", "--quit-header=A: Bearer", "s3cr3t"],
+        &["quit", "--quit-header", "-5s3cr3t", "istio"],
+        &["quit", "--quit-header", "A: Bearer", "--s3cr3t"],
+        &["run", "--quit-header", "A: Bearer", "s3cr3t", "--", "app"],
+        &["run", "--quit-header X-Token: s3cr3t", "--", "app"],
+        &[
+            "check",
+            "--http-bearer-token-file",
+            "eyJs3cr3t",
+            "http://h/",
+        ],
     ] {
         let error = wrong(typed, &[]);
         assert!(!format!("{error:?}").contains(SECRET), "{error:?}");

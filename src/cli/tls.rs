@@ -14,6 +14,14 @@ pub struct TlsArgs {
     #[arg(value_parser = value(|text| Ok(PathBuf::from(text))))]
     pub tls_ca: Option<Given<PathBuf>>,
 
+    /// Present the certificate in this PEM file, with its chain; needs --tls-key
+    #[arg(long, value_name = "FILE", value_parser = value(|text| Ok(PathBuf::from(text))))]
+    pub tls_cert: Option<Given<PathBuf>>,
+
+    /// The private key of --tls-cert, in a PEM file
+    #[arg(long, value_name = "FILE", value_parser = value(|text| Ok(PathBuf::from(text))))]
+    pub tls_key: Option<Given<PathBuf>>,
+
     /// Accept any certificate, as the kubelet's probes do
     #[arg(long, action = ArgAction::SetTrue, conflicts_with = "tls_ca", value_parser = switch())]
     pub tls_insecure: Given<bool>,

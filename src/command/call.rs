@@ -80,7 +80,8 @@ impl Call<'_> {
     pub(super) fn trust(&self, spec: &TrustSpec) -> Result<Arc<Trust>, Message> {
         let trust = Trust::new(spec.clone());
         if spec.is_needed {
-            let watchdog = matches!(spec.roots, Roots::File(..)).then(|| self.watchdog());
+            let reads_file = matches!(spec.roots, Roots::File(..)) || spec.client.is_some();
+            let watchdog = reads_file.then(|| self.watchdog());
             let ready = trust.ready();
             watchdog.into_iter().for_each(Watchdog::leave);
             ready.map_err(|error| message::usage::no_trust(&error))?;

@@ -6,9 +6,11 @@ use super::{
 };
 use crate::cli::{Command, EndArgs, OnTimeout, UsageError, parse, salvage_end};
 use crate::core::gate::Need;
+use crate::core::http::Header;
 use crate::core::linger::Linger;
 use crate::core::logging::Level;
 use crate::core::member::Policy;
+use crate::core::quit::Asked;
 use crate::core::schedule::{FAR, NEAR, Pace};
 use crate::core::trust::Roots;
 use std::ffi::OsString;
@@ -434,6 +436,190 @@ fn quits_need_a_policy_under_which_an_end_is_final() {
     }
     let it = life("run --sidecar istio --restart-policy never -- app", &[]);
     assert_eq!(it.after[0].name, "istio");
+}
+
+#[test]
+fn a_token_goes_to_one_host_as_the_only_authorization() {
+    const FILE: &str = "--http-bearer-token-file";
+    let token = |checks: &str| format!("check {FILE} /run/t {checks}");
+    let source = || FILE.to_owned();
+    let it = gate(&token("http://h/a http://h/b istio tcp://i:1"), &[]);
+    assert_eq!(it.request.bearer, Some(PathBuf::from("/run/t")));
+    let several = UsageError::SeveralHosts { source: source() };
+    assert_eq!(wrong(&token("http://h/ http://h:81/"), &[]), several);
+    for (checks, has_preset) in [("tcp://h:1", false), ("istio", true)] {
+        let none = UsageError::NoHttpCheck {
+            source: source(),
+            has_preset,
+        };
+        assert_eq!(wrong(&token(checks), &[]), none);
+    }
+    let user = UsageError::TokenAndUser { source: source() };
+    assert_eq!(wrong(&token("http://u:p@h/"), &[]), user);
+    let conflict = |one: &str, other: &str| UsageError::Conflict {
+        one: one.to_owned(),
+        other: format!("the Authorization of {other}"),
+    };
+    let both = token("-H authorization:_x http://h/");
+    assert_eq!(wrong(&both, &[]), conflict(FILE, "--http-header"));
+    let variables = [
+        ("PODGATE_HTTP_BEARER_TOKEN_FILE", "/run/t"),
+        ("PODGATE_HTTP_HEADER", "A: b\nAuthorization: x"),
+    ];
+    assert_eq!(
+        wrong("check http://h/", &variables),
+        conflict("PODGATE_HTTP_BEARER_TOKEN_FILE", "PODGATE_HTTP_HEADER")
+    );
+    // Negative controls: another header, and a variable that is meant for another call.
+    assert_eq!(
+        gate(&token("-H A:_b http://h/"), &[]).request.headers.len(),
+        1
+    );
+    gate("check tcp://h:1", &variables[..1]);
+}
+
+#[test]
+fn a_client_certificate_has_a_file_and_a_key() {
+    let it = gate("check --tls-cert /c --tls-key /k https://h/", &[]);
+    let client = it.trust.client.unwrap();
+    assert_eq!(client.certificate, ("/c".into(), "--tls-cert".to_owned()));
+    assert_eq!(client.key, ("/k".into(), "--tls-key".to_owned()));
+    let half = |source: &str, other| UsageError::NeedsOther {
+        source: source.to_owned(),
+        other,
+    };
+    let key = [("PODGATE_TLS_KEY", "/k")];
+    assert_eq!(
+        wrong("wait --tls-cert /c https://h/", &[]),
+        half("--tls-cert", "--tls-key")
+    );
+    assert_eq!(
+        wrong("quit https://h/", &key),
+        half("PODGATE_TLS_KEY", "--tls-cert")
+    );
+    assert_eq!(
+        wrong("run --after https://h/ -- app", &key),
+        half("PODGATE_TLS_KEY", "--tls-cert")
+    );
+    let it = gate("check --tls-cert /c https://h/", &key);
+    assert_eq!(it.trust.client.unwrap().key.1, "PODGATE_TLS_KEY");
+    let none = UsageError::NoHttpsUrl {
+        source: "--tls-cert".to_owned(),
+    };
+    assert_eq!(
+        wrong("check --tls-cert /c --tls-key /k tcp://h:1", &[]),
+        none
+    );
+    // Variables may be meant for another call.
+    let both = [key[0], ("PODGATE_TLS_CERT", "/c")];
+    assert!(!gate("check tcp://h:1", &both).trust.is_needed);
+}
+
+fn quitting(typed: &str, variables: Pairs<'_>) -> Quitting {
+    match meant(typed, variables) {
+        Ok(Meant::Quit(quitting)) => quitting,
+        other => panic!("{typed}: {other:?}"),
+    }
+}
+
+/// The headers of each target.
+fn headers_of(quitting: &Quitting) -> Vec<Vec<(String, String)>> {
+    let headers = |target: &Asked| {
+        let pair = |it: &Header| (it.name.clone(), it.value.clone());
+        target.headers.iter().map(pair).collect()
+    };
+    quitting.targets.iter().map(headers).collect()
+}
+
+#[test]
+fn a_quit_header_goes_to_one_host() {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let typed = "quit --quit-header A:_b --quit-header C:_d http://h/q http://h/r member:m";
+    let both = vec![pair("A", "b"), pair("C", "d")];
+    assert_eq!(
+        headers_of(&quitting(typed, &[])),
+        [both.clone(), both.clone()]
+    );
+    let list = [("PODGATE_QUIT_HEADER", "A: b\nC: d")];
+    assert_eq!(
+        headers_of(&quitting("quit istio", &list)),
+        vec![both.clone()]
+    );
+    let it = life("run --quit istio --restart-policy never -- app", &list);
+    assert_eq!(headers_of(&it.quits.unwrap()), [both]);
+    let several = |source: &str| UsageError::SeveralTargets {
+        source: source.to_owned(),
+    };
+    let none = |source: &str| UsageError::NoHttpTarget {
+        source: source.to_owned(),
+    };
+    let option = "--quit-header A:_b";
+    for targets in ["http://h/ http://h:81/", "istio linkerd", "istio http://h/"] {
+        let typed = format!("quit {option} {targets}");
+        assert_eq!(wrong(&typed, &[]), several("--quit-header"));
+    }
+    assert_eq!(
+        wrong("quit istio dapr", &list),
+        several("PODGATE_QUIT_HEADER")
+    );
+    for typed in [
+        format!("quit {option} member:m"),
+        format!("run {option} -- app"),
+        format!("run {option} --quit member:m --restart-policy never -- app"),
+    ] {
+        assert_eq!(wrong(&typed, &[]), none("--quit-header"));
+    }
+    let host = format!("quit {option} --quit-header Host:_a --quit-header host:_b istio");
+    let two = UsageError::TwoHostHeaders {
+        source: "--quit-header".to_owned(),
+    };
+    assert_eq!(wrong(&host, &[]), two);
+    // A variable may be meant for another call.
+    quitting("quit member:m", &list);
+    life("run -- app", &list);
+}
+
+#[test]
+fn dapr_gets_its_token_and_no_other_target_does() {
+    let token = [("DAPR_API_TOKEN", "t0k3n\n")];
+    let pair = |value: &str| vec![("dapr-api-token".to_owned(), value.to_owned())];
+    assert_eq!(
+        headers_of(&quitting("quit dapr dapr:1 istio http://h/", &token)),
+        [pair("t0k3n"), pair("t0k3n"), vec![], vec![]]
+    );
+    let it = life("run --sidecar dapr --restart-policy never -- app", &token);
+    assert_eq!(headers_of(&it.quits.unwrap()), [pair("t0k3n")]);
+    // A given header replaces it, and another one does not.
+    let given = "quit --quit-header Dapr-Api-Token:_x dapr";
+    assert_eq!(
+        headers_of(&quitting(given, &token)),
+        [vec![("Dapr-Api-Token".to_owned(), "x".to_owned())]]
+    );
+    let other = &headers_of(&quitting("quit --quit-header A:_b dapr", &token))[0];
+    assert_eq!(other.len(), 2);
+    for no_token in ["", " ", "a\nb"] {
+        let variables = [("DAPR_API_TOKEN", no_token)];
+        assert_eq!(headers_of(&quitting("quit dapr", &variables)), [vec![]]);
+    }
+}
+
+#[test]
+fn a_quit_has_more_time_only_by_default() {
+    let all = |typed: &str, variables: Pairs<'_>| quitting(typed, variables).limits.all;
+    assert_eq!(all("quit istio", &[]), Some(seconds(10)));
+    assert_eq!(
+        all("quit istio consul-dataplane:1:2", &[]),
+        Some(seconds(40))
+    );
+    assert_eq!(all("quit -t 5s consul-dataplane", &[]), Some(seconds(5)));
+    assert_eq!(all("quit -t none consul-dataplane", &[]), None);
+    let variable = [("PODGATE_QUIT_TIMEOUT", "60s")];
+    assert_eq!(all("quit consul-dataplane", &variable), Some(seconds(60)));
+    let typed = "run --sidecar consul-dataplane --restart-policy never -- app";
+    assert_eq!(
+        life(typed, &[]).quits.unwrap().limits.all,
+        Some(seconds(40))
+    );
 }
 
 #[test]

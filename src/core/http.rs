@@ -7,6 +7,7 @@ use super::location::{Next, next};
 use super::outcome::{BadRedirect, Reason};
 use super::url::Url;
 use std::fmt;
+use std::path::PathBuf;
 
 /// The most redirects that are followed. With one more the check does not pass yet.
 pub const MOST_REDIRECTS: u32 = 10;
@@ -22,6 +23,8 @@ pub struct Request {
     pub method: String,
     /// In the order in which they were given.
     pub headers: Vec<Header>,
+    /// The file with the token of an `Authorization: Bearer`. It is read for each attempt.
+    pub bearer: Option<PathBuf>,
     /// The statuses that pass.
     pub pass: Statuses,
     /// What the first 10 KiB of the body must contain.
@@ -34,13 +37,14 @@ impl Request {
         Self {
             method: method.to_owned(),
             headers: Vec::new(),
+            bearer: None,
             pass,
             body_contains: None,
         }
     }
 }
 
-/// A header of `--http-header`.
+/// A header of `--http-header` or `--quit-header`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     /// A token of RFC 9110.

@@ -39,11 +39,12 @@
 //! | [`preset`] | which sidecars are known by name, and where they answer |
 //! | [`http`] | which status passes, which redirect is followed, which header is valid |
 //! | [`location`] | where a redirect leads |
+//! | [`token`] | which text can be a bearer token |
 //! | [`answer`] | which bytes are an HTTP answer, and where its body ends |
 //! | [`dialogue`] | the shape of a talk with a server: bytes in, bytes out, an outcome |
 //! | [`postgres`], [`mysql`], [`redis`], `database` | whether a database accepts connections |
 //! | [`protocol`] | what a server speaks that does not speak HTTP or TLS |
-//! | [`pem`], [`x509`] | which certificates a file has, and what is in one |
+//! | [`pem`], [`x509`] | which certificates and keys a file has, and what is in one |
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
 //! | [`sock_diag`] | how the kernel is asked for listening sockets |
 //! | [`endpoint`] | how a request to the quit endpoint is answered |
@@ -109,6 +110,7 @@ pub mod schedule;
 pub mod signal;
 pub mod sock_diag;
 pub mod time;
+pub mod token;
 pub mod trust;
 pub mod url;
 pub mod volume_error;

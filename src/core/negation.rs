@@ -51,7 +51,8 @@ fn refutes(check: &Kind, reason: &Reason) -> bool {
         | Reason::WrongName(_)
         | Reason::WrongTime
         | Reason::Certificate(_)
-        | Reason::Tls(_) => false,
+        | Reason::Tls(_)
+        | Reason::Token(..) => false,
         // The command gave no exit code, or was not started.
         Reason::Killed(..) | Reason::NoCommand(_) | Reason::NotExecutable(..) => false,
         Reason::System(..) => false,

@@ -10,6 +10,7 @@ use super::member::Name;
 use super::observation::End;
 use super::protocol::Protocol;
 use super::record::Unreadable;
+use super::token::TokenError;
 use super::trust::TrustError;
 use super::x509::UnknownKey;
 use std::net::IpAddr;
@@ -105,6 +106,8 @@ pub enum Reason {
     NotExecutable(String, ExecError),
     /// A member of the pod is not as the check asks.
     Member(MemberState),
+    /// The file at this path, which `--http-bearer-token-file` names, holds no token.
+    Token(PathBuf, TokenError),
     /// A system call failed.
     System(Operation, Errno),
     /// The check after `not:` passes.
@@ -221,6 +224,8 @@ pub enum TlsError {
     NotHttp1,
     /// The server wants a certificate of its client.
     WantsCertificate,
+    /// The server ended the handshake with this alert after it got the certificate of `--tls-cert`.
+    CertificateRefused(String),
     /// The server has no certificate for the name that it was asked for.
     UnknownName,
     /// The server ended the handshake with this alert.

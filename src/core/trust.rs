@@ -1,7 +1,7 @@
 //! The certificates that TLS trusts, as the options name them. `probe::tls` reads the files.
 
 use super::errno::Errno;
-use super::pem::PemError;
+use super::pem::{KeyError, PemError};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -25,11 +25,21 @@ pub struct TrustSpec {
     pub roots: Roots,
     /// `--tls-server-name`.
     pub server_name: Option<String>,
+    /// The certificate that podgate presents.
+    pub client: Option<ClientFiles>,
     /// Whether an https URL is asked, so that the roots are read at the start.
     pub is_needed: bool,
 }
 
-/// Why no server can be verified. `message::tls` has the sentences.
+/// The files of `--tls-cert` and `--tls-key`, each with the option or variable that named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    pub certificate: (PathBuf, String),
+    pub key: (PathBuf, String),
+}
+
+/// Why no server can be verified, or no client certificate be presented. `message::tls` has the
+/// sentences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrustError {
     /// This build has no TLS.
@@ -42,8 +52,29 @@ pub enum TrustError {
         path: PathBuf,
         error: CaFileError,
     },
+    /// The file of a client certificate or of its key cannot be used.
+    Client {
+        /// The option or variable that names the file.
+        source: String,
+        path: PathBuf,
+        error: ClientFileError,
+    },
     /// The words of the TLS library.
     Other(String),
+}
+
+/// Why a file of `--tls-cert` or `--tls-key` cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientFileError {
+    System(Errno),
+    /// The path is that of a directory, FIFO or device, or the file is too long.
+    NotAFile,
+    Certificate(PemError),
+    Key(KeyError),
+    /// The key is of a kind or size that cannot sign here.
+    UnknownKey,
+    /// The key is not that of the certificate.
+    OtherKey,
 }
 
 /// Why a file with CAs cannot be used.

@@ -59,6 +59,10 @@ pub(crate) struct Driver<'a> {
     /// The time limit from the start, if there is one.
     limit: Option<Duration>,
     attempt_timeout: Duration,
+    /// An attempt of an HTTP check reads the file of a token.
+    reads_token: bool,
+    /// An attempt of an HTTP check may read the files of a client certificate.
+    reads_certificate: bool,
     verbosity: Verbosity,
 }
 
@@ -165,6 +169,8 @@ impl<'a> Driver<'a> {
             drawn: None,
             limit,
             attempt_timeout,
+            reads_token: ask.request.bearer.is_some(),
+            reads_certificate: ask.trust.reads_files(),
             verbosity,
         }
     }
@@ -201,7 +207,12 @@ impl<'a> Driver<'a> {
 
     /// Starts a watchdog if a check may hang in the kernel. It watches until [`Driver::leave`].
     pub(crate) fn watch(&mut self, signals: &Signals, report: &Report) {
-        let hanging = self.checks.iter().filter(|it| it.kind.goes_by_path());
+        let reads_file = |it: &&Check| {
+            it.kind.goes_by_path()
+                || (self.reads_token && it.url().is_some())
+                || (self.reads_certificate && it.kind.url().is_some())
+        };
+        let hanging = self.checks.iter().filter(reads_file);
         let names: Vec<String> = hanging.map(|check| check.name.clone()).collect();
         if names.is_empty() {
             return;

@@ -12,7 +12,7 @@ use crate::core::exit::Exit;
 use crate::core::http::{Header, Request, Statuses};
 use crate::core::member::Name;
 use crate::core::quit::{Asked, Timeouts, member_target};
-use crate::core::url::Server;
+use crate::core::url::{Scheme, Server};
 use crate::event_loop::{Interest, Poller};
 use crate::members::Volume;
 use crate::message::process::{Wait, cannot_wait};
@@ -40,6 +40,8 @@ pub(crate) struct Quits {
     members: Vec<Member>,
     limits: Timeouts,
     start: Instant,
+    /// An attempt may read the files of a client certificate.
+    reads_files: bool,
 }
 
 impl Quits {
@@ -75,6 +77,7 @@ impl Quits {
             members: volume.map(member).unwrap_or_default(),
             limits,
             start,
+            reads_files: trust.reads_files(),
         }
     }
 
@@ -149,9 +152,14 @@ impl Quits {
         targets.chain(members).collect()
     }
 
-    /// Starts a watchdog if a target is a unix socket, whose file system may not answer.
+    /// Starts a watchdog if an attempt goes by a path, whose file system may not answer: that of a
+    /// unix socket or of a client certificate.
     fn watchdog(&self, signals: &Signals, report: &Report, kept: Option<Exit>) -> Option<Watchdog> {
-        let is_path = |it: &Target| matches!(it.view().target.url.server, Server::Socket(_));
+        let is_path = |it: &Target| {
+            let url = &it.view().target.url;
+            matches!(url.server, Server::Socket(_))
+                || (self.reads_files && url.scheme == Scheme::Tls)
+        };
         if !self.targets.iter().any(is_path) {
             return None;
         }

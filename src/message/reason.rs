@@ -12,6 +12,8 @@ use crate::core::outcome::{
     TlsError,
 };
 use crate::core::protocol::Protocol;
+use crate::core::redact;
+use crate::core::token::{MOST_TOKEN, TokenError};
 use crate::core::x509::UnknownKey;
 
 /// Of a connect(2) to a unix socket: its backlog is full (unix(7)).
@@ -60,6 +62,10 @@ pub fn text(reason: &Reason) -> String {
         }
         Reason::NotExecutable(name, error) => format!("cannot execute {name:?}: {}", exec(*error)),
         Reason::Member(state) => member::state(state),
+        Reason::Token(path, error) => {
+            let path = redact::value(&path.to_string_lossy());
+            format!("no bearer token in {path:?}: {}", token_error(*error))
+        }
         Reason::System(Operation::Connect, EAGAIN) => {
             "cannot connect: the backlog of the socket is full".to_owned()
         }
@@ -84,8 +90,8 @@ pub fn remedy(reason: &Reason) -> &'static str {
         Reason::Database(_, how) => database_remedy(how),
         Reason::HttpsPort(_) => "use https://",
         Reason::ClosedAfterHandshake => {
-            "a server that speaks only HTTP/2, or wants a client certificate, does this; check its \
-             log, or use tcp://"
+            "a server that speaks only HTTP/2, or wants a client certificate (--tls-cert), does \
+             this; check its log, or use tcp://"
         }
         Reason::Unresolved(NameError::NoName | NameError::NoAddress) => {
             "check the name, and the cluster's DNS"
@@ -127,6 +133,7 @@ pub fn remedy(reason: &Reason) -> &'static str {
         },
         Reason::NotExecutable(..) => "check its mode, its #! line and its architecture",
         Reason::Member(_) => "check podgate status, and that the name is the member's --name",
+        Reason::Token(_, error) => token_remedy(*error),
         Reason::System(Operation::Connect, _) => {
             "check the network and the limits of this container"
         }
@@ -138,6 +145,30 @@ pub fn remedy(reason: &Reason) -> &'static str {
             (None, _) => "check the network and the limits of this container",
         },
         Reason::StillHolds => "check that something stops or removes it",
+    }
+}
+
+fn token_error(error: TokenError) -> String {
+    match error {
+        TokenError::System(errno) => errno.words(),
+        TokenError::NotAFile => "not a regular file".to_owned(),
+        TokenError::Empty => "the file is empty".to_owned(),
+        TokenError::TooLong => format!("the file is longer than {} KiB", MOST_TOKEN / 1024),
+        TokenError::BadCharacter => {
+            "it holds white space, a control character, or one that is not ASCII".to_owned()
+        }
+    }
+}
+
+const fn token_remedy(error: TokenError) -> &'static str {
+    match error {
+        TokenError::System(_) | TokenError::NotAFile | TokenError::Empty => {
+            "mount the token into this container, readable for its user, and set its path with \
+             --http-bearer-token-file"
+        }
+        TokenError::TooLong | TokenError::BadCharacter => {
+            "the file must hold only the token, without Bearer before it"
+        }
     }
 }
 
@@ -398,6 +429,9 @@ fn tls_error(error: &TlsError) -> String {
         TlsError::OldVersion => "the server speaks only TLS 1.1 or older".to_owned(),
         TlsError::NotHttp1 => "the server does not speak HTTP/1.1, perhaps only HTTP/2".to_owned(),
         TlsError::WantsCertificate => "the server wants a client certificate".to_owned(),
+        TlsError::CertificateRefused(alert) => {
+            format!("the server refuses the client certificate with the alert {alert:?}")
+        }
         TlsError::UnknownName => "the server has no certificate for this name".to_owned(),
         TlsError::Alert(name) => format!("the server ended it with the alert {name:?}"),
         TlsError::Other(words) => words.clone(),
@@ -419,7 +453,11 @@ const fn tls_remedy(error: &TlsError) -> &'static str {
         TlsError::OldVersion => "let the server offer TLS 1.2 or 1.3, or use tcp://",
         TlsError::NotHttp1 => "let the server offer HTTP/1.1, or use a tcp:// or exec: check",
         TlsError::WantsCertificate => {
-            "podgate has no client certificate; use a port without it, or a tcp:// or exec: check"
+            "set one with --tls-cert FILE and --tls-key FILE, or use a port without it"
+        }
+        TlsError::CertificateRefused(_) => {
+            "set one with --tls-cert FILE that has not expired, is for a client, and is signed by \
+             a CA that the server trusts"
         }
         TlsError::UnknownName => "set a name that the server knows with --tls-server-name",
         TlsError::Alert(_) | TlsError::Other(_) => "check the server's log",
@@ -484,6 +522,7 @@ mod tests {
         Reason, TlsError,
     };
     use crate::core::protocol::Protocol;
+    use crate::core::token::TokenError;
     use crate::core::trust::TrustError;
     use crate::core::x509::UnknownKey;
     use nix::libc;
@@ -580,6 +619,50 @@ mod tests {
         ] {
             assert_eq!(text(&reason), expected);
         }
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_sent_has_its_path_a_cause_and_a_remedy() {
+        let only = "the file must hold only the token, without Bearer before it";
+        let mount = "mount the token into this container, readable for its user, and set its path \
+                     with --http-bearer-token-file";
+        for (error, cause, help) in [
+            (
+                TokenError::System(Errno::EACCES),
+                "permission denied",
+                mount,
+            ),
+            (TokenError::NotAFile, "not a regular file", mount),
+            (TokenError::Empty, "the file is empty", mount),
+            (TokenError::TooLong, "the file is longer than 64 KiB", only),
+            (
+                TokenError::BadCharacter,
+                "it holds white space, a control character, or one that is not ASCII",
+                only,
+            ),
+        ] {
+            let reason = Reason::Token("/run/t".into(), error);
+            assert_eq!(
+                text(&reason),
+                format!("no bearer token in \"/run/t\": {cause}")
+            );
+            assert_eq!(remedy(&reason), help);
+        }
+        let typed = Reason::Token("http://u:s3cr3t@h/".into(), TokenError::Empty);
+        assert!(!text(&typed).contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_server_that_wants_or_refuses_a_client_certificate_has_a_remedy() {
+        let wants = Reason::Tls(TlsError::WantsCertificate);
+        assert!(remedy(&wants).contains("--tls-cert FILE and --tls-key FILE"));
+        let refused = Reason::Tls(TlsError::CertificateRefused("UnknownCA".to_owned()));
+        assert_eq!(
+            text(&refused),
+            "TLS handshake failed: the server refuses the client certificate with the alert \
+             \"UnknownCA\""
+        );
+        assert!(remedy(&refused).contains("a CA that the server trusts"));
     }
 
     #[test]

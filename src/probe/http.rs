@@ -10,6 +10,7 @@ use super::dial::{Address, Destination, Dial, Dialled, dial_blocking};
 use super::resolve::Resolver;
 use super::stream::{Fault, Stream};
 use super::tls::{self, Trust};
+use super::token;
 use super::worker::Worker;
 use crate::core::answer::{AnswerReader, End};
 use crate::core::errno::Errno;
@@ -217,6 +218,8 @@ struct Exchange {
 
 impl Exchange {
     fn run(&self, socket: OwnedFd, mut url: Url) -> Result<Outcome, Reason> {
+        let token = self.ask.request.bearer.as_deref().map(token::read);
+        let token = token.transpose()?;
         let mut method = self.ask.request.method.clone();
         let mut wire = Some(self.wrap(socket, &url)?);
         let mut followed = 0;
@@ -227,7 +230,7 @@ impl Exchange {
                 None => self.connect(&url)?,
             };
             self.doing.set(Phase::Answer);
-            let mut response = self.call(wire, &url, &method, is_given_host)?;
+            let mut response = self.call(wire, &url, &method, is_given_host, token.as_deref())?;
             let status = response.status().as_u16();
             let location = response
                 .headers()
@@ -318,14 +321,18 @@ impl Exchange {
         url: &Url,
         method: &str,
         is_given_host: bool,
+        token: Option<&str>,
     ) -> Result<http::Response<ureq::Body>, Reason> {
         let once = Once {
             wire: Mutex::new(Some(wire)),
-            output: self.output(url),
+            output: self.output(url).saturating_add(token.map_or(0, str::len)),
             method: method.to_owned(),
         };
         let agent = ureq::Agent::with_parts(self.config(), once, Nowhere);
-        let request = self.request(url, method, is_given_host);
+        let mut request = self.request(url, method, is_given_host);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
         let sent = if ["POST", "PUT", "PATCH"].contains(&method) {
             request.body("").map(|request| agent.run(request))
         } else {

@@ -11,6 +11,8 @@ mod dial;
 mod exec;
 pub(crate) mod file;
 pub mod http;
+#[cfg(feature = "tls")]
+mod identity;
 mod listener;
 mod member;
 mod name;
@@ -24,6 +26,7 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub mod tls;
+mod token;
 mod worker;
 
 pub use self::attempt::{Probe, Step};

@@ -14,6 +14,12 @@ impl Trust {
         Self(())
     }
 
+    /// Whether an attempt may read files.
+    #[expect(clippy::unused_self, reason = "the same shape as with TLS")]
+    pub(crate) const fn reads_files(&self) -> bool {
+        false
+    }
+
     /// # Errors
     /// Always: [`TrustError::NoTls`].
     #[expect(clippy::unused_self, reason = "the same shape as with TLS")]

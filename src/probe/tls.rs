@@ -2,15 +2,15 @@
 //! else `SSL_CERT_FILE`, else the system's bundle. No roots are built in, because the roots may
 //! expire before the binary is replaced.
 
+use super::identity::{Identity, Presented};
 use super::stream::{Fault, Stream};
 use crate::core::errno::Errno;
 use crate::core::outcome::{BadCertificate, BadRedirect, Reason, TlsError, one_line};
 use crate::core::pem;
 use crate::core::protocol;
-use crate::core::trust::{CaFileError, Roots, TrustError, TrustSpec};
+use crate::core::trust::{CaFileError, ClientFiles, Roots, TrustError, TrustSpec};
 use crate::core::url::Host;
 use crate::core::x509;
-use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
@@ -19,14 +19,12 @@ use rustls::pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, IpAddr, ServerName,
     SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
 };
-use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
     Error, OtherError, PeerIncompatible, SignatureScheme, StreamOwned,
 };
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
@@ -46,14 +44,22 @@ const ALPN: &[u8] = b"http/1.1";
 const SHOWN_NAMES: usize = 4;
 const SHOWN_NAME: usize = 60;
 
-/// How servers are verified.
+/// How servers are verified, and the certificate that podgate presents to them.
 pub struct Trust {
     roots: Roots,
+    client: Option<ClientFiles>,
     /// `--tls-server-name`.
     server_name: Option<String>,
     /// Made for the first https server: it takes time to read a bundle, and most http checks are
     /// never redirected to https.
-    config: OnceLock<Result<Arc<ClientConfig>, TrustError>>,
+    config: OnceLock<Result<Config, TrustError>>,
+}
+
+/// What the files hold that the options name.
+#[derive(Clone)]
+struct Config {
+    client: Arc<ClientConfig>,
+    identity: Option<Arc<Identity>>,
 }
 
 impl Trust {
@@ -61,21 +67,34 @@ impl Trust {
     pub fn new(spec: TrustSpec) -> Self {
         Self {
             roots: spec.roots,
+            client: spec.client,
             server_name: spec.server_name,
             config: OnceLock::new(),
         }
     }
 
-    /// Reads the roots, unless they were read already.
+    /// Whether an attempt may read the files of a client certificate.
+    pub(crate) const fn reads_files(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Reads the roots and the client certificate, unless they were read already.
     ///
     /// # Errors
-    /// The roots cannot be used.
+    /// They cannot be used.
     pub(crate) fn ready(&self) -> Result<(), TrustError> {
         self.config().map(|_| ())
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>, TrustError> {
-        self.config.get_or_init(|| config(&self.roots)).clone()
+    fn config(&self) -> Result<Config, TrustError> {
+        let read = || {
+            let identity = self.client.clone().map(Identity::new).transpose()?;
+            Ok(Config {
+                client: config(&self.roots)?,
+                identity: identity.map(Arc::new),
+            })
+        };
+        self.config.get_or_init(read).clone()
     }
 }
 
@@ -398,21 +417,6 @@ fn by_key(error: Error, certificate: &CertificateDer<'_>) -> Error {
     }
 }
 
-/// Notes whether the server asks for a client certificate. There is none.
-#[derive(Debug, Default)]
-struct NoClientCertificate(AtomicBool);
-
-impl ResolvesClientCert for NoClientCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.store(true, Ordering::Relaxed);
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
-    }
-}
-
 pub(super) enum Failure {
     Io(io::Error),
     Reason(Reason),
@@ -421,7 +425,7 @@ pub(super) enum Failure {
 /// A connection with TLS.
 pub(super) struct Session {
     stream: Box<StreamOwned<ClientConnection, Stream>>,
-    asked: Arc<NoClientCertificate>,
+    presented: Arc<Presented>,
 }
 
 /// Verifies the server as `host`, or as the name of `--tls-server-name`.
@@ -433,12 +437,14 @@ pub(super) fn shake_hands(
     let failed = |error| Failure::Reason(Reason::Tls(error));
     // An https check has read the roots at the start, so this fails only for an http check that is
     // redirected to https.
-    let mut config = trust
+    let Config {
+        client: mut config,
+        identity,
+    } = trust
         .config()
         .map_err(|cause| Failure::Reason(Reason::BadRedirect(BadRedirect::NoTrust(cause))))?;
-    let asked = Arc::new(NoClientCertificate::default());
-    Arc::make_mut(&mut config).client_auth_cert_resolver =
-        Arc::<NoClientCertificate>::clone(&asked);
+    let presented = Arc::new(Presented::new(identity));
+    Arc::make_mut(&mut config).client_auth_cert_resolver = Arc::<Presented>::clone(&presented);
     let name = match (&trust.server_name, host) {
         (Some(name), Host::Name(_) | Host::Address(_)) => {
             ServerName::try_from(name.clone()).map_err(|_| failed(TlsError::NotAName))?
@@ -459,7 +465,7 @@ pub(super) fn shake_hands(
                 Some(Error::InvalidMessage(_)) => {
                     failed(TlsError::NotTls(protocol::of(stream.first_bytes())))
                 }
-                Some(inner) => Failure::Reason(reason(inner, &asked)),
+                Some(inner) => Failure::Reason(reason(inner, &presented)),
                 None if error.kind() == io::ErrorKind::TimedOut => Failure::Io(error),
                 None => failed(TlsError::Closed),
             });
@@ -467,7 +473,7 @@ pub(super) fn shake_hands(
     }
     Ok(Session {
         stream: Box::new(StreamOwned::new(connection, stream)),
-        asked,
+        presented,
     })
 }
 
@@ -475,14 +481,14 @@ fn rustls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref::<Error>()
 }
 
-fn reason(error: &Error, asked: &NoClientCertificate) -> Reason {
+fn reason(error: &Error, presented: &Presented) -> Reason {
     if let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
         && let Some(Fault(reason)) = inner.downcast_ref::<Fault>()
     {
         return reason.clone();
     }
     if let Error::AlertReceived(alert) = error {
-        return Reason::Tls(alert_error(*alert, asked.0.load(Ordering::Relaxed)));
+        return Reason::Tls(alert_error(*alert, presented));
     }
     if matches!(
         error,
@@ -499,11 +505,26 @@ fn reason(error: &Error, asked: &NoClientCertificate) -> Reason {
     Reason::Tls(TlsError::Other(one_line(&error.to_string(), 120)))
 }
 
-/// What an alert of the server means. `is_asked`: it has asked for a client certificate.
-fn alert_error(alert: AlertDescription, is_asked: bool) -> TlsError {
+/// What an alert of the server means.
+fn alert_error(alert: AlertDescription, presented: &Presented) -> TlsError {
     use AlertDescription as Alert;
+    let about_certificate = [
+        Alert::HandshakeFailure,
+        Alert::BadCertificate,
+        Alert::UnsupportedCertificate,
+        Alert::CertificateRevoked,
+        Alert::CertificateExpired,
+        Alert::CertificateUnknown,
+        Alert::UnknownCA,
+        Alert::AccessDenied,
+        Alert::DecryptError,
+        Alert::CertificateRequired,
+    ];
+    if presented.is_sent() && about_certificate.contains(&alert) {
+        return TlsError::CertificateRefused(format!("{alert:?}"));
+    }
     // Without a certificate a server of TLS 1.2 ends the handshake by one of the first two.
-    if is_asked && [Alert::HandshakeFailure, Alert::BadCertificate].contains(&alert) {
+    if presented.is_asked() && about_certificate.iter().take(2).any(|it| *it == alert) {
         return TlsError::WantsCertificate;
     }
     let known = [
@@ -526,7 +547,7 @@ impl Read for Session {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             // A server of TLS 1.3 refuses its client after the handshake.
             Err(error) => Err(match rustls_error(&error) {
-                Some(inner) => Fault(reason(inner, &self.asked)).into(),
+                Some(inner) => Fault(reason(inner, &self.presented)).into(),
                 None => error,
             }),
             result => result,
