@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 16] = [
     ("argv", targets::argv::run),
     ("check", targets::check::run),
     ("dns", targets::dns::run),
@@ -29,6 +29,7 @@ const TARGETS: [(&str, Target); 15] = [
     ("listening", targets::listening::run),
     ("mysql", targets::mysql::run),
     ("option", targets::option::run),
+    ("pem", targets::pem::run),
     ("postgres", targets::postgres::run),
     ("record", targets::record::run),
     ("redis", targets::redis::run),
@@ -46,6 +47,7 @@ fn target() -> Target {
         input::unset(&name);
     }
     input::unset("SSL_CERT_FILE".as_ref());
+    input::unset("DAPR_API_TOKEN".as_ref());
     found
         .unwrap_or_else(|| {
             panic!(

@@ -100,6 +100,9 @@ fn planted(
         b'h' => words.push(joined(&[b"--http-header=X-Token: ", secret, rest])),
         // No colon, or a colon that does not follow a header's name.
         b'b' => words.extend(["-H".into(), joined(&[rest, b" ", secret])]),
+        b'K' => words.extend(["--quit-header".into(), header]),
+        b'Y' => variables.push(("PODGATE_QUIT_HEADER".into(), header)),
+        b'J' => words.push(joined(&[b"--http-bearer-token-file=eyJ", secret])),
         b'v' => variables.push(("PODGATE_HTTP_HEADER".into(), header)),
         // Without quotes.
         b'q' => words.extend(["-H".into(), "X-Token:".into(), SECRET.into()]),

@@ -84,6 +84,7 @@ impl How {
         Request {
             method: self.method().to_owned(),
             headers: vec![header],
+            bearer: None,
             pass: self.statuses(),
             body_contains,
         }
@@ -202,6 +203,7 @@ fn attempt(server: &mut Server, how: How, answers: &[u8]) {
         let trust = Trust::new(TrustSpec {
             roots: Roots::System,
             server_name: None,
+            client: None,
             is_needed: false,
         });
         probe::request(

@@ -2,6 +2,20 @@
 
 pub(crate) mod argv;
 pub(crate) mod check;
+pub(crate) mod dns;
+pub(crate) mod duration;
+pub(crate) mod endpoint;
+pub(crate) mod http;
+pub(crate) mod listen;
+pub(crate) mod listening;
+pub(crate) mod mysql;
+pub(crate) mod option;
+pub(crate) mod pem;
+pub(crate) mod postgres;
+pub(crate) mod record;
+pub(crate) mod redis;
+pub(crate) mod rules;
+pub(crate) mod sock_diag;
 mod database;
 pub(crate) mod dns;
 pub(crate) mod duration;
@@ -12,6 +26,7 @@ pub(crate) mod listening;
 pub(crate) mod mysql;
 pub(crate) mod option;
 pub(crate) mod postgres;
+pub(crate) mod pem;
 pub(crate) mod record;
 pub(crate) mod redis;
 pub(crate) mod rules;
