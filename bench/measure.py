@@ -4,9 +4,10 @@
     bench/measure.py --podgate PATH --npm DIR > result.md
 
 It needs only Linux and Python 3.11, and openssl for https. A peer that is not installed is listed
-as "not here". If there is a C compiler, it builds two small programs from HELPER: "floor", which
-shows what the kernel alone costs on this machine, and a launcher. Without the launcher the peak
-memory is unknown. The servers run in this process, on 127.0.0.1 and port 0. The script ends only
+as "not here", and a database that is not installed is skipped. If there is a C compiler, it builds
+two small programs from HELPER: "floor", which shows what the kernel alone costs on this machine,
+and a launcher. Without the launcher the peak memory is unknown. The servers run in this process,
+on 127.0.0.1 and port 0, except the databases, which are the real ones. The script ends only
 processes that it started, by pid. A full run takes about eight minutes.
 """
 
@@ -141,6 +142,8 @@ TOOLS = (
             "http": "{program} wait -q --timeout {limit}s http://127.0.0.1:{port}/",
             "once": "{program} check -q http://127.0.0.1:{port}/",
             "tls": "{program} check -q --tls-ca {ca} https://127.0.0.1:{port}/",
+            "postgres": "{program} check -q postgres://127.0.0.1:{port}",
+            "redis": "{program} check -q redis://127.0.0.1:{port}",
         },
         "2 % of the wait, 1-250 ms",
         "nothing",
@@ -229,6 +232,18 @@ TOOLS = (
         {"once": "{program} wget -q -O- http://127.0.0.1:{port}/"},
         needs="nothing",
     ),
+    Tool(
+        "pg_isready",
+        "pg_isready",
+        {"postgres": "{program} -q -h 127.0.0.1 -p {port}"},
+        needs="its libraries",
+    ),
+    Tool(
+        "redis-cli",
+        "redis-cli",
+        {"redis": "{program} -h 127.0.0.1 -p {port} ping"},
+        needs="its libraries",
+    ),
     Tool("true", "true", {"once": "{program}"}),
     Tool("podgate-no-tls", "podgate-no-tls", {}, needs="nothing"),
     Tool("bash", "bash", {}, needs="its libraries"),
@@ -315,6 +330,12 @@ class HttpConnection(socketserver.StreamRequestHandler):
                 "Content-Length: 0\r\n\r\n"
             )
             self.wfile.write(head.encode())
+
+
+def postgres_bin() -> Path:
+    """The folder of PostgreSQL's programs. Debian's /usr/bin has scripts that call them."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return found[-1] if found else Path("/usr/bin")
 
 
 TARGETS = {"tcp": TcpTarget, "http": HttpTarget}
@@ -575,6 +596,51 @@ def https(bench: Bench) -> None:
         one_check(bench, "tls", "https: one successful https check", commands)
 
 
+def database(bench: Bench) -> None:
+    """One check of PostgreSQL, which asks for a password, and of Redis, from spawn to exit.
+
+    PostgreSQL does not run as root, so it runs as nobody.
+    """
+    nobody: list[str] = []
+    data, programs = bench.scratch / "postgres", postgres_bin()
+    data.mkdir()
+    if os.getuid() == 0:
+        nobody = "/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups".split()
+        bench.scratch.chmod(0o755)
+        shutil.chown(data, 65534, 65534)
+    if (programs / "initdb").exists():
+        subprocess.run(
+            [*nobody, programs / "initdb", "-D", data, "-A", "trust", "-U", "me", "--no-sync"],
+            cwd="/",
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        (data / "pg_hba.conf").write_text("host all all all scram-sha-256\n")
+    settings = "unix_socket_directories= listen_addresses=127.0.0.1 fsync=off".split()
+    settings.append("dynamic_shared_memory_type=mmap")
+    options = [word for setting in settings for word in ("-c", setting)]
+    redis = shutil.which("redis-server") or ""
+    servers = {
+        "postgres": [*nobody, str(programs / "postgres"), "-D", str(data), *options, "-p"],
+        "redis": [redis, "--save", "", "--bind", "127.0.0.1", "--port"],
+    }
+    for ask, command in servers.items():
+        if not Path(command[len(nobody) if ask == "postgres" else 0]).is_file():
+            progress(f"database: no server for {ask} here")
+            continue
+        with TcpTarget() as free:
+            port = free.port
+        commands = {tool.name: bench.command(tool, ask, port) for tool in bench.here(ask)}
+        with Child([*command, str(port)]) as server:
+            end = time.monotonic() + BACKSTOP
+            while bench.run(commands["podgate"], BACKSTOP).status and time.monotonic() < end:
+                if server.wait(time.monotonic() + 0.05):
+                    progress(f"database: {ask} does not start: {server.said()}")
+                    break
+            one_check(bench, ask, f"database: one check of {ask}", commands)
+
+
 def one_check(bench: Bench, ask: str, title: str, commands: dict[str, list[str]]) -> None:
     """Each round runs all tools in a random order.
 
@@ -658,7 +724,10 @@ def size(bench: Bench) -> None:
     bench.table("size", "tool | bytes | kind | bytes of libraries | needs", tools, row)
 
 
-SECTIONS = {section.__name__: section for section in (detect, cost, oneshot, https, fleet, size)}
+SECTIONS = {
+    section.__name__: section
+    for section in (detect, cost, oneshot, https, database, fleet, size)
+}
 
 
 def build_helper(scratch: Path) -> str | None:
@@ -683,6 +752,7 @@ def locate(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
         "podgate": options.podgate,
         "podgate-no-tls": options.podgate_no_tls,
         "floor": build_helper(scratch),
+        "pg_isready": str(postgres_bin() / "pg_isready"),
     }
     path = f"{options.npm}:{options.npm}/node_modules/.bin:{PATH}" if options.npm else PATH
     found = {}
