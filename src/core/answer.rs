@@ -399,7 +399,7 @@ impl Head {
 }
 
 /// Reads `HTTP/1.1 200 OK`: the version and the status. The reason may be missing.
-fn status_line(line: &[u8]) -> Option<((u8, u8), u16)> {
+pub(super) fn status_line(line: &[u8]) -> Option<((u8, u8), u16)> {
     let space = line.iter().position(|byte| *byte == b' ')?;
     let (version, rest) = line.split_at_checked(space)?;
     let version = match version.strip_prefix(b"HTTP/")? {
@@ -426,7 +426,7 @@ fn is_like_http(bytes: &[u8]) -> bool {
 }
 
 /// What answered instead of an HTTP server. These are the first bytes of its answer.
-fn not_http(bytes: &[u8], is_all: bool) -> BadAnswer {
+pub(super) fn not_http(bytes: &[u8], is_all: bool) -> BadAnswer {
     match protocol::of(bytes) {
         Some(Protocol::Http) | None if is_all && bytes.is_empty() => BadAnswer::BrokenHead,
         Some(Protocol::Http) | None => beginning(bytes),

@@ -43,6 +43,7 @@
 //! | [`answer`] | which bytes are an HTTP answer, and where its body ends |
 //! | [`dialogue`] | the shape of a talk with a server: bytes in, bytes out, an outcome |
 //! | [`postgres`], [`mysql`], [`redis`], `database` | whether a database accepts connections |
+//! | [`grpc`] | what is sent for a gRPC health check, and what the answer means |
 //! | [`protocol`] | what a server speaks that does not speak HTTP or TLS |
 //! | [`pem`], [`x509`] | which certificates and keys a file has, and what is in one |
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
@@ -81,6 +82,7 @@ pub mod errno;
 pub mod exec_error;
 pub mod exit;
 pub mod gate;
+pub mod grpc;
 pub mod heartbeat;
 mod hint;
 pub mod http;

@@ -78,6 +78,8 @@ pub enum Reason {
     NotHttp(BadAnswer),
     /// A check of this database protocol does not pass.
     Database(Protocol, DatabaseAnswer),
+    /// A gRPC health check was not answered by SERVING.
+    Grpc(GrpcAnswer),
     /// No trusted CA has signed the server's certificate.
     UnknownIssuer,
     /// The server's certificate is for other names: these. It may have none.
@@ -178,6 +180,81 @@ pub enum DatabaseAnswer {
     Bad(BadAnswer),
     /// The server, or a proxy before it, closed the connection and gave no reason.
     Closed,
+}
+
+/// What a gRPC health check got instead of SERVING.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrpcAnswer {
+    /// The health service answered, and the status is not SERVING.
+    NotServing(ServingStatus),
+    /// A grpc-status other than 0 (OK), and its message.
+    Status(u32, String),
+    /// An HTTP/2 answer with a status other than 200, and without a grpc-status.
+    HttpStatus(u16),
+    /// The server speaks HTTP/1.1, and answers with this status.
+    Http1(u16),
+    /// The answer is not HTTP/2.
+    NotHttp2(BadAnswer),
+    /// An HTTP answer with this content-type. Empty if it has none.
+    ContentType(String),
+    /// The answer ended without a grpc-status.
+    NoStatus,
+    /// The grpc-status is 0 (OK), and the message cannot be read.
+    Message(BadMessage),
+    /// The server reset the stream with this error code (RFC 9113, 7).
+    Reset(u32),
+    /// The server closed the connection with this error code, and its own words.
+    GoAway(u32, String),
+    /// The server breaks a rule of HTTP/2: the error code for that, and the kind of the frame.
+    Broken { code: u32, frame: u8 },
+    /// The answer is longer than [`super::grpc::MOST_BYTES`].
+    TooLong,
+    /// The server closed the connection before the answer was complete.
+    Closed,
+}
+
+impl GrpcAnswer {
+    /// Whether the health check definitely does not hold: the server, or the proxy before it, says
+    /// that it does not serve. Otherwise nobody can tell. 1 CANCELLED, 4 DEADLINE_EXCEEDED, 7
+    /// PERMISSION_DENIED and 16 UNAUTHENTICATED, and 401, 403 and 407, are not about the service.
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::NotServing(_) => true,
+            Self::Status(status, _) => !matches!(*status, 1 | 4 | 7 | 16),
+            Self::HttpStatus(status) => !matches!(*status, 401 | 403 | 407),
+            Self::Http1(_)
+            | Self::NotHttp2(_)
+            | Self::ContentType(_)
+            | Self::NoStatus
+            | Self::Message(_)
+            | Self::Reset(_)
+            | Self::GoAway(..)
+            | Self::Broken { .. }
+            | Self::TooLong
+            | Self::Closed => false,
+        }
+    }
+}
+
+/// A status of health.proto other than SERVING.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServingStatus {
+    Unknown,
+    NotServing,
+    ServiceUnknown,
+    /// A number that health.proto does not have.
+    Other(i32),
+}
+
+/// Why the message of an answer cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadMessage {
+    /// There is none.
+    Missing,
+    /// It is compressed, although podgate accepts no compression.
+    Compressed,
+    /// It is not exactly one HealthCheckResponse.
+    Malformed,
 }
 
 /// Why a server's certificate cannot be verified, although a trusted CA may have signed it.
@@ -322,7 +399,23 @@ const fn is_direction(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::{GrpcAnswer, ServingStatus, one_line};
+
+    #[test]
+    fn only_an_answer_about_the_service_is_a_refusal() {
+        for (answer, expected) in [
+            (GrpcAnswer::NotServing(ServingStatus::NotServing), true),
+            (GrpcAnswer::Status(5, String::new()), true),
+            (GrpcAnswer::Status(14, String::new()), true),
+            (GrpcAnswer::Status(16, String::new()), false),
+            (GrpcAnswer::HttpStatus(503), true),
+            (GrpcAnswer::HttpStatus(403), false),
+            (GrpcAnswer::Http1(404), false),
+            (GrpcAnswer::Closed, false),
+        ] {
+            assert_eq!(answer.is_refusal(), expected, "{answer:?}");
+        }
+    }
 
     #[test]
     fn text_from_outside_cannot_control_the_terminal() {

@@ -8,8 +8,8 @@ use crate::core::errno::Errno;
 use crate::core::exec_error::ExecError;
 use crate::core::http::{MOST_HEADERS, MOST_LOCATION};
 use crate::core::outcome::{
-    BadAnswer, BadCertificate, BadRedirect, DatabaseAnswer, NameError, Operation, Phase, Reason,
-    TlsError,
+    BadAnswer, BadCertificate, BadMessage, BadRedirect, DatabaseAnswer, GrpcAnswer, NameError,
+    Operation, Phase, Reason, ServingStatus, TlsError,
 };
 use crate::core::protocol::Protocol;
 use crate::core::redact;
@@ -40,6 +40,7 @@ pub fn text(reason: &Reason) -> String {
         ),
         Reason::NotHttp(how) => format!("not an HTTP answer: {}", bad_answer(how)),
         Reason::Database(protocol, how) => database(*protocol, how),
+        Reason::Grpc(answer) => grpc_answer(answer),
         Reason::UnknownIssuer => "the certificate is not signed by a trusted CA".to_owned(),
         Reason::WrongName(names) if names.is_empty() => {
             "the certificate is for no name: it has no subjectAltName".to_owned()
@@ -88,6 +89,7 @@ pub fn remedy(reason: &Reason) -> &'static str {
         }
         Reason::NotHttp(how) => not_http(how),
         Reason::Database(_, how) => database_remedy(how),
+        Reason::Grpc(answer) => grpc_remedy(answer),
         Reason::HttpsPort(_) => "use https://",
         Reason::ClosedAfterHandshake => {
             "a server that speaks only HTTP/2, or wants a client certificate (--tls-cert), does \
@@ -332,6 +334,164 @@ const fn speaks(protocol: Protocol) -> &'static str {
     }
 }
 
+/// The names of gRPC's statuses (doc/statuscodes.md of github.com/grpc/grpc), by their numbers.
+const STATUSES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The names of HTTP/2's errors (RFC 9113, 7), by their numbers.
+const ERRORS: [&str; 14] = [
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+];
+
+/// The names of HTTP/2's frames (RFC 9113, 6), by their numbers.
+const FRAMES: [&str; 10] = [
+    "DATA",
+    "HEADERS",
+    "PRIORITY",
+    "RST_STREAM",
+    "SETTINGS",
+    "PUSH_PROMISE",
+    "PING",
+    "GOAWAY",
+    "WINDOW_UPDATE",
+    "CONTINUATION",
+];
+
+/// The name of a number, or a general name for numbers without one.
+fn named(names: &[&'static str], number: u32, other: &'static str) -> &'static str {
+    names.get(number as usize).copied().unwrap_or(other)
+}
+
+fn grpc_answer(answer: &GrpcAnswer) -> String {
+    match answer {
+        GrpcAnswer::NotServing(status) => match status {
+            ServingStatus::Unknown => "the health status is UNKNOWN".to_owned(),
+            ServingStatus::NotServing => "the health status is NOT_SERVING".to_owned(),
+            ServingStatus::ServiceUnknown => "the health status is SERVICE_UNKNOWN".to_owned(),
+            ServingStatus::Other(number) => format!("the health status is {number}"),
+        },
+        GrpcAnswer::Status(status, words) => {
+            let name = named(&STATUSES, *status, "unknown");
+            with_output(&format!("gRPC status {status} ({name})"), words)
+        }
+        GrpcAnswer::HttpStatus(status) => {
+            format!("HTTP status {status}, and not an answer of gRPC")
+        }
+        GrpcAnswer::Http1(status) => {
+            format!("not HTTP/2: the server speaks HTTP/1.1, and answers with status {status}")
+        }
+        GrpcAnswer::NotHttp2(how) => format!("not HTTP/2: {}", bad_answer(how)),
+        GrpcAnswer::ContentType(kind) if kind.is_empty() => {
+            "not an answer of gRPC: it has no content-type".to_owned()
+        }
+        GrpcAnswer::ContentType(kind) => {
+            format!("not an answer of gRPC: its content-type is {kind:?}")
+        }
+        GrpcAnswer::NoStatus => "the answer has no grpc-status".to_owned(),
+        GrpcAnswer::Message(how) => match how {
+            BadMessage::Missing => "gRPC status 0 (OK), but no health status",
+            BadMessage::Compressed => {
+                "the health status is compressed, although podgate accepts no compression"
+            }
+            BadMessage::Malformed => "the message is not one HealthCheckResponse",
+        }
+        .to_owned(),
+        GrpcAnswer::Reset(code) => {
+            let name = named(&ERRORS, *code, "an unknown error");
+            format!("the server reset the HTTP/2 stream with {name}")
+        }
+        GrpcAnswer::GoAway(code, words) => {
+            let name = named(&ERRORS, *code, "an unknown error");
+            with_output(
+                &format!("the server closed the HTTP/2 connection with {name}"),
+                words,
+            )
+        }
+        GrpcAnswer::Broken { code, frame } => {
+            let frame = named(&FRAMES, u32::from(*frame), "unknown");
+            let code = named(&ERRORS, *code, "an unknown error");
+            format!("not valid HTTP/2: {code} in a frame {frame}")
+        }
+        GrpcAnswer::TooLong => {
+            format!(
+                "an answer of more than {} bytes",
+                crate::core::grpc::MOST_BYTES
+            )
+        }
+        GrpcAnswer::Closed => "connection closed before the answer was complete".to_owned(),
+    }
+}
+
+const fn grpc_remedy(answer: &GrpcAnswer) -> &'static str {
+    match answer {
+        GrpcAnswer::NotServing(_) => "check the server's log",
+        GrpcAnswer::Status(5, _) => {
+            "check the name of the service: this server has no health status for it"
+        }
+        GrpcAnswer::Status(7 | 16, _) => {
+            "podgate sends no credentials; let the server answer health checks without them"
+        }
+        GrpcAnswer::Status(12, _) => {
+            "register grpc.health.v1.Health in the server, or use a tcp:// check"
+        }
+        GrpcAnswer::HttpStatus(_) => {
+            "a proxy answers instead of the gRPC server: check its routes and its log"
+        }
+        GrpcAnswer::Http1(_) => "use the server's port for gRPC, or http://",
+        GrpcAnswer::NotHttp2(BadAnswer::Speaks(Protocol::Tls)) => "use grpcs://",
+        GrpcAnswer::NotHttp2(BadAnswer::Speaks(_)) => {
+            "use a tcp:// check, or an exec: check with its own client"
+        }
+        GrpcAnswer::NotHttp2(_) | GrpcAnswer::ContentType(_) => {
+            "check the port and the scheme, and the server's log"
+        }
+        GrpcAnswer::Message(BadMessage::Compressed) => {
+            "let the server compress only what a client accepts"
+        }
+        GrpcAnswer::Closed => {
+            "check the port and the server's log; a server of TLS (use grpcs://), or one that \
+             wants a client certificate, closes so, too"
+        }
+        GrpcAnswer::Status(..)
+        | GrpcAnswer::NoStatus
+        | GrpcAnswer::Message(_)
+        | GrpcAnswer::Reset(_)
+        | GrpcAnswer::GoAway(..)
+        | GrpcAnswer::Broken { .. }
+        | GrpcAnswer::TooLong => "check the log of the server, and of a proxy before it",
+    }
+}
+
 /// Why a certificate cannot be verified.
 fn bad_certificate(how: &BadCertificate) -> String {
     match how {
@@ -518,8 +678,8 @@ mod tests {
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
     use crate::core::outcome::{
-        BadAnswer, BadCertificate, BadRedirect, DatabaseAnswer, NameError, Operation, Phase,
-        Reason, TlsError,
+        BadAnswer, BadCertificate, BadMessage, BadRedirect, DatabaseAnswer, GrpcAnswer, NameError,
+        Operation, Phase, Reason, ServingStatus, TlsError,
     };
     use crate::core::protocol::Protocol;
     use crate::core::token::TokenError;
@@ -761,6 +921,123 @@ mod tests {
         ] {
             assert_eq!(text(&reason), expected);
             assert!(remedy(&reason).contains(part), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_a_health_check_is_described() {
+        use GrpcAnswer as G;
+        let words = |words: &str| words.to_owned();
+        for (answer, expected, advice) in [
+            (
+                G::NotServing(ServingStatus::NotServing),
+                "the health status is NOT_SERVING",
+                "the server's log",
+            ),
+            (
+                G::NotServing(ServingStatus::Other(9)),
+                "the health status is 9",
+                "the server's log",
+            ),
+            (
+                G::Status(5, words("unknown service")),
+                "gRPC status 5 (NOT_FOUND): unknown service",
+                "check the name of the service",
+            ),
+            (
+                G::Status(12, words("")),
+                "gRPC status 12 (UNIMPLEMENTED)",
+                "register grpc.health.v1.Health",
+            ),
+            (
+                G::Status(16, words("")),
+                "gRPC status 16 (UNAUTHENTICATED)",
+                "sends no credentials",
+            ),
+            (
+                G::Status(17, words("")),
+                "gRPC status 17 (unknown)",
+                "and of a proxy",
+            ),
+            (
+                G::HttpStatus(503),
+                "HTTP status 503, and not an answer of gRPC",
+                "a proxy answers instead",
+            ),
+            (
+                G::Http1(404),
+                "not HTTP/2: the server speaks HTTP/1.1, and answers with status 404",
+                "port for gRPC, or http://",
+            ),
+            (
+                G::NotHttp2(BadAnswer::Speaks(Protocol::Tls)),
+                "not HTTP/2: the server speaks TLS",
+                "use grpcs://",
+            ),
+            (
+                G::NotHttp2(BadAnswer::Speaks(Protocol::Redis)),
+                "not HTTP/2: the server speaks the Redis protocol",
+                "use a tcp:// check",
+            ),
+            (
+                G::NotHttp2(BadAnswer::Text(words("hi"))),
+                "not HTTP/2: it begins with \"hi\"",
+                "check the port",
+            ),
+            (
+                G::ContentType(words("text/html")),
+                "not an answer of gRPC: its content-type is \"text/html\"",
+                "check the port",
+            ),
+            (
+                G::ContentType(words("")),
+                "not an answer of gRPC: it has no content-type",
+                "check the port",
+            ),
+            (
+                G::Message(BadMessage::Missing),
+                "gRPC status 0 (OK), but no health status",
+                "check the log",
+            ),
+            (
+                G::Message(BadMessage::Compressed),
+                "the health status is compressed, although podgate accepts no compression",
+                "what a client accepts",
+            ),
+            (
+                G::Reset(7),
+                "the server reset the HTTP/2 stream with REFUSED_STREAM",
+                "check the log",
+            ),
+            (
+                G::GoAway(11, words("too_many_pings")),
+                "the server closed the HTTP/2 connection with ENHANCE_YOUR_CALM: too_many_pings",
+                "check the log",
+            ),
+            (
+                G::GoAway(99, words("")),
+                "the server closed the HTTP/2 connection with an unknown error",
+                "check the log",
+            ),
+            (
+                G::Broken { code: 6, frame: 6 },
+                "not valid HTTP/2: FRAME_SIZE_ERROR in a frame PING",
+                "check the log",
+            ),
+            (
+                G::TooLong,
+                "an answer of more than 65535 bytes",
+                "check the log",
+            ),
+            (
+                G::Closed,
+                "connection closed before the answer was complete",
+                "use grpcs://",
+            ),
+        ] {
+            let reason = Reason::Grpc(answer);
+            assert_eq!(text(&reason), expected);
+            assert!(remedy(&reason).contains(advice), "{reason:?}");
         }
     }
 
