@@ -18,12 +18,14 @@ use std::sync::OnceLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 16] = [
+const TARGETS: [(&str, Target); 18] = [
     ("argv", targets::argv::run),
     ("check", targets::check::run),
     ("dns", targets::dns::run),
     ("duration", targets::duration::run),
     ("endpoint", targets::endpoint::run),
+    ("grpc_frames", targets::grpc_frames::run),
+    ("hpack", targets::hpack::run),
     ("http", targets::http::run),
     ("listen", targets::listen::run),
     ("listening", targets::listening::run),

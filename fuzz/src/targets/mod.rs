@@ -6,6 +6,8 @@ mod database;
 pub(crate) mod dns;
 pub(crate) mod duration;
 pub(crate) mod endpoint;
+pub(crate) mod grpc_frames;
+pub(crate) mod hpack;
 pub(crate) mod http;
 pub(crate) mod listen;
 pub(crate) mod listening;

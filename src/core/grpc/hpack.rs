@@ -18,7 +18,7 @@ pub enum Name {
     ContentType,
     GrpcStatus,
     GrpcMessage,
-    /// A field that makes an answer malformed (RFC 9113, 8.2 and 8.3).
+    /// No answer may have it.
     Forbidden,
     Other,
 }
@@ -80,6 +80,8 @@ impl Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadBlock {
     Malformed,
+    /// It has a field that makes an answer malformed (RFC 9113, 8.2 and 8.3).
+    Forbidden,
     /// The fields are longer than the caller allows.
     TooLong,
 }
@@ -109,8 +111,9 @@ impl Decoder {
     /// The fields of a block, without those of [`Name::Other`].
     ///
     /// # Errors
-    /// The block is malformed, or its fields are longer than `longest` (RFC 9113, 6.5.2,
-    /// SETTINGS_MAX_HEADER_LIST_SIZE). The decoder cannot be used any more.
+    /// The block is malformed, has a field that no answer may have, or its fields are longer than
+    /// `longest` (RFC 9113, 6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE). The decoder cannot be used any
+    /// more.
     pub fn block(&mut self, mut block: &[u8], longest: usize) -> Result<Vec<Field>, BadBlock> {
         let (mut fields, mut length) = (Vec::new(), 0_usize);
         while let Some(first) = block.first().copied() {
@@ -121,11 +124,11 @@ impl Decoder {
                 self.shrink(self.most);
                 continue;
             }
-            let mut field = self.field(first, &mut block).ok_or(BadBlock::Malformed)?;
-            if field.name == Name::Status && length > 0 {
-                // The only pseudo-header is before all other fields (RFC 9113, 8.3).
-                field.name = Name::Forbidden;
-                field.value.clear();
+            let field = self.field(first, &mut block).ok_or(BadBlock::Malformed)?;
+            // The only pseudo-header is before all other fields (RFC 9113, 8.3).
+            let is_late = field.name == Name::Status && length > 0;
+            if field.name == Name::Forbidden || is_late {
+                return Err(BadBlock::Forbidden);
             }
             length = length.saturating_add(field.size);
             if length > longest {
@@ -494,7 +497,7 @@ mod tests {
         // later.
         let smaller = [&b"\x3f\x31"[..], b"\xbe\x88"].concat();
         let found = read(&[add, &smaller]);
-        assert_eq!(found, Ok(vec![(Name::Forbidden, String::new())]));
+        assert_eq!(found, Err(BadBlock::Forbidden));
         assert_eq!(read(&[add, b"\x3f\x31\xbf"]), Ok(all[1..2].to_vec()));
         assert_eq!(read(&[add, b"\x3f\x30\xbf"]), Ok(all[1..2].to_vec()));
         assert_eq!(read(&[add, b"\x3f\x2e\xbf"]), Err(BadBlock::Malformed));

@@ -304,6 +304,7 @@ impl Health {
         match self.decoder.block(&block, MOST_BYTES) {
             Ok(fields) => self.fields(head, fields),
             Err(BadBlock::Malformed) => Err(broken(COMPRESSION_ERROR, head)),
+            Err(BadBlock::Forbidden) => Err(broken(PROTOCOL_ERROR, head)),
             Err(BadBlock::TooLong) => Err(not_yet(GrpcAnswer::TooLong)),
         }
     }
@@ -317,18 +318,17 @@ impl Health {
         for field in fields {
             match field.name {
                 Name::Status => http_status = Some(field.value),
-                Name::GrpcStatus => status = decimal(&field.value),
+                Name::GrpcStatus => status = Some(decimal(&field.value)),
                 Name::GrpcMessage => words = field.value,
                 Name::ContentType => kind = field.value,
-                Name::Forbidden => return malformed(),
-                Name::Other => {}
+                Name::Forbidden | Name::Other => {}
             }
         }
         if let Some(status) = status {
             let words = percent_decode(&words).decode_utf8_lossy();
-            self.status = Some((status, one_line(&words, SHOWN)));
+            self.status = status.map(|status| (status, one_line(&words, SHOWN)));
         }
-        let is_failure = matches!(status, Some(1..));
+        let is_failure = matches!(status, Some(Some(1..)));
         if self.stage == Stage::Body {
             return if http_status.is_none() && is_end {
                 Err(self.judge())

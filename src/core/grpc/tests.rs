@@ -280,6 +280,14 @@ fn an_http_status_other_than_200_is_named_unless_there_is_a_grpc_status() {
         let number = status.parse().unwrap();
         assert_eq!(found, not_yet(GrpcAnswer::HttpStatus(number)));
     }
+    // A malformed status is none, and one in the headers does not replace it.
+    let fields = [
+        (":status", "200"),
+        ("content-type", "application/grpc"),
+        ("grpc-status", "0"),
+    ];
+    let found = outcome(&[headers(WHOLE, &fields), data(SERVING), trailers("x")]);
+    assert_eq!(found, not_yet(GrpcAnswer::NoStatus));
     // From the static table.
     let found = outcome(&[frame(HEADERS, WHOLE, 1, &[0x8e])]);
     assert_eq!(found, not_yet(GrpcAnswer::HttpStatus(500)));
