@@ -316,8 +316,6 @@ pub enum TlsError {
 pub enum Operation {
     Resolve,
     Connect,
-    /// Start the thread of an HTTP exchange.
-    SendRequest,
     LookUpPath,
     /// Read `/proc/net/tcp` and `tcp6`.
     ListSockets,

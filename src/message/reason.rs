@@ -640,7 +640,6 @@ const fn verb(operation: Operation) -> &'static str {
     match operation {
         Operation::Resolve => "resolve the name",
         Operation::Connect => "connect",
-        Operation::SendRequest => "send the request",
         Operation::LookUpPath => "look up the path",
         Operation::ListSockets => "read /proc/net/tcp",
         Operation::OpenInput => "open /dev/null for the command's input",

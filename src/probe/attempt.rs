@@ -34,7 +34,7 @@ pub trait Probe {
     fn proceed(&mut self) -> Step;
 
     /// Ends the attempt. Returns what it was doing. A worker that looks up a path goes on and
-    /// serves the next attempt; one that exchanges HTTP is abandoned.
+    /// serves the next attempt.
     fn cancel(&mut self) -> Phase;
 
     /// The last line that the command of a cancelled attempt printed. Empty if there is none.

@@ -1,13 +1,14 @@
 //! `tcp://` and `unix://`: a connection is accepted. HTTP begins with the same step.
 //!
-//! A refused connection costs three system calls (socket, connect, close), no thread and no
-//! allocation.
+//! A refused connection costs four system calls (socket, connect, getsockopt or send, close), no
+//! thread and no allocation.
 
 use super::attempt::{Probe, Step};
 use super::resolve::{Resolved, Resolver};
+use super::stream::send_some;
 use crate::core::outcome::{Operation, Outcome, Phase, Reason};
 use crate::core::url::Host;
-use crate::event_loop::{Interest, Poller};
+use crate::event_loop::Interest;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect,
@@ -33,6 +34,8 @@ pub(super) struct Dial {
     /// The socket of the current address, and the time to give it up for the next address.
     under_way: Option<(OwnedFd, Instant)>,
     until: Instant,
+    /// What is sent first. Empty: nothing.
+    hello: Vec<u8>,
     /// The reason with the highest weight so far.
     last: Option<(Weight, Reason)>,
 }
@@ -49,21 +52,23 @@ enum Weight {
 
 /// The state of the connection.
 pub(super) enum Dialled {
-    /// Accepted. The socket does not block.
-    Connected(OwnedFd),
+    /// Accepted. The socket does not block. The number of bytes that were sent.
+    Connected(OwnedFd, usize),
     Wait,
     /// No address accepted.
     Failed(Reason),
 }
 
 impl Dial {
-    /// Connects to one of `addresses` before `until`.
-    pub(super) fn new(mut addresses: Vec<Address>, until: Instant) -> Self {
+    /// Connects to one of `addresses` before `until`, and sends `hello`. If that is not empty, the
+    /// socket may be connected to itself: then what is sent comes back.
+    pub(super) fn new(mut addresses: Vec<Address>, until: Instant, hello: Vec<u8>) -> Self {
         addresses.reverse();
         Self {
             addresses,
             under_way: None,
             until,
+            hello,
             last: None,
         }
     }
@@ -71,21 +76,21 @@ impl Dial {
     /// Continues as far as possible without waiting.
     pub(super) fn proceed(&mut self) -> Dialled {
         if let Some((socket, give_up)) = self.under_way.take() {
-            match finished(&socket) {
-                Ok(true) => return Dialled::Connected(socket),
+            match finished(&socket, &self.hello) {
+                Ok(Some(sent)) => return Dialled::Connected(socket, sent),
                 // The last address has all the time that is left. Then the attempt is cancelled.
-                Ok(false) if Instant::now() < give_up || self.addresses.is_empty() => {
+                Ok(None) if Instant::now() < give_up || self.addresses.is_empty() => {
                     self.under_way = Some((socket, give_up));
                     return Dialled::Wait;
                 }
-                Ok(false) => self.failed(Weight::Other, no_answer()),
+                Ok(None) => self.failed(Weight::Other, no_answer()),
                 Err(error) => self.failed(weight(error), refusal(error)),
             }
         }
         while let Some(address) = self.addresses.pop() {
-            match begin(&address) {
-                Ok((socket, true)) => return Dialled::Connected(socket),
-                Ok((socket, false)) => {
+            match begin(&address, &self.hello) {
+                Ok((socket, Some(sent))) => return Dialled::Connected(socket, sent),
+                Ok((socket, None)) => {
                     self.under_way = Some((socket, self.share()));
                     return Dialled::Wait;
                 }
@@ -136,8 +141,8 @@ impl Dial {
     }
 }
 
-/// Begins to connect. `true`: the socket is connected already.
-fn begin(address: &Address) -> Result<(OwnedFd, bool), Errno> {
+/// Begins to connect. `Some`: the socket is connected already, and so many bytes were sent.
+fn begin(address: &Address, hello: &[u8]) -> Result<(OwnedFd, Option<usize>), Errno> {
     match address {
         Address::Net(address) => {
             let family = if address.is_ipv4() {
@@ -145,13 +150,19 @@ fn begin(address: &Address) -> Result<(OwnedFd, bool), Errno> {
             } else {
                 AddressFamily::Inet6
             };
-            begin_with(family, &SockaddrStorage::from(*address))
+            begin_with(family, &SockaddrStorage::from(*address), hello)
         }
-        Address::Unix(path) => begin_with(AddressFamily::Unix, &UnixAddr::new(path.as_str())?),
+        Address::Unix(path) => {
+            begin_with(AddressFamily::Unix, &UnixAddr::new(path.as_str())?, hello)
+        }
     }
 }
 
-fn begin_with(family: AddressFamily, address: &dyn SockaddrLike) -> Result<(OwnedFd, bool), Errno> {
+fn begin_with(
+    family: AddressFamily,
+    address: &dyn SockaddrLike,
+    hello: &[u8],
+) -> Result<(OwnedFd, Option<usize>), Errno> {
     let socket = socket(
         family,
         SockType::Stream,
@@ -160,31 +171,42 @@ fn begin_with(family: AddressFamily, address: &dyn SockaddrLike) -> Result<(Owne
     )?;
     match connect(socket.as_raw_fd(), address) {
         // If the socket has no peer, the connection was accepted and closed. That is an answer.
-        Ok(()) => finished(&socket).map(|_| (socket, true)),
+        Ok(()) => finished(&socket, hello).map(|sent| (socket, sent.or(Some(0)))),
         // A server on this machine has answered already. To ask for that costs less than to wait.
-        Err(Errno::EINPROGRESS) => finished(&socket).map(|done| (socket, done)),
+        Err(Errno::EINPROGRESS) => finished(&socket, hello).map(|sent| (socket, sent)),
         Err(error) => Err(error),
     }
 }
 
-/// Whether the socket is connected to another socket. A socket can connect to itself if the port is
-/// in the range of outgoing connections: no process listens, but TCP's simultaneous open succeeds.
-/// A tool that connects often will see this.
-fn finished(socket: &OwnedFd) -> Result<bool, Errno> {
+/// Whether the socket is connected to another socket, and how many bytes of `hello` were sent.
+///
+/// A socket can connect to itself if the port is in the range of outgoing connections: no process
+/// listens, but TCP's simultaneous open succeeds. A tool that connects often will see this. Without
+/// `hello` it is found by the socket's names.
+fn finished(socket: &OwnedFd, hello: &[u8]) -> Result<Option<usize>, Errno> {
+    if !hello.is_empty() {
+        return match send_some(socket, hello) {
+            Ok(sent) => Ok(Some(sent)),
+            Err(Errno::EAGAIN) => Ok(None),
+            // The server has accepted, and closed.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(Some(0)),
+            Err(error) => Err(error),
+        };
+    }
     match getsockopt(socket, sockopt::SocketError)? {
         0 => {}
         error => return Err(Errno::from_raw(error)),
     }
     let peer = match getpeername::<SockaddrStorage>(socket.as_raw_fd()) {
         Ok(peer) => peer,
-        Err(Errno::ENOTCONN) => return Ok(false),
+        Err(Errno::ENOTCONN) => return Ok(None),
         Err(error) => return Err(error),
     };
     let is_net = peer.as_sockaddr_in().is_some() || peer.as_sockaddr_in6().is_some();
     if is_net && getsockname::<SockaddrStorage>(socket.as_raw_fd())? == peer {
         return Err(Errno::ECONNREFUSED);
     }
-    Ok(true)
+    Ok(Some(0))
 }
 
 fn weight(error: Errno) -> Weight {
@@ -216,26 +238,6 @@ fn refusal(error: Errno) -> Reason {
 
 fn no_answer() -> Reason {
     refusal(Errno::ETIMEDOUT)
-}
-
-/// Waits until one of these addresses accepts. It blocks, so call it in a worker's thread.
-pub(super) fn dial_blocking(addresses: Vec<Address>, until: Instant) -> Result<OwnedFd, Reason> {
-    let mut dial = Dial::new(addresses, until);
-    loop {
-        match dial.proceed() {
-            Dialled::Connected(socket) => return Ok(socket),
-            Dialled::Failed(reason) => return Err(reason),
-            Dialled::Wait => {}
-        }
-        let mut poller = Poller::new();
-        if let Some(interest) = dial.interest() {
-            poller.add(interest, ());
-        }
-        let wake_at = dial.wake_at().unwrap_or(until).min(until);
-        if poller.wait(Some(wake_at)).is_err() || Instant::now() >= until {
-            return Err(no_answer());
-        }
-    }
 }
 
 /// The probe of `tcp://` and `unix://`.
@@ -319,13 +321,13 @@ impl Probe for Accepts {
         let mut dial = match self.dial.take() {
             Some(dial) => dial,
             None => match self.destination.resolve(self.until) {
-                Ok(Some(addresses)) => Dial::new(addresses, self.until),
+                Ok(Some(addresses)) => Dial::new(addresses, self.until, Vec::new()),
                 Ok(None) => return Step::Wait,
                 Err(outcome) => return Step::Done(outcome),
             },
         };
         match dial.proceed() {
-            Dialled::Connected(_) => Step::Done(Outcome::Pass),
+            Dialled::Connected(..) => Step::Done(Outcome::Pass),
             Dialled::Failed(reason) => Step::Done(Outcome::NotYet(reason)),
             Dialled::Wait => {
                 self.dial = Some(dial);

@@ -1,10 +1,10 @@
 //! One attempt of each kind of check. A probe knows nothing of gates, schedules and pods, and
 //! prints nothing.
 //!
-//! A probe does not block. Calls that can block (an HTTP exchange, a look-up of a path) run in a
-//! worker thread, for which nobody waits when the attempt's time is over. So a signal can end
-//! podgate in every phase. The trait is `attempt::Probe`, names are resolved by
-//! `resolve::Resolver` without a thread, and `worker::Worker` runs what can block.
+//! A probe does not block, so a signal can end podgate in every phase. The trait is
+//! `attempt::Probe`. Names are resolved by `resolve::Resolver`, and the bytes of HTTP and TLS go
+//! through a `link::Link`. Only the look-up of a path can block: it runs in the thread of a
+//! `worker::Worker`, for which nobody waits when the attempt's time is over.
 
 mod attempt;
 mod dial;
@@ -13,6 +13,7 @@ pub(crate) mod file;
 pub mod http;
 #[cfg(feature = "tls")]
 mod identity;
+mod link;
 mod listener;
 mod member;
 mod name;

@@ -5,7 +5,7 @@ use super::stream::Stream;
 use crate::core::outcome::{BadRedirect, Reason};
 use crate::core::trust::{TrustError, TrustSpec};
 use crate::core::url::Host;
-use std::io::{self, Read, Write};
+use std::io;
 
 pub struct Trust(());
 
@@ -28,38 +28,47 @@ impl Trust {
     }
 }
 
-/// Why the handshake failed.
-pub(super) enum Failure {
-    /// Never in this build.
-    #[expect(dead_code, reason = "the same shape as with TLS")]
-    Io(io::Error),
-    Reason(Reason),
+/// The protocol that is spoken over TLS.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Alpn {
+    Http1,
 }
 
 /// A connection with TLS, which this build never has.
 pub(super) enum Session {}
 
-pub(super) fn shake_hands(
-    _stream: Stream,
-    _host: &Host,
-    _trust: &Trust,
-) -> Result<Session, Failure> {
-    let how = BadRedirect::NoTrust(TrustError::NoTls);
-    Err(Failure::Reason(Reason::BadRedirect(how)))
-}
-
-impl Read for Session {
-    fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
-        match *self {}
+impl Session {
+    pub(super) fn new(
+        _stream: Stream,
+        _host: &Host,
+        _trust: &Trust,
+        _alpn: Alpn,
+    ) -> Result<Self, Reason> {
+        let how = BadRedirect::NoTrust(TrustError::NoTls);
+        Err(Reason::BadRedirect(how))
     }
-}
 
-impl Write for Session {
-    fn write(&mut self, _buffer: &[u8]) -> io::Result<usize> {
+    pub(super) fn is_handshaking(&self) -> bool {
         match *self {}
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn stream(&self) -> &Stream {
+        match *self {}
+    }
+
+    pub(super) fn wants_write(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn shake_hands(&mut self) -> Result<bool, Reason> {
+        match *self {}
+    }
+
+    pub(super) fn read(&mut self, _buffer: &mut [u8]) -> Result<io::Result<usize>, Reason> {
+        match *self {}
+    }
+
+    pub(super) fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
         match *self {}
     }
 }

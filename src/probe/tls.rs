@@ -21,7 +21,7 @@ use rustls::pki_types::{
 };
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
-    Error, OtherError, PeerIncompatible, SignatureScheme, StreamOwned,
+    Error, OtherError, PeerIncompatible, SignatureScheme,
 };
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -38,8 +38,20 @@ const BUNDLES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The protocol that an https check speaks. A server that speaks only another one refuses it.
-const ALPN: &[u8] = b"http/1.1";
+/// The protocol that is spoken over TLS. A server that speaks only another one refuses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alpn {
+    Http1,
+}
+
+impl Alpn {
+    const fn id(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+        }
+    }
+}
+
 /// How many names of a certificate are shown, and how long one may be, in bytes.
 const SHOWN_NAMES: usize = 4;
 const SHOWN_NAME: usize = 60;
@@ -112,13 +124,12 @@ fn config(roots: &Roots) -> Result<Arc<ClientConfig>, TrustError> {
             verify_by(&provider, bundle, None)?
         }
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TrustError::Other(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -417,64 +428,120 @@ fn by_key(error: Error, certificate: &CertificateDer<'_>) -> Error {
     }
 }
 
-pub(super) enum Failure {
-    Io(io::Error),
-    Reason(Reason),
-}
-
-/// A connection with TLS.
+/// A connection with TLS. Nothing here blocks.
 pub(super) struct Session {
-    stream: Box<StreamOwned<ClientConnection, Stream>>,
+    connection: ClientConnection,
+    stream: Stream,
     presented: Arc<Presented>,
 }
 
-/// Verifies the server as `host`, or as the name of `--tls-server-name`.
-pub(super) fn shake_hands(
-    mut stream: Stream,
-    host: &Host,
-    trust: &Trust,
-) -> Result<Session, Failure> {
-    let failed = |error| Failure::Reason(Reason::Tls(error));
-    // An https check has read the roots at the start, so this fails only for an http check that is
-    // redirected to https.
-    let Config {
-        client: mut config,
-        identity,
-    } = trust
-        .config()
-        .map_err(|cause| Failure::Reason(Reason::BadRedirect(BadRedirect::NoTrust(cause))))?;
-    let presented = Arc::new(Presented::new(identity));
-    Arc::make_mut(&mut config).client_auth_cert_resolver = Arc::<Presented>::clone(&presented);
-    let name = match (&trust.server_name, host) {
-        (Some(name), Host::Name(_) | Host::Address(_)) => {
-            ServerName::try_from(name.clone()).map_err(|_| failed(TlsError::NotAName))?
-        }
-        (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned())
-            .map_err(|_| failed(TlsError::NotAName))?,
-        (None, Host::Address(address)) => ServerName::IpAddress(IpAddr::from(*address)),
-    };
-    let mut connection = ClientConnection::new(config, name)
-        .map_err(|error| failed(TlsError::Other(error.to_string())))?;
-    // The records of a handshake are sent one by one. Without this the request would wait for the
-    // acknowledgement of the last one, which the server delays by 40 ms.
-    stream.send_at_once();
-    stream.keep_first_bytes();
-    while connection.is_handshaking() {
-        if let Err(error) = connection.complete_io(&mut stream) {
-            return Err(match rustls_error(&error) {
+impl Session {
+    /// Verifies the server as `host`, or as the name of `--tls-server-name`.
+    ///
+    /// # Errors
+    /// The name cannot be in a certificate, or no server can be verified.
+    pub(super) fn new(
+        mut stream: Stream,
+        host: &Host,
+        trust: &Trust,
+        alpn: Alpn,
+    ) -> Result<Self, Reason> {
+        // An https check has read the roots at the start, so this fails only for an http check that
+        // is redirected to https.
+        let Config {
+            client: mut config,
+            identity,
+        } = trust
+            .config()
+            .map_err(|cause| Reason::BadRedirect(BadRedirect::NoTrust(cause)))?;
+        let presented = Arc::new(Presented::new(identity));
+        let own = Arc::make_mut(&mut config);
+        own.client_auth_cert_resolver = Arc::<Presented>::clone(&presented);
+        own.alpn_protocols = vec![alpn.id().to_vec()];
+        let name = match (&trust.server_name, host) {
+            (Some(name), Host::Name(_) | Host::Address(_)) => ServerName::try_from(name.clone()),
+            (None, Host::Name(name)) => ServerName::try_from(name.trim_end_matches('.').to_owned()),
+            (None, Host::Address(address)) => Ok(ServerName::IpAddress(IpAddr::from(*address))),
+        };
+        let name = name.map_err(|_| Reason::Tls(TlsError::NotAName))?;
+        let connection = ClientConnection::new(config, name)
+            .map_err(|error| Reason::Tls(TlsError::Other(error.to_string())))?;
+        // The records of a handshake are sent one by one. Without this the request would wait for
+        // the acknowledgement of the last one, which the server delays by 40 ms.
+        stream.send_at_once();
+        stream.keep_first_bytes();
+        Ok(Self {
+            connection,
+            stream,
+            presented,
+        })
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    pub(super) const fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Whether it has bytes that the socket did not take yet.
+    pub(super) fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Continues the handshake. Returns whether it is complete.
+    ///
+    /// # Errors
+    /// The handshake failed.
+    pub(super) fn shake_hands(&mut self) -> Result<bool, Reason> {
+        while self.connection.is_handshaking() {
+            let Err(error) = self.connection.complete_io(&mut self.stream) else {
+                continue;
+            };
+            let failed = |error| Err(Reason::Tls(error));
+            return match rustls_error(&error) {
                 Some(Error::InvalidMessage(_)) => {
-                    failed(TlsError::NotTls(protocol::of(stream.first_bytes())))
+                    failed(TlsError::NotTls(protocol::of(self.stream.first_bytes())))
                 }
-                Some(inner) => Failure::Reason(reason(inner, &presented)),
-                None if error.kind() == io::ErrorKind::TimedOut => Failure::Io(error),
+                Some(inner) => Err(reason(inner, &self.presented)),
+                None if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
                 None => failed(TlsError::Closed),
-            });
+            };
+        }
+        Ok(true)
+    }
+
+    /// Reads what has arrived. The inner error is that of the connection, as for a socket.
+    ///
+    /// # Errors
+    /// A server of TLS 1.3 refuses its client after the handshake.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<io::Result<usize>, Reason> {
+        let mut stream = rustls::Stream::new(&mut self.connection, &mut self.stream);
+        match stream.read(buffer) {
+            // The server closed without close_notify. The length of the body shows whether bytes
+            // are missing.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Ok(0)),
+            Err(error) => match rustls_error(&error) {
+                Some(inner) => Err(reason(inner, &self.presented)),
+                None => Ok(Err(error)),
+            },
+            result => Ok(result),
         }
     }
-    Ok(Session {
-        stream: Box::new(StreamOwned::new(connection, stream)),
-        presented,
-    })
+
+    /// Takes bytes that are sent as soon as possible.
+    ///
+    /// # Errors
+    /// None that matters: a read reports that the connection is broken.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.connection.writer().write(bytes)?;
+        if !self.connection.is_handshaking() {
+            // What the socket does not take is sent with the next step.
+            let _ = self.connection.complete_io(&mut self.stream);
+        }
+        Ok(taken)
+    }
 }
 
 fn rustls_error(error: &io::Error) -> Option<&Error> {
@@ -537,32 +604,6 @@ fn alert_error(alert: AlertDescription, presented: &Presented) -> TlsError {
     ];
     let found = known.into_iter().find(|(it, _)| *it == alert);
     found.map_or_else(|| TlsError::Alert(format!("{alert:?}")), |(_, error)| error)
-}
-
-impl Read for Session {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.stream.read(buffer) {
-            // The server closed without close_notify. The length of the body shows whether bytes
-            // are missing.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            // A server of TLS 1.3 refuses its client after the handshake.
-            Err(error) => Err(match rustls_error(&error) {
-                Some(inner) => Fault(reason(inner, &self.presented)).into(),
-                None => error,
-            }),
-            result => result,
-        }
-    }
-}
-
-impl Write for Session {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
 }
 
 /// Verifies nothing. The kubelet accepts even certificates that cannot be parsed (X.509 v1).

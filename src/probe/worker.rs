@@ -16,9 +16,8 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// The stack of a thread in bytes. The job that needs most, a TLS handshake, uses about 40 KiB.
-/// Pages that are not used cost nothing.
-const STACK: usize = 512 * 1024;
+/// The stack of a thread in bytes. Pages that are not used cost nothing.
+const STACK: usize = 128 * 1024;
 
 /// Runs one job at a time.
 pub(super) struct Worker<T> {
