@@ -53,6 +53,7 @@ fn refutes(check: &Kind, reason: &Reason) -> bool {
         | Reason::Certificate(_)
         | Reason::Tls(_)
         | Reason::Token(..) => false,
+        Reason::Grpc(answer) => answer.is_refusal(),
         // The command gave no exit code, or was not started.
         Reason::Killed(..) | Reason::NoCommand(_) | Reason::NotExecutable(..) => false,
         Reason::System(..) => false,

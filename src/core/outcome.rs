@@ -299,6 +299,8 @@ pub enum TlsError {
     OldVersion,
     /// The server does not speak HTTP/1.1.
     NotHttp1,
+    /// The server does not speak HTTP/2, as gRPC needs it.
+    NotHttp2,
     /// The server wants a certificate of its client.
     WantsCertificate,
     /// The server ended the handshake with this alert after it got the certificate of `--tls-cert`.

@@ -77,6 +77,15 @@ impl Host {
 }
 
 impl Server {
+    /// `host` or `host:port`, as in the `Host` header. `localhost` for a unix socket, as in curl.
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Host(host, None) => host.to_string(),
+            Self::Host(host, Some(port)) => format!("{host}:{port}"),
+            Self::Socket(_) => "localhost".to_owned(),
+        }
+    }
+
     /// Whether it is on this machine.
     pub fn is_near(&self) -> bool {
         match self {
@@ -97,13 +106,9 @@ impl fmt::Display for Host {
 }
 
 impl Url {
-    /// `host` or `host:port`, as in the `Host` header. `localhost` for a unix socket, as in curl.
+    /// What the `Host` header has: [`Server::authority`].
     pub fn authority(&self) -> String {
-        match &self.server {
-            Server::Host(host, None) => host.to_string(),
-            Server::Host(host, Some(port)) => format!("{host}:{port}"),
-            Server::Socket(_) => "localhost".to_owned(),
-        }
+        self.server.authority()
     }
 
     /// The host that a redirect must keep.

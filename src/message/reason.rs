@@ -588,6 +588,7 @@ fn tls_error(error: &TlsError) -> String {
         }
         TlsError::OldVersion => "the server speaks only TLS 1.1 or older".to_owned(),
         TlsError::NotHttp1 => "the server does not speak HTTP/1.1, perhaps only HTTP/2".to_owned(),
+        TlsError::NotHttp2 => "the server does not speak HTTP/2, perhaps only HTTP/1.1".to_owned(),
         TlsError::WantsCertificate => "the server wants a client certificate".to_owned(),
         TlsError::CertificateRefused(alert) => {
             format!("the server refuses the client certificate with the alert {alert:?}")
@@ -612,6 +613,7 @@ const fn tls_remedy(error: &TlsError) -> &'static str {
         }
         TlsError::OldVersion => "let the server offer TLS 1.2 or 1.3, or use tcp://",
         TlsError::NotHttp1 => "let the server offer HTTP/1.1, or use a tcp:// or exec: check",
+        TlsError::NotHttp2 => "let the server offer HTTP/2 (h2), or use the port of its gRPC",
         TlsError::WantsCertificate => {
             "set one with --tls-cert FILE and --tls-key FILE, or use a port without it"
         }

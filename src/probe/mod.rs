@@ -7,6 +7,7 @@
 //! `worker::Worker`, for which nobody waits when the attempt's time is over.
 
 mod attempt;
+mod conversation;
 mod dial;
 mod exec;
 pub(crate) mod file;
@@ -21,7 +22,6 @@ mod name_server;
 mod not;
 mod resolve;
 mod stream;
-mod stub;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(not(feature = "tls"))]
@@ -31,6 +31,7 @@ mod token;
 mod worker;
 
 pub use self::attempt::{Probe, Step};
+use self::conversation::Conversation;
 use crate::core::check::{Check, Kind};
 use crate::core::http::{Request, Statuses};
 use crate::core::url::{Server, Url};
@@ -75,8 +76,8 @@ pub(crate) fn of(check: &Check, index: usize, resources: &Resources) -> Box<dyn 
         Kind::Dns(host) => Box::new(name::Resolves::new(host)),
         Kind::File(path) => file(path, file::Wants::Path),
         Kind::NonEmpty(path) => file(path, file::Wants::Content),
-        // A stub until `connection` runs their dialogues.
-        Kind::Grpc(_) | Kind::Database(..) => Box::new(stub::Stub),
+        Kind::Grpc(grpc) => Box::new(Conversation::grpc(grpc, &resources.ask.trust)),
+        Kind::Database(database, server) => Box::new(Conversation::database(*database, server)),
         Kind::Member(fact, name) => Box::new(member::Member::new(
             *fact,
             name,

@@ -32,6 +32,7 @@ impl Trust {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Alpn {
     Http1,
+    Http2,
 }
 
 /// A connection with TLS, which this build never has.

@@ -42,12 +42,22 @@ const BUNDLES: [&str; 6] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alpn {
     Http1,
+    Http2,
 }
 
 impl Alpn {
     const fn id(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+
+    /// The server does not speak it.
+    const fn is_missing(self) -> TlsError {
+        match self {
+            Self::Http1 => TlsError::NotHttp1,
+            Self::Http2 => TlsError::NotHttp2,
         }
     }
 }
@@ -433,6 +443,7 @@ pub(super) struct Session {
     connection: ClientConnection,
     stream: Stream,
     presented: Arc<Presented>,
+    alpn: Alpn,
 }
 
 impl Session {
@@ -474,6 +485,7 @@ impl Session {
             connection,
             stream,
             presented,
+            alpn,
         })
     }
 
@@ -504,12 +516,16 @@ impl Session {
                 Some(Error::InvalidMessage(_)) => {
                     failed(TlsError::NotTls(protocol::of(self.stream.first_bytes())))
                 }
-                Some(inner) => Err(reason(inner, &self.presented)),
+                Some(inner) => Err(self.reason(inner)),
                 None if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
                 None => failed(TlsError::Closed),
             };
         }
         Ok(true)
+    }
+
+    fn reason(&self, error: &Error) -> Reason {
+        reason(error, &self.presented, self.alpn)
     }
 
     /// Reads what has arrived. The inner error is that of the connection, as for a socket.
@@ -523,7 +539,7 @@ impl Session {
             // are missing.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Ok(0)),
             Err(error) => match rustls_error(&error) {
-                Some(inner) => Err(reason(inner, &self.presented)),
+                Some(inner) => Err(self.reason(inner)),
                 None => Ok(Err(error)),
             },
             result => Ok(result),
@@ -548,14 +564,14 @@ fn rustls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref::<Error>()
 }
 
-fn reason(error: &Error, presented: &Presented) -> Reason {
+fn reason(error: &Error, presented: &Presented, alpn: Alpn) -> Reason {
     if let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
         && let Some(Fault(reason)) = inner.downcast_ref::<Fault>()
     {
         return reason.clone();
     }
     if let Error::AlertReceived(alert) = error {
-        return Reason::Tls(alert_error(*alert, presented));
+        return Reason::Tls(alert_error(*alert, presented, alpn));
     }
     if matches!(
         error,
@@ -573,7 +589,7 @@ fn reason(error: &Error, presented: &Presented) -> Reason {
 }
 
 /// What an alert of the server means.
-fn alert_error(alert: AlertDescription, presented: &Presented) -> TlsError {
+fn alert_error(alert: AlertDescription, presented: &Presented, alpn: Alpn) -> TlsError {
     use AlertDescription as Alert;
     let about_certificate = [
         Alert::HandshakeFailure,
@@ -599,7 +615,7 @@ fn alert_error(alert: AlertDescription, presented: &Presented) -> TlsError {
         (Alert::HandshakeFailure, TlsError::Refused),
         (Alert::InsufficientSecurity, TlsError::Refused),
         (Alert::ProtocolVersion, TlsError::OldVersion),
-        (Alert::NoApplicationProtocol, TlsError::NotHttp1),
+        (Alert::NoApplicationProtocol, alpn.is_missing()),
         (Alert::UnrecognisedName, TlsError::UnknownName),
     ];
     let found = known.into_iter().find(|(it, _)| *it == alert);

@@ -16,7 +16,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 /// As the kubelet's `kube-probe/1.32`.
-const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
+pub(in crate::probe) const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
 /// The size of the output buffer in bytes, without the part for options: room for the request line
 /// and for our own headers.
 const OUTPUT: usize = 4 * 1024;
