@@ -1,28 +1,14 @@
 //! A connected socket that does not block.
 
-use crate::core::outcome::Reason;
 use nix::sys::socket::{MsgFlags, send};
 #[cfg(feature = "tls")]
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd;
-use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How many of the first bytes of an answer are kept. They are enough to see what a server speaks.
 const FIRST: usize = 256;
-
-/// A reason that passes through the TLS library as an error.
-#[derive(Debug)]
-pub(super) struct Fault(pub(super) Reason);
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer is refused")
-    }
-}
-
-impl std::error::Error for Fault {}
 
 #[derive(Debug)]
 pub(super) struct Stream {

@@ -3,7 +3,7 @@
 //! expire before the binary is replaced.
 
 use super::identity::{Identity, Presented};
-use super::stream::{Fault, Stream};
+use super::stream::Stream;
 use crate::core::errno::Errno;
 use crate::core::outcome::{BadCertificate, BadRedirect, Reason, TlsError, one_line};
 use crate::core::pem;
@@ -23,6 +23,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
     Error, OtherError, PeerIncompatible, SignatureScheme,
 };
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -424,6 +425,18 @@ fn names_of(presented: &[String]) -> Vec<String> {
     }
     names
 }
+
+/// A reason that passes through the TLS library as an error.
+#[derive(Debug)]
+struct Fault(Reason);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer is refused")
+    }
+}
+
+impl std::error::Error for Fault {}
 
 /// Passes a reason through rustls.
 fn carried(reason: Reason) -> Error {
