@@ -61,7 +61,7 @@ pub(crate) struct Driver<'a> {
     attempt_timeout: Duration,
     /// An attempt of an HTTP check reads the file of a token.
     reads_token: bool,
-    /// An attempt of an HTTP check may read the files of a client certificate.
+    /// An attempt over TLS may read the files of a client certificate.
     reads_certificate: bool,
     verbosity: Verbosity,
 }
@@ -210,7 +210,7 @@ impl<'a> Driver<'a> {
         let reads_file = |it: &&Check| {
             it.kind.goes_by_path()
                 || (self.reads_token && it.url().is_some())
-                || (self.reads_certificate && it.kind.url().is_some())
+                || (self.reads_certificate && it.may_use_tls())
         };
         let hanging = self.checks.iter().filter(reads_file);
         let names: Vec<String> = hanging.map(|check| check.name.clone()).collect();
