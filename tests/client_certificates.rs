@@ -242,7 +242,7 @@ fn a_quit_by_https_presents_the_certificate() {
     });
     let url = format!("https://localhost:{port}/quit");
     let ca = pki.0.text("ca.crt");
-    podgate(["quit", "-t", "500ms", "--tls-ca", &ca, &url])
+    podgate(["quit", "-t", "2s", "--tls-ca", &ca, &url])
         .run()
         .code(1)
         .says("client certificate");
