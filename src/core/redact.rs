@@ -26,13 +26,25 @@ pub fn urls(text: &str) -> String {
 
 /// Hides the user info in a text that was refused as a check. Everything before the last `@` is
 /// hidden: a password that is not encoded may hold anything, and the scheme may be missing.
+///
+/// A database's parameters may hold a password, too: `host=db password=secret`.
 pub fn refused(text: &str) -> String {
+    if text
+        .strip_prefix("not:")
+        .unwrap_or(text)
+        .starts_with("exec:")
+    {
+        return urls(text);
+    }
+    if let Some((before, _)) = text.split_once("password=") {
+        return format!("{}password=***", refused(before));
+    }
     match text.rsplit_once('@') {
-        Some((before, host)) if !text.starts_with("exec:") => match before.split_once("://") {
+        Some((before, host)) => match before.split_once("://") {
             Some((scheme, _)) => format!("{scheme}://***@{host}"),
             None => format!("***@{host}"),
         },
-        Some(_) | None => urls(text),
+        None => urls(text),
     }
 }
 
@@ -75,6 +87,17 @@ mod tests {
             ("http://user:se/cret@host/p", "http://***@host/p"),
             ("user:secret@host:80", "***@host:80"),
             ("http://host/p p", "http://host/p p"),
+            ("host=db password=secret user=me", "host=db password=***"),
+            (
+                "jdbc:mysql://h/?password=a@b",
+                "jdbc:mysql://h/?password=***",
+            ),
+            ("u:secret@h/?password=a", "***@h/?password=***"),
+            ("not:http://user:secret@host", "not:http://***@host"),
+            (
+                "not:exec:a http://u:secret@h/ b@c '",
+                "not:exec:a http://***@h/ b@c '",
+            ),
         ] {
             assert_eq!(refused(text), shown);
         }

@@ -1,5 +1,5 @@
-//! `file://`: the path exists. inotify(7) wakes the check where it works. Elsewhere the path is
-//! looked up on the schedule.
+//! `file://`: the path exists, and `nonempty://`: the path is a file with something in it.
+//! inotify(7) wakes the check where it works. Elsewhere the path is looked up on the schedule.
 //!
 //! A look-up can hang if the server of a network or FUSE file system is gone. So it runs in a
 //! worker, and the next attempt waits for the same worker.
@@ -9,6 +9,9 @@
 //! file (NFS, 9p, FUSE), the path goes through a symbolic link, which may change elsewhere, or no
 //! instance is available (EMFILE: the limit is for each user of the whole node). Where inotify
 //! works, the path is still looked up at long intervals as a safety net.
+//!
+//! While the path does not exist, the folder is watched in which it, or its first part, is missing.
+//! Otherwise the file itself is watched: for content, or with `not:` for its end.
 
 use super::attempt::{Probe, Step};
 use super::worker::Worker;
@@ -35,9 +38,18 @@ pub(super) enum Wants {
     Content,
 }
 
+/// The change that an attempt waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Begin,
+    /// With `not:`.
+    End,
+}
+
 pub(super) struct Exists {
     path: PathBuf,
     wants: Wants,
+    change: Change,
     index: usize,
     watcher: Option<Rc<RefCell<Watcher>>>,
     worker: Worker<Found>,
@@ -47,7 +59,8 @@ pub(super) struct Exists {
 /// The result of a look-up.
 struct Found {
     outcome: Outcome,
-    /// The directory that is watched now, and the name in it that is missing.
+    /// The directory that is watched now, and the name in it that is missing. An empty name: the
+    /// path itself is watched.
     watch: Option<(WatchDescriptor, OsString)>,
 }
 
@@ -55,12 +68,14 @@ impl Exists {
     pub(super) fn new(
         path: &str,
         wants: Wants,
+        change: Change,
         index: usize,
         watcher: Option<Rc<RefCell<Watcher>>>,
     ) -> Self {
         Self {
             path: PathBuf::from(path),
             wants,
+            change,
             index,
             watcher,
             worker: Worker::new(),
@@ -69,13 +84,18 @@ impl Exists {
     }
 }
 
-/// Looks up the path, and watches it if it does not exist.
-fn look_up(path: &Path, wants: Wants, inotify: Option<&Inotify>) -> Found {
-    // Usually the path exists already, and no watch is needed.
+/// Looks up the path, and watches it if the change has not come.
+fn look_up(path: &Path, wants: Wants, change: Change, inotify: Option<&Inotify>) -> Found {
+    // Usually the change has come already, and no watch is needed.
     let outcome = holds(path, wants);
+    let has_come = (outcome == Outcome::Pass) == (change == Change::Begin);
     match inotify {
-        Some(inotify) if outcome != Outcome::Pass => {
-            let watch = watch(inotify, path);
+        Some(inotify) if !has_come => {
+            let watch = if fs::symlink_metadata(path).is_ok() {
+                watch_itself(inotify, path, wants, change)
+            } else {
+                watch(inotify, path)
+            };
             Found {
                 outcome: holds(path, wants),
                 watch,
@@ -99,6 +119,35 @@ fn holds(path: &Path, wants: Wants) -> Outcome {
             errno => Reason::System(Operation::LookUpPath, errno),
         }),
     }
+}
+
+/// Watches what `path` is now. `None`: inotify cannot report its changes.
+fn watch_itself(
+    inotify: &Inotify,
+    path: &Path,
+    wants: Wants,
+    change: Change,
+) -> Option<(WatchDescriptor, OsString)> {
+    // A symbolic link stays when the file behind it changes.
+    if !is_plain(path) || !tells(path) {
+        return None;
+    }
+    let content = match (wants, change) {
+        (Wants::Path, Change::Begin | Change::End) => AddWatchFlags::empty(),
+        (Wants::Content, Change::Begin) => AddWatchFlags::IN_MODIFY,
+        // A file is closed after it was emptied, and a file that only grows causes no wake-up.
+        (Wants::Content, Change::End) => AddWatchFlags::IN_CLOSE_WRITE,
+    };
+    let flags = content
+        // The number of links changes when a file is removed that a process has open.
+        | AddWatchFlags::IN_ATTRIB
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_DONT_FOLLOW
+        // The same directory may also be watched for members.
+        | MASK_ADD;
+    let descriptor = inotify.add_watch(path, flags).ok()?;
+    Some((descriptor, OsString::new()))
 }
 
 /// Watches for the first part of `path` that does not exist. `None`: inotify cannot report it.
@@ -139,14 +188,15 @@ impl Probe for Exists {
     fn proceed(&mut self) -> Step {
         // If a look-up of an earlier attempt still hangs, this attempt waits for it.
         if !self.worker.is_busy() {
-            let (path, wants) = (self.path.clone(), self.wants);
+            let path = self.path.clone();
+            let (wants, change) = (self.wants, self.change);
             let inotify = self
                 .watcher
                 .as_ref()
                 .map(|watcher| Arc::clone(&watcher.borrow().inotify));
             if let Err(error) = self
                 .worker
-                .start(move || look_up(&path, wants, inotify.as_deref()))
+                .start(move || look_up(&path, wants, change, inotify.as_deref()))
             {
                 let reason = Reason::System(Operation::LookUpPath, Errno::of(&error));
                 return Step::Done(Outcome::NotYet(reason));
@@ -347,7 +397,7 @@ fn is_plain(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wants, Watcher, is_plain, look_up, missing, watch};
+    use super::{Change, Wants, Watcher, is_plain, look_up, missing, watch};
     use crate::core::outcome::Outcome;
     use std::fs;
     use std::path::Path;
@@ -393,7 +443,7 @@ mod tests {
         let folder = Folder::new("wakes");
         let mut watcher = watcher();
         let path = folder.0.join("ready");
-        let found = || look_up(&path, Wants::Path, Some(&watcher.inotify)).watch;
+        let found = || look_up(&path, Wants::Path, Change::Begin, Some(&watcher.inotify)).watch;
         let (first, second) = (found(), found());
         assert!(first.is_some() && first == second);
         assert!(
@@ -406,9 +456,80 @@ mod tests {
         fs::write(&path, "").expect("a file");
         assert_eq!(watcher.woken(), [7]);
         assert_eq!(
-            look_up(&path, Wants::Path, Some(&watcher.inotify)).outcome,
+            look_up(&path, Wants::Path, Change::Begin, Some(&watcher.inotify)).outcome,
             Outcome::Pass
         );
+    }
+
+    /// Each step changes the file. Only the last one is what the check waits for.
+    #[test]
+    fn a_change_of_the_file_itself_wakes_its_check() {
+        let folder = Folder::new("itself");
+        let path = folder.0.join("file");
+        let write = |text: &str| fs::write(&path, text).expect("a file");
+        let append = || {
+            let mut open = fs::OpenOptions::new();
+            let mut file = open.append(true).open(&path).expect("a file");
+            std::io::Write::write_all(&mut file, b"x").expect("more");
+            // Not closed, so that IN_MODIFY is the only event.
+            std::mem::forget(file);
+        };
+        let rename = || fs::rename(&path, folder.0.join("other")).expect("a rename");
+        let replace = || {
+            fs::write(folder.0.join("new"), "").expect("a file");
+            fs::rename(folder.0.join("new"), &path).expect("a rename");
+        };
+        let remove = || {
+            let open = fs::File::open(&path).expect("a file");
+            fs::remove_file(&path).expect("removed");
+            std::mem::forget(open);
+        };
+        let empty = || write("");
+        let (path_, content) = (Wants::Path, Wants::Content);
+        let cases: [(&str, Wants, Change, &str, &dyn Fn(), bool); 8] = [
+            ("filled", content, Change::Begin, "", &append, true),
+            ("gone", path_, Change::End, "x", &remove, true),
+            ("renamed", path_, Change::End, "x", &rename, true),
+            (
+                "grown, and still there",
+                path_,
+                Change::End,
+                "",
+                &append,
+                false,
+            ),
+            ("emptied", content, Change::End, "x", &empty, true),
+            (
+                "replaced by an empty one",
+                content,
+                Change::End,
+                "x",
+                &replace,
+                true,
+            ),
+            (
+                "without content, and gone",
+                content,
+                Change::End,
+                "x",
+                &remove,
+                true,
+            ),
+            ("grown", content, Change::End, "x", &append, false),
+        ];
+        for (what, wants, change, before, step, wakes) in cases {
+            write(before);
+            let mut watcher = watcher();
+            let (first, second) = {
+                let found = || look_up(&path, wants, change, Some(&watcher.inotify)).watch;
+                (found(), found())
+            };
+            assert!(first.is_some() && first == second, "{what}");
+            assert!(!watcher.keep(7, first), "{what}");
+            assert!(watcher.keep(7, second), "{what}");
+            step();
+            assert_eq!(watcher.woken().contains(&7), wakes, "{what}");
+        }
     }
 
     #[test]

@@ -56,13 +56,28 @@ pub(crate) struct Resources {
 
 /// The probe of a check. The watcher reports changes by `index`.
 pub(crate) fn of(check: &Check, index: usize, resources: &Resources) -> Box<dyn Probe> {
-    let file = |path, wants| {
-        // What disappears is found by looking.
-        let watcher = resources.watcher.clone();
-        let watcher = watcher.filter(|_| check.negated().is_none());
-        Box::new(file::Exists::new(path, wants, index, watcher))
-    };
     match &check.kind {
+        Kind::Not(inner) => {
+            let probe = positive(check, inner, file::Change::End, index, resources);
+            Box::new(not::Not::new(probe, (**inner).clone()))
+        }
+        kind => positive(check, kind, file::Change::Begin, index, resources),
+    }
+}
+
+/// The probe of `kind`, which is the check or its opposite.
+fn positive(
+    check: &Check,
+    kind: &Kind,
+    change: file::Change,
+    index: usize,
+    resources: &Resources,
+) -> Box<dyn Probe> {
+    let file = |path, wants| {
+        let watcher = resources.watcher.clone();
+        Box::new(file::Exists::new(path, wants, change, index, watcher))
+    };
+    match kind {
         Kind::Http(url) => {
             let ask = match check.preset {
                 Some(_) => resources.ask.with(Request::plain("GET", Statuses::Kubelet)),
@@ -85,13 +100,8 @@ pub(crate) fn of(check: &Check, index: usize, resources: &Resources) -> Box<dyn 
             resources.watcher.clone(),
         )),
         Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&resources.children))),
-        Kind::Not(positive) => {
-            let inner = Check {
-                kind: (**positive).clone(),
-                ..check.clone()
-            };
-            Box::new(not::Not::new(of(&inner, index, resources), inner.kind))
-        }
+        // `not:` is never twice.
+        Kind::Not(inner) => positive(check, inner, change, index, resources),
     }
 }
 
