@@ -68,12 +68,226 @@ const CASES: &[Case] = &[
     (
         &["wait", "redis://localhost"],
         &[],
-        &["\"redis://localhost\"", "tcp://"],
+        &[
+            "\"redis://localhost\"",
+            "needs a port",
+            "use redis://localhost:6379",
+        ],
     ),
     (
-        &["wait", "grpc://localhost:50051"],
+        &["wait", "postgres://user:secret@db:5432"],
         &[],
-        &["reserved", "http://"],
+        &[
+            "does not take a user or password: no login is tried",
+            "use postgres://localhost:5432",
+        ],
+    ),
+    (
+        &["wait", "postgresql://user:secret@db/app"],
+        &[],
+        &["\"postgresql://***@db/app\"", "user or password"],
+    ),
+    (
+        &["wait", "mysql://secret@db:3306"],
+        &[],
+        &["user or password", "use mysql://localhost:3306"],
+    ),
+    (
+        &["wait", "redis://:secret@db:6379/0"],
+        &[],
+        &["user or password", "use redis://localhost:6379"],
+    ),
+    (
+        &["wait", "grpc://user:secret@db:50051"],
+        &[],
+        &["user or password", "use grpc://localhost:50051"],
+    ),
+    (
+        &["wait", "postgres://db:5432/app?sslmode=disable"],
+        &[],
+        &["does not take a path or parameters: no database is opened"],
+    ),
+    (
+        &["wait", "grpc://localhost"],
+        &[],
+        &["needs a port", "use grpc://localhost:50051"],
+    ),
+    (
+        &["wait", "dns://127.0.0.1"],
+        &[],
+        &["is an address", "use dns://db"],
+    ),
+    (
+        &["wait", "dns://db:53"],
+        &[],
+        &["does not take a port", "use dns://db"],
+    ),
+    (
+        &["wait", "nonempty://run/ready"],
+        &[],
+        &["needs an absolute path", "use nonempty:///run/ready"],
+    ),
+    // Other tools' words.
+    (
+        &["wait", "!tcp://db:5432"],
+        &[],
+        &["\"!tcp://db:5432\"", "use not:tcp://db:5432"],
+    ),
+    (
+        &["wait", "tcp:db:5432"],
+        &[],
+        &["\"tcp:db:5432\"", "use tcp://db:5432"],
+    ),
+    (
+        &["wait", "socket:/run/app.sock"],
+        &[],
+        &["use unix:///run/app.sock"],
+    ),
+    (
+        &["wait", "http-get://localhost:8080/ready"],
+        &[],
+        &["use http://localhost:8080/ready"],
+    ),
+    (
+        &["wait", "https-get://localhost:8443/ready"],
+        &[],
+        &["use https://localhost:8443/ready"],
+    ),
+    (
+        &["wait", "http-get://unix:/run/app.sock:/ready"],
+        &[],
+        &["use http+unix://%2Frun%2Fapp.sock/ready"],
+    ),
+    (
+        &["wait", "tcp", "db:5432"],
+        &[],
+        &["\"tcp\"", "in the same word", "use tcp://localhost:5432"],
+    ),
+    (
+        &["wait", "postgresql", "postgres://user:secret@db/"],
+        &[],
+        &["\"postgresql\"", "use postgres://localhost:5432"],
+    ),
+    (
+        &["wait", "user:secret@tcp(db:3306)/app"],
+        &[],
+        &["\"***@tcp(db:3306)/app\"", "use mysql://localhost:3306"],
+    ),
+    (
+        &["wait", "host=db user=app password=secret"],
+        &[],
+        &["password=***", "use postgres://localhost:5432"],
+    ),
+    (
+        &["wait", "mongodb://user:secret@db"],
+        &[],
+        &[
+            "not a protocol that podgate speaks",
+            "tcp://localhost:27017",
+        ],
+    ),
+    (
+        &["wait", "rediss://db"],
+        &[],
+        &["tcp://localhost:6379", "exec:"],
+    ),
+    (
+        &["wait", "amqp://db"],
+        &[],
+        &["tcp://localhost:5672", "exec:"],
+    ),
+    (
+        &["wait", "kafka://db"],
+        &[],
+        &["tcp://localhost:9092", "exec:"],
+    ),
+    (
+        &["wait", "tls://db:8443"],
+        &[],
+        &["https://localhost:8443/ready", "tcp://localhost:8443"],
+    ),
+    // The opposite of a check.
+    (
+        &["wait", "not:db:5432"],
+        &[],
+        &["\"not:db:5432\"", "use not:tcp://db:5432"],
+    ),
+    (
+        &["wait", "not:tcp://db"],
+        &[],
+        &["needs a port", "use not:tcp://localhost:5432"],
+    ),
+    (
+        &["wait", "not:ready:main"],
+        &[],
+        &["about a member", "use gone:main"],
+    ),
+    (
+        &["wait", "not:gone:main"],
+        &[],
+        &["about a member", "use started:main"],
+    ),
+    (
+        &["wait", "not:not:tcp://db:5432"],
+        &[],
+        &["not: twice", "as in tcp://"],
+    ),
+    (&["wait", "not:"], &[], &["empty", "http://"]),
+    (
+        &["wait", "not:http://user:secret\u{e4}@db/"],
+        &[],
+        &["\"not:http://***@db/\"", "percent-encoded"],
+    ),
+    (
+        &["run", "--ready", "not:tcp://localhost:8080", "--", "true"],
+        &[],
+        &[
+            "--ready \"not:tcp://localhost:8080\"",
+            "does not show that CMD is ready",
+            "use a check that holds only while CMD is ready",
+        ],
+    ),
+    (
+        &[
+            "join",
+            "--restart-policy",
+            "never",
+            "--ready",
+            "not:listen://:8080",
+        ],
+        &[],
+        &["--ready \"not:listen://:8080\"", "does not show"],
+    ),
+    (
+        &["run", "--sidecar", "not:istio", "--", "true"],
+        &[],
+        &["not a preset", "use --sidecar istio"],
+    ),
+    (
+        &["quit", "not:http://localhost:9901/quitquitquit"],
+        &[],
+        &["cannot be asked to quit"],
+    ),
+    (
+        &[
+            "wait",
+            "--http-header",
+            "a: b",
+            "not:http://a/",
+            "http://b/",
+        ],
+        &[],
+        &["--http-header", "several"],
+    ),
+    (
+        &["wait", "--http-header", "a: b", "not:tcp://a:1"],
+        &[],
+        &["--http-header", "this call has none"],
+    ),
+    (
+        &["wait", "--tls-insecure", "grpc://a:1"],
+        &[],
+        &["--tls-insecure is about https and grpcs"],
     ),
     (
         &["wait", "ready:Proxy"],
@@ -1091,6 +1305,16 @@ const TLS_CASES: &[Case] = &[
 const TLS_CASES: &[Case] = &[
     (
         &["check", "https://h/"],
+        &[],
+        &["this build of podgate has no TLS"],
+    ),
+    (
+        &["check", "not:https://h/"],
+        &[],
+        &["this build of podgate has no TLS"],
+    ),
+    (
+        &["check", "grpcs://h:1"],
         &[],
         &["this build of podgate has no TLS"],
     ),

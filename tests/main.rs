@@ -21,6 +21,7 @@ mod bad_input;
 mod becomes_cmd;
 mod checks_databases;
 mod checks_that_are_not_http;
+mod checks_that_do_not_hold;
 #[cfg(feature = "tls")]
 mod client_certificates;
 mod confined;

@@ -947,3 +947,56 @@ fn a_name_that_appears_later_is_found() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.took < 10.0, "{}", ran.took);
 }
+
+#[test]
+fn dns_passes_when_the_name_has_an_address_and_its_opposite_when_it_has_none() {
+    if !may_run() {
+        return;
+    }
+    let closed = "nameserver 127.0.0.9\n";
+    let here: &[Option<Table>] = &[Some(&[("x.example", A1)])];
+    let failing: &[Option<Table>] = &[Some(&[("*", "servfail")])];
+    // A resolv.conf, servers, and a name; whether it passes, or why its opposite does not.
+    let cases: [(&str, &[Option<Table>], &str, Result<bool, &str>); 6] = [
+        (PLAIN, here, "x.example", Ok(true)),
+        (PLAIN, here, "localhost", Ok(true)),
+        (PLAIN, here, "z.example", Ok(false)),
+        (PLAIN, failing, "x.example", Err("SERVFAIL")),
+        (PLAIN, &[None], "x.example", Err("timed out")),
+        (closed, &[], "x.example", Err("cannot ask the name server")),
+    ];
+    for (resolv, servers, name, expected) in cases {
+        let plain = checked(resolv, servers, &["check", &format!("dns://{name}")]);
+        let opposite = checked(resolv, servers, &["check", &format!("not:dns://{name}")]);
+        let said = format!("{name}: {} {}", plain.stderr, opposite.stderr);
+        match expected {
+            Ok(true) => {
+                assert_eq!((plain.code, opposite.code), (0, 1), "{said}");
+                let still = format!("dns://{name} still holds");
+                assert!(opposite.stderr.contains(&still), "{said}");
+            }
+            Ok(false) => assert_eq!((plain.code, opposite.code), (1, 0), "{said}"),
+            Err(reason) => {
+                assert_eq!((plain.code, opposite.code), (1, 1), "{said}");
+                assert!(plain.stderr.contains(reason), "{said}");
+                let cannot_tell = opposite.stderr.contains("cannot tell: ");
+                assert!(cannot_tell && opposite.stderr.contains(reason), "{said}");
+            }
+        }
+    }
+}
+
+/// A server may run although its name is unknown here.
+#[test]
+fn a_server_whose_name_does_not_resolve_may_still_run() {
+    if !may_run() {
+        return;
+    }
+    let nothing: &[Option<Table>] = &[Some(&[])];
+    for check in ["not:tcp://x.example:8080", "not:http://x.example/"] {
+        let ran = checked(PLAIN, nothing, &["check", check]);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        let text = "cannot tell: the name cannot be resolved: no such name";
+        assert!(ran.stderr.contains(text), "{}", ran.stderr);
+    }
+}

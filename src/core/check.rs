@@ -318,7 +318,7 @@ fn not(kind: Kind) -> Result<Kind, String> {
 
 fn kind(text: &str) -> Result<Kind, String> {
     if text.starts_with(NOT) {
-        return Err("has not: twice; use not:tcp://localhost:5432".to_owned());
+        return Err("has not: twice; leave both out, as in tcp://localhost:5432".to_owned());
     }
     if let Some(command) = text.strip_prefix("exec:") {
         return exec(command);

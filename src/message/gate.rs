@@ -438,6 +438,58 @@ mod tests {
     }
 
     #[test]
+    fn the_opposite_of_a_check_still_holds_or_cannot_tell() {
+        for (check, outcome, expected) in [
+            (
+                "not:tcp://db:5432",
+                Outcome::NotYet(Reason::StillHolds),
+                "\"not:tcp://db:5432\": tcp://db:5432 still holds (1 attempt, the last 59.5s ago); \
+                 check that something stops or removes it, or raise --timeout",
+            ),
+            (
+                "not: http://user:secret@db/",
+                Outcome::NotYet(Reason::StillHolds),
+                "\"not: http://***@db/\": http://***@db/ still holds (1 attempt, the last 59.5s \
+                 ago); check that something stops or removes it, or raise --timeout",
+            ),
+            (
+                "not:envoy",
+                Outcome::NotYet(Reason::StillHolds),
+                "\"not:envoy\": envoy still holds (1 attempt, the last 59.5s ago); \
+                 check that something stops or removes it, or raise --timeout",
+            ),
+            (
+                "not:tcp://db:5432",
+                Outcome::NotYet(Reason::Closed),
+                "\"not:tcp://db:5432\": cannot tell: connection closed before an answer",
+            ),
+            (
+                "not:exec:x",
+                Outcome::Never(Reason::NoCommand("x".to_owned())),
+                "\"not:exec:x\" can never pass: command \"x\" not found; use a command of this \
+                 image, not of the sidecar's",
+            ),
+        ] {
+            let why = if matches!(outcome, Outcome::Never(_)) {
+                GaveUp::Failed(0)
+            } else {
+                GaveUp::TimedOut
+            };
+            let (checks, gate) = gate(spec(1, Need::All), &[(check, Some(outcome))]);
+            let view = view(&checks, &gate, Need::All);
+            let message = gave_up(&view, why, Time::at(60 * SECOND), "--timeout");
+            let expected = format!("gave up after 1m: {expected}");
+            assert!(message.text.starts_with(&expected), "{}", message.text);
+        }
+        // The negative control: without not: nothing is added.
+        let refused = [("tcp://db:1", not_yet(Reason::Refused))];
+        let (checks, gate) = gate(spec(1, Need::All), &refused);
+        let waiting = waiting(&view(&checks, &gate, Need::All), 0).expect("a message");
+        let reason = Field::Text("connection refused".to_owned());
+        assert!(waiting.fields.contains(&("reason", reason)));
+    }
+
+    #[test]
     fn a_gate_over_many_checks_counts_those_that_did_not_pass() {
         let open = [
             ("tcp://a:1", Some(Outcome::Pass)),
