@@ -852,6 +852,81 @@ fn an_app_that_is_restarted_joins_again() {
     played.happened(&["app told", "app ended", "proxy told"]);
 }
 
+// deployment-prestop-port.yaml
+
+/// An app that listens on its port until `seconds` after SIGTERM.
+fn listening(seconds: f32) -> (&'static str, Image) {
+    web(&fake(&format!("app --ready 8080/ --lasts {seconds}")))
+}
+
+#[test]
+fn a_pre_stop_hook_lets_the_proxy_outlive_the_port_of_its_app() {
+    let manifest = Manifest::example("deployment-prestop-port.yaml");
+    let Some(played) = manifest.play(&[envoy(""), listening(0.5)]) else {
+        return;
+    };
+    played.comes("app ready");
+    played.comes("proxy ready");
+    played.delete_it();
+    played.ends_as(Phase::Succeeded, &[("app", &[0]), ("proxy", &[0])]);
+    played.happened(&["app told", "app ended", "proxy told", "proxy ended"]);
+    played.hooks("proxy", Hook::PreStop)[0].code(0);
+}
+
+#[test]
+fn the_kernel_closes_the_port_of_an_app_that_is_killed() {
+    let manifest = Manifest::example("deployment-prestop-port.yaml");
+    let Some(played) = manifest.play(&[envoy(""), listening(100.0)]) else {
+        return;
+    };
+    played.comes("app ready");
+    played.comes("proxy ready");
+    let begin = Instant::now();
+    played.delete_it();
+    played.comes("app told");
+    played.never_happened("proxy told");
+    played.life("app").kill();
+    played.ends_as(Phase::Failed, &[("app", &[137]), ("proxy", &[0])]);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{played}");
+    played.hooks("proxy", Hook::PreStop)[0].code(0);
+}
+
+#[test]
+fn the_pre_stop_hook_does_not_wait_for_an_app_that_does_not_listen() {
+    let manifest = Manifest::example("deployment-prestop-port.yaml");
+    let Some(played) = manifest.play(&[envoy(""), web(&app("app", 0, 0.5))]) else {
+        return;
+    };
+    played.comes("app up");
+    played.comes("proxy ready");
+    played.delete_it();
+    played.ends_as(Phase::Succeeded, &[("app", &[0]), ("proxy", &[0])]);
+    played.happened(&["proxy told", "app ended"]);
+}
+
+#[test]
+fn the_pre_stop_hook_gives_up_on_a_port_before_the_grace_is_over() {
+    let short = [
+        (
+            "terminationGracePeriodSeconds: 30",
+            "terminationGracePeriodSeconds: 4",
+        ),
+        ("--timeout=20s", "--timeout=1s"),
+    ];
+    let manifest = Manifest::example("deployment-prestop-port.yaml").shortened(&short);
+    let Some(played) = manifest.play(&[envoy(""), listening(100.0)]) else {
+        return;
+    };
+    played.comes("app ready");
+    played.comes("proxy ready");
+    played.delete_it();
+    played.ends_as(Phase::Failed, &[("app", &[137]), ("proxy", &[0])]);
+    played
+        .happened(&["app told", "proxy told", "proxy ended"])
+        .never_happened("app ended");
+    played.hooks("proxy", Hook::PreStop)[0].code(124);
+}
+
 // sidecar-chain.yaml
 
 const VAULT: &str = "hashicorp/vault:1.18";

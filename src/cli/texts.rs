@@ -37,7 +37,12 @@ Checks:
   tcp://HOST:PORT                      a connection is accepted
   unix:///run/app.sock                 a connection is accepted
   listen://:PORT, listen://ADDR:PORT   a process of this pod listens (the server sees no connection)
-  file:///PATH                         the path exists
+  dns://NAME                           the name has an address
+  file:///PATH, nonempty:///PATH       the path exists; it is a file that is not empty
+  grpc://HOST:PORT[/SERVICE], grpcs://…, grpc+unix://%2Frun%2Fapp.sock[/SERVICE]
+                                       the gRPC health service answers SERVING
+  postgres://HOST:PORT, mysql://…, redis://…, postgres+unix://%2Frun%2F.s.PGSQL.5432
+                                       the database accepts connections (no login is tried)
   exec:CMD ARG 'ARG 2'                 the command exits with 0 (it is not run by a shell)
   istio, envoy, linkerd, cloud-sql-proxy, alloydb-auth-proxy, dapr, vault-agent, consul-dataplane,
   kuma, otel-collector, tailscale      the sidecar's own readiness check passes (NAME[:PORT])
@@ -45,6 +50,7 @@ Checks:
   ready:NAME                           the member NAME is alive and ready
   gone:NAME                            the member NAME is not alive, or was never there
   succeeded:NAME                       the member NAME has ended with exit code 0
+  not:CHECK                            CHECK definitely does not hold (not for members)
 podgate prints a check as it was given, without the user and password of a URL. Do not put a secret
 into another part of a check.
 

@@ -112,7 +112,7 @@ pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
     // An example must be right itself.
     let is_right = |example: &String| is_check(example);
     if let Some(meant) = other_words(text).filter(is_right) {
-        return format!("is not a check; use {meant}");
+        return format!("is written in another way here; use {meant}");
     }
     if text.starts_with('/') {
         return match Some(format!("unix://{text}")).filter(is_right) {

@@ -21,7 +21,7 @@ pub(crate) fn run(bytes: &[u8]) {
                 again = Kind::File("/planted".to_owned());
             }
             assert_eq!(again, check.kind, "{printed:?}");
-            if let Kind::Http(url) = &check.kind {
+            if let Some(url) = check.kind.url() {
                 assert!(
                     url.path.starts_with('/')
                         && url.path.bytes().all(|byte| byte.is_ascii_graphic()),
@@ -61,6 +61,7 @@ fn are_right(cause: &str, typed: &str) {
     let said = match cause
         .strip_prefix("has no kind of check; use ")
         .or_else(|| cause.strip_prefix("has too few slashes; use "))
+        .or_else(|| cause.strip_prefix("is written in another way here; use "))
     {
         Some(said) if !typed.contains(" or ") => said,
         Some(_) | None => return,
@@ -79,7 +80,10 @@ fn hides(planted: &str) {
             .and_then(|url| url.user_info.as_ref())
             .is_some_and(|user_info| user_info.contains(SECRET)),
         // The words of a command are shown, except for URLs in them.
-        Err(_) => !planted.starts_with("exec:"),
+        Err(_) => !planted
+            .strip_prefix("not:")
+            .unwrap_or(planted)
+            .starts_with("exec:"),
     };
     if !is_user_info {
         return;
