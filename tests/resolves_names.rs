@@ -956,8 +956,9 @@ fn dns_passes_when_the_name_has_an_address_and_its_opposite_when_it_has_none() {
     let closed = "nameserver 127.0.0.9\n";
     let here: &[Option<Table>] = &[Some(&[("x.example", A1)])];
     let failing: &[Option<Table>] = &[Some(&[("*", "servfail")])];
-    // A resolv.conf, servers, and a name; whether it passes, or why its opposite does not.
-    let cases: [(&str, &[Option<Table>], &str, Result<bool, &str>); 6] = [
+    /// A resolv.conf, servers, and a name; whether it passes, or why its opposite does not.
+    type Case<'a> = (&'a str, &'a [Option<Table>], &'a str, Result<bool, &'a str>);
+    let cases: [Case<'_>; 6] = [
         (PLAIN, here, "x.example", Ok(true)),
         (PLAIN, here, "localhost", Ok(true)),
         (PLAIN, here, "z.example", Ok(false)),

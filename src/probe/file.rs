@@ -486,7 +486,8 @@ mod tests {
         };
         let empty = || write("");
         let (path_, content) = (Wants::Path, Wants::Content);
-        let cases: [(&str, Wants, Change, &str, &dyn Fn(), bool); 8] = [
+        type Case<'a> = (&'a str, Wants, Change, &'a str, &'a dyn Fn(), bool);
+        let cases: [Case<'_>; 8] = [
             ("filled", content, Change::Begin, "", &append, true),
             ("gone", path_, Change::End, "x", &remove, true),
             ("renamed", path_, Change::End, "x", &rename, true),

@@ -56,13 +56,11 @@ pub(crate) struct Resources {
 
 /// The probe of a check. The watcher reports changes by `index`.
 pub(crate) fn of(check: &Check, index: usize, resources: &Resources) -> Box<dyn Probe> {
-    match &check.kind {
-        Kind::Not(inner) => {
-            let probe = positive(check, inner, file::Change::End, index, resources);
-            Box::new(not::Not::new(probe, (**inner).clone()))
-        }
-        kind => positive(check, kind, file::Change::Begin, index, resources),
-    }
+    let Kind::Not(inner) = &check.kind else {
+        return positive(check, &check.kind, file::Change::Begin, index, resources);
+    };
+    let probe = positive(check, inner, file::Change::End, index, resources);
+    Box::new(not::Not::new(probe, (**inner).clone()))
 }
 
 /// The probe of `kind`, which is the check or its opposite.
