@@ -69,9 +69,10 @@ mod tests {
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
     use crate::core::outcome::{
-        BadAnswer, BadCertificate, BadRedirect, MemberState, NameError, Operation, Outcome, Phase,
-        Reason, TlsError,
+        BadAnswer, BadCertificate, BadRedirect, DatabaseAnswer, MemberState, NameError, Operation,
+        Outcome, Phase, Reason, TlsError,
     };
+    use crate::core::protocol::Protocol;
     use std::time::Duration;
 
     /// A check of each kind.
@@ -95,6 +96,10 @@ mod tests {
         .map(|text| parse(text).expect(text).kind)
     }
 
+    fn database(answer: DatabaseAnswer) -> Reason {
+        Reason::Database(Protocol::Postgres, answer)
+    }
+
     fn proofs() -> Vec<Reason> {
         vec![
             Reason::Refused,
@@ -105,6 +110,7 @@ mod tests {
             Reason::Status(503),
             Reason::BodyLacks(200),
             Reason::ExitCode(1, String::new()),
+            database(DatabaseAnswer::Refuses("starting up".to_owned())),
         ]
     }
 
@@ -136,6 +142,10 @@ mod tests {
             Reason::NotExecutable("x".to_owned(), ExecError::NotPermitted),
             Reason::System(Operation::Connect, Errno::EACCES),
             Reason::System(Operation::LookUpPath, Errno::EACCES),
+            database(DatabaseAnswer::Version(9)),
+            database(DatabaseAnswer::Closed),
+            database(DatabaseAnswer::Bad(BadAnswer::BrokenHead)),
+            Reason::System(Operation::ListSockets, Errno::EACCES),
             Reason::Member(MemberState::NoVolume),
             Reason::StillHolds,
         ]
