@@ -35,9 +35,6 @@ use percent_encoding::percent_decode;
 /// The most bytes of frames that are read, and the most bytes of the fields of one header block.
 pub const MOST_BYTES: usize = 65_535;
 
-/// The longest name of a service, so that its message fits into one frame.
-pub const LONGEST_SERVICE: usize = 16_000;
-
 /// How many bytes of a server's own words are shown.
 const SHOWN: usize = 120;
 
