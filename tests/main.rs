@@ -20,6 +20,7 @@ mod support;
 mod bad_input;
 mod becomes_cmd;
 mod checks_databases;
+mod checks_grpc;
 mod checks_that_are_not_http;
 mod checks_that_do_not_hold;
 #[cfg(feature = "tls")]

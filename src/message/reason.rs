@@ -462,7 +462,8 @@ const fn grpc_remedy(answer: &GrpcAnswer) -> &'static str {
             "podgate sends no credentials; let the server answer health checks without them"
         }
         GrpcAnswer::Status(12, _) => {
-            "register grpc.health.v1.Health in the server, or use a tcp:// check"
+            "register grpc.health.v1.Health in the server, check the routes of a proxy before it, \
+             or use a tcp:// check"
         }
         GrpcAnswer::HttpStatus(_) => {
             "a proxy answers instead of the gRPC server: check its routes and its log"
