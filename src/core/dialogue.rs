@@ -3,8 +3,8 @@
 
 use super::outcome::Outcome;
 
-/// A talk from its beginning to its outcome. Whatever the server sends, it keeps a bounded number of
-/// bytes.
+/// A talk from its beginning to its outcome. Whatever the server sends, it keeps a bounded number
+/// of bytes.
 pub trait Dialogue {
     /// Appends what is sent first to `out`. Called once, when the connection exists.
     fn begin(&mut self, out: &mut Vec<u8>);
