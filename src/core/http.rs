@@ -9,6 +9,8 @@ use super::url::Url;
 use std::fmt;
 use std::path::PathBuf;
 
+/// As the kubelet's `kube-probe/1.32`.
+pub const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
 /// The most redirects that are followed. With one more the check does not pass yet.
 pub const MOST_REDIRECTS: u32 = 10;
 /// The most bytes of a body that are read, as the kubelet's `maxRespBodyLength`.

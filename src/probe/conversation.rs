@@ -3,13 +3,13 @@
 
 use super::attempt::{Probe, Step};
 use super::dial::Destination;
-use super::http::USER_AGENT;
 use super::link::{Heard, Link, Secure};
 use super::resolve::Resolver;
 use super::tls::{Alpn, Trust};
 use crate::core::backend::{Database, Grpc};
 use crate::core::dialogue::Dialogue;
 use crate::core::grpc::Health;
+use crate::core::http::USER_AGENT;
 use crate::core::mysql::Mysql;
 use crate::core::outcome::{Outcome, Phase, Reason};
 use crate::core::postgres::Postgres;

@@ -15,8 +15,6 @@ use ureq::http::{self, HeaderValue, header};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// As the kubelet's `kube-probe/1.32`.
-pub(in crate::probe) const USER_AGENT: &str = concat!("podgate/", env!("CARGO_PKG_VERSION"));
 /// The size of the output buffer in bytes, without the part for options: room for the request line
 /// and for our own headers.
 const OUTPUT: usize = 4 * 1024;
@@ -110,7 +108,7 @@ impl Call<'_> {
             .max_idle_connections(0)
             .max_response_header_size(rules::MOST_HEADERS)
             .accept(ours("Accept", "*/*"))
-            .user_agent(ours("User-Agent", USER_AGENT))
+            .user_agent(ours("User-Agent", rules::USER_AGENT))
             .accept_encoding(AutoHeaderValue::None)
             .build()
     }

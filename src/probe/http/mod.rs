@@ -8,7 +8,6 @@
 mod library;
 
 use self::library::Call;
-pub(super) use self::library::USER_AGENT;
 use super::attempt::{Probe, Step};
 use super::dial::{Address, Destination};
 use super::link::{Heard, Link, Secure};
