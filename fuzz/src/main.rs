@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 18] = [
+const TARGETS: [(&str, Target); 19] = [
     ("argv", targets::argv::run),
     ("check", targets::check::run),
     ("dns", targets::dns::run),
@@ -30,6 +30,7 @@ const TARGETS: [(&str, Target); 18] = [
     ("listen", targets::listen::run),
     ("listening", targets::listening::run),
     ("mysql", targets::mysql::run),
+    ("notify", targets::notify::run),
     ("option", targets::option::run),
     ("pem", targets::pem::run),
     ("postgres", targets::postgres::run),

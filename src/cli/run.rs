@@ -48,7 +48,7 @@ pub struct RunArgs {
     pub needs: Vec<Given<Name>>,
 
     /// Publish ready when this passes (repeatable) [default: ready is running]
-    #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse_ready))]
+    #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse_run_ready))]
     pub ready: Vec<Given<Check>>,
 
     #[command(flatten)]

@@ -83,7 +83,12 @@ pub enum Kind {
     /// The check definitely does not hold ([`super::negation`]). Never about a member, and never
     /// twice.
     Not(Box<Self>),
+    /// CMD has sent `READY=1` by sd_notify(3). Only `run --ready` takes it.
+    Notify,
 }
+
+/// How [`Kind::Notify`] is typed.
+const NOTIFY: &str = "notify";
 
 /// A condition of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +152,7 @@ impl fmt::Display for Kind {
             }
             Self::Member(fact, name) => write!(f, "{}:{name}", fact.word()),
             Self::Not(inner) => write!(f, "{NOT}{inner}"),
+            Self::Notify => f.write_str(NOTIFY),
         }
     }
 }
@@ -163,7 +169,8 @@ impl Kind {
             | Self::Listen(..)
             | Self::File(_)
             | Self::NonEmpty(_)
-            | Self::Member(..) => true,
+            | Self::Member(..)
+            | Self::Notify => true,
             Self::Exec(_) | Self::Dns(_) | Self::Not(_) => false,
         };
         if near { schedule::NEAR } else { schedule::FAR }
@@ -221,6 +228,7 @@ impl Kind {
             | Self::Listen(..)
             | Self::Dns(_)
             | Self::Member(..)
+            | Self::Notify
             | Self::Not(_) => false,
         }
     }
@@ -237,6 +245,7 @@ impl Kind {
             | Self::Listen(..)
             | Self::Dns(_)
             | Self::Exec(_)
+            | Self::Notify
             | Self::Not(_) => false,
         }
     }
@@ -302,6 +311,17 @@ pub fn parse_ready(text: &str) -> Result<Check, String> {
     Ok(check)
 }
 
+/// Reads a check of `run --ready`, which also takes `notify`.
+///
+/// # Errors
+/// As of [`parse_ready`].
+pub fn parse_run_ready(text: &str) -> Result<Check, String> {
+    if text == NOTIFY {
+        return Ok(Check::of(Kind::Notify));
+    }
+    parse_ready(text)
+}
+
 /// The opposite of a check.
 fn not(kind: Kind) -> Result<Kind, String> {
     let Kind::Member(fact, name) = kind else {
@@ -317,6 +337,13 @@ fn not(kind: Kind) -> Result<Kind, String> {
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
+    if text == NOTIFY {
+        return Err(
+            "is a check of run --ready only, because only run gives its CMD a NOTIFY_SOCKET: \
+             podgate run --ready notify -- CMD"
+                .to_owned(),
+        );
+    }
     if text.starts_with(NOT) {
         return Err("has not: twice; leave both out, as in tcp://localhost:5432".to_owned());
     }
@@ -438,7 +465,7 @@ fn listen(rest: &str) -> Result<Kind, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Database, Grpc, Kind, parse, parse_ready};
+    use super::{Check, Database, Grpc, Kind, parse, parse_ready, parse_run_ready};
     use crate::core::redact;
     use crate::core::url::{Host, Scheme, Server, Url, percent_decoded};
     use proptest::prelude::*;
@@ -681,6 +708,8 @@ mod tests {
             ("exec:", "has no command"),
             ("exec:a 'b", "quote"),
             ("http+unix:///run/app.sock/ready", "%2F"),
+            ("notify", "podgate run --ready notify"),
+            ("not:notify", "podgate run --ready notify"),
             ("gopher://x", "is not a kind of check"),
             ("", "empty"),
             ("redis://x", "needs a port; use redis://localhost:6379"),
@@ -737,6 +766,23 @@ mod tests {
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(hint), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn notify_is_a_check_of_run_ready_only() {
+        let check = parse_run_ready("notify").expect("a check");
+        assert_eq!(check.kind, Kind::Notify);
+        assert_eq!(
+            (check.name, check.kind.to_string()),
+            ("notify".into(), "notify".into())
+        );
+        for text in ["notify", "notify:", "notify://", "Notify"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_run_ready("tcp://h:1"), parse("tcp://h:1"));
+        for text in ["notify://", "not:tcp://h:1", "not:notify"] {
+            assert_eq!(parse_run_ready(text), parse_ready(text), "{text}");
         }
     }
 

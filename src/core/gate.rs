@@ -20,16 +20,12 @@
 //! nothing about now.
 
 use super::attempt::{Attempt, Limits, Step};
+use super::credit::Credit;
 use super::heartbeat::Heartbeat;
 use super::outcome::{Outcome, Phase, Reason};
 use super::schedule::{Pace, Wake, pause};
 use super::time::Time;
 use std::time::Duration;
-
-/// The most changes of a reason that are reported at once. After them it is one in `CHANGE_EVERY`:
-/// a check whose reason changes with every attempt must not fill the log.
-const CHANGES_AT_ONCE: u32 = 20;
-const CHANGE_EVERY: Duration = Duration::from_secs(10);
 
 /// How many checks must pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,10 +209,8 @@ pub struct Gate {
     closing: bool,
     verdict: Option<Verdict>,
     heartbeat: Heartbeat,
-    /// How many changes of a reason may be reported.
-    credit: u32,
-    /// When `credit` was last raised.
-    credited: Time,
+    /// For the reports of changed reasons.
+    credit: Credit,
 }
 
 impl Gate {
@@ -242,8 +236,7 @@ impl Gate {
             closing: false,
             verdict: None,
             heartbeat: Heartbeat::new(first),
-            credit: CHANGES_AT_ONCE,
-            credited: now,
+            credit: Credit::new(now),
             spec,
         }
     }
@@ -454,18 +447,20 @@ impl Gate {
             }
         };
         self.verdict = self.answer(index);
-        if changed && self.verdict.is_none() && !closing && self.may_report(now) {
+        if changed && self.verdict.is_none() && !closing && self.credit.spend(now) {
             actions.push(Action::Notice(Notice::Waiting { check: index }));
         }
     }
 
     fn woken(&mut self, now: Time, index: usize) {
-        if self.spec.pace != Pace::Proportional {
-            return;
-        }
         let Some(check) = self.checks.get_mut(index) else {
             return;
         };
+        // With another pace, changes matter only to a check that is not tried otherwise.
+        let is_tried = check.state != State::Open(Attempt::Due(Time::NEVER));
+        if self.spec.pace != Pace::Proportional && is_tried {
+            return;
+        }
         match &mut check.state {
             State::Open(Attempt::Due(at)) => {
                 let earliest = check
@@ -498,25 +493,6 @@ impl Gate {
             Need::Any if all(has_failed) => Some(Verdict::GaveUp(GaveUp::Failed(index))),
             Need::All | Need::Any => None,
         }
-    }
-
-    /// Whether one more change of a reason may be reported.
-    fn may_report(&mut self, now: Time) -> bool {
-        let refill = now
-            .since(self.credited)
-            .as_secs()
-            .checked_div(CHANGE_EVERY.as_secs())
-            .unwrap_or(0);
-        if refill > 0 {
-            self.credited = now;
-            self.credit = self
-                .credit
-                .saturating_add(u32::try_from(refill).unwrap_or(u32::MAX))
-                .min(CHANGES_AT_ONCE);
-        }
-        let may = self.credit > 0;
-        self.credit = self.credit.saturating_sub(1);
-        may
     }
 }
 
@@ -958,6 +934,48 @@ mod tests {
         );
         gate.handle(at(500), Event::Woken { check: 0 });
         assert_eq!(gate.deadline(), Some(at(500)));
+    }
+
+    #[test]
+    fn a_check_whose_changes_are_reported_is_tried_only_after_one_at_any_pace() {
+        for pace in [Pace::Proportional, Pace::Every(SECOND)] {
+            let endless = Spec {
+                pace,
+                timeout: None,
+                ..spec(1)
+            };
+            let mut gate = Gate::new(endless, at(0));
+            gate.handle(at(0), Event::Tick);
+            let not_yet = Event::Ended {
+                check: 0,
+                outcome: Outcome::NotYet(Reason::NotNotified),
+                wake: Wake::Reported,
+            };
+            gate.handle(at(0), not_yet);
+            for now in [1, 1_000, 100_000, 1_000_000_000] {
+                assert_eq!(attempts(&gate.handle(at(now), Event::Tick)), [], "{pace:?}");
+            }
+            let now = at(2_000_000_000);
+            gate.handle(now, Event::Woken { check: 0 });
+            assert_eq!(
+                attempts(&gate.handle(now, Event::Tick)).len(),
+                1,
+                "{pace:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn with_a_fixed_interval_a_change_causes_no_attempt() {
+        let every = Spec {
+            pace: Pace::Every(SECOND),
+            ..spec(1)
+        };
+        let mut gate = Gate::new(every, at(0));
+        gate.handle(at(0), Event::Tick);
+        gate.handle(at(0), refused(0));
+        gate.handle(at(500), Event::Woken { check: 0 });
+        assert_eq!(attempts(&gate.handle(at(500), Event::Tick)), []);
     }
 
     #[test]

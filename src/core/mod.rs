@@ -26,6 +26,7 @@
 //! | [`life`] | when CMD is started, held, stopped and killed, and the exit code |
 //! | [`attempt`] | when one attempt begins and is cancelled |
 //! | [`heartbeat`] | when a wait is reported again |
+//! | [`credit`] | how often a change may be reported |
 //! | [`schedule`] | how long the pause between two attempts is |
 //! | [`outcome`] | how an attempt ends: pass, not yet (why), never (why) |
 //! | [`check`] | what a check means (P3) |
@@ -48,6 +49,7 @@
 //! | [`pem`], [`x509`] | which certificates and keys a file has, and what is in one |
 //! | [`listening`] | which listening socket is the one of a `listen://` check |
 //! | [`sock_diag`] | how the kernel is asked for listening sockets |
+//! | [`notify`] | what CMD says by sd_notify(3) |
 //! | [`endpoint`] | how a request to the quit endpoint is answered |
 //! | [`digits`] | which number is written with digits only |
 //! | [`boolean`] | what a switch in the environment means |
@@ -72,6 +74,7 @@ pub mod backend;
 pub mod boolean;
 pub mod check;
 pub mod completion;
+pub mod credit;
 mod database;
 pub mod dialogue;
 pub mod digits;
@@ -96,6 +99,7 @@ pub mod lookup;
 pub mod member;
 pub mod mysql;
 pub mod negation;
+pub mod notify;
 pub mod observation;
 pub mod outcome;
 pub mod pem;

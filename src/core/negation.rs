@@ -58,7 +58,7 @@ fn refutes(check: &Kind, reason: &Reason) -> bool {
         Reason::Killed(..) | Reason::NoCommand(_) | Reason::NotExecutable(..) => false,
         Reason::System(..) => false,
         // `not:` is not for members, and not for itself.
-        Reason::Member(_) | Reason::StillHolds => false,
+        Reason::Member(_) | Reason::StillHolds | Reason::NotNotified => false,
     }
 }
 

@@ -98,6 +98,8 @@ pub enum Reason {
     NoContent,
     /// The path is not a file, and the check asks for one with content.
     NotAFile,
+    /// CMD has not sent `READY=1`.
+    NotNotified,
     /// The command ended with this code, and the last line that it printed.
     ExitCode(i32, String),
     /// The command was killed by this signal, and the last line that it printed.
@@ -366,6 +368,8 @@ pub enum Wake {
     Asked,
     /// The kernel reports it. Attempts are a safety net.
     Watched,
+    /// Every change is reported, so no attempt is made without one.
+    Reported,
     /// The kernel should report it and cannot: an attempt at least every 100 ms (P6.5).
     Unwatched,
 }

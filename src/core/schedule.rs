@@ -38,7 +38,7 @@ pub enum Pace {
 /// How long after the end of an attempt the next one begins. `None`: it was the last one.
 ///
 /// `waited` is counted from the start of the wait to the end of the attempt, `took` is the
-/// attempt's own time.
+/// attempt's own time. `Duration::MAX`: only after a change.
 pub fn pause(
     pace: Pace,
     wake: Wake,
@@ -47,7 +47,8 @@ pub fn pause(
     took: Duration,
 ) -> Option<Duration> {
     match (pace, wake) {
-        (Pace::Once, Wake::Asked | Wake::Watched | Wake::Unwatched) => None,
+        (Pace::Once, Wake::Asked | Wake::Watched | Wake::Unwatched | Wake::Reported) => None,
+        (Pace::Every(_) | Pace::Proportional, Wake::Reported) => Some(Duration::MAX),
         (Pace::Every(interval), Wake::Asked | Wake::Watched | Wake::Unwatched) => {
             Some(interval.saturating_sub(took))
         }

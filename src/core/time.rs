@@ -12,6 +12,9 @@ impl Time {
     /// The start of the process.
     pub const ZERO: Self = Self(Duration::ZERO);
 
+    /// A moment that never comes.
+    pub const NEVER: Self = Self(Duration::MAX);
+
     /// The moment `since_start` after the process started.
     pub const fn at(since_start: Duration) -> Self {
         Self(since_start)

@@ -2,7 +2,7 @@
 //! clock is read here.
 
 use super::watchdog::watch_over;
-use crate::core::check::Check;
+use crate::core::check::{Check, Kind};
 use crate::core::exit::Exit;
 use crate::core::gate::{Action, Event, Gate, GaveUp, Need, Notice, Spec, Verdict};
 use crate::core::outcome::MemberState;
@@ -372,6 +372,17 @@ impl<'a> Driver<'a> {
             None
         };
         gate.into_iter().chain(attempts).chain(redraw).min()
+    }
+
+    /// CMD has reported that it is ready. The next [`Driver::proceed`] takes that into account.
+    pub(crate) fn notified(&mut self) {
+        for (index, (check, it)) in self.checks.iter().zip(&mut self.probes).enumerate() {
+            if check.kind == Kind::Notify {
+                it.probe.notified();
+                let woken = Event::Woken { check: index };
+                let _ = self.gate.handle(Time::at(self.start.elapsed()), woken);
+            }
+        }
     }
 
     /// Continues with the descriptors that are ready, and with the attempts that are due.

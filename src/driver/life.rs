@@ -22,6 +22,7 @@ use self::ready::Ready;
 use super::gate::Shared;
 use super::observer::Observer;
 use super::status;
+use crate::core::credit::Credit;
 use crate::core::endpoint::State;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
@@ -32,8 +33,8 @@ use crate::core::signal::Received;
 use crate::core::time::Time;
 use crate::members::Membership;
 use crate::message::process::{Wait, cannot_wait};
-use crate::message::{self, Severity};
-use crate::process::{Arrived, Signals, suspend};
+use crate::message::{self, Message, Severity};
+use crate::process::{Arrived, NotifySocket, Signals, suspend};
 use crate::quit_endpoint::Endpoint;
 use crate::report::Report;
 use std::net::SocketAddr;
@@ -76,6 +77,11 @@ pub(crate) struct Driver<'a> {
     observer: Observer<'a>,
     gates: Gates<'a>,
     endpoint: Option<Endpoint>,
+    /// CMD's NOTIFY_SOCKET. It is read as long as CMD runs, because a sender blocks when the socket
+    /// is full.
+    notify: Option<NotifySocket>,
+    /// For the reports of CMD's status.
+    credit: Credit,
     shared: &'a Shared,
     signals: &'a Signals,
     report: &'a mut Report,
@@ -106,6 +112,8 @@ impl<'a> Driver<'a> {
             own: OwnMember(own),
             gates: Gates::default(),
             endpoint: None,
+            notify: None,
+            credit: Credit::new(Time::ZERO),
             shared,
             signals,
             report,
@@ -115,15 +123,9 @@ impl<'a> Driver<'a> {
     /// Runs to the end, which it reports and publishes. Returns the exit code and the membership.
     /// Its lock is the sign of life for other members, so the caller holds it until podgate ends.
     pub(crate) fn run(mut self) -> (u8, Option<Membership>) {
-        if let Some(address) = self.settings.listen {
-            match Endpoint::bind(address) {
-                Ok(endpoint) => self.endpoint = Some(endpoint),
-                Err(error) => {
-                    let failure = message::life::cannot_listen(address, Errno::of(&error));
-                    self.report.failure(&failure);
-                    return self.fail();
-                }
-            }
+        if let Err(failure) = self.open_sockets() {
+            self.report.failure(&failure);
+            return self.fail();
         }
         match self.live() {
             Ok(code) => (code, self.own.0),
@@ -134,6 +136,19 @@ impl<'a> Driver<'a> {
                 self.fail()
             }
         }
+    }
+
+    fn open_sockets(&mut self) -> Result<(), Message> {
+        if let Some(address) = self.settings.listen {
+            let failure = |error| message::life::cannot_listen(address, Errno::of(&error));
+            self.endpoint = Some(Endpoint::bind(address).map_err(failure)?);
+        }
+        if self.settings.ready.wait_for_cmd() {
+            let failure =
+                |error: nix::Error| message::life::cannot_be_notified(Errno(error as i32));
+            self.notify = Some(NotifySocket::bind().map_err(failure)?);
+        }
+        Ok(())
     }
 
     /// Publishes an end that podgate itself caused.
@@ -211,6 +226,7 @@ impl<'a> Driver<'a> {
             &self.observer,
             &self.gates,
             self.endpoint.as_ref(),
+            self.notify.as_ref(),
             deadline,
             std::mem::take(&mut self.gives_back),
         )?;
@@ -233,6 +249,9 @@ impl<'a> Driver<'a> {
         }
         if taken.child_ended {
             self.reap();
+        }
+        if ready.has_notification {
+            self.take_notifications();
         }
         if self.end.is_none() {
             self.proceed_gates(&ready, taken.child_ended);
@@ -264,6 +283,21 @@ impl<'a> Driver<'a> {
             .proceed_ready(&ready.ready, child_ended, self.report);
         if is_ready {
             self.event(Event::Ready);
+        }
+    }
+
+    /// Takes what CMD has reported by sd_notify(3).
+    fn take_notifications(&mut self) {
+        let Some(notification) = self.notify.as_ref().map(NotifySocket::receive) else {
+            return;
+        };
+        if let Some(status) = notification.status.filter(|it| !it.is_empty())
+            && self.credit.spend(Time::at(self.start.elapsed()))
+        {
+            self.report.line(&message::life::status_of_cmd(status));
+        }
+        if notification.is_ready {
+            self.gates.notified();
         }
     }
 
@@ -399,7 +433,8 @@ impl<'a> Driver<'a> {
     }
 
     fn start_cmd(&mut self) -> Event {
-        if let Err(exit) = self.cmd.start(self.report) {
+        let notify = self.notify.as_ref().map(NotifySocket::address);
+        if let Err(exit) = self.cmd.start(notify.as_deref(), self.report) {
             return Event::NotStarted(exit.code());
         }
         let ready = self.settings.ready;

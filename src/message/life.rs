@@ -1,5 +1,6 @@
 //! What `run` and `join` report of a life: of the other members, of CMD, and of the stop.
 
+use super::reason::limit;
 use super::volume::volume_error;
 use super::{Field, LogEvent, Message, Severity, member};
 use crate::core::completion::Completion;
@@ -284,6 +285,12 @@ pub fn cmd_ended(code: u8) -> Message {
     Message::new(Severity::Debug, LogEvent::Ended, text)
 }
 
+/// CMD has described its state (`STATUS=` of sd_notify(3)). The words are CMD's.
+pub fn status_of_cmd(status: String) -> Message {
+    let text = format!("status of the command: {status:?}");
+    Message::new(Severity::Debug, LogEvent::Status, text).with("status", Field::Text(status))
+}
+
 pub fn stopping_cmd(stop_signal: u8) -> Message {
     let text = format!("sending {} to the command", signal::name(stop_signal));
     Message::new(Severity::Debug, LogEvent::Stop, text)
@@ -384,6 +391,13 @@ pub fn cannot_listen(address: SocketAddr, errno: Errno) -> Message {
          has this one"
     );
     Message::new(Severity::Error, LogEvent::Listen, text)
+}
+
+/// There is no socket at which CMD could report that it is ready.
+pub fn cannot_be_notified(errno: Errno) -> Message {
+    let remedy = limit(errno).unwrap_or("use another check than --ready notify");
+    let text = format!("cannot make the socket of --ready notify: {errno}; {remedy}");
+    Message::new(Severity::Error, LogEvent::Failed, text)
 }
 
 #[cfg(test)]

@@ -116,6 +116,8 @@ pub enum LogEvent {
     Reset,
     /// A gate or a quit starts: its plan.
     Start,
+    /// CMD has described its state by sd_notify(3).
+    Status,
     /// CMD or PID 1 is sent its stop signal, or cannot be sent it.
     Stop,
     /// A signal from outside may be the stop signal, and no option names it.
@@ -134,7 +136,7 @@ pub enum LogEvent {
 
 impl LogEvent {
     /// Every event, in the order of its name.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Acknowledged,
         Self::Disabled,
         Self::Done,
@@ -171,6 +173,7 @@ impl LogEvent {
         Self::Replaceable,
         Self::Reset,
         Self::Start,
+        Self::Status,
         Self::Stop,
         Self::StopSignal,
         Self::Stopped,
@@ -219,6 +222,7 @@ impl LogEvent {
             Self::Replaceable => "replaceable",
             Self::Reset => "reset",
             Self::Start => "start",
+            Self::Status => "status",
             Self::Stop => "stop",
             Self::StopSignal => "stop_signal",
             Self::Stopped => "stopped",

@@ -55,6 +55,7 @@ pub fn text(reason: &Reason) -> String {
         Reason::NoFile => "the path does not exist".to_owned(),
         Reason::NoContent => "the file is empty".to_owned(),
         Reason::NotAFile => "the path is not a file".to_owned(),
+        Reason::NotNotified => "the command has not sent READY=1".to_owned(),
         Reason::ExitCode(code, line) => with_output(&format!("exit code {code}"), line),
         Reason::Killed(signal, line) => with_output(&format!("killed by signal {signal}"), line),
         Reason::NoCommand(name) => format!("command {name:?} not found"),
@@ -124,6 +125,7 @@ pub fn remedy(reason: &Reason) -> &'static str {
         Reason::Tls(error) => tls_remedy(error),
         Reason::NoFile | Reason::NoContent => "check the log of the process that creates it",
         Reason::NotAFile => "use file:// for a path of any kind",
+        Reason::NotNotified => "does it support sd_notify, as for systemd's Type=notify?",
         Reason::ExitCode(..) | Reason::Killed(..) => "run the command yourself to see the cause",
         Reason::NoCommand(name) => match one_word(name) {
             Some(hint) => hint,

@@ -66,6 +66,9 @@ pub trait Probe {
         false
     }
 
+    /// CMD has reported that it is ready.
+    fn notified(&mut self) {}
+
     /// After an attempt: whether the kernel reports a change that may let the check pass.
     fn wake(&self) -> Wake {
         Wake::Asked

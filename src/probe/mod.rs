@@ -20,6 +20,7 @@ mod member;
 mod name;
 mod name_server;
 mod not;
+mod notify;
 mod resolve;
 mod stream;
 #[cfg(feature = "tls")]
@@ -97,6 +98,7 @@ fn positive(
             resources.volume.clone(),
             resources.watcher.clone(),
         )),
+        Kind::Notify => Box::new(notify::Notified::default()),
         Kind::Exec(words) => Box::new(exec::Exec::new(words, Rc::clone(&resources.children))),
         // `not:` is never twice.
         Kind::Not(inner) => positive(check, inner, change, index, resources),

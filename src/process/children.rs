@@ -97,7 +97,8 @@ impl Children {
     /// Starts CMD with the signals, the descriptors and the environment of podgate, in its own
     /// process group. The group gets the terminal if podgate has it. The kernel kills CMD when
     /// podgate dies, except if CMD changes its user (PR_SET_PDEATHSIG, prctl(2)). `reach`: which
-    /// processes get the signals for CMD.
+    /// processes get the signals for CMD. `notify`: the value of its NOTIFY_SOCKET, if that is not
+    /// podgate's.
     ///
     /// # Errors
     /// Those of fork(2), execve(2) and pipe(2).
@@ -106,11 +107,15 @@ impl Children {
         name: &OsString,
         arguments: &[OsString],
         reach: Reach,
+        notify: Option<&str>,
     ) -> io::Result<()> {
         self.reach = reach;
         self.terminal = Terminal::find();
         let mut command = Command::new(name);
         command.args(arguments).process_group(0);
+        if let Some(address) = notify {
+            command.env("NOTIFY_SOCKET", address);
+        }
         if let Some(terminal) = self.terminal.as_ref().filter(|it| it.is_for_cmd_now()) {
             sys::hand_over_terminal(&mut command, terminal.as_fd());
             self.gave_terminal = true;

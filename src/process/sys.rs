@@ -262,6 +262,62 @@ pub(super) fn remove_semaphore(key: i32) {
     unsafe { libc::semctl(libc::semget(key, 0, 0), 0, libc::IPC_RMID) };
 }
 
+/// A datagram that was received.
+pub(super) struct Datagram {
+    /// How many bytes of the buffer it fills.
+    pub(super) length: usize,
+    /// The buffer has all of it.
+    pub(super) is_whole: bool,
+    /// The pid of its sender in this PID namespace. 0: the sender is outside of it.
+    pub(super) sender: i32,
+}
+
+/// Receives a datagram, without waiting, on a unix socket with SO_PASSCRED (recvmsg(2)).
+///
+/// There is room for the credentials only, which the kernel writes first. It closes descriptors
+/// that were sent and find no room (unix(7), SCM_RIGHTS), so none is ever open here. nix gives no
+/// credentials when something found no room.
+///
+/// # Errors
+/// EAGAIN: none has arrived. ENOMEM.
+pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Datagram, Errno> {
+    // CMSG_SPACE(sizeof(struct ucred)), aligned as a cmsghdr.
+    let mut control = [0_u64; 4];
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: a msghdr of zeros is valid: it has no name, no parts and no control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the pointers of `message` are to local variables and to `buffer`, with their sizes.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let length = usize::try_from(Errno::result(length)?).unwrap_or(0);
+    // SAFETY: the kernel has filled `message`, and msg_controllen has what it wrote. Credentials
+    // are a ucred.
+    let sender = unsafe {
+        match libc::CMSG_FIRSTHDR(&raw const message).as_ref() {
+            Some(first)
+                if first.cmsg_level == libc::SOL_SOCKET
+                    && first.cmsg_type == libc::SCM_CREDENTIALS =>
+            {
+                let credentials = libc::CMSG_DATA(first).cast::<libc::ucred>();
+                credentials.read_unaligned().pid
+            }
+            Some(_) | None => 0,
+        }
+    };
+    Ok(Datagram {
+        length,
+        is_whole: message.msg_flags & libc::MSG_TRUNC == 0,
+        sender,
+    })
+}
+
 /// Closes the descriptors from 3 on that a background process has inherited, except `kept`.
 pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
     // Without /proc, the number that a process may have by default.

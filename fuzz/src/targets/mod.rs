@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod listen;
 pub(crate) mod listening;
 pub(crate) mod mysql;
+pub(crate) mod notify;
 pub(crate) mod option;
 pub(crate) mod pem;
 pub(crate) mod postgres;

@@ -201,15 +201,16 @@ impl<'a> Cmd<'a> {
         self.children.borrow_mut().signal_main(to, reach);
     }
 
-    /// Starts CMD. Does nothing for PID 1, which runs already.
+    /// Starts CMD, with this NOTIFY_SOCKET if there is one. Does nothing for PID 1, which runs
+    /// already.
     ///
     /// # Errors
     /// The exit code if CMD cannot be started. The reason was reported.
-    pub(super) fn start(&mut self, report: &mut Report) -> Result<(), Exit> {
+    pub(super) fn start(&mut self, notify: Option<&str>, report: &mut Report) -> Result<(), Exit> {
         if let MainProcess::Child(cmd) = self.process {
             let (name, arguments) = cmd.split_first().ok_or(Exit::Usage)?;
             let mut children = self.children.borrow_mut();
-            let spawned = children.spawn_main(name, arguments, self.settings.reach);
+            let spawned = children.spawn_main(name, arguments, self.settings.reach, notify);
             if let Err(error) = spawned {
                 let error = exec_error(name, &error);
                 report.failure(&message::exec::cannot_run(name, error));

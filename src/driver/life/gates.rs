@@ -1,7 +1,7 @@
 //! The two gates of a life: CMD is started when `--after` opens, and the member is published as
 //! ready when `--ready` opens.
 
-use crate::core::check::Check;
+use crate::core::check::{Check, Kind};
 use crate::core::exit::Exit;
 use crate::core::gate::{GaveUp, Spec, Verdict};
 use crate::driver::gate::{self, Driver, Shared, Verbosity};
@@ -186,6 +186,13 @@ impl<'a> Gates<'a> {
         verdict == Verdict::Opened
     }
 
+    /// CMD has reported that it is ready.
+    pub(super) fn notified(&mut self) {
+        if let Some(gate) = &mut self.ready {
+            gate.driver.notified();
+        }
+    }
+
     /// Cancels the attempts that are under way.
     pub(super) fn leave(self, report: &mut Report) {
         let after = self.after.map(|gate| gate.driver);
@@ -197,6 +204,11 @@ impl<'a> Gates<'a> {
 }
 
 impl<'a> GateSettings<'a> {
+    /// Whether CMD has to report that it is ready.
+    pub(super) fn wait_for_cmd(self) -> bool {
+        self.checks.iter().any(|check| check.kind == Kind::Notify)
+    }
+
     fn driver(self, verbosity: Verbosity, shared: &Shared, report: &mut Report) -> Driver<'a> {
         Driver::new(
             self.checks,

@@ -4,8 +4,8 @@ use super::gates::Gates;
 use crate::driver::gate;
 use crate::driver::observer::Observer;
 use crate::event_loop::{Interest, Poller};
-use crate::process::Signals;
 use crate::process::sys::give_back_code;
+use crate::process::{NotifySocket, Signals};
 use crate::quit_endpoint::Endpoint;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -20,6 +20,8 @@ enum Token {
     ReadyGate(gate::Token),
     /// The quit endpoint or one of its connections.
     Endpoint,
+    /// The socket at which CMD reports that it is ready.
+    Notify,
 }
 
 /// What is ready after a wait, in the order in which a turn handles it.
@@ -27,6 +29,7 @@ enum Token {
 pub(super) struct Ready {
     pub(super) has_signal: bool,
     pub(super) has_change: bool,
+    pub(super) has_notification: bool,
     pub(super) after: Vec<gate::Token>,
     pub(super) ready: Vec<gate::Token>,
 }
@@ -39,6 +42,7 @@ impl Ready {
         observer: &Observer<'_>,
         gates: &Gates<'_>,
         endpoint: Option<&Endpoint>,
+        notify: Option<&NotifySocket>,
         deadline: Option<Instant>,
         gives_back: bool,
     ) -> Result<Self, nix::Error> {
@@ -51,6 +55,9 @@ impl Ready {
         if let Some(endpoint) = endpoint {
             endpoint.interests(&mut poller, Token::Endpoint);
         }
+        if let Some(notify) = notify {
+            poller.add(Interest::readable(notify.as_fd()), Token::Notify);
+        }
         let mut ready = Self::default();
         if gives_back {
             give_back_code();
@@ -59,6 +66,7 @@ impl Ready {
             match token {
                 Token::Signals => ready.has_signal = true,
                 Token::Volume => ready.has_change = true,
+                Token::Notify => ready.has_notification = true,
                 Token::AfterGate(token) => ready.after.push(token),
                 Token::ReadyGate(token) => ready.ready.push(token),
                 // Every turn serves the endpoint.
