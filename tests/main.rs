@@ -53,6 +53,7 @@ mod pod_harness;
 mod quit_endpoint;
 mod quits_after_the_end;
 mod quits_sidecars;
+mod ready_by_notify;
 mod real_envoy;
 mod real_nginx;
 mod real_postgres;
