@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares `podgate run` with tini, dumb-init and catatonit, and measures how soon a sidecar stops.
+"""Compares `podgate run` with tini, dumb-init and catatonit, and measures how soon a sidecar stops,
+and how soon an app starts when its sidecar has sent READY=1.
 
     bench/coordinate.py --podgate PATH
 
@@ -18,10 +19,15 @@ import tempfile
 import time
 
 HELPER = r"""
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 static void stamp(const char *path) {
@@ -34,8 +40,34 @@ static void stamp(const char *path) {
     fclose(file);
     rename(temporary, path);
 }
+static int is_ready(const char *record) {
+    char text[4096];
+    int file = open(record, O_RDONLY);
+    ssize_t size = read(file, text, sizeof text - 1);
+    close(file);
+    text[size > 0 ? size : 0] = 0;
+    return !!strstr(text, "state: ready\n");
+}
+/* notifies MILLISECONDS SENT RECORD READY: stamps SENT, sends READY=1, stamps READY when that is in
+   the record. */
+static int notifies(char **words) {
+    struct timespec nap = {0, atol(words[2]) * 1000000L};
+    const char *name = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    memcpy(to.sun_path + 1, name + 1, strlen(name) - 1);
+    int sender = socket(AF_UNIX, SOCK_DGRAM, 0);
+    nanosleep(&nap, 0);
+    stamp(words[3]);
+    sendto(sender, "READY=1", 7, 0, (void *)&to,
+           offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    while (!is_ready(words[4])) sched_yield();
+    stamp(words[5]);
+    pause();
+    return 0;
+}
 int main(int count, char **words) {
     (void)count;
+    if (!strcmp(words[1], "notifies")) return notifies(words);
     if (!strcmp(words[1], "ends")) {            /* ends FILE MILLISECONDS: work, stamp, end */
         struct timespec nap = {0, atol(words[3]) * 1000000L};
         nanosleep(&nap, 0);
@@ -129,6 +161,31 @@ class Bench:
             sidecar.wait()
         return delays
 
+    def ready_by_notify(self, rounds):
+        """From READY=1 to the published state, and to the start of an app that waits for it, in
+        ms."""
+        published, started = [], []
+        for number in range(rounds):
+            self.clean()
+            app = subprocess.Popen(
+                self.run("--name", "app", "--after", "ready:db", "--", self.helper, "ends",
+                         self.path("started"), "0")
+            )
+            until(self.path("app.record"))
+            # Between 100 and 500 ms.
+            nap = str(100 + number * 37 % 400)
+            sidecar = subprocess.Popen(
+                self.run("--name", "db", "--ready", "notify", "--", self.helper, "notifies", nap,
+                         self.path("sent"), self.path("db.record"), self.path("ready"))
+            )
+            before = until(self.path("sent"))
+            published.append((until(self.path("ready")) - before) / 1e6)
+            started.append((until(self.path("started")) - before) / 1e6)
+            app.wait()
+            sidecar.terminate()
+            sidecar.wait()
+        return published, started
+
     def wrappers(self):
         found = [("podgate run", [self.podgate, "run", "--"])]
         for name, words in (("tini", ["-s", "--"]), ("dumb-init", []), ("catatonit", ["--"])):
@@ -213,6 +270,16 @@ def main():
         ("main's whole container is killed (SIGKILL)", True),
     ):
         delays = bench.stop_after_main(options.rounds, kill)
+        print(f"| {what} | {p50(delays):.2f} ms | {p95(delays):.2f} ms | {max(delays):.2f} ms |")
+    print(
+        "\n| from READY=1 of a sidecar (`--ready notify`) | p50 | p95 | worst |"
+        "\n| --- | ---: | ---: | ---: |"
+    )
+    published, started = bench.ready_by_notify(options.rounds)
+    for what, delays in (
+        ("to `ready` in its record", published),
+        ("to the start of the app (`run --after ready:db`)", started),
+    ):
         print(f"| {what} | {p50(delays):.2f} ms | {p95(delays):.2f} ms | {max(delays):.2f} ms |")
     print(
         "\n| wrapper | `-- true` wall p50 | CPU | SIGTERM to child p50 | p95 | idle memory "

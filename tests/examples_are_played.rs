@@ -1804,6 +1804,103 @@ fn without_the_options_of_podgate_an_example_does_not_keep_its_promise() {
     );
 }
 
+// job-notify.yaml
+
+/// The database of the example. Its entrypoint runs a temporary server at a socket before the
+/// server of the pod. Each starts when the test allows it.
+fn database(ready: &str) -> (&'static str, Image) {
+    let listens = "import os, socket, time; s = socket.socket(socket.AF_UNIX); \
+                   s.bind(\"/data/socket\"); s.listen(); time.sleep(1000)";
+    let script = format!(
+        "trap 'note db told; kill $server; note db ended; exit 0' INT\n\
+         [ \"$1 $PGDATA\" = 'postgres /data/pg' ] || exit 9\n\
+         NOTIFY_SOCKET= python3 -c '{listens}' & server=$!\n\
+         until test -e /data/socket; do sleep 0.02; done\n\
+         note db temporary\n\
+         until test -e /test/serve; do sleep 0.02; done\n\
+         note db ready\n\
+         {ready}\n\
+         while :; do sleep 0.02; done"
+    );
+    let image = Image::new("docker-entrypoint.sh", &script).user(999, 999);
+    ("postgres:17", image)
+}
+
+const NOTIFIES: &str = "systemd-notify --ready";
+
+fn systemd_notify() -> bool {
+    let path = crate::support::program("systemd-notify", &[]);
+    crate::support::needs("systemd-notify", path.is_some())
+}
+
+#[test]
+fn a_job_starts_when_its_database_has_told_that_it_is_ready() {
+    let images = || [database(NOTIFIES), report(&app("report", 0, 0.0))];
+    if !systemd_notify() {
+        return;
+    }
+    let Some(played) = Manifest::example("job-notify.yaml").play(&images()) else {
+        return;
+    };
+    played.comes("db temporary");
+    std::thread::sleep(Duration::from_millis(500));
+    played.never_happened("report up").allow("serve");
+    played.comes("report up");
+    played.allow("end-report");
+    played.ends_as(Phase::Succeeded, &[("report", &[0]), ("db", &[0])]);
+    played.happened(&[
+        "db temporary",
+        "db ready",
+        "report up",
+        "report ended",
+        "db told",
+        "db ended",
+    ]);
+    // The negative control: a check of the socket passes too early.
+    let asks = [("--ready=notify", "--ready=unix:///data/socket")];
+    let manifest = Manifest::example("job-notify.yaml").shortened(&asks);
+    let Some(played) = manifest.play(&images()) else {
+        return;
+    };
+    played.comes("report up");
+    played.never_happened("db ready");
+}
+
+#[test]
+fn a_database_that_never_tells_that_it_is_ready_fails_its_job_with_124() {
+    let manifest = || {
+        let short = [("--after-timeout=2m", "--after-timeout=1s")];
+        Manifest::example("job-notify.yaml").shortened(&short)
+    };
+    if !systemd_notify() {
+        return;
+    }
+    // The neighbour's READY=1 does not count.
+    let tells = "for name in $(grep -o '@podgate.notify.*' /proc/net/unix); do \
+                 NOTIFY_SOCKET=$name systemd-notify --no-block --ready && note report tells; done";
+    let neighbour = format!("until test -e /test/serve; do sleep 0.02; done\n{tells}");
+    let manifest = manifest().injected("neighbour", "registry.example/neighbour:1");
+    let images = [
+        database(""),
+        report(&ends(0)),
+        (
+            "registry.example/neighbour:1",
+            Image::new("/tells", &neighbour),
+        ),
+    ];
+    let Some(played) = manifest.play(&images) else {
+        return;
+    };
+    played.comes("db temporary");
+    played.allow("serve");
+    played.comes("report tells");
+    lives(&played, "report", &[124]);
+    lives(&played, "db", &[0]);
+    played
+        .never_happened("report up")
+        .happened(&["db ready", "db told", "db ended"]);
+}
+
 // wait-in-poststart.yaml
 
 #[test]

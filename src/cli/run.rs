@@ -47,8 +47,10 @@ pub struct RunArgs {
     #[arg(verbatim_doc_comment)]
     pub needs: Vec<Given<Name>>,
 
-    /// Publish ready when this passes (repeatable) [default: ready is running]
-    #[arg(long, help_heading = START, value_name = "CHECK", value_parser = url(check::parse_run_ready))]
+    /// Publish ready when this passes; notify passes when CMD has sent READY=1 by
+    /// sd_notify (repeatable) [default: ready is running]
+    #[arg(long, help_heading = START, value_name = "CHECK", verbatim_doc_comment)]
+    #[arg(value_parser = url(check::parse_run_ready))]
     pub ready: Vec<Given<Check>>,
 
     #[command(flatten)]
