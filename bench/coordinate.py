@@ -96,12 +96,17 @@ def p95(values):
 
 
 def until(path, limit=10):
+    """Waits for a file. Returns its time stamp."""
+    comes(path, limit)
+    return int(open(path).read())
+
+
+def comes(path, limit=10):
     start = time.monotonic()
     while not os.path.exists(path):
         if time.monotonic() - start > limit:
             sys.exit(f"bench: {path} did not come")
         time.sleep(0.0005)
-    return int(open(path).read())
 
 
 class Bench:
@@ -171,17 +176,18 @@ class Bench:
                 self.run("--name", "app", "--after", "ready:db", "--", self.helper, "ends",
                          self.path("started"), "0")
             )
-            until(self.path("app.record"))
+            comes(self.path("app.record"))
             # Between 100 and 500 ms.
             nap = str(100 + number * 37 % 400)
             sidecar = subprocess.Popen(
                 self.run("--name", "db", "--ready", "notify", "--", self.helper, "notifies", nap,
                          self.path("sent"), self.path("db.record"), self.path("ready"))
             )
+            # This process must not be awake when it matters.
+            app.wait()
             before = until(self.path("sent"))
             published.append((until(self.path("ready")) - before) / 1e6)
             started.append((until(self.path("started")) - before) / 1e6)
-            app.wait()
             sidecar.terminate()
             sidecar.wait()
         return published, started
