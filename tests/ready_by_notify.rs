@@ -286,10 +286,12 @@ fn a_command_that_ends_before_it_is_ready_is_never_published_as_ready() {
 
 #[test]
 fn notify_is_refused_where_there_is_no_command_to_notify() {
-    const HINT: &str = "only run gives its CMD a NOTIFY_SOCKET; use podgate run --ready notify";
+    const HINT: &str = "only run gives its CMD a NOTIFY_SOCKET: podgate run --ready notify -- CMD";
     for call in [
         "wait notify",
         "check notify",
+        "check not:notify",
+        "run --ready not:notify -- true",
         "wait tcp://h:1 notify -- true",
         "run --after notify -- true",
         "join --name a --restart-policy never --ready notify",
