@@ -256,6 +256,8 @@ fn a_handshake_that_fails_is_explained() {
     let Some(pki) = Pki::new() else { return };
     pki.server("ec", NAME);
     pki.signed("rsa", "ca", "-newkey rsa:2048 -nodes", NAME, "");
+    let p521 = EC.replace("prime256v1", "secp521r1");
+    pki.signed("p521", "ca", &p521, NAME, "");
     let in_common = "no version, cipher, group or kind of key in common";
     for (certificate, options, text, remedy) in [
         (
@@ -282,7 +284,18 @@ fn a_handshake_that_fails_is_explained() {
             in_common,
             "ECDHE",
         ),
-        ("rsa", "-tls1_3 -groups P-521", in_common, "ECDHE"),
+        (
+            "rsa",
+            "-tls1_3 -groups P-521",
+            in_common,
+            "X25519, P-256, P-384",
+        ),
+        (
+            "p521",
+            "",
+            in_common,
+            "keys of RSA, P-256, P-384 or Ed25519",
+        ),
         (
             "rsa",
             "-tls1_1 -cipher ALL:@SECLEVEL=0",

@@ -38,6 +38,9 @@ pub fn text(reason: &Reason) -> String {
         Reason::BodyLacks(status) => format!(
             "HTTP status {status}, but the body does not contain the text of --http-body-contains"
         ),
+        Reason::NotHttp(how @ (BadAnswer::BrokenHead | BadAnswer::BrokenBody)) => {
+            format!("the answer is not complete: {}", bad_answer(how))
+        }
         Reason::NotHttp(how) => format!("not an HTTP answer: {}", bad_answer(how)),
         Reason::Database(protocol, how) => database(*protocol, how),
         Reason::Grpc(answer) => grpc_answer(answer),
@@ -274,12 +277,12 @@ const fn not_http(how: &BadAnswer) -> &'static str {
         | BadAnswer::TransferEncoding
         | BadAnswer::ContentLength
         | BadAnswer::Chunks => "mend the server: the kubelet refuses such an answer, too",
-        BadAnswer::Text(_)
-        | BadAnswer::Bytes(_)
-        | BadAnswer::BrokenHead
-        | BadAnswer::BrokenBody
-        | BadAnswer::LongHeaders
-        | BadAnswer::Other(_) => "check the port and the scheme, and the server's log",
+        BadAnswer::BrokenHead | BadAnswer::BrokenBody => {
+            "check the server's log: it closed the connection too early"
+        }
+        BadAnswer::Text(_) | BadAnswer::Bytes(_) | BadAnswer::LongHeaders | BadAnswer::Other(_) => {
+            "check the port and the scheme, and the server's log"
+        }
     }
 }
 
@@ -611,8 +614,9 @@ const fn tls_remedy(error: &TlsError) -> &'static str {
         }
         TlsError::NotAName => "set the name in the certificate with --tls-server-name",
         TlsError::Refused => {
-            "podgate speaks TLS 1.2 and 1.3 with ECDHE and AES-GCM or ChaCha20; let the server \
-             offer that, or use tcp://"
+            "podgate speaks TLS 1.2 and 1.3 with ECDHE (X25519, P-256, P-384), AES-GCM or \
+             ChaCha20, and keys of RSA, P-256, P-384 or Ed25519; let the server offer that, or \
+             use tcp://"
         }
         TlsError::OldVersion => "let the server offer TLS 1.2 or 1.3, or use tcp://",
         TlsError::NotHttp1 => "let the server offer HTTP/1.1, or use a tcp:// or exec: check",
@@ -835,7 +839,7 @@ mod tests {
         for (reason, expected) in [
             (
                 Reason::NotHttp(BadAnswer::BrokenBody),
-                "not an HTTP answer: the body broke off",
+                "the answer is not complete: the body broke off",
             ),
             (
                 Reason::NotHttp(BadAnswer::LongHeaders),
