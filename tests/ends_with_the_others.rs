@@ -7,7 +7,7 @@ use crate::support::cast::{
 };
 use crate::support::kubelet::{Phase, RestartPolicy};
 use crate::support::pod::{Container, IMAGE, Life, Pod, VOLUME};
-use crate::support::server::Server;
+use crate::support::server::{Server, free_port};
 use crate::support::{needs, program};
 use nix::sys::signal::Signal;
 use podgate::core::linger::Linger;
@@ -462,15 +462,6 @@ fn asked_to_quit() {
             files(&pod)
         );
     }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 fn files(pod: &Pod) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! nginx, a server that this project did not write: status codes, redirects, and TLS with
 //! certificates made by the test.
 
+use crate::support::server::free_port;
 use crate::support::{Done, Folder, Program, eventually, needs, output, podgate, program};
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 /// An nginx with a plain port and a TLS port.
@@ -11,14 +11,6 @@ struct Nginx {
     folder: Folder,
     http: u16,
     https: u16,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// Makes a certificate for `localhost` that a CA of the test has signed, and one that is its own
