@@ -247,6 +247,83 @@ fn nonempty() {
     says("folder", "the path is not a file");
 }
 
+/// Sends these bytes after it has read `asks` bytes at least, and waits until the client leaves.
+fn speaking(asks: usize, answer: &'static [u8]) -> Server {
+    Server::raw(move |mut stream| {
+        let mut asked = vec![0; asks];
+        if std::io::Read::read_exact(&mut stream, &mut asked).is_ok() {
+            let _ = std::io::Write::write_all(&mut stream, answer);
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    })
+}
+
+/// Takes a question of at least `asks` bytes and closes.
+fn closing(asks: usize) -> Server {
+    Server::raw(move |mut stream| {
+        let mut asked = vec![0; asks];
+        let _ = std::io::Read::read_exact(&mut stream, &mut asked);
+    })
+}
+
+/// The three controls of a kind whose server answers with bytes.
+#[track_caller]
+fn answers(scheme: &str, asks: usize, well: &'static [u8], ill: &'static [u8]) {
+    let url = |port: u16| format!("{scheme}://127.0.0.1:{port}");
+    let closed = ClosedPort::new();
+    does_not_hold(&url(closed.port()));
+    let server = speaking(asks, well);
+    holds(&url(server.port()));
+    let server = speaking(asks, ill);
+    does_not_hold(&url(server.port()));
+    let server = silent();
+    cannot_tell(&url(server.port()), "timed out");
+    let server = closing(asks);
+    cannot_tell(&url(server.port()), "closed");
+    let server = speaking(asks, b"220 smtp.example ESMTP ready\r\n");
+    cannot_tell(&url(server.port()), "SMTP");
+    cannot_tell(&format!("{scheme}://no-such-name.invalid:1"), "name");
+}
+
+/// PostgreSQL's protocol 3.0: a login is asked for (AuthenticationOk is `R` with 0), and an
+/// ErrorResponse with the code of a server that starts up.
+#[test]
+fn postgres() {
+    let ill = b"E\0\0\0\x38SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+    let mut ill = ill.to_vec();
+    ill[4] = u8::try_from(ill.len() - 1).unwrap();
+    answers("postgres", 8, b"R\0\0\0\x08\0\0\0\0", ill.leak());
+}
+
+/// MySQL's protocol 10: a greeting, and an error packet (Too many connections).
+#[test]
+fn mysql() {
+    let well: &[u8] = b"\x4a\0\0\0\x0a8.0.36\0\x01\0\0\0abcdefgh\0\xff\xf7\xff\x02\0\xff\xdf\x15\
+        \0\0\0\0\0\0\0\0\0\0abcdefghijkl\0caching_sha2_password\0";
+    let mut well = well.to_vec();
+    well[0] = u8::try_from(well.len() - 4).unwrap();
+    let ill = b"\x17\0\0\0\xff\x10\x04Too many connections";
+    answers("mysql", 0, well.leak(), ill);
+}
+
+#[test]
+fn redis() {
+    let ill = b"-LOADING Redis is loading the dataset in memory\r\n";
+    answers("redis", 14, b"+PONG\r\n", ill);
+}
+
+/// SETTINGS; HEADERS with :status 200 and a content-type; DATA with a message of the health
+/// service (1 SERVING, 2 NOT_SERVING); HEADERS with grpc-status 0 (RFC 9113, RFC 7541).
+#[test]
+fn grpc() {
+    const WELL: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x14\x01\x04\0\0\0\x01\x88\x0f\x10\x10application/\
+        grpc\0\0\x07\0\0\0\0\0\x01\0\0\0\0\x02\x08\x01\0\0\x0f\x01\x05\0\0\0\x01\0\x0bgrpc-status\x010";
+    let mut ill = WELL.to_vec();
+    let at = ill.windows(2).rposition(|it| it == [8, 1]).unwrap();
+    ill[at + 1] = 2;
+    answers("grpc", 24, WELL, ill.leak());
+}
+
 #[test]
 fn exec() {
     does_not_hold("exec:false");

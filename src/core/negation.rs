@@ -69,10 +69,11 @@ mod tests {
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
     use crate::core::outcome::{
-        BadAnswer, BadCertificate, BadRedirect, DatabaseAnswer, MemberState, NameError, Operation,
-        Outcome, Phase, Reason, TlsError,
+        BadAnswer, BadCertificate, BadRedirect, DatabaseAnswer, GrpcAnswer, MemberState, NameError,
+        Operation, Outcome, Phase, Reason, ServingStatus, TlsError,
     };
     use crate::core::protocol::Protocol;
+    use crate::core::token::TokenError;
     use std::time::Duration;
 
     /// A check of each kind.
@@ -111,6 +112,8 @@ mod tests {
             Reason::BodyLacks(200),
             Reason::ExitCode(1, String::new()),
             database(DatabaseAnswer::Refuses("starting up".to_owned())),
+            Reason::Grpc(GrpcAnswer::NotServing(ServingStatus::NotServing)),
+            Reason::Grpc(GrpcAnswer::Status(5, String::new())),
         ]
     }
 
@@ -142,6 +145,9 @@ mod tests {
             Reason::NotExecutable("x".to_owned(), ExecError::NotPermitted),
             Reason::System(Operation::Connect, Errno::EACCES),
             Reason::System(Operation::LookUpPath, Errno::EACCES),
+            Reason::Token("/token".into(), TokenError::Empty),
+            Reason::Grpc(GrpcAnswer::Status(16, String::new())),
+            Reason::Grpc(GrpcAnswer::Closed),
             database(DatabaseAnswer::Version(9)),
             database(DatabaseAnswer::Closed),
             database(DatabaseAnswer::Bad(BadAnswer::BrokenHead)),
