@@ -285,14 +285,14 @@ fn answers(scheme: &str, asks: usize, well: &'static [u8], ill: &'static [u8]) {
     cannot_tell(&format!("{scheme}://no-such-name.invalid:1"), "name");
 }
 
-/// PostgreSQL's protocol 3.0: a login is asked for (AuthenticationOk is `R` with 0), and an
-/// ErrorResponse with the code of a server that starts up.
+/// PostgreSQL's protocol 3.0: AuthenticationCleartextPassword, and an ErrorResponse with the code
+/// of a server that starts up.
 #[test]
 fn postgres() {
     let ill = b"E\0\0\0\x38SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
     let mut ill = ill.to_vec();
     ill[4] = u8::try_from(ill.len() - 1).unwrap();
-    answers("postgres", 8, b"R\0\0\0\x08\0\0\0\0", ill.leak());
+    answers("postgres", 8, b"R\0\0\0\x08\0\0\0\x03", ill.leak());
 }
 
 /// MySQL's protocol 10: a greeting, and an error packet (Too many connections).
@@ -316,8 +316,10 @@ fn redis() {
 /// service (1 SERVING, 2 NOT_SERVING); HEADERS with grpc-status 0 (RFC 9113, RFC 7541).
 #[test]
 fn grpc() {
-    const WELL: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x14\x01\x04\0\0\0\x01\x88\x0f\x10\x10application/\
-        grpc\0\0\x07\0\0\0\0\0\x01\0\0\0\0\x02\x08\x01\0\0\x0f\x01\x05\0\0\0\x01\0\x0bgrpc-status\x010";
+    const WELL: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+        \0\0\x14\x01\x04\0\0\0\x01\x88\x0f\x10\x10application/grpc\
+        \0\0\x07\0\0\0\0\0\x01\0\0\0\0\x02\x08\x01\
+        \0\0\x0f\x01\x05\0\0\0\x01\0\x0bgrpc-status\x010";
     let mut ill = WELL.to_vec();
     let at = ill.windows(2).rposition(|it| it == [8, 1]).unwrap();
     ill[at + 1] = 2;
