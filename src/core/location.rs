@@ -1,7 +1,6 @@
 //! Where the `Location` of a redirect leads, as Go's net/url reads it and net/http follows it.
 
-use super::check::{Kind, parse};
-use super::url::{Scheme, Server, Url};
+use super::url::{Scheme, Server, Url, over_network};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// The longest `Location` that is followed, in bytes. RFC 9112, 3, recommends request lines of 8000
@@ -70,10 +69,8 @@ pub(super) fn next(at: &Url, location: &[u8]) -> Next {
 fn same_host(at: &Url, scheme: &str, authority: &str, path: &str) -> Next {
     // `host:` has the default port (RFC 3986, 3.2.3).
     let authority = authority.strip_suffix(':').unwrap_or(authority);
-    let absolute = format!("http://{authority}{path}");
-    let url = match parse(&encoded(&absolute)).map(|check| check.kind) {
-        Ok(Kind::Http(url)) => url,
-        Ok(_) | Err(_) => return Next::Bad,
+    let Ok(url) = over_network(Scheme::Plain, &encoded(&format!("{authority}{path}"))) else {
+        return Next::Bad;
     };
     if url.host() != at.host() {
         return Next::Elsewhere;
