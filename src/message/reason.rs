@@ -340,61 +340,22 @@ const fn speaks(protocol: Protocol) -> &'static str {
 }
 
 /// The names of gRPC's statuses (doc/statuscodes.md of github.com/grpc/grpc), by their numbers.
-const STATUSES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
+const STATUSES: &str = "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND \
+    ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE \
+    UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED";
 
 /// The names of HTTP/2's errors (RFC 9113, 7), by their numbers.
-const ERRORS: [&str; 14] = [
-    "NO_ERROR",
-    "PROTOCOL_ERROR",
-    "INTERNAL_ERROR",
-    "FLOW_CONTROL_ERROR",
-    "SETTINGS_TIMEOUT",
-    "STREAM_CLOSED",
-    "FRAME_SIZE_ERROR",
-    "REFUSED_STREAM",
-    "CANCEL",
-    "COMPRESSION_ERROR",
-    "CONNECT_ERROR",
-    "ENHANCE_YOUR_CALM",
-    "INADEQUATE_SECURITY",
-    "HTTP_1_1_REQUIRED",
-];
+const ERRORS: &str = "NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT \
+    STREAM_CLOSED FRAME_SIZE_ERROR REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR \
+    ENHANCE_YOUR_CALM INADEQUATE_SECURITY HTTP_1_1_REQUIRED";
 
 /// The names of HTTP/2's frames (RFC 9113, 6), by their numbers.
-const FRAMES: [&str; 10] = [
-    "DATA",
-    "HEADERS",
-    "PRIORITY",
-    "RST_STREAM",
-    "SETTINGS",
-    "PUSH_PROMISE",
-    "PING",
-    "GOAWAY",
-    "WINDOW_UPDATE",
-    "CONTINUATION",
-];
+const FRAMES: &str = "DATA HEADERS PRIORITY RST_STREAM SETTINGS PUSH_PROMISE PING GOAWAY \
+    WINDOW_UPDATE CONTINUATION";
 
 /// The name of a number, or a general name for numbers without one.
-fn named(names: &[&'static str], number: u32, other: &'static str) -> &'static str {
-    names.get(number as usize).copied().unwrap_or(other)
+fn named(names: &'static str, number: u32, other: &'static str) -> &'static str {
+    names.split(' ').nth(number as usize).unwrap_or(other)
 }
 
 fn grpc_answer(answer: &GrpcAnswer) -> String {
@@ -406,7 +367,7 @@ fn grpc_answer(answer: &GrpcAnswer) -> String {
             ServingStatus::Other(number) => format!("the health status is {number}"),
         },
         GrpcAnswer::Status(status, words) => {
-            let name = named(&STATUSES, *status, "unknown");
+            let name = named(STATUSES, *status, "unknown");
             with_output(&format!("gRPC status {status} ({name})"), words)
         }
         GrpcAnswer::HttpStatus(status) => {
@@ -432,19 +393,19 @@ fn grpc_answer(answer: &GrpcAnswer) -> String {
         }
         .to_owned(),
         GrpcAnswer::Reset(code) => {
-            let name = named(&ERRORS, *code, "an unknown error");
+            let name = named(ERRORS, *code, "an unknown error");
             format!("the server reset the HTTP/2 stream with {name}")
         }
         GrpcAnswer::GoAway(code, words) => {
-            let name = named(&ERRORS, *code, "an unknown error");
+            let name = named(ERRORS, *code, "an unknown error");
             with_output(
                 &format!("the server closed the HTTP/2 connection with {name}"),
                 words,
             )
         }
         GrpcAnswer::Broken { code, frame } => {
-            let frame = named(&FRAMES, u32::from(*frame), "unknown");
-            let code = named(&ERRORS, *code, "an unknown error");
+            let frame = named(FRAMES, u32::from(*frame), "unknown");
+            let code = named(ERRORS, *code, "an unknown error");
             format!("not valid HTTP/2: {code} in a frame {frame}")
         }
         GrpcAnswer::TooLong => {

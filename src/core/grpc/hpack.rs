@@ -23,26 +23,28 @@ pub enum Name {
     Other,
 }
 
+/// The names that are looked for. After the first four they are those of fields about the
+/// connection, which belong to HTTP/1.1 (RFC 9113, 8.2.2).
+const NAMES: &str = ":status content-type grpc-status grpc-message connection keep-alive \
+                     proxy-connection transfer-encoding upgrade";
+
 impl Name {
     fn of(text: &[u8]) -> Self {
-        match text {
-            b":status" => Self::Status,
-            b"content-type" => Self::ContentType,
-            b"grpc-status" => Self::GrpcStatus,
-            b"grpc-message" => Self::GrpcMessage,
-            // Fields about the connection belong to HTTP/1.1 (RFC 9113, 8.2.2).
-            b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding"
-            | b"upgrade" | b"" => Self::Forbidden,
-            // A colon elsewhere than at the beginning is not allowed either (RFC 9113, 8.2.1), and
-            // a response has no other pseudo-header than `:status`.
-            _ if text.iter().any(|it| !is_in_name(*it)) => Self::Forbidden,
-            _ => Self::Other,
+        match NAMES.split(' ').position(|name| name.as_bytes() == text) {
+            Some(0) => Self::Status,
+            Some(1) => Self::ContentType,
+            Some(2) => Self::GrpcStatus,
+            Some(3) => Self::GrpcMessage,
+            // A colon elsewhere than at the beginning is not allowed either, and a response has no
+            // other pseudo-header than `:status`.
+            None if !text.is_empty() && text.iter().all(is_in_name) => Self::Other,
+            _ => Self::Forbidden,
         }
     }
 }
 
 /// Whether a name may have this byte (RFC 9113, 8.2.1).
-const fn is_in_name(byte: u8) -> bool {
+const fn is_in_name(byte: &u8) -> bool {
     matches!(byte, 0x21..=0x39 | 0x3b..=0x40 | 0x5b..=0x7e)
 }
 
@@ -174,21 +176,17 @@ impl Decoder {
             return self.table.get(self.table.len().checked_sub(age)?).cloned();
         };
         let (name, value) = match index {
-            8 => (Name::Status, "200"),
-            9 => (Name::Status, "204"),
-            10 => (Name::Status, "206"),
-            11 => (Name::Status, "304"),
-            12 => (Name::Status, "400"),
-            13 => (Name::Status, "404"),
-            14 => (Name::Status, "500"),
-            16 => (Name::Other, "gzip, deflate"),
-            31 => (Name::ContentType, ""),
+            8..=14 => {
+                let place = index.saturating_sub(8);
+                (Name::Status, STATIC_STATUSES.chunks(3).nth(place)?)
+            }
+            16 => (Name::Other, &b"gzip, deflate"[..]),
+            31 => (Name::ContentType, &b""[..]),
             // The pseudo-headers of requests, and transfer-encoding.
-            1..=7 | 57 => (Name::Forbidden, ""),
-            _ => (Name::Other, ""),
+            1..=7 | 57 => (Name::Forbidden, &b""[..]),
+            _ => (Name::Other, &b""[..]),
         };
-        let value = value.as_bytes().to_vec();
-        Some(Field::new(name, usize::from(*name_length), value))
+        Some(Field::new(name, usize::from(*name_length), value.to_vec()))
     }
 
     /// Removes the oldest fields until the others fit into `most` bytes.
@@ -273,6 +271,9 @@ const STATIC_NAMES: [u8; 61] = [
     16, 13, 12, 6, 4, 4, 6, 7, 4, 4, 8, 17, 13, 8, 19, 13, 4, 8, 12, 18, 19, 5, 7, 7, 11, 6, 10, 25,
     17, 10, 4, 3, 16,
 ];
+
+/// The values of `:status` in the static table, from index 8.
+const STATIC_STATUSES: &[u8] = b"200204206304400404500";
 
 /// How many codes have 1, 2, … bits (RFC 7541, appendix B).
 #[rustfmt::skip]

@@ -31,6 +31,7 @@ use super::digits;
 use super::outcome::{GrpcAnswer, Outcome, Reason, one_line};
 use super::protocol::{self, Protocol};
 use percent_encoding::percent_decode;
+use std::borrow::Cow;
 
 /// The most bytes of frames that are read, and the most bytes of the fields of one header block.
 pub const MOST_BYTES: usize = 65_535;
@@ -46,11 +47,17 @@ const LARGEST_WINDOW: i64 = 0x7fff_ffff;
 /// The size of each window at the beginning (RFC 9113, 6.9.2).
 const FIRST_WINDOW: i64 = 65_535;
 
-/// The client's connection preface, without its SETTINGS (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The client's connection preface (RFC 9113, 3.4), with SETTINGS_ENABLE_PUSH 0 and
+/// SETTINGS_MAX_HEADER_LIST_SIZE 65,535 (6.5.2).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\x0c\x04\0\0\0\0\0\0\x02\0\0\0\0\0\x06\0\0\xff\xff";
 
-/// SETTINGS_ENABLE_PUSH 0, and SETTINGS_MAX_HEADER_LIST_SIZE 65,535 (RFC 9113, 6.5.2).
-const OWN_SETTINGS: &[u8] = b"\0\x02\0\0\0\0\0\x06\0\0\xff\xff";
+/// The request's fields, in the order of Request-Headers in PROTOCOL-HTTP2.md: POST and the scheme
+/// from the static table of RFC 7541, `:path`, and the name of `:authority`. Literals are not
+/// indexed (RFC 7541, 6.2.2).
+const PATH: &[u8] = b"\x04\x1c/grpc.health.v1.Health/Check\x01";
+/// Those behind `:authority`, with the name of `user-agent`.
+const FIELDS: &[u8] = b"\0\x02te\x08trailers\x0f\x10\x10application/grpc\x0f\x2b";
 
 /// The only stream.
 const STREAM: u32 = 1;
@@ -101,17 +108,13 @@ type Step = Result<(), Outcome>;
 impl Health {
     /// The check of `service` ("" is the whole server) at a server that is called `authority`.
     pub fn new(authority: &str, service: &str, is_tls: bool, user_agent: &str) -> Self {
-        // Indices of the static table (RFC 7541, appendix A), and literals without indexing
-        // (6.2.2). The fields and their order are those of Request-Headers in PROTOCOL-HTTP2.md.
         let mut headers = vec![0x83, if is_tls { 0x87 } else { 0x86 }];
-        literal(&mut headers, &[0x04], "/grpc.health.v1.Health/Check");
-        literal(&mut headers, &[0x01], authority);
-        literal(&mut headers, b"\0\x02te", "trailers");
-        literal(&mut headers, &[0x0f, 0x10], "application/grpc");
-        literal(&mut headers, &[0x0f, 0x2b], user_agent);
+        headers.extend(PATH);
+        literal(&mut headers, authority);
+        headers.extend(FIELDS);
+        literal(&mut headers, user_agent);
         let message = message::request(service);
         let mut request = PREFACE.to_vec();
-        push(&mut request, SETTINGS, 0, 0, OWN_SETTINGS);
         push(&mut request, HEADERS, END_HEADERS, STREAM, &headers);
         push(&mut request, DATA, END_STREAM, STREAM, &message);
         let sent = i64::try_from(message.len()).unwrap_or_default();
@@ -280,7 +283,7 @@ impl Health {
         let (last, rest) = content.split_at_checked(4).unwrap_or_default();
         let (code, words) = rest.split_at_checked(4).unwrap_or_default();
         let code = number(code).unwrap_or_default();
-        let answer = GrpcAnswer::GoAway(code, one_line(&String::from_utf8_lossy(words), SHOWN));
+        let answer = GrpcAnswer::GoAway(code, shown(words));
         if number(last).unwrap_or_default() & RESERVED < STREAM {
             return Err(not_yet(answer));
         }
@@ -310,20 +313,23 @@ impl Health {
     fn fields(&mut self, head: Head, fields: Vec<Field>) -> Step {
         let malformed = || Err(broken(PROTOCOL_ERROR, head));
         let is_end = head.has(END_STREAM);
-        let (mut http_status, mut status, mut words, mut kind) =
-            (None, None, Vec::new(), Vec::new());
+        let (mut http_status, mut status) = (None, None);
+        let (mut words, mut kind) = (Vec::new(), Vec::new());
         for field in fields {
+            let value = field.value;
             match field.name {
-                Name::Status => http_status = Some(field.value),
-                Name::GrpcStatus => status = Some(decimal(&field.value)),
-                Name::GrpcMessage => words = field.value,
-                Name::ContentType => kind = field.value,
+                // Three digits: 0 is none of the ranges below.
+                Name::Status if value.len() == 3 => http_status = decimal(&value),
+                Name::Status => http_status = Some(0),
+                Name::GrpcStatus => status = Some(decimal(&value)),
+                Name::GrpcMessage => words = value,
+                Name::ContentType => kind = value,
                 Name::Forbidden | Name::Other => {}
             }
         }
         if let Some(status) = status {
-            let words = percent_decode(&words).decode_utf8_lossy();
-            self.status = status.map(|status| (status, one_line(&words, SHOWN)));
+            let words = shown(&Cow::from(percent_decode(&words)));
+            self.status = status.map(|status| (status, words));
         }
         let is_failure = matches!(status, Some(Some(1..)));
         if self.stage == Stage::Body {
@@ -333,8 +339,7 @@ impl Health {
                 malformed()
             };
         }
-        let http_status = http_status.filter(|it| it.len() == 3);
-        let http_status = match http_status.and_then(|it| decimal(&it)) {
+        let http_status = match http_status {
             // An interim answer. The final one follows (RFC 9110, 15.2).
             Some(100..=199) if !is_end => return Ok(()),
             Some(found @ 200..=999) => found as u16,
@@ -347,8 +352,7 @@ impl Health {
         } else if http_status != 200 {
             Err(not_yet(GrpcAnswer::HttpStatus(http_status)))
         } else if !is_grpc(&kind) {
-            let kind = one_line(&String::from_utf8_lossy(&kind), SHOWN);
-            Err(not_yet(GrpcAnswer::ContentType(kind)))
+            Err(not_yet(GrpcAnswer::ContentType(shown(&kind))))
         } else if is_end {
             Err(self.judge())
         } else {
@@ -439,6 +443,11 @@ fn is_grpc(kind: &[u8]) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
+/// A server's own words.
+fn shown(words: &[u8]) -> String {
+    one_line(&String::from_utf8_lossy(words), SHOWN)
+}
+
 fn decimal(digits: &[u8]) -> Option<u32> {
     digits::number(std::str::from_utf8(digits).ok()?)
 }
@@ -472,10 +481,8 @@ fn take(bytes: &mut &[u8], held: &mut Vec<u8>, length: usize) {
     *bytes = rest;
 }
 
-/// Appends a field: its beginning with the name, and the value as a string that is not coded (RFC
-/// 7541, 5.2).
-fn literal(out: &mut Vec<u8>, name: &[u8], value: &str) {
-    out.extend(name);
+/// Appends a string that is not coded (RFC 7541, 5.2).
+fn literal(out: &mut Vec<u8>, value: &str) {
     let mut length = value.len();
     if let Some(more) = length.checked_sub(0x7f) {
         out.push(0x7f);

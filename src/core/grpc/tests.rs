@@ -34,8 +34,8 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
-        super::literal(&mut block, &[], name);
-        super::literal(&mut block, &[], value);
+        super::literal(&mut block, name);
+        super::literal(&mut block, value);
     }
     block
 }
@@ -146,7 +146,7 @@ fn a_long_value_has_its_length_in_several_bytes() {
         (255, b"\x7f\x80\x01"),
     ] {
         let mut out = Vec::new();
-        super::literal(&mut out, b"", &"a".repeat(length));
+        super::literal(&mut out, &"a".repeat(length));
         assert_eq!(out.len(), expected.len() + length);
         assert!(out.starts_with(expected), "{length}");
     }
@@ -673,8 +673,8 @@ fn a_flood_of_frames_ends_the_talk_and_is_not_answered_without_limit() {
 fn a_few_bytes_cannot_name_many_long_fields() {
     // A field of 4000 bytes in the dynamic table, and 100 references to it.
     let mut long = vec![0x40];
-    super::literal(&mut long, &[], "x");
-    super::literal(&mut long, &[], &"a".repeat(4000));
+    super::literal(&mut long, "x");
+    super::literal(&mut long, &"a".repeat(4000));
     let references = [&[0x88][..], &long, &[0xbe; 100]].concat();
     let found = outcome(&[frame(HEADERS, WHOLE, 1, &references)]);
     assert_eq!(found, not_yet(GrpcAnswer::TooLong));
