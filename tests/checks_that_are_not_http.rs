@@ -1,7 +1,11 @@
 //! `tcp`, `unix`, `listen`, `file` and `exec` checks, with real sockets, files and processes.
 
 use crate::support::server::{ClosedPort, Server};
+#[cfg(target_arch = "x86_64")]
+use crate::support::tracer::{EXECUTED, Point, Traced};
 use crate::support::{Folder, eventually, podgate};
+#[cfg(target_arch = "x86_64")]
+use nix::sys::signal::Signal;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -209,6 +213,91 @@ fn file_is_polled_rarely_while_inotify_watches_it() {
     ])
     .run();
     assert!(attempts(&polled) > 50, "{polled}");
+}
+
+/// A process that has a watch ends, and becomes CMD, up to 14 ms late: the kernel frees watches in
+/// two steps, and a step that begins right after the other one is slow.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn watches_are_removed_early_so_that_the_end_does_not_wait_for_them() {
+    use nix::libc::{
+        SYS_execve, SYS_exit_group, SYS_inotify_rm_watch, SYS_newfstatat, SYS_stat, SYS_statx,
+    };
+    let folder = Folder::new();
+    let (path, dir) = (folder.text("ready"), folder.text(""));
+    let file = format!("file://{path}");
+    let members = ["--dir", &dir, "--allow-plain-dir", "gone:main"];
+    // A file's watch is removed before the look-up that finds the file. A report may also come
+    // during a look-up, so this holds for most files.
+    let before_look_up = |calls: &[Point]| {
+        let is_look_up = |it: &Point| {
+            it.who != "podgate" && [SYS_stat, SYS_newfstatat, SYS_statx].contains(&it.number)
+        };
+        let removed = calls
+            .iter()
+            .rposition(|it| it.number == SYS_inotify_rm_watch);
+        removed.is_some() && removed < calls.iter().rposition(is_look_up)
+    };
+    for words in [
+        vec!["wait", &file],
+        vec!["wait", &file, "--", "true"],
+        vec!["run", "--after", &file, "--", "true"],
+    ] {
+        let early = (0..10).any(|_| {
+            let calls = calls_until_the_end(&folder, &words, || fs::write(&path, "").unwrap());
+            fs::remove_file(&path).unwrap();
+            before_look_up(&calls)
+        });
+        assert!(early, "{words:?}");
+    }
+    // The watch of a volume is removed before the end.
+    for cmd in [&["--", "true"][..], &[]] {
+        let words = [&["wait"][..], &members, cmd].concat();
+        let words_of_main = ["run", "--name", "main", "--dir", &dir, "--allow-plain-dir"];
+        let main = podgate(words_of_main.into_iter().chain(["--", "sleep", "100"])).start();
+        eventually("main", || folder.join("main.lock").exists().then_some(()));
+        let calls = calls_until_the_end(&folder, &words, || main.signal(Signal::SIGKILL));
+        let own: Vec<i64> = calls
+            .iter()
+            .filter(|it| it.who == "podgate")
+            .map(|it| it.number)
+            .collect();
+        let end = if cmd.is_empty() {
+            SYS_exit_group
+        } else {
+            SYS_execve
+        };
+        let at = |number| own.iter().rposition(|it| *it == number);
+        let removed = at(SYS_inotify_rm_watch);
+        assert!(removed.is_some() && removed < at(end), "{words:?}");
+    }
+    // The negative control: a file that exists needs no watch.
+    fs::write(&path, "").unwrap();
+    let calls = calls_until_the_end(&folder, &["wait", &file], || {});
+    assert!(calls.iter().all(|it| it.number != SYS_inotify_rm_watch));
+}
+
+/// The system calls of a wait that passes because of `change`.
+#[cfg(target_arch = "x86_64")]
+fn calls_until_the_end(folder: &Folder, words: &[&str], change: impl FnOnce()) -> Vec<Point> {
+    let said = folder.join("stderr");
+    let words: Vec<String> = [crate::support::PODGATE]
+        .iter()
+        .chain(words)
+        .map(|&it| it.into())
+        .collect();
+    let stderr = fs::File::create(&said).unwrap();
+    let mut traced = Traced::start(&words, Path::new(crate::support::PODGATE), stderr, None);
+    eventually("its wait", || {
+        let said = fs::read_to_string(&said).unwrap();
+        (said.contains("waiting for") || said.contains("passed")).then_some(())
+    });
+    // Then the second look-up knows the watch.
+    std::thread::sleep(Duration::from_millis(100));
+    change();
+    let code = eventually("its end", || traced.ended());
+    assert!(code == 0 || code == EXECUTED, "{code}");
+    traced.finish().calls
 }
 
 #[test]

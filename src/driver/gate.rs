@@ -176,11 +176,16 @@ impl<'a> Driver<'a> {
     }
 
     /// Waits for the answer, or for a signal that ends podgate. When this returns, no command of a
-    /// check is running.
+    /// check is running. The caller then ends, or becomes CMD.
     pub(crate) fn run(&mut self, signals: &Signals, report: &mut Report) -> Answer {
         self.watch(signals, report);
         let verdict = self.wait(signals, report);
         self.leave(report);
+        // The inotify instance is closed as late as possible: when podgate ends or becomes CMD.
+        if let Some(watcher) = &self.watcher {
+            watcher.borrow().settle();
+        }
+        std::mem::forget(self.inotify.take());
         // After a timeout, messages name the limit and not how soon the machine came to it.
         let limit = self
             .limit
@@ -193,6 +198,9 @@ impl<'a> Driver<'a> {
 
     /// Ends the attempts that are under way.
     pub(crate) fn leave(&mut self, report: &mut Report) {
+        if let Some(watcher) = &self.watcher {
+            watcher.borrow_mut().clear();
+        }
         self.watchdog = None;
         self.unseen
             .extend(self.probes.drain(..).map(|it| it.probe.member_state()));

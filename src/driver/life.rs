@@ -203,10 +203,12 @@ impl<'a> Driver<'a> {
 
     fn close_after_gate(&mut self, verdict: Option<Verdict>) {
         let answer = verdict.and_then(|verdict| self.gates.close_after(verdict, self.report));
+        let Some((answer, _gate)) = answer else {
+            return;
+        };
         match answer {
-            None => {}
-            Some(Answer::DoNotStart(exit)) => self.event(Event::NotOpened(exit.code())),
-            Some(Answer::Start) => {
+            Answer::DoNotStart(exit) => self.event(Event::NotOpened(exit.code())),
+            Answer::Start => {
                 // The gate made its own observations. A member that it saw as ready may still be
                 // recorded here as absent, so observe again before deciding that it was lost.
                 self.event(Event::Opening);

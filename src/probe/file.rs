@@ -27,7 +27,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the kernel takes to free what attached a watch to its directory: mostly below 0.1 ms.
+const FREED: Duration = Duration::from_micros(200);
 
 /// What a check wants of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,6 +236,8 @@ pub(crate) struct Watcher {
     inotify: Arc<Inotify>,
     watches: Vec<Watch>,
     members: Option<Members>,
+    /// When a watch was last removed.
+    forgotten: Option<Instant>,
 }
 
 /// The members that checks wait for.
@@ -263,6 +269,7 @@ impl Watcher {
             inotify,
             watches: Vec::new(),
             members: None,
+            forgotten: None,
         })
     }
 
@@ -317,34 +324,67 @@ impl Watcher {
             folder,
             name,
         }));
-        let is_volume = |folder| {
-            self.members
-                .as_ref()
-                .is_some_and(|members| members.volume == folder)
-        };
-        let is_used =
-            |folder| is_volume(folder) || self.watches.iter().any(|it| it.folder == folder);
-        if let Some(before) = before.filter(|before| !is_used(before.folder)) {
-            // EINVAL: the folder was removed, and the watch with it.
-            let _ = self.inotify.rm_watch(before.folder);
+        if let Some(before) = before {
+            self.forget(before.folder);
         }
         known
     }
 
+    /// Removes the watch of `folder` if no check needs it.
+    fn forget(&mut self, folder: WatchDescriptor) {
+        let is_volume = self.members.as_ref().is_some_and(|it| it.volume == folder);
+        if !is_volume && self.watches.iter().all(|it| it.folder != folder) {
+            // EINVAL: the folder was removed, and the watch with it.
+            let _ = self.inotify.rm_watch(folder);
+            self.forgotten = Some(Instant::now());
+        }
+    }
+
+    /// Removes all watches.
+    pub(crate) fn clear(&mut self) {
+        let folders: Vec<_> = self.watches.drain(..).map(|it| it.folder).collect();
+        let volume = self.members.take().map(|it| it.volume);
+        for folder in folders.into_iter().chain(volume) {
+            self.forget(folder);
+        }
+    }
+
+    /// Waits until the kernel has probably freed the watches that were removed.
+    ///
+    /// The kernel frees a watch, and what attached it to its directory, after a grace period each
+    /// (SRCU). close(2), exit(2) and execve(2) wait for that of the watch. It takes 0.03 ms, but 12
+    /// ms or more if the other one has begun and not ended, as it has right after the removal. So a
+    /// watch is removed as early as possible (Linux 6.18, CONFIG_HZ=250).
+    pub(crate) fn settle(&self) {
+        let left = self
+            .forgotten
+            .and_then(|it| FREED.checked_sub(it.elapsed()));
+        if let Some(left) = left {
+            thread::sleep(left);
+        }
+    }
+
     /// The checks whose path or member has changed.
+    ///
+    /// The watch of a file is removed with its first report. The next look-up adds it again if the
+    /// file does not exist. See [`Watcher::settle`] for the reason.
     pub(crate) fn woken(&mut self) -> Vec<usize> {
         let mut woken = Vec::new();
         while let Ok(events) = self.inotify.read_events() {
             for event in events {
                 // Without a name, the event is about the folder itself, or the queue is full.
-                let about = |watch: &&Watch| match &event.name {
+                let about = |watch: &mut Watch| match &event.name {
                     Some(name) => watch.folder == event.wd && watch.name == *name,
                     None => {
                         watch.folder == event.wd
                             || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
                     }
                 };
-                woken.extend(self.watches.iter().filter(about).map(|watch| watch.index));
+                let changed: Vec<_> = self.watches.extract_if(.., about).collect();
+                for watch in changed {
+                    woken.push(watch.index);
+                    self.forget(watch.folder);
+                }
                 if let Some(members) = &mut self.members {
                     members.changed(&event, &mut woken);
                 }
@@ -400,7 +440,8 @@ mod tests {
     use super::{Change, Wants, Watcher, is_plain, look_up, missing, watch};
     use crate::core::outcome::Outcome;
     use std::fs;
-    use std::path::Path;
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::path::{Path, PathBuf};
 
     struct Folder(std::path::PathBuf);
 
@@ -531,6 +572,54 @@ mod tests {
             step();
             assert_eq!(watcher.woken().contains(&7), wakes, "{what}");
         }
+    }
+
+    /// The watches that the kernel has of this instance (proc_pid_fdinfo(5)).
+    fn kernels(watcher: &Watcher) -> usize {
+        let fd = watcher.inotify.as_fd().as_raw_fd();
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).expect("its info");
+        info.matches("inotify wd:").count()
+    }
+
+    #[test]
+    fn a_watch_is_removed_with_its_first_report_and_added_by_the_next_look_up() {
+        let folder = Folder::new("removed");
+        let mut watcher = watcher();
+        let paths = [folder.0.join("a"), folder.0.join("b")];
+        let look = |path: &PathBuf| {
+            look_up(path, Wants::Path, Change::Begin, Some(&watcher.inotify)).watch
+        };
+        let found = paths.each_ref().map(look);
+        for (index, found) in found.into_iter().enumerate() {
+            watcher.keep(index, found);
+        }
+        fs::write(&paths[0], "").expect("a file");
+        assert_eq!(watcher.woken(), [0]);
+        assert_eq!(kernels(&watcher), 1, "the other check needs the same watch");
+        assert_eq!(watcher.forgotten, None);
+        fs::write(&paths[1], "").expect("a file");
+        assert_eq!(watcher.woken(), [1]);
+        assert_eq!(kernels(&watcher), 0);
+        assert!(watcher.forgotten.is_some());
+        fs::remove_file(&paths[1]).expect("the file");
+        let again = || {
+            look_up(
+                &paths[1],
+                Wants::Path,
+                Change::Begin,
+                Some(&watcher.inotify),
+            )
+            .watch
+        };
+        let (first, second) = (again(), again());
+        assert_eq!(kernels(&watcher), 1);
+        assert!(
+            !watcher.keep(1, first),
+            "the file may have come and gone without a watch"
+        );
+        assert!(watcher.keep(1, second));
+        watcher.clear();
+        assert_eq!(kernels(&watcher), 0);
     }
 
     #[test]

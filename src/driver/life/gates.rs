@@ -124,8 +124,13 @@ impl<'a> Gates<'a> {
         Some((gate.driver.waited(), gate.driver.waited_for()))
     }
 
-    /// Reports the verdict of the `--after` gate, and ends the gate.
-    pub(super) fn close_after(&mut self, verdict: Verdict, report: &mut Report) -> Option<Answer> {
+    /// Reports the verdict of the `--after` gate, and ends the gate. Drop what is left of it after
+    /// CMD's start: to close an inotify instance may take a while (`Watcher::settle`).
+    pub(super) fn close_after(
+        &mut self,
+        verdict: Verdict,
+        report: &mut Report,
+    ) -> Option<(Answer, Driver<'a>)> {
         let mut gate = self.after.take()?;
         let driver = &gate.driver;
         let fails = |exit| match gate.continues_on_timeout {
@@ -155,7 +160,7 @@ impl<'a> Gates<'a> {
             }
         }
         gate.driver.leave(report);
-        Some(answer)
+        Some((answer, gate.driver))
     }
 
     /// Continues the `--ready` gate. Returns whether it opened.
