@@ -78,7 +78,7 @@ const CASES: &[Case] = &[
         &["wait", "postgres://user:secret@db:5432"],
         &[],
         &[
-            "does not take a user or password: no login is tried",
+            "does not take a user or password: no password is sent",
             "use postgres://localhost:5432",
         ],
     ),

@@ -42,7 +42,7 @@ Checks:
   grpc://HOST:PORT[/SERVICE], grpcs://…, grpc+unix://%2Frun%2Fapp.sock[/SERVICE]
                                        the gRPC health service answers SERVING
   postgres://HOST:PORT, mysql://…, redis://…, postgres+unix://%2Frun%2F.s.PGSQL.5432
-                                       the database accepts connections (no login is tried)
+                                       the database accepts connections (no password is sent)
   exec:CMD ARG 'ARG 2'                 the command exits with 0 (it is not run by a shell)
   istio, envoy, linkerd, cloud-sql-proxy, alloydb-auth-proxy, dapr, vault-agent, consul-dataplane,
   kuma, otel-collector, tailscale      the sidecar's own readiness check passes (NAME[:PORT])

@@ -111,7 +111,7 @@ pub(super) fn database(kind: Database, rest: &str, is_socket: bool) -> Result<Se
         kind.example()
     };
     let (authority, path) = split(rest);
-    let no_user = "does not take a user or password: no login is tried";
+    let no_user = "does not take a user or password: no password is sent";
     let server = server_of(authority, rest, is_socket, no_user, example)?;
     if path.is_empty() || path == "/" {
         Ok(server)
