@@ -31,7 +31,7 @@ fn tcp_passes_when_a_connection_is_accepted() {
 }
 
 #[test]
-fn tcp_never_connects_to_itself() {
+fn no_check_connects_to_itself() {
     // An outgoing connection to a local port of the ephemeral range may get this very port as its
     // source, and then connects to itself (TCP's simultaneous open). A range of one port makes this
     // certain.
@@ -56,10 +56,14 @@ fn tcp_never_connects_to_itself() {
         "itself",
         "the negative control: a plain client connects to itself"
     );
-    crate::support::inside(&netns, ["wait", "--timeout", "2s", "tcp://127.0.0.1:20000"])
-        .run()
-        .code(124)
-        .says("refused");
+    let checks = ["tcp", "http", "grpc", "postgres", "mysql", "redis"];
+    for scheme in checks {
+        let url = format!("{scheme}://127.0.0.1:20000");
+        crate::support::inside(&netns, ["wait", "--timeout", "2s", &url])
+            .run()
+            .code(124)
+            .says("refused");
+    }
 }
 
 #[test]

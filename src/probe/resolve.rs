@@ -1,8 +1,9 @@
 //! Resolves a host to its addresses: from `/etc/hosts`, else from the name servers of
 //! `/etc/resolv.conf`. Both files are read for each look-up, because they can change in a pod.
 //!
-//! A look-up costs no thread, and ends with its attempt. If an attempt is shorter than
-//! [`SHORTEST`], its look-up goes on and serves the next attempts.
+//! A look-up costs no thread, and ends with its attempt. musl's resolver gives up at SERVFAIL, and
+//! cannot be cancelled. If an attempt is shorter than [`SHORTEST`], its look-up goes on and serves
+//! the next attempts.
 
 use super::name_server::Query;
 use crate::core::errno::Errno;

@@ -410,9 +410,31 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::contains;
+    use super::{Exchange, contains};
     use crate::core::check::{Kind, parse};
+    use crate::core::outcome::Reason;
+    use crate::probe::link::Heard;
     use proptest::prelude::*;
+
+    /// Hears these bytes, in pieces, and returns why the exchange failed, if it did.
+    fn heard(pieces: &[&[u8]]) -> Option<Reason> {
+        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
+        let mut exchange = Exchange::new(request, "GET", false);
+        for piece in pieces {
+            exchange.hear(Heard::Bytes(piece));
+        }
+        exchange.failed
+    }
+
+    #[test]
+    fn a_socket_that_is_connected_to_itself_is_refused() {
+        let own = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        assert_eq!(heard(&[own]), Some(Reason::Refused));
+        assert_eq!(heard(&[b"HTTP/1.1 503 \r\n\r\n"]), None);
+        // Another client's request is not our own.
+        let other = heard(&[b"GET /x HTTP/1.1\r\n\r\n"]);
+        assert!(matches!(other, Some(Reason::NotHttp(_))), "{other:?}");
+    }
 
     #[test]
     fn a_text_is_found_anywhere_in_a_body() {
