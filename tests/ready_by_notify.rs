@@ -501,6 +501,8 @@ impl Server {
         stays_running(&pod, "silent");
         silent.kill();
         silent.code(137);
+        // PostgreSQL's: its pid may be that of another process in the next container.
+        let _ = fs::remove_file(self.folder.join("data/postmaster.pid"));
         let server = pod.start(&with_user(self.container("server", &self.says)).read_only_root());
         eventually_or(
             "the server to be ready",
