@@ -290,8 +290,15 @@ impl<'a> Driver<'a> {
 
     /// Takes what CMD has reported by sd_notify(3).
     fn take_notifications(&mut self) {
-        let Some(notification) = self.notify.as_ref().map(NotifySocket::receive) else {
-            return;
+        let notification = match self.notify.as_ref().map(NotifySocket::receive) {
+            None => return,
+            Some(Ok(notification)) => notification,
+            Some(Err(error)) => {
+                // Otherwise the loop would never sleep again.
+                self.notify = None;
+                let failure = message::life::cannot_be_notified(Errno(error as i32));
+                return self.report.line(&failure);
+            }
         };
         if let Some(status) = notification.status.filter(|it| !it.is_empty())
             && self.credit.spend(Time::at(self.start.elapsed()))

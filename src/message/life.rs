@@ -393,18 +393,19 @@ pub fn cannot_listen(address: SocketAddr, errno: Errno) -> Message {
     Message::new(Severity::Error, LogEvent::Listen, text)
 }
 
-/// There is no socket at which CMD could report that it is ready.
+/// The socket at which CMD would report that it is ready cannot be made or read.
 pub fn cannot_be_notified(errno: Errno) -> Message {
     let remedy = limit(errno).unwrap_or("use another check than --ready notify");
-    let text = format!("cannot make the socket of --ready notify: {errno}; {remedy}");
+    let text = format!("cannot use a socket for --ready notify: {errno}; {remedy}");
     Message::new(Severity::Error, LogEvent::Failed, text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Unpublished, View, cannot_publish_end, cannot_publish_stage, cannot_publish_wrong_call,
-        cannot_remember, killed, notice, unnamed_and_forwarded, unnamed_stop,
+        Unpublished, View, cannot_be_notified, cannot_publish_end, cannot_publish_stage,
+        cannot_publish_wrong_call, cannot_remember, killed, notice, status_of_cmd,
+        unnamed_and_forwarded, unnamed_stop,
     };
     use crate::core::completion::{Completion, Failure};
     use crate::core::errno::Errno;
@@ -414,7 +415,7 @@ mod tests {
     use crate::core::observation::{End, Observation};
     use crate::core::time::Time;
     use crate::core::volume_error::VolumeError;
-    use crate::message::{LogEvent, Severity};
+    use crate::message::{Field, LogEvent, Severity};
     use std::path::Path;
     use std::time::Duration;
 
@@ -717,6 +718,28 @@ mod tests {
             "the command was killed by SIGKILL, which podgate did not send; a likely cause is the \
              OOM killer: check the container's memory limit"
         );
+    }
+
+    #[test]
+    fn a_status_of_the_command_is_shown_with_verbose_and_is_a_field() {
+        let message = status_of_cmd("loading \"x\"".to_owned());
+        assert_eq!(message.severity, Severity::Debug);
+        assert_eq!(message.text, r#"status of the command: "loading \"x\"""#);
+        let field = Field::Text("loading \"x\"".to_owned());
+        assert_eq!(message.fields, [("status", field)]);
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_used_names_the_cause_and_a_remedy() {
+        for (errno, remedy) in [
+            (Errno::EMFILE, "; raise the limit on open files"),
+            (Errno(1), "; use another check than --ready notify"),
+        ] {
+            let message = cannot_be_notified(errno);
+            let start = format!("cannot use a socket for --ready notify: {errno}{remedy}");
+            assert!(message.text.starts_with(&start), "{}", message.text);
+            assert_eq!(message.severity, Severity::Error);
+        }
     }
 
     #[test]

@@ -49,12 +49,17 @@ impl NotifySocket {
 
     /// What has arrived since the last call from this PID namespace. Does not block. If much has
     /// arrived, the rest is left for the next call.
-    pub(crate) fn receive(&self) -> Notification {
+    ///
+    /// # Errors
+    /// Those of recvmsg(2) that another call would have, too. The socket is of no use then.
+    pub(crate) fn receive(&self) -> Result<Notification, Errno> {
         let mut all = Notification::default();
         let mut buffer = [0; LONGEST];
         for _ in 0..MOST {
-            let Ok(datagram) = receive(self.socket.as_fd(), &mut buffer) else {
-                break;
+            let datagram = match receive(self.socket.as_fd(), &mut buffer) {
+                Ok(datagram) => datagram,
+                Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOMEM | Errno::ENOBUFS) => break,
+                Err(error) => return Err(error),
             };
             if datagram.sender > 0
                 && datagram.is_whole
@@ -63,7 +68,7 @@ impl NotifySocket {
                 all.add(read(bytes));
             }
         }
-        all
+        Ok(all)
     }
 }
 
@@ -82,6 +87,10 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    fn receive(notify: &NotifySocket) -> Notification {
+        notify.receive().expect("read")
+    }
 
     /// A process that reports: this one.
     fn service(notify: &NotifySocket) -> UnixDatagram {
@@ -113,15 +122,15 @@ mod tests {
     fn what_a_process_of_this_namespace_sends_is_received_once() {
         let notify = NotifySocket::bind().expect("a socket");
         let service = service(&notify);
-        assert_eq!(notify.receive(), Notification::default());
+        assert_eq!(receive(&notify), Notification::default());
         service.send(b"STATUS=one").expect("sent");
         service.send(b"READY=1").expect("sent");
         let expected = Notification {
             is_ready: true,
             ..status("one")
         };
-        assert_eq!(notify.receive(), expected);
-        assert_eq!(notify.receive(), Notification::default());
+        assert_eq!(receive(&notify), expected);
+        assert_eq!(receive(&notify), Notification::default());
     }
 
     #[test]
@@ -131,10 +140,10 @@ mod tests {
         let mut longest = b"READY=1\n".to_vec();
         longest.resize(LONGEST + 1, b'x');
         service.send(&longest).expect("sent");
-        assert!(!notify.receive().is_ready);
+        assert!(!receive(&notify).is_ready);
         longest.truncate(LONGEST);
         service.send(&longest).expect("sent");
-        assert!(notify.receive().is_ready);
+        assert!(receive(&notify).is_ready);
     }
 
     #[test]
@@ -145,7 +154,7 @@ mod tests {
             let (mut reader, writer) = io::pipe().expect("a pipe");
             send_with_pipes(&service, b"READY=1", &writer, count);
             drop(writer);
-            assert!(notify.receive().is_ready, "{count}");
+            assert!(receive(&notify).is_ready, "{count}");
             // Only the sent descriptors kept the pipe open.
             assert_eq!(reader.read(&mut [0]).expect("the end"), 0, "{count}");
         }
@@ -160,9 +169,9 @@ mod tests {
         while sent < MOST + 5 && service.send(format!("STATUS={sent}").as_bytes()).is_ok() {
             sent += 1;
         }
-        let first = notify.receive();
+        let first = receive(&notify);
         assert_eq!(first, status(&(sent.min(MOST) - 1).to_string()));
-        let rest = notify.receive();
+        let rest = receive(&notify);
         assert_eq!(rest.status.is_some(), sent > MOST, "{sent} were sent");
     }
 
