@@ -117,6 +117,9 @@ int main(int argc, char **argv) {
 }
 """
 
+ROOT = Path(__file__).resolve().parent.parent
+GRPCIO = str(ROOT / "target/tools/grpc/bin/python3")  # as ci/setup installs it
+
 Plan = namedtuple("Plan", "moments wait runs fleet fleet_wait")  # how many, and seconds
 FULL, QUICK = Plan(20, 20, 100, 150, 10), Plan(5, 3, 20, 150, 3)
 
@@ -144,6 +147,7 @@ TOOLS = (
             "tls": "{program} check -q --tls-ca {ca} https://127.0.0.1:{port}/",
             "postgres": "{program} check -q postgres://127.0.0.1:{port}",
             "redis": "{program} check -q redis://127.0.0.1:{port}",
+            "grpc": "{program} check -q grpc://127.0.0.1:{port}",
         },
         "2 % of the wait, 1-250 ms",
         "nothing",
@@ -243,6 +247,17 @@ TOOLS = (
         "redis-cli",
         {"redis": "{program} -h 127.0.0.1 -p {port} ping"},
         needs="its libraries",
+    ),
+    Tool(
+        "grpcio",
+        "grpcio",
+        {
+            "grpc": "{program} -c 'import grpc; "
+            "from grpc_health.v1 import health_pb2 as messages, health_pb2_grpc as health; "
+            'health.HealthStub(grpc.insecure_channel("127.0.0.1:{port}")).Check('
+            "messages.HealthCheckRequest())'"
+        },
+        needs="Python",
     ),
     Tool("true", "true", {"once": "{program}"}),
     Tool("podgate-no-tls", "podgate-no-tls", {}, needs="nothing"),
@@ -641,6 +656,24 @@ def database(bench: Bench) -> None:
             one_check(bench, ask, f"database: one check of {ask}", commands)
 
 
+def grpc(bench: Bench) -> None:
+    """One health check of a gRPC server of grpcio, from spawn to exit."""
+    if not Path(GRPCIO).exists():
+        progress("grpc: no grpcio here; ci/setup installs it")
+        return
+    server = str(ROOT / "tests/support/grpc_server.py")
+    with TcpTarget() as free:
+        port = free.port
+    commands = {tool.name: bench.command(tool, "grpc", port) for tool in bench.here("grpc")}
+    with Child([GRPCIO, server, "--address", f"127.0.0.1:{port}"]) as child:
+        end = time.monotonic() + BACKSTOP
+        while bench.run(commands["podgate"], BACKSTOP).status and time.monotonic() < end:
+            if child.wait(time.monotonic() + 0.05):
+                progress(f"grpc: the server does not start: {child.said()}")
+                break
+        one_check(bench, "grpc", "grpc: one health check", commands)
+
+
 def one_check(bench: Bench, ask: str, title: str, commands: dict[str, list[str]]) -> None:
     """Each round runs all tools in a random order.
 
@@ -726,7 +759,7 @@ def size(bench: Bench) -> None:
 
 SECTIONS = {
     section.__name__: section
-    for section in (detect, cost, oneshot, https, database, fleet, size)
+    for section in (detect, cost, oneshot, https, database, grpc, fleet, size)
 }
 
 
@@ -753,6 +786,7 @@ def locate(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
         "podgate-no-tls": options.podgate_no_tls,
         "floor": build_helper(scratch),
         "pg_isready": str(postgres_bin() / "pg_isready"),
+        "grpcio": GRPCIO,
     }
     path = f"{options.npm}:{options.npm}/node_modules/.bin:{PATH}" if options.npm else PATH
     found = {}

@@ -2,7 +2,7 @@
 //! health service, `tests/support/grpc_server.py`), through Envoy, and against hostile servers.
 
 use crate::support::server::{ClosedPort, Server, free_port};
-use crate::support::{Done, Folder, Program, eventually, needs, podgate};
+use crate::support::{Done, Folder, Program, eventually, needs, podgate, program};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ fn a_unix_socket_is_asked() {
     check(&format!("{url}/app")).code(1).says("NOT_SERVING");
     check(&format!("{url}x"))
         .code(1)
-        .says("no such file or directory");
+        .says("the path does not exist");
 }
 
 #[test]
@@ -316,6 +316,67 @@ fn a_server_behind_envoy_is_waited_for() {
     wait.finish().code(0).prints("started\n");
     check(&format!("{url}/app")).code(1).says("NOT_SERVING");
     check(&format!("{url}/other")).code(1).says("NOT_FOUND");
+}
+
+/// A proxy that speaks HTTP/2 on this port, before a gRPC server on another one. `None` where it is
+/// not installed.
+fn proxy(name: &str, folder: &Folder, port: u16, upstream: u16) -> Option<Program> {
+    let found = program(name, &[]);
+    if !needs(name, found.is_some()) {
+        return None;
+    }
+    let mut command = Command::new(found?);
+    let config = match name {
+        "haproxy" => format!(
+            "defaults\n mode http\n retries 0\n timeout client 5s\n timeout server 5s\n \
+             timeout connect 1s\n\
+             listen all\n bind 127.0.0.1:{port} proto h2\n \
+             server app 127.0.0.1:{upstream} proto h2\n"
+        ),
+        _ => format!(
+            "daemon off; pid pid; error_log log; events {{}}\n\
+             http {{ access_log off; client_body_temp_path a; proxy_temp_path b; \
+             fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;\n\
+             server {{ listen 127.0.0.1:{port} http2; \
+             location / {{ grpc_pass grpc://127.0.0.1:{upstream}; }} }} }}\n"
+        ),
+    };
+    let config = folder.file("config", &config);
+    match name {
+        "haproxy" => command.args(["-f", &config]),
+        _ => command.args([
+            "-p",
+            folder.path().to_str().unwrap(),
+            "-e",
+            "log",
+            "-c",
+            &config,
+        ]),
+    };
+    let log = fs::File::create(folder.join("output")).unwrap();
+    Some(Program::start(command.stdout(Stdio::null()).stderr(log)))
+}
+
+#[test]
+fn a_server_behind_haproxy_or_nginx_is_waited_for() {
+    for (name, status) in [("haproxy", "HTTP status 503"), ("nginx", "HTTP status 502")] {
+        let folder = Folder::new();
+        let (port, upstream) = (free_port(), free_port());
+        let Some(_proxy) = proxy(name, &folder, port, upstream) else {
+            continue;
+        };
+        let url = format!("grpc://127.0.0.1:{port}");
+        let wait = podgate(["wait", &url, "--", "echo", "started"]).start();
+        wait.says(&format!("{status}, and not an answer of gRPC"));
+        let address = format!("127.0.0.1:{upstream}");
+        let arguments = ["--address", &address, "--status", "app=NOT_SERVING"];
+        let Some(_server) = Grpc::start(&arguments) else {
+            return;
+        };
+        wait.finish().code(0).prints("started\n");
+        check(&format!("{url}/app")).code(1).says("NOT_SERVING");
+        check(&format!("{url}/other")).code(1).says("NOT_FOUND");
+    }
 }
 
 #[test]
