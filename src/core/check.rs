@@ -17,6 +17,7 @@ use std::time::Duration;
 
 /// Begins a check that passes when the check after it does not hold.
 const NOT: &str = "not:";
+const TWICE: &str = "has not: twice; leave both out, as in tcp://localhost:5432";
 
 /// A check: as it was typed, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,6 +286,7 @@ pub fn parse(text: &str) -> Result<Check, String> {
     let (preset, kind) = match (after_not, read) {
         (None, read) => read?,
         (Some(_), Ok((preset, kind))) => (preset, not(kind)?),
+        (Some(positive), Err(_)) if positive.starts_with('!') => return Err(TWICE.to_owned()),
         (Some(_), Err(cause)) => return Err(cause.replacen("; use ", "; use not:", 1)),
     };
     Ok(Check {
@@ -300,15 +302,15 @@ pub fn parse(text: &str) -> Result<Check, String> {
 /// # Errors
 /// As of [`parse`].
 pub fn parse_ready(text: &str) -> Result<Check, String> {
-    let check = parse(text)?;
-    if check.negated().is_some() {
+    // Before it is read, because an example in an error would have `not:`, too.
+    if text.starts_with(NOT) {
         return Err(
             "does not show that CMD is ready: it also passes before CMD listens or writes its \
              file; use a check that holds only while CMD is ready, as http://localhost:8080/ready"
                 .to_owned(),
         );
     }
-    Ok(check)
+    parse(text)
 }
 
 /// Reads a check of `run --ready`, which also takes `notify`.
@@ -345,7 +347,7 @@ fn kind(text: &str) -> Result<Kind, String> {
         );
     }
     if text.starts_with(NOT) {
-        return Err("has not: twice; leave both out, as in tcp://localhost:5432".to_owned());
+        return Err(TWICE.to_owned());
     }
     if let Some(command) = text.strip_prefix("exec:") {
         return exec(command);
@@ -680,6 +682,23 @@ mod tests {
         }
     }
 
+    /// Found by fuzzing: the example for `not:` with a mistake in it was `not:http://…`, which
+    /// --ready refuses.
+    #[test]
+    fn readiness_takes_no_not_whatever_follows() {
+        for text in [
+            "not:",
+            "not:\0",
+            "not:db:5432",
+            "not:ready:main",
+            "not:not:file:///",
+        ] {
+            let error = parse_ready(text).expect_err(text);
+            assert!(error.contains("CMD is ready"), "{text:?}: {error}");
+        }
+        assert_eq!(parse_ready("tcp://db"), parse("tcp://db"));
+    }
+
     #[test]
     fn common_mistakes_get_a_right_example() {
         for (text, hint) in [
@@ -762,6 +781,8 @@ mod tests {
             ),
             ("not:gone:main", "use started:main"),
             ("not:not:tcp://db:1", "has not: twice"),
+            ("not:!tcp://db:1", "has not: twice"),
+            ("!not:tcp://db:1", "is not a check"),
             ("not:", "empty"),
         ] {
             let error = parse(text).expect_err(text);
