@@ -360,7 +360,7 @@ fn every_option_has_a_variable() {
         .env("PODGATE_VERBOSE", "true")
         .run()
         .code(124)
-        .says("waiting for all of [");
+        .says("waiting for all of \"");
     wait()
         .env("PODGATE_TIMEOUT", "50ms")
         .env("PODGATE_LOG_FORMAT", "json")

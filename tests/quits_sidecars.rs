@@ -145,7 +145,7 @@ fn consul_dataplane_is_ready_and_gone_by_two_ports_of_ipv4() {
     let ready = accepts_for(2 * drain);
     let done = podgate(["quit", "-v", &format!("consul-dataplane:{ready}:{quit}")]).run();
     done.code(0)
-        .says("asking [\"consul-dataplane:")
+        .says("asking \"consul-dataplane:")
         .says("to quit: timeout 40s")
         .says(&format!("POST http://127.0.0.1:{quit}/graceful_shutdown"))
         .not_before(drain);

@@ -42,7 +42,7 @@ fn each_check_of_a_member_in_each_state() {
         }
     };
     let yes = (true, "");
-    let absent = (false, ": absent, as is every other member");
+    let absent = (false, ": absent; no member has come yet");
     is(absent, absent, yes, absent);
 
     let options = format!("--after file://{VOLUME}/go-on --ready file://{VOLUME}/is-ready");

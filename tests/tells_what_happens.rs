@@ -67,7 +67,7 @@ fn quiet_prints_only_failures_and_verbose_prints_the_plan() {
     podgate(["wait", "-v", &server.url("/")])
         .run()
         .code(0)
-        .says("waiting for all of [")
+        .says("waiting for all of \"")
         .says("timeout 1m, attempt timeout 1s");
     let done = podgate(["check", "-q", &server.url("/")]).run();
     assert_eq!(done.stderr, "", "{done}");

@@ -1,6 +1,6 @@
 //! What `PODGATE_DISABLE` turns off.
 
-use super::{LogEvent, Message, Severity};
+use super::{LogEvent, Message, Severity, quoted};
 
 fn disabled(text: &str) -> Message {
     let text = format!("PODGATE_DISABLE is set: {text}");
@@ -8,7 +8,10 @@ fn disabled(text: &str) -> Message {
 }
 
 pub fn gates(checks: &[String]) -> Message {
-    disabled(&format!("not waiting for {checks:?}"))
+    if checks.is_empty() {
+        return disabled("not waiting for any check");
+    }
+    disabled(&format!("not waiting for {}", quoted(checks)))
 }
 
 pub fn members() -> Message {
@@ -20,9 +23,27 @@ pub fn reset() -> Message {
 }
 
 pub fn member_checks(checks: &[String]) -> Message {
-    disabled(&format!("not looking at {checks:?}"))
+    disabled(&format!("not looking at {}", quoted(checks)))
 }
 
 pub fn quits(targets: &[String]) -> Message {
-    disabled(&format!("not asking {targets:?} to quit"))
+    disabled(&format!("not asking {} to quit", quoted(targets)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{gates, member_checks, quits};
+
+    #[test]
+    fn a_list_has_each_item_in_quotes() {
+        let list = ["tcp://a:1".to_owned(), "ready:b".to_owned()];
+        for (message, text) in [
+            (gates(&list), "not waiting for \"tcp://a:1\", \"ready:b\""),
+            (gates(&[]), "not waiting for any check"),
+            (member_checks(&list[1..]), "not looking at \"ready:b\""),
+            (quits(&list[..1]), "not asking \"tcp://a:1\" to quit"),
+        ] {
+            assert_eq!(message.text, format!("PODGATE_DISABLE is set: {text}"));
+        }
+    }
 }

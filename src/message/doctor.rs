@@ -186,8 +186,8 @@ pub fn init(init: &Init) -> Finding {
         Init::Program(path) => {
             let program = path.as_deref().unwrap_or("another program");
             note(format!(
-                "PID 1 is {program}: run must be PID 1, the container's entrypoint; for a hook or \
-                 a probe this is right"
+                "PID 1 is {program}: run should be the container's entrypoint; for a hook or a \
+                 probe this is right"
             ))
         }
     }
@@ -247,7 +247,7 @@ pub fn binary(binary: &Binary<'_>) -> Finding {
     match binary {
         Binary::Replaceable(warning) => wrong(format!("binary: {warning}")),
         Binary::Safe(path) => fine(format!(
-            "binary: {} cannot be replaced from here",
+            "binary: no other container can replace {}",
             path.display()
         )),
         Binary::Unknown => note(

@@ -1,6 +1,6 @@
 //! What a gate reports while it waits and when it ends.
 
-use super::{Field, LogEvent, Message, Severity, member, reason};
+use super::{Field, LogEvent, Message, Severity, member, quoted, reason};
 use crate::core::check::Check;
 use crate::core::duration::show;
 use crate::core::gate::{GaveUp, Need, Progress, Spec};
@@ -53,9 +53,9 @@ pub fn plan(checks: &[Check], spec: &Spec) -> Message {
         .failure_threshold
         .map_or("none".to_owned(), |most| most.to_string());
     let text = format!(
-        "waiting for {need} of {:?}: {pace}, timeout {timeout}, attempt timeout {}, \
+        "waiting for {need} of {}: {pace}, timeout {timeout}, attempt timeout {}, \
          initial delay {}, success threshold {}, failure threshold {failures}",
-        names(checks),
+        quoted(&names(checks)),
         show(spec.attempt_timeout),
         show(spec.initial_delay),
         spec.success_threshold
@@ -135,10 +135,9 @@ pub fn gave_up(view: &View<'_>, reason: GaveUp, now: Time, limit: &str) -> Messa
         GaveUp::TimedOut | GaveUp::Failed(_) => None,
     };
     let first = failed.or_else(|| view.open().next());
-    let remedy = first.map_or_else(
-        || "check its log".to_owned(),
-        |(check, progress)| remedy(check, progress),
-    );
+    let (advice, needs) = first.map_or(("check its log", String::new()), |(check, progress)| {
+        (advice(check, progress), needs(check, progress))
+    });
     let last = |progress: &Progress| {
         let ago = progress
             .last
@@ -176,12 +175,12 @@ pub fn gave_up(view: &View<'_>, reason: GaveUp, now: Time, limit: &str) -> Messa
         },
     };
     let longer = match reason {
-        GaveUp::TimedOut if remedy.ends_with('?') => format!(" If it needs longer, raise {limit}"),
+        GaveUp::TimedOut if advice.ends_with('?') => format!(" If it needs longer, raise {limit}"),
         GaveUp::TimedOut => format!(", or raise {limit}"),
         GaveUp::Failed(_) => String::new(),
     };
     let waited = show(view.waited);
-    let text = format!("gave up after {waited}: {what}; {remedy}{longer}");
+    let text = format!("gave up after {waited}: {what}; {advice}{longer}{needs}");
     let message = Message::new(Severity::Error, LogEvent::GaveUp, text)
         .with("waited_ms", Field::Number(view.waited.as_millis()));
     match first {
@@ -222,9 +221,10 @@ pub fn hangs(checks: &[String], signal: Option<u8>, waited: Duration) -> Message
         None => "gave up".to_owned(),
     };
     let text = format!(
-        "{what} after {}: a system call for one of {checks:?} does not return; \
+        "{what} after {}: a system call for one of {} does not return; \
          is the server of its file system gone?",
-        show(waited)
+        show(waited),
+        quoted(checks)
     );
     Message::new(Severity::Error, LogEvent::Hangs, text)
 }
@@ -298,12 +298,28 @@ fn cause(check: &Check, progress: &Progress, reason: &Reason) -> String {
 
 /// What a person can do about a check that does not pass.
 pub(super) fn remedy(check: &Check, progress: &Progress) -> String {
+    format!("{}{}", advice(check, progress), needs(check, progress))
+}
+
+/// The same without what a preset needs.
+fn advice(check: &Check, progress: &Progress) -> &'static str {
     match (check.preset, &progress.last) {
-        (_, None) => "check its log".to_owned(),
-        (None, Some((reason, _))) | (Some(_), Some((reason @ Reason::StillHolds, _))) => {
-            reason::remedy(reason).to_owned()
+        (_, None) => "check its log",
+        (None, Some((Reason::Refused, _))) if check.kind.goes_by_path() => {
+            "is it a socket, and does a process listen on it?"
         }
-        (Some(sidecar), Some(_)) => format!("check its log; it needs {}", sidecar.needs()),
+        (None, Some((reason, _))) | (Some(_), Some((reason @ Reason::StillHolds, _))) => {
+            reason::remedy(reason)
+        }
+        (Some(_), Some(_)) => "check its log",
+    }
+}
+
+/// What the sidecar of a preset needs to be ready.
+fn needs(check: &Check, progress: &Progress) -> String {
+    match (check.preset, &progress.last) {
+        (None, _) | (Some(_), None | Some((Reason::StillHolds, _))) => String::new(),
+        (Some(sidecar), Some(_)) => format!("; it needs {}", sidecar.needs()),
     }
 }
 
@@ -327,8 +343,8 @@ pub(super) fn times(count: u32) -> String {
     }
 }
 
-fn names(checks: &[Check]) -> Vec<&str> {
-    checks.iter().map(|check| check.name.as_str()).collect()
+fn names(checks: &[Check]) -> Vec<String> {
+    checks.iter().map(|check| check.name.clone()).collect()
 }
 
 #[cfg(test)]
@@ -396,6 +412,13 @@ mod tests {
     fn a_gate_that_times_out_names_cause_and_remedy() {
         for (check, outcome, what) in [
             (
+                "unix:///a",
+                not_yet(Reason::Refused),
+                "\"unix:///a\": connection refused (1 attempt, the last 59.5s ago); \
+                 is it a socket, and does a process listen on it? \
+                 If it needs longer, raise --timeout",
+            ),
+            (
                 "tcp://db:5432",
                 not_yet(Reason::Refused),
                 "\"tcp://db:5432\": connection refused (1 attempt, the last 59.5s ago); \
@@ -417,7 +440,7 @@ mod tests {
                 "envoy",
                 not_yet(Reason::Refused),
                 "\"envoy\": connection refused (1 attempt, the last 59.5s ago); \
-                 check its log; it needs an admin address in its bootstrap, or raise --timeout",
+                 check its log, or raise --timeout; it needs an admin address in its bootstrap",
             ),
         ] {
             let (checks, gate) = gate(spec(1, Need::All), &[(check, outcome)]);
@@ -595,7 +618,7 @@ mod tests {
         let message = passed(&view, 4, Some(&unseen)).expect("a message");
         assert_eq!(
             message.text,
-            "\"gone:e\" passed after 1m (1 attempt): absent, as is every other member"
+            "\"gone:e\" passed after 1m (1 attempt): absent; no member has come yet"
         );
         assert!(!message.fields.iter().any(|(name, _)| *name == "reason"));
         assert_eq!(waiting(&view, 5), None);
@@ -606,7 +629,7 @@ mod tests {
         let (checks, _) = gate(spec(1, Need::All), &[("tcp://a:1", None)]);
         assert_eq!(
             plan(&checks, &spec(1, Need::All)).text,
-            "waiting for all of [\"tcp://a:1\"]: pauses of 2% of the wait between attempts, \
+            "waiting for all of \"tcp://a:1\": pauses of 2% of the wait between attempts, \
              timeout 1m, attempt timeout 1s, initial delay 0ms, success threshold 1, \
              failure threshold none"
         );
@@ -636,12 +659,12 @@ mod tests {
             ),
             (
                 hangs(&["unix:///a".to_owned()], None, SECOND),
-                "gave up after 1s: a system call for one of [\"unix:///a\"] does not return; \
+                "gave up after 1s: a system call for one of \"unix:///a\" does not return; \
                  is the server of its file system gone?",
             ),
             (
                 hangs(&["unix:///a".to_owned()], Some(2), SECOND),
-                "stopped by SIGINT after 1s: a system call for one of [\"unix:///a\"] \
+                "stopped by SIGINT after 1s: a system call for one of \"unix:///a\" \
                  does not return; is the server of its file system gone?",
             ),
         ] {

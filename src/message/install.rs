@@ -36,6 +36,12 @@ pub fn failed(source: &Path, dest: &Path, error: InstallError) -> Message {
             "cannot install {dest:?}: its directory does not exist; use a volume that is mounted \
              here"
         ),
+        InstallError::Write(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => {
+            format!("cannot install {dest:?}: {errno}; the volume is full: raise its sizeLimit")
+        }
+        InstallError::Write(errno @ Errno::EROFS) => format!(
+            "cannot install {dest:?}: {errno}; mount the volume without readOnly in this container"
+        ),
         InstallError::Write(errno) => format!(
             "cannot install {dest:?}: {errno}; check that its directory is a volume that this user \
              can write"
@@ -70,8 +76,18 @@ mod tests {
             ),
             (
                 InstallError::Write(Errno::EROFS),
-                "cannot install \"/v/podgate\": Read-only file system (os error 30); check that \
-                 its directory is a volume that this user can write",
+                "cannot install \"/v/podgate\": Read-only file system (os error 30); mount the \
+                 volume without readOnly in this container",
+            ),
+            (
+                InstallError::Write(Errno::ENOSPC),
+                "cannot install \"/v/podgate\": No space left on device (os error 28); the volume \
+                 is full: raise its sizeLimit",
+            ),
+            (
+                InstallError::Write(Errno::EACCES),
+                "cannot install \"/v/podgate\": Permission denied (os error 13); check that its \
+                 directory is a volume that this user can write",
             ),
         ] {
             let message = failed(Path::new("/proc/self/exe"), Path::new("/v/podgate"), error);

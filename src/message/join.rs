@@ -8,7 +8,7 @@ use std::path::Path;
 /// Why a container cannot join.
 #[derive(Debug, Clone, Copy)]
 pub enum Refusal<'a> {
-    /// PID 1 is another container's, so it cannot be stopped for `--until` or `--needs`.
+    /// PID 1 is another container's, so it cannot be stopped for `--until`.
     SharedPidNamespace,
     /// The record of this member cannot be written.
     CannotPublish {
@@ -23,7 +23,7 @@ pub enum Refusal<'a> {
 pub fn refused(refusal: Refusal<'_>) -> Message {
     let text = match refusal {
         Refusal::SharedPidNamespace => {
-            "cannot join with --until or --needs: PID 1 is not this container's own \
+            "cannot join with --until: PID 1 is not this container's own \
              (shareProcessNamespace), so its stop signal would end another container; unset \
              shareProcessNamespace, or wrap the command with podgate run"
                 .to_owned()
@@ -89,7 +89,7 @@ mod tests {
             ),
             (
                 refused(Refusal::SharedPidNamespace),
-                "cannot join with --until or --needs: PID 1 is not this container's own \
+                "cannot join with --until: PID 1 is not this container's own \
                  (shareProcessNamespace), so its stop signal would end another container; unset \
                  shareProcessNamespace, or wrap the command with podgate run",
             ),

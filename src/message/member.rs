@@ -47,7 +47,7 @@ pub fn state(state: &MemberState) -> String {
         MemberState::NoVolume => "members cannot be seen without --dir".to_owned(),
         MemberState::Unknown => "the volume cannot be read at the moment".to_owned(),
         MemberState::Absent { seen, .. } if seen.is_empty() => {
-            "absent, as is every other member".to_owned()
+            "absent; no member has come yet".to_owned()
         }
         MemberState::Absent { seen, has_more } => {
             let names: Vec<&str> = seen.iter().map(Name::as_str).collect();
@@ -158,7 +158,7 @@ mod tests {
             has_more,
         };
         for (found, expected) in [
-            (absent(&[], false), "absent, as is every other member"),
+            (absent(&[], false), "absent; no member has come yet"),
             (absent(&["a", "b"], false), "absent; seen here: a, b"),
             (absent(&["a"], true), "absent; seen here: a, …"),
             (

@@ -252,6 +252,12 @@ pub enum Field {
     Number(u128),
 }
 
+/// A list of checks or targets, each in quotes.
+fn quoted(list: &[String]) -> String {
+    let quoted: Vec<String> = list.iter().map(|it| format!("{it:?}")).collect();
+    quoted.join(", ")
+}
+
 impl Message {
     /// A message without fields.
     pub fn new(severity: Severity, event: LogEvent, text: impl Into<String>) -> Self {

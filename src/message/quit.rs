@@ -2,7 +2,7 @@
 
 use super::gate::times;
 use super::volume::{unreadable, volume_error};
-use super::{Field, LogEvent, Message, Severity, reason};
+use super::{Field, LogEvent, Message, Severity, quoted, reason};
 use crate::core::duration::show;
 use crate::core::member::Name;
 use crate::core::outcome::Reason;
@@ -28,7 +28,8 @@ pub struct View<'a> {
 /// The plan, for `--verbose`.
 pub fn plan(targets: &[String], timeout: Option<Duration>) -> Message {
     let timeout = timeout.map_or("none".to_owned(), show);
-    let text = format!("asking {targets:?} to quit: timeout {timeout}");
+    let targets = quoted(targets);
+    let text = format!("asking {targets} to quit: timeout {timeout}");
     Message::new(Severity::Debug, LogEvent::Start, text)
 }
 
@@ -98,8 +99,9 @@ pub fn stopped<'a>(
 /// A system call on the path of a target does not return.
 pub fn hangs(targets: &[String]) -> Message {
     let text = format!(
-        "gave up: a system call for one of {targets:?} does not return; \
-         is the server of its file system gone?"
+        "gave up: a system call for one of {} does not return; \
+         is the server of its file system gone?",
+        quoted(targets)
     );
     Message::new(Severity::Error, LogEvent::Hangs, text)
 }

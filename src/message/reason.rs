@@ -3,15 +3,17 @@
 
 use super::member;
 use super::tls::trust_error;
+use super::volume::SHARE_LOCKS;
 use crate::core::duration::show;
 use crate::core::errno::Errno;
 use crate::core::exec_error::ExecError;
 use crate::core::http::{MOST_HEADERS, MOST_LOCATION};
 use crate::core::outcome::{
-    BadAnswer, BadCertificate, BadMessage, BadRedirect, DatabaseAnswer, GrpcAnswer, NameError,
-    Operation, Phase, Reason, ServingStatus, TlsError,
+    BadAnswer, BadCertificate, BadMessage, BadRedirect, DatabaseAnswer, GrpcAnswer, MemberState,
+    NameError, Operation, Phase, Reason, ServingStatus, TlsError,
 };
 use crate::core::protocol::Protocol;
+use crate::core::record::Unreadable;
 use crate::core::redact;
 use crate::core::token::{MOST_TOKEN, TokenError};
 use crate::core::x509::UnknownKey;
@@ -109,6 +111,10 @@ pub fn remedy(reason: &Reason) -> &'static str {
             phase: Phase::Resolving,
             ..
         } => "check the cluster's DNS: no name server in /etc/resolv.conf answered in time",
+        Reason::TimedOut {
+            phase: Phase::Command,
+            ..
+        } => "see why the command takes longer, or raise --attempt-timeout",
         Reason::TimedOut { .. } => "check the server's log, or raise --attempt-timeout",
         Reason::Status(_) => "check the server's log; --http-status sets which statuses pass",
         Reason::BodyLacks(_) => "check the server's answer and its log",
@@ -139,7 +145,7 @@ pub fn remedy(reason: &Reason) -> &'static str {
             None => "check the limits of this container",
         },
         Reason::NotExecutable(..) => "check its mode, its #! line and its architecture",
-        Reason::Member(_) => "check podgate status, and that the name is the member's --name",
+        Reason::Member(state) => member_remedy(state),
         Reason::Token(_, error) => token_remedy(*error),
         Reason::System(Operation::Connect, _) => {
             "check the network and the limits of this container"
@@ -152,6 +158,24 @@ pub fn remedy(reason: &Reason) -> &'static str {
             (None, _) => "check the network and the limits of this container",
         },
         Reason::StillHolds => "check that something stops or removes it",
+    }
+}
+
+const fn member_remedy(state: &MemberState) -> &'static str {
+    match state {
+        MemberState::NoVolume => "set --dir to the volume of the members",
+        MemberState::Unknown => "check the volume with podgate doctor",
+        MemberState::Absent { .. } => {
+            "check podgate status, and that the name is the member's --name"
+        }
+        MemberState::OtherHost(..) => "give every pod its own volume",
+        MemberState::Unreadable(_, Unreadable::System(_)) => "check that this user may read it",
+        MemberState::Unreadable(..) => "see which container writes there",
+        MemberState::Starting | MemberState::Waiting => "see in its log what it waits for",
+        MemberState::Running => "see in its log why it is not ready",
+        MemberState::Ready | MemberState::Alive => "see in its log why it has not ended",
+        MemberState::AliveWithoutLock => SHARE_LOCKS,
+        MemberState::Ended(_) => "see in its log why it ended",
     }
 }
 
@@ -646,11 +670,14 @@ mod tests {
     use super::{remedy, text};
     use crate::core::errno::Errno;
     use crate::core::exec_error::ExecError;
+    use crate::core::member::Name;
+    use crate::core::observation::End;
     use crate::core::outcome::{
-        BadAnswer, BadCertificate, BadMessage, BadRedirect, DatabaseAnswer, GrpcAnswer, NameError,
-        Operation, Phase, Reason, ServingStatus, TlsError,
+        BadAnswer, BadCertificate, BadMessage, BadRedirect, DatabaseAnswer, GrpcAnswer,
+        MemberState, NameError, Operation, Phase, Reason, ServingStatus, TlsError,
     };
     use crate::core::protocol::Protocol;
+    use crate::core::record::Unreadable;
     use crate::core::token::TokenError;
     use crate::core::trust::TrustError;
     use crate::core::x509::UnknownKey;
@@ -1046,6 +1073,38 @@ mod tests {
     }
 
     #[test]
+    fn a_remedy_is_about_the_state_of_the_member() {
+        use MemberState as S;
+        let name = Name::parse("a").expect("a name");
+        let absent = S::Absent {
+            seen: vec![name],
+            has_more: false,
+        };
+        let record = |why| S::Unreadable("/run/a.record".into(), why);
+        for (state, part) in [
+            (S::NoVolume, "--dir"),
+            (S::Unknown, "podgate doctor"),
+            (absent, "the member's --name"),
+            (
+                S::OtherHost("/run/a.record".into(), "b".to_owned()),
+                "its own volume",
+            ),
+            (record(Unreadable::Newer(2)), "which container"),
+            (record(Unreadable::System(Errno::EACCES)), "may read it"),
+            (S::Starting, "what it waits for"),
+            (S::Waiting, "what it waits for"),
+            (S::Running, "why it is not ready"),
+            (S::Ready, "why it has not ended"),
+            (S::Alive, "why it has not ended"),
+            (S::AliveWithoutLock, "medium: Memory"),
+            (S::Ended(End::Code(3)), "why it ended"),
+        ] {
+            let reason = Reason::Member(state);
+            assert!(remedy(&reason).contains(part), "{reason:?}");
+        }
+    }
+
+    #[test]
     fn a_remedy_is_about_the_reason() {
         let timed_out = |phase| Reason::TimedOut {
             phase,
@@ -1082,6 +1141,7 @@ mod tests {
             ),
             (timed_out(Phase::Resolving), "DNS"),
             (timed_out(Phase::Connecting), "--attempt-timeout"),
+            (timed_out(Phase::Command), "why the command takes longer"),
             (Reason::NoCommand("x -v".to_owned()), "a word of its own"),
             (
                 Reason::NotExecutable("x".to_owned(), ExecError::NoResources(Errno::EAGAIN)),

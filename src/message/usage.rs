@@ -43,6 +43,9 @@ fn example<'a>(word: &'a str, instead: &'a str) -> &'a str {
 /// `call` is empty where the option stands before a command.
 pub fn unknown_option(call: &str, takes_cmd: bool, option: &str, near: Option<&str>) -> Message {
     let help = match (near, call) {
+        (Some("--attempt-timeout"), "check") if option == "--timeout" => {
+            "check tries once; use --attempt-timeout".to_owned()
+        }
         (Some(near), _) => format!("did you mean {near}?"),
         (None, "") => "see podgate --help".to_owned(),
         (None, call) => format!("see podgate {call} --help"),
@@ -96,11 +99,12 @@ pub fn no_cmd(call: &str) -> Message {
 }
 
 pub fn negative(source: Option<&str>, value: &str) -> Message {
-    let source = source
-        .map(|source| format!("{source} "))
-        .unwrap_or_default();
+    let source = source.unwrap_or_default();
+    let is_number = source.ends_with("-threshold") || source == "--ok-exit";
+    let example = if is_number { "3" } else { "30s" };
+    let space = if source.is_empty() { "" } else { " " };
     usage(format!(
-        "{source}{value:?}: a value cannot be negative; use 30s or 3"
+        "{source}{space}{value:?}: a value cannot be negative; use {example}"
     ))
 }
 
@@ -412,7 +416,7 @@ pub fn no_trust(error: &TrustError) -> Message {
 #[cfg(test)]
 mod tests {
     use super::{
-        bad_value, check_as_command, disable, missing_value, no_wait_option, one_dash,
+        bad_value, check_as_command, disable, missing_value, negative, no_wait_option, one_dash,
         unexpected_argument, unknown_command, unknown_option,
     };
     use crate::message::{LogEvent, Severity};
@@ -432,6 +436,31 @@ mod tests {
                 check_as_command("exec:a b"),
                 "\"exec:a b\" is a check, not a command; use podgate wait CHECK or podgate check \
                  CHECK",
+            ),
+            (
+                unknown_option("check", false, "--timeout", Some("--attempt-timeout")),
+                "unknown option \"--timeout\"; check tries once; use --attempt-timeout",
+            ),
+            (
+                unknown_option(
+                    "check",
+                    false,
+                    "--attempt-timeuot",
+                    Some("--attempt-timeout"),
+                ),
+                "unknown option \"--attempt-timeuot\"; did you mean --attempt-timeout?",
+            ),
+            (
+                negative(Some("--timeout"), "-1s"),
+                "--timeout \"-1s\": a value cannot be negative; use 30s",
+            ),
+            (
+                negative(Some("--success-threshold"), "-1"),
+                "--success-threshold \"-1\": a value cannot be negative; use 3",
+            ),
+            (
+                negative(None, "-1s"),
+                "\"-1s\": a value cannot be negative; use 30s",
             ),
             (
                 unknown_option("wait", true, "--timeuot", Some("--timeout")),

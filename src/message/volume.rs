@@ -9,19 +9,21 @@ use crate::core::volume_error::{DirError, Intruder, MembershipError, Operation, 
 use std::path::Path;
 
 const MOUNT_ONE: &str = "mount one emptyDir at this path in every container that takes part";
+const PLAIN_DIR: &str = "set --allow-plain-dir if all run in one file system";
 const USE_EMPTY_DIR: &str = "use an emptyDir, on disk or with medium: Memory";
-const SHARE_LOCKS: &str =
+pub(super) const SHARE_LOCKS: &str =
     "use an emptyDir with medium: Memory, and with gVisor also its mount annotations";
 
 /// Why `--dir` cannot be used, and the remedy.
 pub fn dir_error(error: DirError) -> String {
     match error {
-        DirError::Missing => format!("it does not exist; {MOUNT_ONE}"),
+        DirError::Missing => {
+            format!("it does not exist; {MOUNT_ONE}, or create it and {PLAIN_DIR}")
+        }
         DirError::NotADirectory => format!("it is not a directory; {MOUNT_ONE}"),
         DirError::OnRootFileSystem => format!(
             "it is not a volume but a directory of this container's own root file system, which no \
-             other container sees; {MOUNT_ONE}, or set --allow-plain-dir if all run in one file \
-             system"
+             other container sees; {MOUNT_ONE}, or {PLAIN_DIR}"
         ),
         DirError::System(errno) => format!("{errno}; check the volume's mount"),
     }
@@ -317,7 +319,7 @@ mod tests {
             (
                 DirError::Missing,
                 "it does not exist; mount one emptyDir at this path in every container that takes \
-                 part",
+                 part, or create it and set --allow-plain-dir if all run in one file system",
             ),
             (
                 DirError::NotADirectory,
