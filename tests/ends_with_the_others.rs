@@ -1148,6 +1148,15 @@ fn an_absent_main_is_waited_for_and_the_members_that_are_there_are_named() {
     ));
     proxy.says("gave up after 300ms: mian never came (seen here: main)");
     proxy.code(124);
+    // A record that cannot be used is not the member.
+    fs::write(pod.volume().join("mian.record"), "garbage").unwrap();
+    let proxy = pod.start(&run(
+        "proxy",
+        "--until mian --absent-timeout 300ms",
+        &server(0),
+    ));
+    proxy.says("gave up after 300ms: mian never came (seen here: main)");
+    proxy.code(124);
 }
 
 #[test]

@@ -231,6 +231,13 @@ fn known_names_are_listed_if_a_member_is_absent() {
     podgate_in(&o, "wait --timeout 100ms ready:mian")
         .code(124)
         .says(": absent; seen here: main, proxy");
+    // A member does not see itself.
+    let app = "--after ready:mian --after-timeout 100ms";
+    let app = pod.start(&run("app", app, "exit 0"));
+    app.code(124);
+    app.says(": absent; seen here: main, proxy (");
+    fs::remove_file(pod.volume().join("app.record")).unwrap();
+    fs::remove_file(pod.volume().join("app.lock")).unwrap();
     // The check passes, because a preStop hook must not wait for an absent member. The message
     // still lists the names.
     podgate_in(&o, "wait gone:mian")

@@ -211,11 +211,22 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// The members on the volume, without `own`.
+    /// The members on the volume, without `own`, and without those of the life's relations that
+    /// have no usable record.
     pub(crate) fn others(&self, own: Option<&Name>) -> Vec<Name> {
-        let names = self.volume.as_ref().map(|volume| volume.names());
-        let mut names = names.and_then(Result::ok).unwrap_or_default();
-        names.retain(|name| Some(name) != own);
+        let Some(volume) = &self.volume else {
+            return Vec::new();
+        };
+        let is_there = |name: &Name| {
+            volume.look(name).is_some_and(|found| {
+                !matches!(
+                    observe(&found, volume.host()),
+                    Observation::Absent | Observation::Unreadable
+                )
+            })
+        };
+        let mut names = volume.names().unwrap_or_default();
+        names.retain(|name| Some(name) != own && (!self.members.contains(name) || is_there(name)));
         names
     }
 }
@@ -409,6 +420,22 @@ mod tests {
             |seen: &Seen| matches!(seen.observation, Observation::Ended { end: End::Lost, .. });
         while !next(&mut observer, &mut report).iter().any(is_lost) {}
         assert!(start.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_member_without_a_usable_record_is_not_among_the_others() {
+        let folder = Folder::new("others");
+        let (volume, members) = (folder.volume(), names(&["main", "second"]));
+        let own = names(&["proxy"]);
+        let _proxy = take(&volume, &own[0]);
+        fs::write(volume.record_path(&members[0]), "garbage").expect("written");
+        let observer = Observer::new(Some(&volume), &members, true);
+        assert_eq!(observer.others(own.first()), []);
+        let _second = take(&volume, &members[1]);
+        let mian = names(&["mian"]);
+        let _mian = take(&volume, &mian[0]);
+        let others = names(&["mian", "second"]);
+        assert_eq!(observer.others(own.first()), others);
     }
 
     /// Binds the socket of a member that is dead, so that its signs of life contradict each other.

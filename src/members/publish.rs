@@ -94,6 +94,7 @@ impl Membership {
         // The starts of earlier rounds count, too: the kubelet's back-off goes on.
         let round = volume.round().ok().flatten();
         let incarnation = incarnation.max(round.map_or(0, |round| round.starts(name)));
+        volume.set_own(name);
         let record = first_record(statement, volume.host(), incarnation.saturating_add(1));
         let mut member = Self {
             volume: Rc::clone(volume),

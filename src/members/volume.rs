@@ -12,6 +12,7 @@ use crate::core::observation::{Observation, observe};
 use crate::core::plain_dir::Plain;
 use crate::core::record::{Record, Unreadable};
 use crate::core::volume_error::{DirError, Operation, VolumeError};
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -25,6 +26,8 @@ const LOOKS: usize = 8;
 pub(crate) struct Volume {
     path: PathBuf,
     host: String,
+    /// The name that this process has taken.
+    own: OnceCell<Name>,
 }
 
 impl Volume {
@@ -59,6 +62,7 @@ impl Volume {
             } else {
                 host
             },
+            own: OnceCell::new(),
         })
     }
 
@@ -69,6 +73,14 @@ impl Volume {
     /// The host name that records of this pod carry.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    pub(super) fn set_own(&self, name: &Name) {
+        self.own.get_or_init(|| name.clone());
+    }
+
+    pub(crate) fn own(&self) -> Option<&Name> {
+        self.own.get()
     }
 
     pub(super) fn file(&self, name: &Name, kind: &str) -> PathBuf {

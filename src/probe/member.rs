@@ -139,11 +139,11 @@ fn unusable(volume: &Volume, name: &Name, record: Result<Record, Unreadable>) ->
     }
 }
 
-/// The state of a member that was never seen, with the names that were seen.
+/// The state of a member that was never seen, with the names of others that were seen.
 fn absent(volume: &Volume, name: &Name) -> MemberState {
     let mut names = volume.names().unwrap_or_default();
     // It may have a lock file that no process holds, and no record.
-    names.retain(|it| it != name);
+    names.retain(|it| it != name && Some(it) != volume.own());
     let has_more = names.len() > NAMED;
     names.truncate(NAMED);
     MemberState::Absent {
