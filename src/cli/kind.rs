@@ -10,7 +10,7 @@ use super::run::RunArgs;
 use super::status::StatusArgs;
 use super::texts;
 use super::wait::WaitArgs;
-use clap::{Args, Command};
+use clap::{Arg, Args, Command};
 use std::ffi::OsString;
 
 /// A command without its arguments.
@@ -89,13 +89,33 @@ impl Kind {
             Self::Wait => WaitArgs::augment_args(command),
             Self::Check => CheckArgs::augment_args(command),
             Self::Run => RunArgs::augment_args(command),
-            Self::Join => JoinArgs::augment_args(command),
+            Self::Join => {
+                let command = JoinArgs::augment_args(command);
+                let command = change(command, "until", |arg| arg.help(texts::JOIN_UNTIL));
+                change(command, "absent_timeout", |arg| {
+                    arg.help(texts::JOIN_ABSENT_TIMEOUT)
+                })
+            }
             Self::Quit => QuitArgs::augment_args(command),
             Self::Status => StatusArgs::augment_args(command),
             Self::Doctor => DoctorArgs::augment_args(command),
             Self::Reset => ResetArgs::augment_args(command),
             Self::Install => InstallArgs::augment_args(command),
         }
+    }
+
+    /// The same for its help and manual page. clap must not require an argument, because our own
+    /// message about one that is missing has an example.
+    pub(super) fn for_help(self, command: Command) -> Command {
+        let required = match self {
+            Self::Run => "cmd",
+            Self::Quit => "targets",
+            Self::Install => "dest",
+            Self::Wait | Self::Check | Self::Join | Self::Status | Self::Doctor | Self::Reset => {
+                return command;
+            }
+        };
+        change(command, required, |arg| arg.required(true))
     }
 
     /// The purpose of the command, and the end of its help.
@@ -140,4 +160,9 @@ impl Kind {
         };
         (about, after.concat())
     }
+}
+
+/// Changes one argument. A function pointer keeps the binary small: `mut_arg` exists once.
+pub(super) fn change(command: Command, id: &str, how: fn(Arg) -> Arg) -> Command {
+    command.mut_arg(id, how)
 }

@@ -76,7 +76,7 @@ pub enum Command {
 
 /// The whole command line, for man pages and completions, and for what comes before a command.
 pub fn definition() -> clap::Command {
-    let commands = Kind::ALL.map(|kind| kind.augment(kind.bare()));
+    let commands = Kind::ALL.map(|kind| kind.for_help(kind.augment(kind.bare())));
     root().subcommands(commands)
 }
 

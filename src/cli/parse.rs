@@ -1,6 +1,6 @@
 //! Parses the words of one command, and the variables of its options.
 
-use super::kind::Kind;
+use super::kind::{Kind, change};
 use super::refusal::{Refused, UsageError};
 use super::variables::{self, Variable, Variables};
 use clap::error::ErrorKind;
@@ -50,7 +50,7 @@ fn take_with(
     // In a variable a switch has a value.
     let switches = set.iter().filter(|variable| variable.is_switch);
     let command = switches.fold(build(), |command, variable| {
-        command.mut_arg(&variable.id, |arg| arg.action(ArgAction::Set))
+        change(command, &variable.id, |arg| arg.action(ArgAction::Set))
     });
     let more = set.iter().flat_map(|variable| &variable.words).chain(words);
     let more: Vec<OsString> = more.cloned().collect();
@@ -93,7 +93,7 @@ fn stop(
     ];
     let is_hidden_help = asks_for_help && about_help.contains(&error);
     if is_help || is_hidden_help {
-        Stop::Read(command.clone().render_help().to_string())
+        Stop::Read(kind.for_help(command.clone()).render_help().to_string())
     } else {
         Stop::Wrong(refused.usage())
     }

@@ -4,6 +4,7 @@ use super::given::typed_name;
 use super::kind::Kind;
 use super::variables::{self, Variable};
 use crate::core::check;
+use crate::core::hint;
 use crate::core::redact;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, Error};
@@ -301,10 +302,13 @@ impl Refused<'_> {
         if is_typed_check && (0..self.words.len()).any(|at| self.may_end_a_header(at)) {
             return UsageError::UnquotedHeader { source };
         }
+        let cause = self.text(ContextKind::Custom).unwrap_or_default();
+        let may_be_cmd = is_typed_check && self.kind == Kind::Wait;
+        let without = cause.strip_suffix(hint::CMD).filter(|_| !may_be_cmd);
         UsageError::BadValue {
             source,
             value: self.text(ContextKind::InvalidValue),
-            cause: self.text(ContextKind::Custom).unwrap_or_default(),
+            cause: without.unwrap_or(&cause).to_owned(),
         }
     }
 
@@ -331,6 +335,7 @@ impl Refused<'_> {
         let suggested = self.text(ContextKind::SuggestedArg);
         // After a header clap's likeness is not enough: it takes `--s3cr3t` for `--tls-cert`.
         let suggested = suggested.filter(|near| !follows_header || is_slip(&word, near));
+        let suggested = self.other_timeout(&word).or(suggested);
         let is_secret = suggested.is_none() && follows_header;
         UsageError::UnknownOption {
             call,
@@ -342,6 +347,22 @@ impl Refused<'_> {
                 shown_option(&word)
             },
         }
+    }
+
+    /// The option that `--timeout` of other commands is here.
+    fn other_timeout(&self, word: &str) -> Option<String> {
+        let option = match self.kind {
+            Kind::Run => "--after-timeout",
+            Kind::Check => "--attempt-timeout",
+            Kind::Wait
+            | Kind::Join
+            | Kind::Quit
+            | Kind::Status
+            | Kind::Doctor
+            | Kind::Reset
+            | Kind::Install => return None,
+        };
+        matches!(word, "--timeout" | "-t").then(|| option.to_owned())
     }
 
     /// `-wait tcp://db:5432` of dockerize, for a command with checks as words. clap names one

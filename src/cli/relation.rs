@@ -6,22 +6,22 @@ use crate::core::duration::{self, Limit};
 use crate::core::http::{self, Header};
 use crate::core::linger::Linger;
 use crate::core::member::Name;
+use crate::core::preset;
 use crate::core::quit::{self, Target};
 use clap::Args;
 
 pub(super) const HEADING: &str = "Finish";
 
-// `run` and `join` share these.
+// `run` and `join` share these. `Kind::augment` replaces what does not hold for `join`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct FinishArgs {
-    /// Stop CMD when all of these members are done; implies --outlive with run
-    /// (repeatable)
-    #[arg(long, value_name = "NAME", verbatim_doc_comment, value_parser = value(Name::parse))]
+    /// Stop CMD when all of these members are done; implies --outlive (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = value(Name::parse))]
     pub until: Vec<Given<Name>>,
 
-    /// Give up if a member of --until has not come in this time after CMD's start
-    /// (run: with exit code 124)
+    /// Give up if a member of --until has not come in this time after CMD's start,
+    /// with exit code 124
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = value(duration::limit))]
     #[arg(verbatim_doc_comment)]
     pub absent_timeout: Given<Limit>,
@@ -49,7 +49,7 @@ pub struct QuitsArgs {
     pub quit_timeout: Given<Limit>,
 
     /// The same as --after PRESET and --quit PRESET (repeatable)
-    #[arg(long, value_name = "PRESET", value_parser = url(preset))]
+    #[arg(long, value_name = "PRESET", value_parser = url(sidecar))]
     pub sidecar: Vec<Given<Sidecar>>,
 
     #[command(flatten)]
@@ -71,13 +71,13 @@ pub struct Sidecar {
     pub target: Target,
 }
 
-fn preset(text: &str) -> Result<Sidecar, String> {
-    let check = check::parse(text)?;
-    if check.preset.is_none() || check.negated().is_some() {
-        return Err(
-            "not a preset; use --sidecar istio, or --after CHECK and --quit TARGET".to_owned(),
-        );
+fn sidecar(text: &str) -> Result<Sidecar, String> {
+    if preset::parse(text).is_none() {
+        let name = preset::nearest(text).unwrap_or("istio");
+        return Err(format!(
+            "not a preset; use --sidecar {name}, or --after CHECK and --quit TARGET"
+        ));
     }
-    let target = quit::target(text)?;
+    let (check, target) = (check::parse(text)?, quit::target(text)?);
     Ok(Sidecar { check, target })
 }

@@ -64,8 +64,9 @@ pub struct RunArgs {
     #[command(flatten)]
     pub quits: QuitsArgs,
 
-    /// Let POST /quitquitquit stop CMD, from this pod only: 127.0.0.1:PORT or :PORT
-    #[arg(long, help_heading = relation::HEADING, value_name = "ADDRESS")]
+    /// Let POST /quitquitquit stop CMD, from this pod only: 127.0.0.1:PORT,
+    /// [::1]:PORT, or :PORT for 127.0.0.1
+    #[arg(long, help_heading = relation::HEADING, value_name = "ADDRESS", verbatim_doc_comment)]
     #[arg(value_parser = value(endpoint::address))]
     pub listen: Option<Given<SocketAddr>>,
 

@@ -54,6 +54,76 @@ fn clap_finds_no_mistake_in_the_definitions() {
     definition().debug_assert();
 }
 
+fn help(command: &str) -> String {
+    match parsed(&[command, "--help"], &[]) {
+        Err(Stop::Read(help)) => help,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_usage_line_shows_what_a_call_must_have() {
+    for (command, usage) in [
+        ("wait", "podgate wait [OPTIONS] [CHECK]... [-- <CMD>...]"),
+        ("check", "podgate check [OPTIONS] [CHECK]..."),
+        ("run", "podgate run [OPTIONS] -- <CMD>..."),
+        ("join", "podgate join [OPTIONS] [-- <HOOK>...]"),
+        ("quit", "podgate quit [OPTIONS] <TARGET>..."),
+        ("install", "podgate install [OPTIONS] <DEST>"),
+    ] {
+        let help = help(command);
+        let usage = format!("Usage: {usage}\n");
+        assert!(help.contains(&usage), "{help}");
+    }
+    // What is required in the help is not required by clap.
+    for command in ["run", "quit", "install"] {
+        assert!(parsed(&[command], &[]).is_ok(), "{command}");
+    }
+}
+
+#[test]
+fn the_help_of_join_is_not_about_a_command_that_it_starts() {
+    let join = help("join");
+    let options = join.split_once("\nChecks:").map(|(options, _)| options);
+    let options = options.expect("options before the checks");
+    assert!(!options.contains("CMD\'s") && !options.contains("Stop CMD"));
+    assert!(options.contains("Stop PID 1 when all"), "{options}");
+    assert!(help("run").contains("Stop CMD when all"));
+}
+
+#[test]
+fn a_timeout_of_another_command_has_a_hint() {
+    for (typed, near) in [
+        (
+            &["run", "--timeout", "3s", "--", "app"][..],
+            "--after-timeout",
+        ),
+        (&["run", "-t", "3s", "--", "app"], "--after-timeout"),
+        (&["check", "--timeout=3s", "file:///"], "--attempt-timeout"),
+    ] {
+        let UsageError::UnknownOption { near: found, .. } = wrong(typed, &[]) else {
+            panic!("{typed:?}")
+        };
+        assert_eq!(found.as_deref(), Some(near), "{typed:?}");
+    }
+}
+
+#[test]
+fn only_a_check_of_wait_may_be_a_command() {
+    let ends = |typed: &[&str]| match wrong(typed, &[]) {
+        UsageError::BadValue { cause, .. } => cause.ends_with("put a command after --"),
+        other => panic!("{other:?}"),
+    };
+    assert!(ends(&["wait", "app"]));
+    assert!(!ends(&["check", "app"]));
+    assert!(!ends(&["run", "--after", "app", "--", "app"]));
+    let refused = "not a preset; use --sidecar istio, or --after CHECK and --quit TARGET";
+    for value in ["app", "not:istio", "istio-proxy", "tcp://a:1"] {
+        let wrong = wrong(&["run", "--sidecar", value, "--", "app"], &[]);
+        assert_eq!(wrong, bad_value("--sidecar", value, refused));
+    }
+}
+
 #[test]
 fn every_argument_has_a_help_and_a_heading() {
     for command in definition().get_subcommands() {
@@ -113,10 +183,7 @@ fn the_defaults_of_the_help_are_those_that_are_used() {
     let mut seen = 0;
     for command in definition().get_subcommands() {
         let name = command.get_name();
-        let help = match parsed(&[name, "--help"], &[]) {
-            Err(Stop::Read(help)) => help,
-            other => panic!("{other:?}"),
-        };
+        let help = help(name);
         for arg in command.get_arguments() {
             let Some(long) = arg.get_long() else { continue };
             for default in arg.get_default_values() {

@@ -142,6 +142,12 @@ Examples:
   podgate run --name nginx --outlive app --stop-signal QUIT -- nginx -g 'daemon off;'
 ";
 
+pub(super) const JOIN_UNTIL: &str = "Stop PID 1 when all of these members are done (repeatable)";
+
+pub(super) const JOIN_ABSENT_TIMEOUT: &str = "\
+Stop PID 1 if a member of --until has not come in this time
+after the join";
+
 pub(super) const JOIN: &str = "\
 A small process stays in the container. It holds the member's lock, and dies with the container.
 With --until it sends PID 1 the stop signal. PID 1 must end then, because no process can kill it
@@ -209,7 +215,7 @@ States: waiting  for its own gate, or for others
         ready    CMD runs and is ready
         exited   it has published its end
         lost     it died without publishing its end
-        absent   it was not seen in this pod
+        absent   it has no record of this pod
         unknown  it is starting, or its record cannot be read
 
 Exit codes: 0         the members are shown

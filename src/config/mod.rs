@@ -1,8 +1,10 @@
 //! What was meant: typed arguments (`cli`) and variables become the settings of a command. This
 //! layer is pure: values in, values out. The commands open the files that options name.
 //!
-//! No option that was given is ignored: a flag that can have no effect is refused. A variable
-//! without effect is accepted, because it may be meant for another call in the same container.
+//! A flag that asks for what this call cannot do is refused, such as `--http-status` without an
+//! HTTP check. A variable is accepted there, because it may be meant for another call in the same
+//! container. A limit or a schedule of what this call does not do is accepted and has no effect,
+//! such as `--after-timeout` without `--after`.
 
 mod dir;
 mod disable;

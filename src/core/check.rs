@@ -287,6 +287,8 @@ pub fn parse(text: &str) -> Result<Check, String> {
         (None, read) => read?,
         (Some(_), Ok((preset, kind))) => (preset, not(kind)?),
         (Some(positive), Err(_)) if positive.starts_with('!') => return Err(TWICE.to_owned()),
+        // `not:` is not for members.
+        (Some(_), Err(cause)) if cause.contains("member's name") => return Err(cause),
         (Some(_), Err(cause)) => return Err(cause.replacen("; use ", "; use not:", 1)),
     };
     Ok(Check {
@@ -358,7 +360,9 @@ fn kind(text: &str) -> Result<Kind, String> {
     if let Some((word, name)) = text.split_once(':')
         && let Some(fact) = Fact::ALL.into_iter().find(|fact| fact.word() == word)
     {
-        return Name::parse(name).map(|name| Kind::Member(fact, name));
+        return Name::parse(name)
+            .map(|name| Kind::Member(fact, name))
+            .map_err(|cause| cause.replace("use main", &format!("use {word}:main")));
     }
     let Some((scheme, rest)) = text.split_once("://").filter(|_| !text.starts_with('!')) else {
         return Err(hint::hint(text, |example| parse(example).is_ok()));
@@ -805,6 +809,21 @@ mod tests {
         for text in ["notify://", "not:tcp://h:1", "not:notify"] {
             assert_eq!(parse_run_ready(text), parse_ready(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_member_without_a_right_name_has_an_example_with_its_kind() {
+        for (text, end) in [
+            ("ready:", "; use ready:main"),
+            ("gone:A", "; use gone:main"),
+            ("started:a,b", "; give it once for each member"),
+            ("not:ready:", "; use ready:main"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.ends_with(end), "{text:?}: {error}");
+        }
+        let kinds = parse("x y").expect_err("no check");
+        assert!(kinds.contains("started:, ready:, gone:, succeeded: or not:"));
     }
 
     /// Found by fuzzing: the error showed an example that was refused itself.

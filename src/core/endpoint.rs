@@ -286,7 +286,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
         .map(local)
         .or_else(|| text.parse().ok());
     read.filter(|address| address.port() > 0).ok_or_else(|| {
-        "is not an address to listen on; use 127.0.0.1:9099, [::1]:9099, or 9099 for 127.0.0.1"
+        "is not an address to listen on; use 127.0.0.1:9099, [::1]:9099, or :9099 for 127.0.0.1"
             .to_owned()
     })
 }

@@ -2,12 +2,15 @@
 
 use super::preset;
 
+/// The end of a hint where CMD may stand in the place of a check.
+pub const CMD: &str = "; put a command after --";
+
 /// What a check looks like: the end of a sentence.
 pub(super) fn kinds() -> String {
     format!(
         "a check starts with http://, https://, http+unix://, tcp://, unix://, listen://, dns://, \
-         file://, nonempty://, grpc://, postgres://, mysql://, redis://, exec:, ready: or not:, or \
-         is one of {}",
+         file://, nonempty://, grpc://, postgres://, mysql://, redis://, exec:, started:, ready:, \
+         gone:, succeeded: or not:, or is one of {}",
         preset::Names
     )
 }
@@ -151,5 +154,5 @@ pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
     if let Some(meant) = Some(format!("listen://:{text}")).filter(is_right) {
         return format!("has no kind of check; use tcp://localhost:{text} or {meant}");
     }
-    format!("is not a check; {example}; put a command after --")
+    format!("is not a check; {example}{CMD}")
 }

@@ -23,9 +23,14 @@ impl Name {
             || text.starts_with('-')
             || text.ends_with('-')
         {
+            let remedy = if text.contains(',') {
+                "give it once for each member"
+            } else {
+                "use main"
+            };
             return Err(format!(
                 "is not a member's name (at most {LONGEST_NAME} small letters, digits and inner \
-                 hyphens, as for a container); use main"
+                 hyphens, as for a container); {remedy}"
             ));
         }
         Ok(Self(text.to_owned()))

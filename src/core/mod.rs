@@ -87,7 +87,7 @@ pub mod exit;
 pub mod gate;
 pub mod grpc;
 pub mod heartbeat;
-mod hint;
+pub mod hint;
 pub mod http;
 pub mod job_control;
 pub mod life;
