@@ -490,7 +490,7 @@ http.server.HTTPServer(('127.0.0.1', 15020), H).serve_forever()
     // Both targets get their requests at the same time, so the order of their lines varies.
     let printed: Vec<&str> = printed
         .lines()
-        .filter(|line| !line.contains("still"))
+        .filter(|line| !line.contains("still waiting"))
         .collect();
     assert_eq!(
         sorted(timeless(shown(&format!("$ podgate {quit}")))),
