@@ -55,7 +55,7 @@ fn main() -> io::Result<()> {
 }
 
 /// The functions of libunwind that std calls.
-const UNWINDER: [&str; 12] = [
+const UNWINDER: [&str; 14] = [
     "Backtrace",
     "DeleteException",
     "FindEnclosingFunction",
@@ -68,6 +68,8 @@ const UNWINDER: [&str; 12] = [
     "GetTextRelBase",
     "RaiseException",
     "Resume",
+    "SetGR",
+    "SetIP",
 ];
 
 /// Parts of the names of functions that few calls need: names as rustc mangles them, with their
