@@ -9,7 +9,7 @@ use super::run::RunArgs;
 use super::tls::TlsArgs;
 use super::variables::Variables;
 use clap::error::ErrorKind;
-use clap::{Args, Command};
+use clap::{ArgMatches, Args, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -56,10 +56,18 @@ pub fn salvage_end(words: &[OsString], variables: Variables<'_>) -> Option<EndAr
 /// Reads one group of options from a call that may be wrong elsewhere. `None` where the options of
 /// the group itself are wrong.
 pub fn salvage<A: Args>(words: &[OsString], variables: Variables<'_>) -> Option<A> {
-    let build = || A::augment_args(Command::new("").disable_help_flag(true));
-    let kept = known(&build, words);
-    let mut found = matches(Kind::Run, &build, &kept, variables).ok()?;
+    let mut found = matches_of(A::augment_args, words, variables)?;
     A::from_arg_matches_mut(&mut found).ok()
+}
+
+fn matches_of(
+    augment: fn(Command) -> Command,
+    words: &[OsString],
+    variables: Variables<'_>,
+) -> Option<ArgMatches> {
+    let build = || augment(Command::new("").disable_help_flag(true));
+    let kept = known(&build, words);
+    matches(Kind::Run, &build, &kept, variables).ok()
 }
 
 /// The words that belong to the options of this group.
