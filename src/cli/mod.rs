@@ -136,22 +136,23 @@ pub fn parse(words: &[OsString], variables: Variables<'_>) -> Result<Command, St
         }
         found
     };
-    match kind {
-        Kind::Wait => typed(kind, found).map(Command::Wait),
-        Kind::Check => typed(kind, found).map(Command::Check),
-        Kind::Run => typed(kind, found).map(Command::Run),
-        Kind::Join => typed(kind, found).map(Command::Join),
-        Kind::Quit => typed(kind, found).map(Command::Quit),
-        Kind::Status => typed(kind, found).map(Command::Status),
-        Kind::Doctor => typed(kind, found).map(Command::Doctor),
-        Kind::Reset => typed(kind, found).map(Command::Reset),
-        Kind::Install => typed(kind, found).map(Command::Install),
-    }
+    let call = kind.name();
+    typed(kind, found).map_err(|_| Stop::Wrong(UsageError::Unreadable { call }))
 }
 
-fn typed<A: FromArgMatches>(kind: Kind, mut found: ArgMatches) -> Result<A, Stop> {
-    let call = kind.name();
-    A::from_arg_matches_mut(&mut found).map_err(|_| Stop::Wrong(UsageError::Unreadable { call }))
+fn typed(kind: Kind, mut found: ArgMatches) -> Result<Command, clap::Error> {
+    let found = &mut found;
+    Ok(match kind {
+        Kind::Wait => Command::Wait(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Check => Command::Check(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Run => Command::Run(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Join => Command::Join(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Quit => Command::Quit(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Status => Command::Status(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Doctor => Command::Doctor(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Reset => Command::Reset(FromArgMatches::from_arg_matches_mut(found)?),
+        Kind::Install => Command::Install(FromArgMatches::from_arg_matches_mut(found)?),
+    })
 }
 
 /// A call whose first word is not a command.
