@@ -25,20 +25,20 @@ pub(super) fn matches(
     words: &[OsString],
     variables: Variables<'_>,
 ) -> Result<ArgMatches, Stop> {
-    let (command, found) = take(build(), words);
-    let found = found.map_err(|error| stop(error, &command, kind, words, &[]))?;
+    let (mut command, found) = take(build(), words);
+    let found = found.map_err(|error| stop(error, &mut command, kind, words, &[]))?;
     let set = variables::set(&command, &found, variables);
     let (overruled, set): (Vec<_>, Vec<_>) = set.into_iter().partition(|it| it.is_overruled);
     if !overruled.is_empty() {
         // The value is not used, but a bad value is never ignored.
-        let (command, found) = take_with(build, &overruled, &[]);
-        found.map_err(|error| stop(error, &command, kind, &[], &overruled))?;
+        let (mut command, found) = take_with(build, &overruled, &[]);
+        found.map_err(|error| stop(error, &mut command, kind, &[], &overruled))?;
     }
     if set.is_empty() {
         return Ok(found);
     }
-    let (command, found) = take_with(build, &set, words);
-    found.map_err(|error| stop(error, &command, kind, words, &set))
+    let (mut command, found) = take_with(build, &set, words);
+    found.map_err(|error| stop(error, &mut command, kind, words, &set))
 }
 
 /// Parses the variables as words before the others.
@@ -67,7 +67,7 @@ fn take(command: Command, words: &[OsString]) -> (Command, Found) {
 
 fn stop(
     error: clap::Error,
-    command: &Command,
+    command: &mut Command,
     kind: Kind,
     words: &[OsString],
     variables: &[Variable],
@@ -93,7 +93,8 @@ fn stop(
     ];
     let is_hidden_help = asks_for_help && about_help.contains(&error);
     if is_help || is_hidden_help {
-        Stop::Read(kind.for_help(command.clone()).render_help().to_string())
+        let mut command = kind.for_help(std::mem::take(command));
+        Stop::Read(command.render_help().to_string())
     } else {
         Stop::Wrong(refused.usage())
     }
