@@ -36,7 +36,7 @@ impl Errno {
         let words = text
             .split_once(" (os error")
             .map_or(&*text, |(words, _)| words);
-        words.to_lowercase()
+        words.to_ascii_lowercase()
     }
 }
 
