@@ -13,6 +13,7 @@ use std::time::Duration;
 const HEADING: &str = "Attempt";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct CheckArgs {
     /// The checks that must pass [default: $PODGATE_CHECKS, one per line]
     #[arg(value_name = "CHECK", value_parser = url(check::parse))]

@@ -6,6 +6,7 @@ use super::stop::BudgetArgs;
 use clap::Args;
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct DoctorArgs {
     #[command(flatten)]
     pub dir: DirArgs,

@@ -9,6 +9,7 @@ pub(super) const HEADING: &str = "When the gate opens";
 
 // `wait`, `run` and `join` share these.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct PaceArgs {
     /// How long one attempt may take

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 // All commands with checks share these.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = "HTTP checks")]
 pub struct HttpArgs {
     /// Send this header; Host sets the request's host (repeatable)

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct InstallArgs {
     /// The path of the copy, or an existing directory
     // clap does not require it: our own message about a missing DEST has an example.

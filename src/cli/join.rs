@@ -17,6 +17,7 @@ use clap::{ArgAction, Args};
 use std::ffi::OsString;
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct JoinArgs {
     /// The container's original hook, which this process becomes after it has joined
     #[arg(last = true, value_name = "HOOK")]

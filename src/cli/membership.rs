@@ -9,6 +9,7 @@ pub(super) const HEADING: &str = "Membership";
 
 // All commands that look at members share these.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct DirArgs {
     /// Where members meet: a volume that all of them mount (none: there are no
@@ -24,6 +25,7 @@ pub struct DirArgs {
 
 // All members share these.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct IdentityArgs {
     /// Take part as a member with this name, a DNS label like a container's name
@@ -36,6 +38,7 @@ pub struct IdentityArgs {
 
 // `join` has its own option without a default, because it cannot see how PID 1 ends.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct PolicyArgs {
     /// The pod's restartPolicy: never, on-failure, always; auto: not known

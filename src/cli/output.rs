@@ -10,6 +10,7 @@ pub(super) const HEADING: &str = "Output";
 
 // All commands share these.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct OutputArgs {
     /// Write to stderr, container (this container's log, for hooks) or a file
@@ -33,6 +34,7 @@ pub struct OutputArgs {
 
 // All commands share these whose failure may end a container.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct FailureArgs {
     /// The container's terminationMessagePath

@@ -13,6 +13,7 @@ use std::time::Duration;
 const HEADING: &str = "Until they are gone";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct QuitArgs {
     /// The sidecars and members to ask
     #[arg(value_name = "TARGET", value_parser = url(quit::target))]

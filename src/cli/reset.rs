@@ -5,6 +5,7 @@ use super::output::{FailureArgs, OutputArgs};
 use clap::Args;
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct ResetArgs {
     #[command(flatten)]
     pub dir: DirArgs,

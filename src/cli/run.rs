@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 pub(super) const START: &str = "Start";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct RunArgs {
     /// The container's own command, which podgate supervises
     #[arg(last = true, value_name = "CMD")]

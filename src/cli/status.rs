@@ -6,6 +6,7 @@ use super::output::{self, OutputArgs};
 use clap::{ArgAction, Args};
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct StatusArgs {
     #[command(flatten)]
     pub dir: DirArgs,

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub(super) const HEADING: &str = "Stop";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct GraceArgs {
     /// The pod's terminationGracePeriodSeconds
@@ -18,6 +19,7 @@ pub struct GraceArgs {
 
 // `run` and `doctor` share these.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = HEADING)]
 pub struct BudgetArgs {
     #[command(flatten)]

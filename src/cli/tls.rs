@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 // All commands that may use TLS share these.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// Trust the CAs in this PEM file [default: $SSL_CERT_FILE, else the image's bundle]

@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct WaitArgs {
     /// The checks that must pass [default: $PODGATE_CHECKS, one per line]
     #[arg(value_name = "CHECK", value_parser = url(check::parse))]
