@@ -8,7 +8,6 @@ use crate::core::member::Name;
 use crate::core::record::Unreadable;
 use crate::core::round::{Found, LONGEST_ROUND, Round};
 use crate::core::volume_error::{Operation, VolumeError};
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -107,13 +106,14 @@ impl Volume {
         if self.lives(name)? {
             return Ok(false);
         }
-        for path in all.get(name).into_iter().flatten() {
-            match fs::remove_file(path) {
+        let files = all.into_iter().find(|(other, _)| other == name);
+        for path in files.into_iter().flat_map(|(_, files)| files) {
+            match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(VolumeError::NotRemoved {
-                        path: path.clone(),
-                        owner: fs::symlink_metadata(path).map_or(0, |found| found.uid()),
+                        owner: fs::symlink_metadata(&path).map_or(0, |found| found.uid()),
                         uid: own_uid(),
+                        path,
                         errno: Errno::of(&error),
                     });
                 }
@@ -141,8 +141,8 @@ impl Volume {
 
     /// The files of each member that a new round removes, the record first. A member with only a
     /// lock file has none.
-    fn files(&self) -> io::Result<BTreeMap<Name, Vec<PathBuf>>> {
-        let mut all: BTreeMap<Name, Vec<PathBuf>> = BTreeMap::new();
+    fn files(&self) -> io::Result<Vec<(Name, Vec<PathBuf>)>> {
+        let mut all: Vec<(Name, Vec<PathBuf>)> = Vec::new();
         for entry in fs::read_dir(self.path())? {
             let file = entry?.file_name();
             let Some((name, kind)) = file.to_str().and_then(|it| it.split_once('.')) else {
@@ -151,16 +151,19 @@ impl Volume {
             let Ok(name) = Name::parse(name) else {
                 continue;
             };
-            match kind {
-                "lock" => {
-                    all.entry(name).or_default();
+            if !matches!(kind, "lock" | "record") && !is_removed(kind) {
+                continue;
+            }
+            let index = all.partition_point(|(other, _)| *other < name);
+            if all.get(index).is_none_or(|(other, _)| *other != name) {
+                all.insert(index, (name, Vec::new()));
+            }
+            if let Some((_, files)) = all.get_mut(index) {
+                match kind {
+                    "lock" => {}
+                    "record" => files.insert(0, self.path().join(&file)),
+                    _ => files.push(self.path().join(&file)),
                 }
-                "record" => all
-                    .entry(name)
-                    .or_default()
-                    .insert(0, self.path().join(&file)),
-                _ if is_removed(kind) => all.entry(name).or_default().push(self.path().join(&file)),
-                _ => {}
             }
         }
         Ok(all)

@@ -156,7 +156,7 @@ impl Volume {
         self.look(name).map(|found| observe(&found, &self.host))
     }
 
-    /// The names that have a record or a lock file on this volume.
+    /// The names that have a record or a lock file on this volume, in order.
     ///
     /// # Errors
     /// The volume cannot be read.
@@ -170,12 +170,12 @@ impl Volume {
                 None
             }
         };
-        let mut names: Vec<Name> = entries
-            .flatten()
-            .filter_map(|entry| name(&entry.file_name()))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
+        let mut names: Vec<Name> = Vec::new();
+        for name in entries.flatten().filter_map(|it| name(&it.file_name())) {
+            if let Err(index) = names.binary_search(&name) {
+                names.insert(index, name);
+            }
+        }
         Ok(names)
     }
 
