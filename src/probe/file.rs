@@ -382,7 +382,7 @@ impl Watcher {
                 };
                 let changed: Vec<_> = self.watches.extract_if(.., about).collect();
                 for watch in changed {
-                    woken.push(watch.index);
+                    add(&mut woken, watch.index);
                     self.forget(watch.folder);
                 }
                 if let Some(members) = &mut self.members {
@@ -390,8 +390,6 @@ impl Watcher {
                 }
             }
         }
-        woken.sort_unstable();
-        woken.dedup();
         woken
     }
 }
@@ -407,11 +405,19 @@ impl Members {
             }
             None => event.wd == self.volume || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW),
         };
-        let before = woken.len();
-        woken.extend(self.prefixes.iter().filter(about).map(|(index, _)| *index));
-        if woken.len() > before && event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE) {
-            self.closed = Some(Instant::now());
+        for (index, _) in self.prefixes.iter().filter(about) {
+            add(woken, *index);
+            if event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE) {
+                self.closed = Some(Instant::now());
+            }
         }
+    }
+}
+
+/// Adds a check to a list that is in order and has each check once.
+fn add(checks: &mut Vec<usize>, index: usize) {
+    if let Err(place) = checks.binary_search(&index) {
+        checks.insert(place, index);
     }
 }
 
