@@ -291,13 +291,16 @@ fn notify_is_refused_where_there_is_no_command_to_notify() {
         "wait notify",
         "check notify",
         "check not:notify",
-        "run --ready not:notify -- true",
         "wait tcp://h:1 notify -- true",
         "run --after notify -- true",
         "join --name a --restart-policy never --ready notify",
     ] {
         podgate(call.split(' ')).run().code(2).says(HINT);
     }
+    podgate(["run", "--ready", "not:notify", "--", "true"])
+        .run()
+        .code(2)
+        .says("does not show that CMD is ready");
     podgate(["join", "--name", "a", "--restart-policy", "never"])
         .env("PODGATE_READY", "notify")
         .run()
