@@ -346,6 +346,97 @@ fn run_reports_a_signal_as_its_exit_code() {
     }
 }
 
+/// Starts podgate, and waits until it waits for the name `main`.
+fn waiting_for_a_name(starter: &[&str], words: &[&str], dir: &str) -> Running {
+    let options = ["--name", "main", "--dir", dir, "--allow-plain-dir"];
+    let call = words[..1].iter().chain(&options).chain(&words[1..]);
+    let running = inside(starter, call).start();
+    let files = format!("/proc/{}/fd", running.podgate_pid());
+    eventually("the lock file to be open", || {
+        let mut files = std::fs::read_dir(&files).ok()?.flatten();
+        let is_lock = |file: &std::path::PathBuf| file.ends_with("main.lock");
+        files.find(|it| {
+            std::fs::read_link(it.path())
+                .ok()
+                .is_some_and(|it| is_lock(&it))
+        })
+    });
+    thread::sleep(Duration::from_millis(30));
+    running
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_name_that_another_process_has() {
+    let folder = Folder::new();
+    let dir = folder.text("volume");
+    std::fs::create_dir(&dir).unwrap();
+    let holder = ["run", "--name", "main", "--dir", &dir, "--allow-plain-dir"];
+    let holder = podgate(
+        holder
+            .iter()
+            .chain(&["--", "sh", "-c", "echo up; sleep 100"]),
+    )
+    .start();
+    eventually("the holder", || {
+        holder.stdout().contains("up").then_some(())
+    });
+    let cause = "another container of this pod is main and is alive";
+    let run = ["run", "--", "echo", "no"];
+    for signal in SIGNALS {
+        let running = waiting_for_a_name(&[], &run, &dir);
+        let pid = running.pid();
+        ends_somehow(running, pid, signal, "run")
+            .code(128 + signal as i32)
+            .says(&format!("stopped by {}", signal.as_str()))
+            .says(cause);
+        let running = waiting_for_a_name(&[], &["join", "--restart-policy", "never"], &dir);
+        kill(running.pid(), signal).unwrap();
+        let done = running.finish();
+        done.killed_by(signal).prints("").says(cause);
+        done.says(&format!("stopped by {}", signal.as_str()));
+    }
+    // A stop signal of which only an option knows.
+    let run_with = ["run", "--stop-signal", "WINCH", "--", "echo", "no"];
+    let running = waiting_for_a_name(&[], &run_with, &dir);
+    let pid = running.pid();
+    ends_somehow(running, pid, Signal::SIGWINCH, "run").code(143);
+    // A wrong call publishes its end under its name.
+    let wrong = ["run", "--until", "main", "--", "echo", "no"];
+    let running = waiting_for_a_name(&[], &wrong, &dir);
+    let sent = Instant::now();
+    running.signal(Signal::SIGTERM);
+    let done = running.finish();
+    done.code(2)
+        .says("--until \"main\": this is the member itself");
+    assert!(sent.elapsed() < Duration::from_millis(1_500), "{done}");
+    if namespaces() {
+        let running = waiting_for_a_name(AS_PID_1, &run, &dir);
+        let pid = running.podgate_pid();
+        ends_somehow(running, pid, Signal::SIGTERM, "PID 1")
+            .code(143)
+            .says(cause);
+    }
+}
+
+#[test]
+fn a_signal_from_before_the_start_is_reported() {
+    if !python3() {
+        return;
+    }
+    let script = "import os,signal,sys\n\
+         signal.pthread_sigmask(signal.SIG_BLOCK,{signal.SIGTERM})\n\
+         os.kill(os.getpid(),signal.SIGTERM)\n\
+         os.execvp(sys.argv[1],sys.argv[1:])";
+    let starter = ["python3", "-c", script];
+    for options in [&[][..], &["--after", "file:///"]] {
+        let call = ["run"].iter().chain(options).chain(&["--", "echo", "no"]);
+        let done = inside(&starter, call).run();
+        done.code(143)
+            .prints("")
+            .says("podgate: stopped by SIGTERM; the command was not started\n");
+    }
+}
+
 #[test]
 fn ctrl_c_stops_a_shell_loop_around_it() {
     // The shell and podgate share a process group, as on a terminal. Dash and bash continue a loop

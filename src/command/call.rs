@@ -68,6 +68,11 @@ impl Call<'_> {
         Ok(logging)
     }
 
+    /// Whether a signal that ends podgate has arrived.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.signals.pending(None).is_some()
+    }
+
     /// The request of HTTP checks, with the CAs that it needs.
     pub(super) fn ask(&self, request: &Request, trust: &TrustSpec) -> Result<Ask, Message> {
         Ok(Ask {

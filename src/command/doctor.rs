@@ -124,6 +124,7 @@ fn try_out(volume: &Rc<Volume>, name: Name) -> Result<(), String> {
             policy: None,
             is_joined: false,
         },
+        &|| false,
     );
     let result = match tried {
         Ok(mut member) => member.exit(0).map_err(|error| {

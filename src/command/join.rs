@@ -44,10 +44,7 @@ fn run(
     };
     let volume = match join.register(report, signals) {
         Ok(volume) => volume,
-        Err(failure) => {
-            report.failure(&failure);
-            return Exit::Internal;
-        }
+        Err(refused) => return refused.report(report),
     };
     if let Some(limit) = &settings.wait {
         let limit = (limit.value.duration(), &*limit.source.name);

@@ -8,9 +8,9 @@ use crate::core::exit::Exit;
 use crate::core::member::Policy;
 use crate::driver::gate::Shared;
 use crate::driver::life::{Driver, MainProcess};
-use crate::driver::membership::take_part;
+use crate::driver::membership::{Stop, take_part};
 use crate::members::Membership;
-use crate::message::{self, LogEvent, Message};
+use crate::message::Message;
 use crate::probe::http::Ask;
 use crate::probe::tls::Trust;
 use crate::process::{Children, Signals};
@@ -83,13 +83,14 @@ fn live(
         settings.dir.path.as_deref(),
         settings.dir.plain,
         super::life::statement(settings),
+        Stop {
+            signals,
+            given: settings.given_stop,
+        },
         report,
     ) {
         Ok(taken) => taken,
-        Err(error) => {
-            report.failure(&message::volume::failed(LogEvent::Volume, &error));
-            return (Exit::Internal.code(), None);
-        }
+        Err(refused) => return (refused.report(report).code(), None),
     };
     shared.volume = volume;
     let life = super::life::settings(settings, ask);

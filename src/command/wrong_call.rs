@@ -26,7 +26,7 @@ pub(super) fn refuse(call: &mut Call<'_>, end: Option<&EndArgs>, message: &Messa
         quits,
     } = end.map_or_else(WrongRun::default, |end| config::wrong_run(end, &variable));
     if let Some((name, dir)) = member {
-        publish(name, &dir, stated, &mut call.report);
+        publish(name, &dir, stated, call);
     }
     call.report.failure(message);
     if let Some((quits, dir)) = quits
@@ -39,7 +39,7 @@ pub(super) fn refuse(call: &mut Call<'_>, end: Option<&EndArgs>, message: &Messa
 
 /// Publishes the end of the member if the options tell which one it is. Otherwise other members
 /// would wait for it without end.
-fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Report) {
+fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, call: &mut Call<'_>) {
     let Ok(volume) = open_volume(dir.path.as_deref(), dir.plain) else {
         return;
     };
@@ -48,7 +48,7 @@ fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Re
         policy,
         is_joined: false,
     };
-    let cause = match Membership::take(&volume, statement) {
+    let cause = match Membership::take(&volume, statement, &|| call.is_stopped()) {
         Ok(mut own) => match own.exit(Exit::Usage.code()) {
             Ok(()) => return,
             Err(error) => Unpublished::Record {
@@ -59,7 +59,7 @@ fn publish(name: Name, dir: &MembersDir, policy: Option<Policy>, report: &mut Re
         Err(Refusal::Volume(error)) => Unpublished::Volume(error),
         Err(Refusal::Taken { .. }) => Unpublished::NameIsTaken,
     };
-    report.line(&cannot_publish_wrong_call(&cause));
+    call.report.line(&cannot_publish_wrong_call(&cause));
 }
 
 /// Asks sidecars to quit if the options tell which ones. Under `never` quits follow every end, and

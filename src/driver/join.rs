@@ -5,7 +5,7 @@
 
 use super::gate::{Driver, Shared, Verbosity};
 use super::life::{self, MainProcess, Settings};
-use super::membership::{open_volume, take_name};
+use super::membership::{Refused, Stop, open_volume, take_name};
 use crate::core::check::{Check, Fact, Kind};
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
@@ -59,11 +59,11 @@ impl Join<'_> {
         self,
         report: &mut Report,
         signals: &Signals,
-    ) -> Result<Rc<Volume>, Message> {
+    ) -> Result<Rc<Volume>, Refused> {
         let relations = &self.life.spec.relations;
         let has_to_stop = relations.iter().any(|it| it.until || it.needs);
         if has_to_stop && process::shares_pid_namespace() == Some(true) {
-            return Err(message::join::refused(Refusal::SharedPidNamespace));
+            return Err(message::join::refused(Refusal::SharedPidNamespace).into());
         }
         let failed = |error| message::volume::failed(LogEvent::Join, &error);
         let volume = open_volume(self.dir, self.plain).map_err(failed)?;
@@ -72,7 +72,12 @@ impl Join<'_> {
             report.line(&message::join::already_joined(name));
             return Ok(volume);
         }
-        let mut own = take_name(&volume, self.statement.clone(), report).map_err(failed)?;
+        let stop = Stop {
+            signals,
+            given: None,
+        };
+        let statement = self.statement.clone();
+        let mut own = take_name(&volume, statement, LogEvent::Join, stop, report)?;
         let stage = if self.life.ready.checks.is_empty() {
             Stage::Ready
         } else {

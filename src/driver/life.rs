@@ -403,6 +403,9 @@ impl<'a> Driver<'a> {
             Meaning::EndOfWait => Event::NotOpened(Exit::Signal(number).code()),
         };
         let verdict = self.gates.stop_after(number);
+        if verdict.is_none() && !self.cmd.is_started() {
+            self.report.line(&message::exec::stopped(number));
+        }
         self.event(event);
         self.close_after_gate(verdict);
         matches!(meaning, Meaning::Stop | Meaning::UnnamedStop)

@@ -348,7 +348,7 @@ mod tests {
             policy: None,
             is_joined: false,
         };
-        Membership::take(volume, statement)
+        Membership::take(volume, statement, &|| false)
             .map_err(|_| ())
             .expect("a membership")
     }

@@ -78,8 +78,9 @@ pub(super) enum NotTaken {
     Failed(VolumeError),
 }
 
-/// Locks the whole file at `path`, and creates it if it does not exist.
-pub(super) fn take(path: &Path) -> Result<File, NotTaken> {
+/// Locks the whole file at `path`, and creates it if it does not exist. Waits for another holder,
+/// but no longer once `is_stopped`.
+pub(super) fn take(path: &Path, is_stopped: &dyn Fn() -> bool) -> Result<File, NotTaken> {
     let patience = Instant::now();
     let mut file = open(path).map_err(NotTaken::Failed)?;
     loop {
@@ -97,7 +98,7 @@ pub(super) fn take(path: &Path) -> Result<File, NotTaken> {
                 return Err(NotTaken::Failed(system_error(Operation::Lock, path, errno)));
             }
         }
-        if patience.elapsed() >= PATIENCE {
+        if patience.elapsed() >= PATIENCE || is_stopped() {
             return Err(NotTaken::Held);
         }
         thread::sleep(RETRY);

@@ -66,23 +66,28 @@ pub(crate) struct Membership {
 
 impl Membership {
     /// Takes a name: its lock, then the socket and the record of a new incarnation, then space for
-    /// later records.
+    /// later records. Waits a while for another holder of the name, but not once `is_stopped`.
     ///
     /// # Errors
     /// A living member has the name, or the volume cannot be used. In both cases the files of other
     /// members are unchanged.
-    pub(crate) fn take(volume: &Rc<Volume>, statement: Statement) -> Result<Self, Refusal> {
+    pub(crate) fn take(
+        volume: &Rc<Volume>,
+        statement: Statement,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Self, Refusal> {
         let name = &statement.name;
         let start = Instant::now();
-        let lock = lock::take(&volume.file(name, "lock")).map_err(|error| match error {
-            NotTaken::Held => Refusal::Taken {
-                holder: volume.record(name).and_then(Result::ok).map(Box::new),
-                by: Sign::Lock,
-            },
-            NotTaken::Failed(error) => Refusal::Volume(error),
-        })?;
+        let lock =
+            lock::take(&volume.file(name, "lock"), is_stopped).map_err(|error| match error {
+                NotTaken::Held => Refusal::Taken {
+                    holder: volume.record(name).and_then(Result::ok).map(Box::new),
+                    by: Sign::Lock,
+                },
+                NotTaken::Failed(error) => Refusal::Volume(error),
+            })?;
         lock::check_owner(&volume.record_path(name)).map_err(Refusal::Volume)?;
-        let before = last_record(volume, name, start)?;
+        let before = last_record(volume, name, start, is_stopped)?;
         let acted = match &before {
             // The memory of a member of another pod does not count.
             None => Vec::new(),
@@ -324,13 +329,18 @@ fn fill(mut file: &File, text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// The socket stays. Another container has the name, and its lock looks free here.
-fn last_record(volume: &Volume, name: &Name, start: Instant) -> Result<Option<Record>, Refusal> {
+fn last_record(
+    volume: &Volume,
+    name: &Name,
+    start: Instant,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Option<Record>, Refusal> {
     loop {
         let record = volume.record(name).and_then(Result::ok);
         let record = record.filter(|record| record.host == volume.host());
         match record {
             Some(record) if volume.has_socket(&record) => {
-                if start.elapsed() >= PATIENCE {
+                if start.elapsed() >= PATIENCE || is_stopped() {
                     return Err(Refusal::Taken {
                         holder: Some(Box::new(record)),
                         by: Sign::Socket,
@@ -376,9 +386,9 @@ fn now() -> Stamp {
 mod tests {
     use super::super::lock::{Hold, hold, whole_file};
     use super::super::volume::Volume;
-    use super::{Membership, Statement};
+    use super::{Membership, PATIENCE, Refusal, Statement, socket};
     use crate::core::member::{Name, Stage};
-    use crate::core::observation::{End, Observation};
+    use crate::core::observation::{End, Observation, Sign};
     use crate::core::plain_dir::Plain;
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
@@ -387,6 +397,7 @@ mod tests {
     use std::rc::Rc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+    use std::time::Instant;
 
     struct Folder(PathBuf);
 
@@ -421,8 +432,32 @@ mod tests {
                 policy: None,
                 is_joined: false,
             },
+            &|| false,
         )
         .expect("the name")
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_a_name_by_the_sign_of_its_holder() {
+        let folder = Folder::new("stopped");
+        let volume = folder.volume();
+        let held = take(&volume);
+        let refused = |sign| {
+            let statement = Statement {
+                name: name(),
+                policy: None,
+                is_joined: false,
+            };
+            let start = Instant::now();
+            let refusal = Membership::take(&volume, statement, &|| true).expect_err("taken");
+            assert!(matches!(refusal, Refusal::Taken { by, .. } if by == sign));
+            assert!(start.elapsed() < PATIENCE / 2);
+        };
+        refused(Sign::Lock);
+        let id = held.record().id;
+        drop(held);
+        let _socket = socket::hold(id).expect("a socket");
+        refused(Sign::Socket);
     }
 
     #[test]

@@ -124,6 +124,13 @@ impl Signals {
         }
     }
 
+    /// A signal that ends podgate, or `stop`, if it has arrived. It is not taken.
+    pub(crate) fn pending(&self, stop: Option<u8>) -> Option<u8> {
+        let ends = |number: &u8| self.ends(*number) || stop == Some(*number);
+        let mut all = (1..=64).filter(ends);
+        all.find(|number| sys::is_pending(i32::from(*number)))
+    }
+
     /// Whether this signal ends podgate.
     fn ends(&self, number: u8) -> bool {
         // nix's `Signal` has no real-time signals.
