@@ -389,7 +389,7 @@ fn a_hook_may_run_as_another_user_than_pid_1() {
     let_end(&pod, "main");
     assert_eq!(play.finish(), Phase::Succeeded, "{play}");
 
-    // A hook that runs as another user may not send signals to PID 1. The agent logs the error.
+    // A hook that runs as another user may not send signals to PID 1.
     let Some(pod) = Pod::new() else { return };
     let proxy = pod.start(&Container::sh("proxy", &server(0)));
     proxy.prints("up");
@@ -401,10 +401,23 @@ fn a_hook_may_run_as_another_user_than_pid_1() {
         "--clear-groups",
         "--",
     ];
-    let options = format!("--restart-policy never --until main --log-to {log}");
-    let done = proxy.exec([words(become_user), hook("proxy", &options)].concat());
-    done.code(0);
-    pod.start(&run("main", "", "exit 0")).code(0);
+    let as_user = |options: &str| {
+        let options = format!("--restart-policy never --log-to {log} {options}");
+        proxy.exec([words(become_user), hook("proxy", &options)].concat())
+    };
+    as_user("--until main").code(125);
+    let text = fs::read_to_string(pod.volume().join("log")).unwrap();
+    assert!(
+        text.contains(
+            "cannot join with --until: uid 4321 may not signal PID 1; run the hook as the same \
+             user as PID 1"
+        ),
+        "{text}"
+    );
+    assert_eq!(record(&pod, "proxy"), "");
+    // Without --until, join only registers the member. A request to quit fails, which is logged.
+    as_user("").code(0);
+    podgate_in(&proxy, "quit --timeout 300ms member:proxy").code(1);
     eventually("the log", || {
         let text = fs::read_to_string(pod.volume().join("log")).ok()?;
         text.contains("cannot send SIGTERM to PID 1: Operation not permitted")

@@ -24,6 +24,7 @@ use crate::process::sys::{Fork, fork};
 use crate::process::{self, Signals, Which};
 use crate::report::Report;
 use nix::poll::PollFlags;
+use nix::unistd::geteuid;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, IntoRawFd};
 use std::path::Path;
@@ -64,6 +65,10 @@ impl Join<'_> {
         let has_to_stop = relations.iter().any(|it| it.until || it.needs);
         if has_to_stop && process::shares_pid_namespace() == Some(true) {
             return Err(message::join::refused(Refusal::SharedPidNamespace).into());
+        }
+        if has_to_stop && !process::may_signal_init() {
+            let uid = geteuid().as_raw();
+            return Err(message::join::refused(Refusal::OtherUser(uid)).into());
         }
         let failed = |error| message::volume::failed(LogEvent::Join, &error);
         let volume = open_volume(self.dir, self.plain).map_err(failed)?;

@@ -10,6 +10,8 @@ use std::path::Path;
 pub enum Refusal<'a> {
     /// PID 1 is another container's, so it cannot be stopped for `--until`.
     SharedPidNamespace,
+    /// PID 1 belongs to another user than this one, so it cannot be stopped either.
+    OtherUser(u32),
     /// The record of this member cannot be written.
     CannotPublish {
         name: &'a Name,
@@ -23,11 +25,15 @@ pub enum Refusal<'a> {
 pub fn refused(refusal: Refusal<'_>) -> Message {
     let text = match refusal {
         Refusal::SharedPidNamespace => {
-            "cannot join with --until: PID 1 is not this container's own \
-             (shareProcessNamespace), so its stop signal would end another container; unset \
-             shareProcessNamespace, or wrap the command with podgate run"
+            "cannot join with --until: PID 1 is not this container's own (shareProcessNamespace), \
+             so its stop signal would end another container; unset shareProcessNamespace, or wrap \
+             the command with podgate run"
                 .to_owned()
         }
+        Refusal::OtherUser(uid) => format!(
+            "cannot join with --until: uid {uid} may not signal PID 1; run the hook as the same \
+             user as PID 1"
+        ),
         Refusal::CannotPublish {
             name,
             record,
@@ -92,6 +98,11 @@ mod tests {
                 "cannot join with --until: PID 1 is not this container's own \
                  (shareProcessNamespace), so its stop signal would end another container; unset \
                  shareProcessNamespace, or wrap the command with podgate run",
+            ),
+            (
+                refused(Refusal::OtherUser(7)),
+                "cannot join with --until: uid 7 may not signal PID 1; run the hook as the same \
+                 user as PID 1",
             ),
             (
                 refused(Refusal::CannotPublish {

@@ -30,5 +30,7 @@ pub(crate) use exec::become_command;
 pub(crate) use job::{stop_by, suspend};
 pub(crate) use leave::{daemonize, end_by_signal};
 pub(crate) use notify::NotifySocket;
-pub(crate) use pid_1::{is_only_child_of_init, is_pid_1, shares_pid_namespace, signal_init};
+pub(crate) use pid_1::{
+    is_only_child_of_init, is_pid_1, may_signal_init, shares_pid_namespace, signal_init,
+};
 pub(crate) use sys::End;

@@ -18,6 +18,11 @@ pub(crate) fn signal_init(number: u8) -> Result<(), Errno> {
     sys::send(Pid::from_raw(1), i32::from(number))
 }
 
+/// Whether this user may send PID 1 signals (kill(2)).
+pub(crate) fn may_signal_init() -> bool {
+    signal_init(0) != Err(Errno::EPERM)
+}
+
 /// Whether this process is the only child of PID 1. Then PID 1 may be waiting for it: some servers
 /// (HAProxy's master) end only when all their children have ended.
 pub(crate) fn is_only_child_of_init() -> bool {
