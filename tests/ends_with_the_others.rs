@@ -333,7 +333,8 @@ fn on_failure_gives_up_after_its_linger() {
     let main = pod.start(&main_that(Ends::With(4), ""));
     proxy.prints("up");
     end(&pod, &main, Ends::With(4));
-    let seen = proxy.says("main ended with exit code 4");
+    let seen = proxy
+        .says("main ended with exit code 4; waiting up to 700ms for it to come back (--linger)");
     let done = proxy.says("the exit code will be 4");
     proxy.code(4);
     assert!(
@@ -354,6 +355,10 @@ fn always_stays_whatever_happens() {
     );
     play.nth_life("main", 3);
     assert_eq!(play.restarts("proxy"), 0, "{play}");
+    play.life("proxy").says(
+        "main ended with exit code 0; under --restart-policy always --until does not end this \
+         container",
+    );
     play.delete(LONG);
     play.finish();
     assert_eq!(play.codes("proxy"), [0]);
@@ -1007,6 +1012,8 @@ fn a_failure_is_not_acted_on_twice() {
         } else {
             "main ended with exit code 3"
         });
+        second
+            .says("; this container has already ended once for that, and waits for its next start");
         second.prints("up");
         let main = pod.start(&main_that(Ends::With(0), ""));
         second.says("main is ready");

@@ -67,6 +67,14 @@ pub struct Failure {
     pub passes_on: bool,
 }
 
+impl Failure {
+    /// Whether it is in `acted`. Members that were lost before they published an id share one, so
+    /// each of them counts as new.
+    pub fn was_acted_on(&self, acted: &[u64]) -> bool {
+        self.id != UNKNOWN_ID && acted.contains(&self.id)
+    }
+}
+
 /// The incarnation id of a member that was lost before it published its own. A random id is hardly
 /// ever 0.
 pub const UNKNOWN_ID: u64 = 0;
@@ -204,10 +212,7 @@ pub fn completion(answers: impl IntoIterator<Item = Answer>, acted: &[u64]) -> O
             Answer::Failed(failure) => failures.push(failure),
         }
     }
-    // Members that were lost before they published an id share one, so each of them counts as new.
-    let is_new = failures
-        .iter()
-        .any(|failure| failure.id == UNKNOWN_ID || !acted.contains(&failure.id));
+    let is_new = failures.iter().any(|failure| !failure.was_acted_on(acted));
     (is_any && (failures.is_empty() || is_new)).then_some(Completion {
         failures,
         has_unknown,

@@ -80,6 +80,17 @@ pub struct Seen {
     pub observation: Observation,
 }
 
+/// How long a member of `--until` that has ended is still waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// It may be started again within this time.
+    Return(Duration),
+    /// Until its next start: an earlier incarnation of this member has ended for that failure.
+    NextStart,
+    /// Without end: it is always started again.
+    Always,
+}
+
 /// An input of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -247,6 +258,34 @@ impl Life {
     /// The members of `--until` that have never been seen.
     pub fn absent(&self) -> impl Iterator<Item = usize> {
         self.members_where(|relation, member| relation.until && !member.has_come())
+    }
+
+    /// How long this member is still waited for, if it is one of `--until` and has ended.
+    pub fn awaited(&self, member: usize) -> Option<Awaited> {
+        let (relation, watched) = self
+            .spec
+            .relations
+            .get(member)
+            .zip(self.members.get(member))?;
+        let has_ended = matches!(watched.observation(), Observation::Ended { .. });
+        let is_open = matches!(self.state, State::Gate | State::Running);
+        if !(relation.until && has_ended && is_open) {
+            return None;
+        }
+        let answer = |at| watched.answer(at, &self.reader());
+        let end = match answer(self.now) {
+            Answer::NotDone(None) => return Some(Awaited::Always),
+            Answer::NotDone(Some(end)) => end,
+            Answer::Succeeded | Answer::Unknown | Answer::Failed(_) => self.now,
+        };
+        match answer(end) {
+            Answer::Failed(failure) if failure.was_acted_on(&self.spec.acted) => {
+                Some(Awaited::NextStart)
+            }
+            Answer::NotDone(_) | Answer::Succeeded | Answer::Unknown | Answer::Failed(_) => {
+                Some(Awaited::Return(end.since(self.now))).filter(|_| end > self.now)
+            }
+        }
     }
 
     /// The members that keep a stop back.
@@ -593,12 +632,16 @@ impl Life {
             .iter()
             .zip(&self.members)
             .filter(|(relation, _)| relation.until);
-        let reader = completion::Reader {
+        let reader = self.reader();
+        until.map(move |(_, member)| member.answer(now, &reader))
+    }
+
+    fn reader(&self) -> completion::Reader<'_> {
+        completion::Reader {
             policy: self.spec.policy,
             linger: self.spec.linger,
             acted: &self.spec.acted,
-        };
-        until.map(move |(_, member)| member.answer(now, &reader))
+        }
     }
 
     fn completion(&self, now: Time) -> Option<Completion> {

@@ -7,7 +7,7 @@ use crate::core::completion::Completion;
 use crate::core::duration::show;
 use crate::core::errno::Errno;
 use crate::core::exit::Exit;
-use crate::core::life::{Cause, Life, Notice};
+use crate::core::life::{Awaited, Cause, Life, Notice};
 use crate::core::member::{Name, Stage};
 use crate::core::observation::{End, Observation};
 use crate::core::signal;
@@ -77,7 +77,10 @@ pub fn notice(view: &View<'_>, notice: &Notice) -> Option<Message> {
         Notice::Member {
             member,
             observation,
-        } => changed(view.members.get(*member)?, *observation),
+        } => {
+            let awaited = view.life.awaited(*member);
+            changed(view.members.get(*member)?, *observation, awaited)
+        }
         Notice::Stopping(cause) => stopping(view, cause),
         Notice::Holding => Some(holding(view)),
         Notice::Hurried => Some(hurried(view)),
@@ -89,7 +92,7 @@ pub fn notice(view: &View<'_>, notice: &Notice) -> Option<Message> {
 }
 
 /// The state of a member has changed. A member that has not published a stage yet is not reported.
-fn changed(name: &Name, observation: Observation) -> Option<Message> {
+fn changed(name: &Name, observation: Observation, awaited: Option<Awaited>) -> Option<Message> {
     let severity = match observation {
         Observation::Absent | Observation::Unreadable | Observation::Alive { stage: None, .. } => {
             return None;
@@ -101,7 +104,23 @@ fn changed(name: &Name, observation: Observation) -> Option<Message> {
         } => Severity::Debug,
         Observation::Alive { .. } | Observation::Ended { .. } => Severity::Info,
     };
-    let text = format!("{name} {}", member::phrase(observation));
+    let mut text = format!("{name} {}", member::phrase(observation));
+    match awaited {
+        None => {}
+        Some(Awaited::Return(time)) => {
+            let time = show(time);
+            let _ = write!(
+                text,
+                "; waiting up to {time} for it to come back (--linger)"
+            );
+        }
+        Some(Awaited::NextStart) => text.push_str(
+            "; this container has already ended once for that, and waits for its next start",
+        ),
+        Some(Awaited::Always) => {
+            text.push_str("; under --restart-policy always --until does not end this container");
+        }
+    }
     let message = Message::new(severity, LogEvent::Member, text);
     Some(message.with("member", Field::Text(name.to_string())))
 }
@@ -525,6 +544,68 @@ mod tests {
                 (severity, LogEvent::Member)
             );
             assert_eq!(message.fields.len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_member_of_until_says_what_is_waited_for() {
+        let members = names(&["main"]);
+        let minute = "; waiting up to 1m for it to come back (--linger)";
+        let once = "; this container has already ended once for that, and waits for its next start";
+        let always = "; under --restart-policy always --until does not end this container";
+        let text = |policy, end, acted: &[u64], is_until: bool| {
+            let mut spec = life(1, false).spec().clone();
+            (spec.policy, spec.acted) = (policy, acted.to_vec());
+            spec.relations = vec![Relation {
+                until: is_until,
+                ..UNTIL
+            }];
+            let mut life = Life::new(spec, Time::ZERO);
+            let observation = Observation::Ended {
+                id: 7,
+                incarnation: Some(1),
+                end,
+                policy: None,
+            };
+            let seen = Seen {
+                member: 0,
+                observation,
+            };
+            let _ = life.handle(Time::ZERO, Event::Seen(vec![seen]));
+            let view = View {
+                life: &life,
+                members: &members,
+                stop_signal: 15,
+                is_started: false,
+                gate: None,
+                others: &[],
+            };
+            let what = Notice::Member {
+                member: 0,
+                observation,
+            };
+            let text = notice(&view, &what).expect("a message").text;
+            text.split_once(';')
+                .map_or_else(String::new, |(_, rest)| format!(";{rest}"))
+        };
+        for (policy, end, acted, expected) in [
+            (Policy::OnFailure, End::Code(1), &[][..], minute),
+            (Policy::OnFailure, End::Lost, &[8], minute),
+            (Policy::OnFailure, End::Stopped, &[7], minute),
+            (Policy::OnFailure, End::Code(1), &[7], once),
+            (Policy::OnFailure, End::Code(0), &[], ""),
+            (Policy::Auto, End::Lost, &[7], once),
+            (Policy::Auto, End::Lost, &[], ""),
+            (Policy::Never, End::Code(1), &[], ""),
+            (Policy::Always, End::Code(0), &[], always),
+            (Policy::Always, End::Lost, &[7], always),
+        ] {
+            assert_eq!(
+                text(policy, end, acted, true),
+                expected,
+                "{policy:?} {end:?}"
+            );
+            assert_eq!(text(policy, end, acted, false), "");
         }
     }
 
