@@ -884,6 +884,21 @@ const CASES: &[Case] = &[
         &["--needs \"a\"", "itself"],
     ),
     (
+        &["run", "--name", "a", "--after", "ready:a", "--", "true"],
+        &[],
+        &["--after \"ready:a\"", "itself (--name)"],
+    ),
+    (
+        &["run", "--ready", "ready:a", "--", "true"],
+        &["PODGATE_NAME=a"],
+        &["--ready \"ready:a\"", "itself (PODGATE_NAME)"],
+    ),
+    (
+        &["join", "--name", "a", "--restart-policy", "never", "--wait"],
+        &["PODGATE_READY=ready:a"],
+        &["PODGATE_READY \"ready:a\"", "itself (--name)"],
+    ),
+    (
         &["run", "--name", "a", "--until", "B", "--", "true"],
         &[],
         &["--until \"B\"", "not a member's name"],

@@ -83,6 +83,7 @@ pub fn run(args: &RunArgs, variables: Variables<'_>) -> Result<Life, UsageError>
         return Err(UsageError::NeedsCmd);
     }
     let others = others(args);
+    others.not_checked(args.after.iter().chain(&args.ready))?;
     let mut parts = Parts::of(&others, after(args), values(&args.ready))?;
     parts.quits = after_end(&args.quits, &of_quits(args, off), variables)?;
     let asks = Asks {
@@ -172,6 +173,7 @@ pub fn join(args: &JoinArgs, variables: Variables<'_>) -> Result<Life, UsageErro
         outlive: &[],
         needs: &[],
     };
+    others.not_checked(args.ready.iter())?;
     let mut parts = Parts::of(&others, Vec::new(), values(&args.ready))?;
     let policy = args.restart_policy.as_ref().map(|policy| policy.value);
     let Some(policy) = policy.filter(|policy| *policy != Policy::Auto) else {
@@ -370,13 +372,37 @@ impl Others<'_> {
         };
         let mut all = self.until.iter().chain(self.outlive).chain(self.needs);
         match all.find(|name| name.value == own.value) {
-            Some(itself) => Err(UsageError::NamesItself {
-                source: itself.source.to_string(),
-                value: own.value.to_string(),
-                name: own.source.to_string(),
-            }),
+            Some(itself) => Err(names_itself(itself, &own.value, own)),
             None => Ok(()),
         }
+    }
+
+    /// A check of this member itself would wait for what comes after it.
+    fn not_checked<'b>(
+        &self,
+        mut checks: impl Iterator<Item = &'b Given<Check>>,
+    ) -> Result<(), UsageError> {
+        let Some(own) = self.name else {
+            return Ok(());
+        };
+        let member = |it: &Check| {
+            it.kind
+                .positive()
+                .member()
+                .map(|(_, name)| name == &own.value)
+        };
+        match checks.find(|it| member(&it.value) == Some(true)) {
+            Some(itself) => Err(names_itself(itself, &itself.value.name, own)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn names_itself<T>(it: &Given<T>, value: &impl ToString, own: &Given<Name>) -> UsageError {
+    UsageError::NamesItself {
+        source: it.source.to_string(),
+        value: value.to_string(),
+        name: own.source.to_string(),
     }
 }
 

@@ -322,6 +322,19 @@ fn relations_need_a_name_that_is_not_the_members_own() {
     );
     let typed = "run --name a --quit istio --quit member:a --restart-policy never -- app";
     assert_eq!(wrong(typed, &[]), itself("--quit", "member:a"));
+    let after = "run --name a --after ready:b --after ready:a -- app";
+    assert_eq!(wrong(after, &[]), itself("--after", "ready:a"));
+    for check in ["started:a", "ready:a", "gone:a", "succeeded:a"] {
+        let variable = [("PODGATE_READY", check)];
+        for call in [
+            "run --name a -- app",
+            "join --name a --restart-policy never",
+        ] {
+            assert_eq!(wrong(call, &variable), itself("PODGATE_READY", check));
+        }
+        let others = format!("run --name aa --after {check} --ready {check} -- app");
+        assert_eq!(life(&others, &[]).after.len(), 1);
+    }
     let it = life(
         "run --name a --until b --outlive c --needs b --needs d -- app",
         &[],
