@@ -497,6 +497,27 @@ fn doctor_finds_nothing_wrong_in_a_correct_pod() {
     ] {
         doctor(&pod, &container, "", 0, &fine);
     }
+    // A container that only looks at members needs no right to write.
+    doctor(
+        &pod,
+        &onlooker("a").read_only_volume(),
+        "",
+        0,
+        &[
+            "note  volume: uid 0 cannot take part there: ",
+            "without readOnly",
+            "reading is enough",
+        ],
+    );
+    fs::create_dir(pod.volume().join("sub")).unwrap();
+    doctor(
+        &pod,
+        &onlooker("a"),
+        &format!("--dir {VOLUME}/sub"),
+        0,
+        &["note  volume: \"/run/podgate/sub\" lies on the mount \"/run/podgate\"; every container"],
+    );
+    fs::remove_dir(pod.volume().join("sub")).unwrap();
     let as_pid_1 = pod.start(&Container::podgate("d", ["doctor"]));
     as_pid_1.code(0);
     assert!(
@@ -549,17 +570,6 @@ fn doctor_finds_each_mistake() {
         &[
             "WRONG volume: ",
             "own root file system, which no other container sees",
-        ],
-    );
-    doctor(
-        &pod,
-        &a().read_only_volume(),
-        "",
-        1,
-        &[
-            "cannot take part there",
-            "without readOnly",
-            "reading is enough",
         ],
     );
     doctor(
@@ -637,6 +647,20 @@ fn doctor_in_a_shared_pid_namespace() {
     assert!(
         done.stdout
             .contains("note  PID 1 is not this container's own (shareProcessNamespace)"),
+        "{done}"
+    );
+}
+
+#[test]
+fn doctor_as_another_user_than_pid_1() {
+    let Some(pod) = Pod::new() else { return };
+    let life = pod.start(&onlooker("main"));
+    let user = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"];
+    let done = life.exec(user.iter().chain(&["--", IMAGE, "doctor"]));
+    done.code(0);
+    assert!(
+        done.stdout
+            .contains("note  PID 1 belongs to another user: join --until does not work here"),
         "{done}"
     );
 }

@@ -14,7 +14,7 @@ use crate::core::volume_error::{Operation, VolumeError};
 use crate::driver::membership::{own_path, replaceable};
 use crate::driver::status::{DYING, settled};
 use crate::members::watch::{Watch, tells};
-use crate::members::{Membership, Refusal, Statement, Volume, container, is_plain};
+use crate::members::{Membership, Refusal, Statement, Volume, container, is_plain, mount_above};
 use crate::message::doctor::{Binary, Finding, Init, Inotify, Locks, TRIAL_IS_TAKEN, Verdict};
 use crate::message::{self, Message, doctor};
 use crate::process;
@@ -72,8 +72,17 @@ fn volume_findings(dir: &Path, plain: Plain) -> Vec<Finding> {
     };
     let uid = geteuid().as_raw();
     vec![
-        doctor::mount(dir, is_plain(dir), plain == Plain::Allowed),
-        doctor::trial(uid, tried.as_ref().copied().map_err(String::as_str)),
+        doctor::mount(
+            dir,
+            is_plain(dir),
+            plain == Plain::Allowed,
+            mount_above(dir).as_deref(),
+        ),
+        doctor::trial(
+            uid,
+            tried.as_ref().copied().map_err(String::as_str),
+            access(dir, AccessFlags::W_OK) == Err(nix::errno::Errno::EROFS),
+        ),
         doctor::locks(dir, &locks(&volume)),
         doctor::inotify(inotify),
     ]
@@ -151,6 +160,8 @@ fn process_findings() -> Vec<Finding> {
         Init::ThisProcess
     } else if is_shared == Some(true) {
         Init::Shared
+    } else if !process::may_signal_init() {
+        Init::OtherUser
     } else {
         let path = fs::read_link("/proc/1/exe").ok();
         Init::Program(path.map(|path| path.display().to_string()))

@@ -26,7 +26,7 @@ mod socket;
 mod volume;
 pub(crate) mod watch;
 
-pub(crate) use mount::{container, is_plain, mount_id};
+pub(crate) use mount::{container, is_plain, mount_above, mount_id};
 pub(crate) use publish::{Membership, Refusal, Statement};
 pub(crate) use socket::is_bound;
 pub(crate) use volume::{Request, Volume};

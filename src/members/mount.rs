@@ -5,7 +5,7 @@ use nix::sys::stat::Mode;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Whether `path` is on the same mount as `/`. `None` if the kernel does not show that. Compares
 /// mount ids (proc(5), fdinfo), because a volume may be a directory of the same device.
@@ -27,6 +27,16 @@ pub(crate) fn mount_id(path: &Path) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
     line.trim().parse().ok()
+}
+
+/// The directory above `path` where the mount begins on which `path` lies. `None` if `path` is
+/// itself a mount, or if that is not known.
+pub(crate) fn mount_above(path: &Path) -> Option<PathBuf> {
+    let path = fs::canonicalize(path).ok()?;
+    let mount = mount_id(&path)?;
+    let above = path.ancestors().skip(1);
+    let on_it = above.take_while(|it| mount_id(it) == Some(mount));
+    on_it.last().map(Path::to_owned)
 }
 
 /// The inode of the mount namespace, which identifies the container. 0 if it is not known.

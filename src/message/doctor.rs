@@ -50,6 +50,8 @@ pub enum Init {
     ThisProcess,
     /// It belongs to another container.
     Shared,
+    /// It belongs to another user, so that this one may not signal it.
+    OtherUser,
     /// The path of its program, if it can be read.
     Program(Option<String>),
 }
@@ -104,10 +106,22 @@ pub fn unusable_dir(dir: &Path, error: DirError) -> Finding {
     wrong(format!("volume: {dir:?}: {}", dir_error(error)))
 }
 
-/// Whether `dir` is on the container's own root file system; `None`: unknown without /proc.
-pub fn mount(dir: &Path, is_plain: Option<bool>, is_plain_allowed: bool) -> Finding {
+/// `is_plain`: `dir` is on the container's own root file system; `None`: unknown without /proc.
+/// `above`: the mount on which it lies, if it is not a mount itself.
+pub fn mount(
+    dir: &Path,
+    is_plain: Option<bool>,
+    is_plain_allowed: bool,
+    above: Option<&Path>,
+) -> Finding {
     match (is_plain, is_plain_allowed) {
-        (Some(false), _) => fine(format!("volume: {dir:?} is a separate mount")),
+        (Some(false), _) => match above {
+            None => fine(format!("volume: {dir:?} is a separate mount")),
+            Some(above) => note(format!(
+                "volume: {dir:?} lies on the mount {above:?}; every container that takes part must \
+                 mount the same volume and use the same directory on it"
+            )),
+        },
         (Some(true), false) => {
             let cause = dir_error(DirError::OnRootFileSystem);
             wrong(format!("volume: {dir:?}: {cause}"))
@@ -122,17 +136,26 @@ pub fn mount(dir: &Path, is_plain: Option<bool>, is_plain_allowed: bool) -> Find
     }
 }
 
-/// Whether this user can take part; the error is a cause with its remedy.
-pub fn trial(uid: u32, outcome: Result<(), &str>) -> Finding {
+/// Whether this user can take part; the error is a cause with its remedy. `is_read_only`: the
+/// volume is mounted readOnly, as for a container that only looks at members.
+pub fn trial(uid: u32, outcome: Result<(), &str>, is_read_only: bool) -> Finding {
     match outcome {
         Ok(()) => fine(format!(
             "volume: uid {uid} can write there; renaming and space for records work, and locks \
              within this container"
         )),
-        Err(cause) => wrong(format!(
-            "volume: uid {uid} cannot take part there: {cause} (to look at members, reading is \
-             enough)"
-        )),
+        Err(cause) => {
+            let verdict = if is_read_only {
+                Verdict::Note
+            } else {
+                Verdict::Wrong
+            };
+            let text = format!(
+                "volume: uid {uid} cannot take part there: {cause} (to look at members, reading is \
+                 enough)"
+            );
+            finding(verdict, text)
+        }
     }
 }
 
@@ -182,6 +205,10 @@ pub fn init(init: &Init) -> Finding {
         Init::Shared => note(
             "PID 1 is not this container's own (shareProcessNamespace): join --until does not work \
              here, and if run dies, only the end of the container kills its command",
+        ),
+        Init::OtherUser => note(
+            "PID 1 belongs to another user: join --until does not work here; run the hook as the \
+             same user as PID 1",
         ),
         Init::Program(path) => {
             let program = path.as_deref().unwrap_or("another program");
@@ -302,7 +329,7 @@ mod tests {
         );
         assert!(text(Locks::NotKnown).starts_with("locks: no member of another container"));
         assert!(
-            trial(7, Ok(()))
+            trial(7, Ok(()), false)
                 .text
                 .ends_with("and locks within this container")
         );
@@ -319,8 +346,8 @@ mod tests {
         };
         assert_eq!(
             verdicts(&[
-                mount(dir, Some(false), false),
-                trial(7, Ok(())),
+                mount(dir, Some(false), false, None),
+                trial(7, Ok(()), false),
                 locks(dir, &Locks::Shared(names(&["main"]))),
                 inotify(Inotify::Works),
                 init(&Init::ThisProcess),
@@ -333,22 +360,25 @@ mod tests {
         );
         assert_eq!(
             verdicts(&[
-                mount(dir, Some(true), true),
-                mount(dir, None, false),
+                mount(dir, Some(false), false, Some(Path::new("/run"))),
+                mount(dir, Some(true), true, None),
+                mount(dir, None, false, None),
+                trial(7, Err("it is read-only"), true),
                 locks(dir, &Locks::NotKnown),
                 inotify(Inotify::Incomplete),
                 init(&Init::Shared),
+                init(&Init::OtherUser),
                 init(&Init::Program(None)),
                 container_log("/proc/1/fd/2", 7, false),
                 termination_message("/dev/termination-log", false),
                 binary(&Binary::Unknown),
             ]),
-            [Verdict::Note; 9]
+            [Verdict::Note; 12]
         );
         assert_eq!(
             verdicts(&[
-                mount(dir, Some(true), false),
-                trial(7, Err("it is full")),
+                mount(dir, Some(true), false, None),
+                trial(7, Err("it is full"), false),
                 locks(dir, &Locks::NotShared(names(&["main"]))),
                 inotify(Inotify::Silent),
                 binary(&Binary::Replaceable("it can".to_owned())),
