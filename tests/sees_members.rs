@@ -671,7 +671,7 @@ fn quit_asks_members_and_waits_for_their_end() {
     let o = pod.start(&onlooker("o").user(2222, 2222));
     podgate_in(&o, "quit member:proxy")
         .code(0)
-        .says("\"member:proxy\" is already gone")
+        .says("\"member:proxy\" is already gone: absent, as is every other member\n")
         .within(LONG);
     let proxy = pod.start(
         &run("proxy", "--outlive app", &server(9))
@@ -686,7 +686,10 @@ fn quit_asks_members_and_waits_for_their_end() {
     proxy.code(0);
     podgate_in(&o, "quit member:proxy")
         .code(0)
-        .says("is already gone");
+        .says("\"member:proxy\" is already gone\n");
+    podgate_in(&o, "quit member:poxy")
+        .code(0)
+        .says("\"member:poxy\" is already gone: absent; seen here: proxy\n");
 
     // Several members at once.
     let two = ["a", "b"].map(|name| pod.start(&run(name, "", &server(0))));

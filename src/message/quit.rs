@@ -5,7 +5,7 @@ use super::volume::{unreadable, volume_error};
 use super::{Field, LogEvent, Message, Severity, quoted, reason};
 use crate::core::duration::show;
 use crate::core::member::Name;
-use crate::core::outcome::Reason;
+use crate::core::outcome::{MemberState, Reason};
 use crate::core::preset::Sidecar;
 use crate::core::quit::{Asked, Port, Verdict, Why, member_target};
 use crate::core::record::Unreadable;
@@ -109,8 +109,8 @@ pub fn hangs(targets: &[String]) -> Message {
 /// How it ended for a member that was asked on the volume.
 #[derive(Debug, Clone, Copy)]
 pub enum MemberEnd<'a> {
-    /// It was gone before it was asked.
-    AlreadyGone,
+    /// It was gone before it was asked. Its state, if it was never seen.
+    AlreadyGone(Option<&'a MemberState>),
     Gone,
     /// It is gone, and its container was started again.
     StartedAgain,
@@ -127,7 +127,10 @@ pub fn member(name: &Name, end: MemberEnd<'_>, waited: Duration) -> Message {
     let target = member_target(name);
     let waited = show(waited);
     let text = match end {
-        MemberEnd::AlreadyGone => format!("{target:?} is already gone"),
+        MemberEnd::AlreadyGone(state) => {
+            let state = state.map(|it| format!(": {}", super::member::state(it)));
+            format!("{target:?} is already gone{}", state.unwrap_or_default())
+        }
         MemberEnd::Gone => format!("{target:?} has quit after {waited}"),
         MemberEnd::StartedAgain => {
             format!("{target:?} has quit after {waited}, and was started again")
@@ -146,7 +149,7 @@ pub fn member(name: &Name, end: MemberEnd<'_>, waited: Duration) -> Message {
         }
     };
     let (severity, event) = match end {
-        MemberEnd::AlreadyGone | MemberEnd::Gone | MemberEnd::StartedAgain => {
+        MemberEnd::AlreadyGone(_) | MemberEnd::Gone | MemberEnd::StartedAgain => {
             (Severity::Info, LogEvent::Gone)
         }
         MemberEnd::CannotAsk(_) | MemberEnd::StillAlive(_) | MemberEnd::Unreadable(..) => {
@@ -253,7 +256,7 @@ mod tests {
     use super::{MemberEnd, View, acknowledged, ended, member, stopped, waiting};
     use crate::core::errno::Errno;
     use crate::core::member::Name;
-    use crate::core::outcome::Reason;
+    use crate::core::outcome::{MemberState, Reason};
     use crate::core::quit::{Asked, Port, Target, Verdict, Why, target};
     use crate::core::record::Unreadable;
     use crate::core::volume_error::{Operation, VolumeError};
@@ -517,11 +520,20 @@ mod tests {
             uid: 7,
         };
         let name = Name::parse("app").expect("a name");
+        let absent = MemberState::Absent {
+            seen: vec![Name::parse("ap").expect("a name")],
+            has_more: false,
+        };
         for (end, event, text) in [
             (
-                MemberEnd::AlreadyGone,
+                MemberEnd::AlreadyGone(None),
                 LogEvent::Gone,
                 "\"member:app\" is already gone",
+            ),
+            (
+                MemberEnd::AlreadyGone(Some(&absent)),
+                LogEvent::Gone,
+                "\"member:app\" is already gone: absent; seen here: ap",
             ),
             (
                 MemberEnd::Gone,

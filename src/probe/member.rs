@@ -57,10 +57,7 @@ impl Member {
             return not_yet(MemberState::Unknown);
         };
         self.has_socket_only = found.contradicts_itself();
-        let unseen = |record| match record {
-            None => absent(volume, &self.name),
-            Some(record) => unusable(volume, &self.name, record),
-        };
+        let unseen = |record| unseen(volume, &self.name, record);
         match (self.fact, observe(&found, volume.host())) {
             (Fact::Gone, Observation::Absent | Observation::Unreadable) => {
                 self.unseen = Some(unseen(found.record));
@@ -127,6 +124,18 @@ fn of_ended(end: End, policy: Option<Policy>) -> Outcome {
     match policy {
         Some(Policy::Never) => Outcome::Never(reason),
         Some(Policy::OnFailure | Policy::Always | Policy::Auto) | None => Outcome::NotYet(reason),
+    }
+}
+
+/// The state of a member that does not count as seen, with this record.
+pub(crate) fn unseen(
+    volume: &Volume,
+    name: &Name,
+    record: Option<Result<Record, Unreadable>>,
+) -> MemberState {
+    match record {
+        None => absent(volume, name),
+        Some(record) => unusable(volume, name, record),
     }
 }
 

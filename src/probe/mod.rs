@@ -33,6 +33,7 @@ mod worker;
 
 pub use self::attempt::{Probe, Step};
 use self::conversation::Conversation;
+pub(crate) use self::member::unseen;
 use crate::core::check::{Check, Kind};
 use crate::core::http::{Request, Statuses};
 use crate::core::url::{Server, Url};

@@ -8,6 +8,7 @@ use crate::core::volume_error::VolumeError;
 use crate::members::{Request, Volume};
 use crate::message::Message;
 use crate::message::quit::{self, MemberEnd};
+use crate::probe::unseen;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,14 @@ impl Member {
         let found = self.volume.look(&self.name);
         match found.as_ref().map(|found| self.end(found)) {
             Some(Err(error)) => return Some(self.finish(MemberEnd::CannotAsk(&error), waited)),
+            Some(Ok(Some(MemberEnd::AlreadyGone(_)))) => {
+                let found = found.filter(|it| {
+                    let seen = observe(it, self.volume.host());
+                    !matches!(seen, Observation::Ended { .. })
+                });
+                let state = found.map(|it| unseen(&self.volume, &self.name, it.record));
+                return Some(self.finish(MemberEnd::AlreadyGone(state.as_ref()), waited));
+            }
             Some(Ok(Some(end))) => return Some(self.finish(end, waited)),
             Some(Ok(None)) | None => {}
         }
@@ -73,7 +82,7 @@ impl Member {
             // It has published its end, but lives as long as it has a sign of life.
             (Observation::Ended { .. }, _) if self.volume.is_alive(found) => None,
             (Observation::Absent | Observation::Ended { .. } | Observation::Unreadable, None) => {
-                Some(MemberEnd::AlreadyGone)
+                Some(MemberEnd::AlreadyGone(None))
             }
             (
                 Observation::Absent | Observation::Ended { .. } | Observation::Unreadable,
@@ -92,7 +101,7 @@ impl Member {
 
     fn finish(&mut self, end: MemberEnd<'_>, waited: Duration) -> Message {
         self.is_gone = Some(match end {
-            MemberEnd::AlreadyGone | MemberEnd::Gone | MemberEnd::StartedAgain => true,
+            MemberEnd::AlreadyGone(_) | MemberEnd::Gone | MemberEnd::StartedAgain => true,
             MemberEnd::CannotAsk(_) | MemberEnd::StillAlive(_) | MemberEnd::Unreadable(..) => false,
         });
         self.request = None;
