@@ -92,6 +92,9 @@ pub fn table(rows: &[Row]) -> String {
         format!("{name:widest$}  {state:7}  {incarnation:>11}  {since:24}  {exit:>4}  {alive}\n")
     };
     let mut text = line(["NAME", "STATE", "INCARNATION", "SINCE", "EXIT", "ALIVE"]);
+    if rows.is_empty() {
+        text.push_str("no member has come yet\n");
+    }
     for row in rows {
         text.push_str(&line([
             row.name.as_str(),
@@ -168,6 +171,11 @@ mod tests {
 
     #[test]
     fn people_get_a_table() {
+        assert_eq!(
+            table(&[]),
+            "NAME  STATE    INCARNATION  SINCE                     EXIT  ALIVE\n\
+             no member has come yet\n"
+        );
         assert_eq!(
             table(&rows()),
             "NAME   STATE    INCARNATION  SINCE                     EXIT  ALIVE\n\
