@@ -6,7 +6,8 @@
 //! whether the values fit together. No file is opened here. The text beside the options, such as
 //! the list of checks, the exit codes and the examples, is in `texts`.
 //!
-//! Only the command that is called is built, which makes the start faster.
+//! Only the command that is called is built, which makes the start faster. clap would also define a
+//! group for each struct. No argument refers to one, so `#[group(skip)]` leaves it out.
 
 mod check;
 mod doctor;

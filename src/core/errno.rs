@@ -36,6 +36,7 @@ impl Errno {
         let words = text
             .split_once(" (os error")
             .map_or(&*text, |(words, _)| words);
+        // musl's texts are ASCII.
         words.to_ascii_lowercase()
     }
 }
