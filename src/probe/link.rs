@@ -107,15 +107,17 @@ impl Link {
         let mut input = [0; INPUT];
         for _ in 0..MOST_READS {
             self.send();
+            if let State::Tls(session) = &mut self.state {
+                if !session.shake_hands()? {
+                    return Ok(false);
+                }
+                // During the handshake the session takes a limited number of bytes.
+                self.send();
+            }
             let read = match &mut self.state {
                 State::Dialling(_) => return Ok(false),
                 State::Plain(stream) => stream.read(&mut input),
-                State::Tls(session) => {
-                    if !session.shake_hands()? {
-                        return Ok(false);
-                    }
-                    session.read(&mut input)?
-                }
+                State::Tls(session) => session.read(&mut input)?,
             };
             let heard = match &read {
                 Ok(0) => Heard::Closed,
