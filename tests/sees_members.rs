@@ -674,7 +674,7 @@ fn quit_asks_members_and_waits_for_their_end() {
     let o = pod.start(&onlooker("o").user(2222, 2222));
     podgate_in(&o, "quit member:proxy")
         .code(0)
-        .says("\"member:proxy\" is already gone: absent, as is every other member\n")
+        .says("\"member:proxy\" is already gone: absent; no member has come yet\n")
         .within(LONG);
     let proxy = pod.start(
         &run("proxy", "--outlive app", &server(9))
