@@ -66,6 +66,28 @@ fn no_check_connects_to_itself() {
     }
 }
 
+/// A server that sends back what it gets is no connection to itself.
+#[test]
+fn an_echo_is_not_a_refusal() {
+    let server = Server::raw(|mut stream| {
+        let mut output = stream.try_clone().unwrap();
+        let _ = std::io::copy(&mut stream, &mut output);
+    });
+    let url = server.url("/");
+    podgate(["check", &url])
+        .run()
+        .code(1)
+        .says("not an HTTP answer");
+    podgate(["check", &format!("not:{url}")])
+        .run()
+        .code(1)
+        .says("cannot tell");
+    podgate(["quit", "--timeout", "1s", &url])
+        .run()
+        .code(1)
+        .says_not("already gone");
+}
+
 #[test]
 fn unix_passes_when_a_connection_is_accepted() {
     let folder = Folder::new();

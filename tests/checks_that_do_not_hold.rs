@@ -9,6 +9,7 @@ use nix::sys::socket::{
 };
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
@@ -406,7 +407,7 @@ fn run_starts_its_command_when_the_check_stops_holding() {
 /// How long after `change` a wait of many seconds sees it.
 fn latency(waiting: Running, reason: &str, change: impl FnOnce()) -> Duration {
     waiting.says(reason);
-    // Without a report of the kernel the next attempt is 60 ms or more away.
+    // The pause between two attempts is 60 ms then.
     thread::sleep(Duration::from_secs(3));
     change();
     let changed = Instant::now();
@@ -417,6 +418,37 @@ fn latency(waiting: Running, reason: &str, change: impl FnOnce()) -> Duration {
 /// The best of some trials, because the machine may be busy.
 fn best(trial: impl Fn() -> Duration) -> Duration {
     (0..3).map(|_| trial()).min().expect("a trial")
+}
+
+#[test]
+fn a_file_is_polled_rarely_for_its_content_and_its_end() {
+    let folder = Folder::new();
+    folder.file("empty", "");
+    folder.file("full", "x");
+    // The negative control: what is behind a symbolic link cannot be watched.
+    symlink(folder.path(), folder.join("link")).unwrap();
+    let attempts = |scheme: &str, path: &str| {
+        let url = format!("{scheme}://{}", folder.text(path));
+        let done = podgate(["wait", "--timeout", "3s", &url]).run();
+        let line = done.last_line().to_owned();
+        let (before, _) = line.split_once(" attempts").expect("a count");
+        let (_, count) = before.rsplit_once('(').expect("a count");
+        count.parse::<u32>().expect("a number")
+    };
+    thread::scope(|scope| {
+        for (scheme, file) in [
+            ("nonempty", "empty"),
+            ("not:file", "empty"),
+            ("not:nonempty", "full"),
+        ] {
+            scope.spawn(move || {
+                let watched = attempts(scheme, file);
+                assert!(watched <= 20, "{scheme}: {watched}");
+                let polled = attempts(scheme, &format!("link/{file}"));
+                assert!(polled > 50, "{scheme}: {polled}");
+            });
+        }
+    });
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //! (P4.4, P9.4).
 
 use crate::checks_that_are_not_http::DEAD;
-use crate::support::server::{ClosedPort, Server, answer};
+use crate::support::server::{ClosedPort, Server, answer, redirect};
 use crate::support::{Done, Folder, eventually, inside, namespaces, needs, podgate};
 use nix::sys::stat::Mode;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,6 +49,66 @@ fn a_token_from_a_file_is_sent_without_its_line_end() {
         answer(if is_whole { 200 } else { 401 }, &[], "")
     });
     check(&server, &folder.file("long", &"x".repeat(50_000))).code(0);
+}
+
+/// In a pod another port is another container.
+#[test]
+fn a_token_does_not_follow_a_redirect_to_another_port() {
+    let folder = Folder::new();
+    let token = folder.file("token", "t0k3n");
+    let other = Server::http(|_| answer(200, &[], ""));
+    let location = other.url("/z");
+    let server = Server::http(move |head| {
+        let target = if head.starts_with("GET /here") {
+            "/end"
+        } else {
+            &location
+        };
+        if head.starts_with("GET /end") {
+            answer(200, &[], "")
+        } else {
+            redirect(302, target)
+        }
+    });
+    let sent = |head: &String| head.contains("Bearer t0k3n");
+    podgate(["check", OPTION, &token, &server.url("/there")])
+        .run()
+        .code(0);
+    assert!(server.requests().iter().all(sent));
+    assert_eq!(other.requests().iter().filter(|it| sent(it)).count(), 0);
+    assert_eq!(other.requests().len(), 1);
+    // The negative control: it follows a redirect to the same server.
+    podgate(["check", OPTION, &token, &server.url("/here")])
+        .run()
+        .code(0);
+    assert!(server.requests().iter().all(sent));
+    assert_eq!(server.requests().len(), 3);
+}
+
+/// A server that wants the token has no use for a second value.
+#[test]
+fn a_token_is_the_only_authorization() {
+    let folder = Folder::new();
+    let token = folder.file("token", "t0k3n");
+    let place = Arc::new(Mutex::new(String::new()));
+    let ours = Arc::clone(&place);
+    let server = Server::http(move |head| {
+        if head.starts_with("GET /end") {
+            answer(200, &[], "")
+        } else {
+            redirect(302, &ours.lock().unwrap())
+        }
+    });
+    *place.lock().unwrap() = server.url("/end").replace("http://", "http://user:word@");
+    podgate(["check", OPTION, &token, &server.url("/")])
+        .run()
+        .code(0);
+    for head in server.requests() {
+        let values = head
+            .lines()
+            .filter(|line| line.to_ascii_lowercase().starts_with("authorization:"));
+        assert_eq!(values.count(), 1, "{head}");
+    }
 }
 
 #[test]

@@ -101,6 +101,22 @@ impl OpenSsl {
     }
 }
 
+/// The TLS library takes 64 KiB at a time, and sends them.
+#[test]
+fn a_long_request_is_sent_whole() {
+    let Some(pki) = Pki::new() else { return };
+    pki.server("a", NAME);
+    let headers: Vec<String> = (0..40)
+        .map(|number| format!("X-{number}: {}", "x".repeat(8_000)))
+        .collect();
+    let ca = pki.0.text("ca.crt");
+    let mut options = vec!["--tls-ca", ca.as_str()];
+    for header in &headers {
+        options.extend(["--http-header", header]);
+    }
+    pki.serve("a", "").check(&options).code(0);
+}
+
 #[test]
 fn a_ca_may_be_a_server_if_a_trusted_ca_has_signed_it() {
     let Some(pki) = Pki::new() else { return };

@@ -470,8 +470,8 @@ const fn grpc_remedy(answer: &GrpcAnswer) -> &'static str {
             "let the server compress only what a client accepts"
         }
         GrpcAnswer::Closed => {
-            "check the port and the server's log; a server of TLS (use grpcs://), or one that \
-             wants a client certificate, closes so, too"
+            "check the port and the server's log; the server may speak TLS (use grpcs://) or want \
+             a client certificate (--tls-cert)"
         }
         GrpcAnswer::Status(..)
         | GrpcAnswer::NoStatus

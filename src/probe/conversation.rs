@@ -11,7 +11,7 @@ use crate::core::dialogue::Dialogue;
 use crate::core::grpc::Health;
 use crate::core::http::USER_AGENT;
 use crate::core::mysql::Mysql;
-use crate::core::outcome::{Outcome, Phase, Reason};
+use crate::core::outcome::{Outcome, Phase};
 use crate::core::postgres::Postgres;
 use crate::core::redis::Redis;
 use crate::core::url::{Scheme, Server};
@@ -126,9 +126,6 @@ impl Probe for Conversation {
         });
         match (went, outcome) {
             (Err(reason), _) => Step::Done(Outcome::NotYet(reason)),
-            (Ok(_), Some(Outcome::NotYet(Reason::Closed))) if link.is_secure() => {
-                Step::Done(Outcome::NotYet(Reason::ClosedAfterHandshake))
-            }
             (Ok(_), Some(outcome)) => Step::Done(outcome),
             (Ok(_), None) => {
                 self.attempt = Some(attempt);

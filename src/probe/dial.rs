@@ -61,7 +61,7 @@ pub(super) enum Dialled {
 
 impl Dial {
     /// Connects to one of `addresses` before `until`, and sends `hello`. If that is not empty, the
-    /// socket may be connected to itself: then what is sent comes back.
+    /// socket may be connected to itself ([`is_to_itself`]): then what is sent comes back.
     pub(super) fn new(mut addresses: Vec<Address>, until: Instant, hello: Vec<u8>) -> Self {
         addresses.reverse();
         Self {
@@ -181,8 +181,8 @@ fn begin_with(
 /// Whether the socket is connected to another socket, and how many bytes of `hello` were sent.
 ///
 /// A socket can connect to itself if the port is in the range of outgoing connections: no process
-/// listens, but TCP's simultaneous open succeeds. A tool that connects often will see this. Without
-/// `hello` it is found by the socket's names.
+/// listens, but TCP's simultaneous open succeeds. A tool that connects often will see this. With
+/// `hello` the caller has to find it.
 fn finished(socket: &OwnedFd, hello: &[u8]) -> Result<Option<usize>, Errno> {
     if !hello.is_empty() {
         return match send_some(socket, hello) {
@@ -197,16 +197,20 @@ fn finished(socket: &OwnedFd, hello: &[u8]) -> Result<Option<usize>, Errno> {
         0 => {}
         error => return Err(Errno::from_raw(error)),
     }
-    let peer = match getpeername::<SockaddrStorage>(socket.as_raw_fd()) {
-        Ok(peer) => peer,
-        Err(Errno::ENOTCONN) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let is_net = peer.as_sockaddr_in().is_some() || peer.as_sockaddr_in6().is_some();
-    if is_net && getsockname::<SockaddrStorage>(socket.as_raw_fd())? == peer {
-        return Err(Errno::ECONNREFUSED);
+    match is_to_itself(socket) {
+        Ok(true) => Err(Errno::ECONNREFUSED),
+        Ok(false) => Ok(Some(0)),
+        Err(Errno::ENOTCONN) => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok(Some(0))
+}
+
+/// Whether the socket is connected to itself.
+pub(super) fn is_to_itself(socket: &impl AsFd) -> Result<bool, Errno> {
+    let socket = socket.as_fd().as_raw_fd();
+    let peer = getpeername::<SockaddrStorage>(socket)?;
+    let is_net = peer.as_sockaddr_in().is_some() || peer.as_sockaddr_in6().is_some();
+    Ok(is_net && getsockname::<SockaddrStorage>(socket)? == peer)
 }
 
 fn weight(error: Errno) -> Weight {

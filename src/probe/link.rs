@@ -5,7 +5,7 @@
 //! read, close, and the ppoll of the pause. The request is sent before it is known that the
 //! connection was accepted, because send(2) reports that, too.
 
-use super::dial::{Address, Dial, Dialled};
+use super::dial::{Address, Dial, Dialled, is_to_itself};
 use super::stream::Stream;
 use super::tls::{self, Alpn, Trust};
 use crate::core::outcome::{Phase, Reason};
@@ -55,7 +55,8 @@ enum State {
 
 impl Link {
     /// Connects to one of `addresses` before `until`, and sends `hello`. With `is_certain` a
-    /// connection to itself is found; without it the answer is the same as the request then.
+    /// connection to itself is refused. Without it the caller has to notice that its own bytes come
+    /// back, and to ask [`Link::is_to_itself`].
     pub(super) fn new(
         addresses: Vec<Address>,
         secure: Option<Secure>,
@@ -76,12 +77,16 @@ impl Link {
         }
     }
 
-    pub(super) const fn is_secure(&self) -> bool {
-        self.secure.is_some()
+    /// Whether the socket is connected to itself: no server listens.
+    pub(super) fn is_to_itself(&self) -> bool {
+        match &self.state {
+            State::Plain(stream) => is_to_itself(stream) == Ok(true),
+            State::Dialling(_) | State::Tls(_) => false,
+        }
     }
 
     /// Continues as far as possible without waiting. `hear` gets what arrives, and appends what is
-    /// to be sent. It returns whether the talk is over. Returns whether it is over.
+    /// to be sent. `hear` returns whether the talk is over, and so does this function.
     ///
     /// # Errors
     /// There is no connection, or no TLS.
@@ -123,6 +128,8 @@ impl Link {
                 Ok(0) => Heard::Closed,
                 Ok(count) => Heard::Bytes(input.get(..*count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                // TLS has read something that is not for the talk.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => Heard::Broken,
             };
             let is_end = !matches!(heard, Heard::Bytes(_));
@@ -181,7 +188,10 @@ impl Link {
         let (stream, is_sending) = match &self.state {
             State::Dialling(dial) => return dial.interest(),
             State::Plain(stream) => (stream, !self.output.is_empty()),
-            State::Tls(session) => (session.stream(), session.wants_write()),
+            State::Tls(session) => {
+                let has_more = !session.is_handshaking() && !self.output.is_empty();
+                (session.stream(), session.wants_write() || has_more)
+            }
         };
         Some(if is_sending {
             Interest::writable(stream.as_fd())

@@ -541,21 +541,34 @@ impl Session {
         reason(error, &self.presented, self.alpn)
     }
 
-    /// Reads what has arrived. The inner error is that of the connection, as for a socket.
+    /// Reads what has arrived, from the socket at most once. The inner error is that of the
+    /// connection, as for a socket. `Interrupted`: what was read is not for the caller, such as a
+    /// ticket of a session.
     ///
     /// # Errors
     /// A server of TLS 1.3 refuses its client after the handshake.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<io::Result<usize>, Reason> {
-        let mut stream = rustls::Stream::new(&mut self.connection, &mut self.stream);
-        match stream.read(buffer) {
-            // The server closed without close_notify. The length of the body shows whether bytes
-            // are missing.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Ok(0)),
-            Err(error) => match rustls_error(&error) {
+        if let Some(result) = self.received(buffer) {
+            return Ok(result);
+        }
+        if let Err(error) = self.connection.complete_io(&mut self.stream) {
+            return match rustls_error(&error) {
                 Some(inner) => Err(self.reason(inner)),
                 None => Ok(Err(error)),
-            },
-            result => Ok(result),
+            };
+        }
+        let result = self.received(buffer);
+        Ok(result.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into())))
+    }
+
+    /// What was received and not read yet. `None`: nothing.
+    fn received(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        match self.connection.reader().read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            // The server closed without close_notify. The length of the body shows whether bytes
+            // are missing.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(Ok(0)),
+            result => Some(result),
         }
     }
 

@@ -138,7 +138,7 @@ impl Call<'_> {
             .url
             .user_info
             .as_deref()
-            .filter(|_| self.given("Authorization").is_none())
+            .filter(|_| self.token.is_none() && self.given("Authorization").is_none())
             .and_then(basic)
         {
             request = request.header(header::AUTHORIZATION, value);

@@ -78,6 +78,8 @@ struct Exchange {
     /// The length of the head in `answer`. 0: it is not complete.
     head: usize,
     failed: Option<Reason>,
+    /// What arrived is the request.
+    is_echo: bool,
 }
 
 /// What an answer means.
@@ -186,7 +188,12 @@ impl Http {
         is_relative: bool,
     ) -> Result<Hop, BadAnswer> {
         let is_given_host = hop.is_given_host && is_relative;
-        let request = self.call(&url, &method, is_given_host).bytes()?;
+        let mut call = self.call(&url, &method, is_given_host);
+        // In a pod another port is another container.
+        if url.origin() != self.url.origin() {
+            call.token = None;
+        }
+        let request = call.bytes()?;
         let followed = hop.followed.saturating_add(1);
         Ok(self.hop(url, method, request, followed, is_given_host))
     }
@@ -225,6 +232,9 @@ impl Probe for Http {
                     return Step::Wait;
                 }
                 Err(reason) => return Step::Done(Outcome::NotYet(reason)),
+            }
+            if exchange.is_echo && hop.link.is_to_itself() {
+                return Step::Done(Outcome::NotYet(Reason::Refused));
             }
             let meaning = hop.meaning(&self.ask.request, &mut self.last);
             hop = match meaning.unwrap_or_else(not_yet) {
@@ -279,6 +289,7 @@ impl Exchange {
             answer: Vec::new(),
             head: 0,
             failed: None,
+            is_echo: false,
         }
     }
 
@@ -287,11 +298,10 @@ impl Exchange {
         match heard {
             Heard::Bytes(bytes) => match self.reader.feed(bytes, &mut self.answer) {
                 Ok(()) => self.is_enough(),
-                // The socket is connected to itself.
-                Err(_) if self.answer.is_empty() && self.request.starts_with(bytes) => {
-                    self.fail(Reason::Refused)
+                Err(how) => {
+                    self.is_echo = self.answer.is_empty() && self.request.starts_with(bytes);
+                    self.fail(Reason::NotHttp(how))
                 }
-                Err(how) => self.fail(Reason::NotHttp(how)),
             },
             Heard::Closed => match self.reader.end() {
                 End::Complete => true,
@@ -301,6 +311,9 @@ impl Exchange {
             },
             Heard::Broken if self.reader.is_in_body() => {
                 self.fail(Reason::NotHttp(BadAnswer::BrokenBody))
+            }
+            Heard::Broken if self.is_secure && self.reader.end() == End::Nothing => {
+                self.fail(Reason::ClosedAfterHandshake)
             }
             Heard::Broken => self.fail(Reason::Closed),
         }
@@ -412,28 +425,26 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 mod tests {
     use super::{Exchange, contains};
     use crate::core::check::{Kind, parse};
-    use crate::core::outcome::Reason;
     use crate::probe::link::Heard;
     use proptest::prelude::*;
 
-    /// Hears these bytes, in pieces, and returns why the exchange failed, if it did.
-    fn heard(pieces: &[&[u8]]) -> Option<Reason> {
+    /// Whether these bytes, in pieces, are taken for the request.
+    fn is_echo(pieces: &[&[u8]]) -> bool {
         let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
         let mut exchange = Exchange::new(request, "GET", false);
         for piece in pieces {
             exchange.hear(Heard::Bytes(piece));
         }
-        exchange.failed
+        exchange.is_echo
     }
 
     #[test]
-    fn a_socket_that_is_connected_to_itself_is_refused() {
+    fn a_request_that_comes_back_is_noticed() {
         let own = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        assert_eq!(heard(&[own]), Some(Reason::Refused));
-        assert_eq!(heard(&[b"HTTP/1.1 503 \r\n\r\n"]), None);
+        assert!(is_echo(&[own]));
+        assert!(!is_echo(&[b"HTTP/1.1 503 \r\n\r\n"]));
         // Another client's request is not our own.
-        let other = heard(&[b"GET /x HTTP/1.1\r\n\r\n"]);
-        assert!(matches!(other, Some(Reason::NotHttp(_))), "{other:?}");
+        assert!(!is_echo(&[b"GET /x HTTP/1.1\r\n\r\n"]));
     }
 
     #[test]
