@@ -161,7 +161,7 @@ const CASES: &[Case] = &[
     (
         &["wait", "tcp", "db:5432"],
         &[],
-        &["\"tcp\"", "in the same word", "use tcp://localhost:5432"],
+        &["\"tcp\"", "only the kind of a check", "use tcp://localhost:5432"],
     ),
     (
         &["wait", "postgresql", "postgres://user:secret@db/"],
@@ -287,7 +287,7 @@ const CASES: &[Case] = &[
     (
         &["wait", "--tls-insecure", "grpc://a:1"],
         &[],
-        &["--tls-insecure is about https and grpcs"],
+        &["--tls-insecure is for https and grpcs"],
     ),
     (
         &["wait", "ready:Proxy"],

@@ -367,7 +367,7 @@ fn a_server_behind_haproxy_or_nginx_is_waited_for() {
         };
         let url = format!("grpc://127.0.0.1:{port}");
         let wait = podgate(["wait", &url, "--", "echo", "started"]).start();
-        wait.says(&format!("{status}, and not an answer of gRPC"));
+        wait.says(&format!("{status} without a gRPC status"));
         let address = format!("127.0.0.1:{upstream}");
         let arguments = ["--address", &address, "--status", "app=NOT_SERVING"];
         let Some(_server) = Grpc::start(&arguments) else {

@@ -99,7 +99,7 @@ pub(super) fn hint(text: &str, is_check: impl Fn(&str) -> bool) -> String {
         );
     }
     if let Some(example) = word(text) {
-        return format!("is not a check, which has its server in the same word; use {example}");
+        return format!("is only the kind of a check; use {example}");
     }
     if text.contains("@tcp(") {
         return "is not a check; use mysql://localhost:3306, without a user and password"

@@ -395,7 +395,7 @@ fn grpc_answer(answer: &GrpcAnswer) -> String {
             with_output(&format!("gRPC status {status} ({name})"), words)
         }
         GrpcAnswer::HttpStatus(status) => {
-            format!("HTTP status {status}, and not an answer of gRPC")
+            format!("HTTP status {status} without a gRPC status")
         }
         GrpcAnswer::Http1(status) => {
             format!("not HTTP/2: the server speaks HTTP/1.1, and answers with status {status}")
@@ -430,7 +430,7 @@ fn grpc_answer(answer: &GrpcAnswer) -> String {
         GrpcAnswer::Broken { code, frame } => {
             let frame = named(FRAMES, u32::from(*frame), "unknown");
             let code = named(ERRORS, *code, "an unknown error");
-            format!("not valid HTTP/2: {code} in a frame {frame}")
+            format!("not valid HTTP/2: {code} in a frame of kind {frame}")
         }
         GrpcAnswer::TooLong => {
             format!(
@@ -957,7 +957,7 @@ mod tests {
             ),
             (
                 G::HttpStatus(503),
-                "HTTP status 503, and not an answer of gRPC",
+                "HTTP status 503 without a gRPC status",
                 "a proxy answers instead",
             ),
             (
@@ -1017,7 +1017,7 @@ mod tests {
             ),
             (
                 G::Broken { code: 6, frame: 6 },
-                "not valid HTTP/2: FRAME_SIZE_ERROR in a frame PING",
+                "not valid HTTP/2: FRAME_SIZE_ERROR in a frame of kind PING",
                 "check the log",
             ),
             (

@@ -237,7 +237,7 @@ pub fn no_http_check(source: &str, has_preset: bool) -> Message {
 
 pub fn no_https_url(source: &str) -> Message {
     usage(format!(
-        "{source} is about https and grpcs, and this call has no such URL; use it with \
+        "{source} is for https and grpcs, and no URL of this call uses them; use it with \
          https://localhost:8443/ready"
     ))
 }
