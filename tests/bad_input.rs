@@ -161,7 +161,11 @@ const CASES: &[Case] = &[
     (
         &["wait", "tcp", "db:5432"],
         &[],
-        &["\"tcp\"", "only the kind of a check", "use tcp://localhost:5432"],
+        &[
+            "\"tcp\"",
+            "only the kind of a check",
+            "use tcp://localhost:5432",
+        ],
     ),
     (
         &["wait", "postgresql", "postgres://user:secret@db/"],
