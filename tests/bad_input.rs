@@ -214,12 +214,19 @@ const CASES: &[Case] = &[
     (
         &["wait", "not:db:5432"],
         &[],
-        &["\"not:db:5432\"", "use not:tcp://db:5432"],
+        &[
+            "\"not:db:5432\"",
+            "the check after not:",
+            "use tcp://db:5432",
+        ],
     ),
     (
         &["wait", "not:tcp://db"],
         &[],
-        &["needs a port", "use not:tcp://localhost:5432"],
+        &[
+            "the check after not: needs a port",
+            "use tcp://localhost:5432",
+        ],
     ),
     (
         &["wait", "not:ready:main"],

@@ -287,9 +287,12 @@ pub fn parse(text: &str) -> Result<Check, String> {
         (None, read) => read?,
         (Some(_), Ok((preset, kind))) => (preset, not(kind)?),
         (Some(positive), Err(_)) if positive.starts_with('!') => return Err(TWICE.to_owned()),
-        // `not:` is not for members.
-        (Some(_), Err(cause)) if cause.contains("member's name") => return Err(cause),
-        (Some(_), Err(cause)) => return Err(cause.replacen("; use ", "; use not:", 1)),
+        (Some(positive), Err(cause)) => {
+            return Err(match fact(positive) {
+                Some((fact, _)) => not_for_members(fact, "main"),
+                None => format!("the check after not: {cause}"),
+            });
+        }
     };
     Ok(Check {
         name: redact::urls(text),
@@ -331,13 +334,23 @@ fn not(kind: Kind) -> Result<Kind, String> {
     let Kind::Member(fact, name) = kind else {
         return Ok(Kind::Not(Box::new(kind)));
     };
-    let example = match fact {
-        Fact::Gone => format!("started:{name}"),
-        Fact::Started | Fact::Ready | Fact::Succeeded => format!("gone:{name}"),
+    Err(not_for_members(fact, &name.to_string()))
+}
+
+fn not_for_members(fact: Fact, name: &str) -> String {
+    let opposite = match fact {
+        Fact::Gone => Fact::Started,
+        Fact::Started | Fact::Ready | Fact::Succeeded => Fact::Gone,
     };
-    Err(format!(
-        "is about a member, which not: does not take; use {example}"
-    ))
+    let word = opposite.word();
+    format!("is about a member, which not: does not take; use {word}:{name}")
+}
+
+/// The fact and the name in the text of a check of a member. The name may be wrong.
+fn fact(text: &str) -> Option<(Fact, &str)> {
+    let (word, name) = text.split_once(':')?;
+    let fact = Fact::ALL.into_iter().find(|fact| fact.word() == word)?;
+    Some((fact, name))
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -357,9 +370,8 @@ fn kind(text: &str) -> Result<Kind, String> {
     if text.chars().any(char::is_control) {
         return Err("has a control character; use http://localhost:8080/ready".to_owned());
     }
-    if let Some((word, name)) = text.split_once(':')
-        && let Some(fact) = Fact::ALL.into_iter().find(|fact| fact.word() == word)
-    {
+    if let Some((fact, name)) = fact(text) {
+        let word = fact.word();
         return Name::parse(name)
             .map(|name| Kind::Member(fact, name))
             .map_err(|cause| cause.replace("use main", &format!("use {word}:main")));
@@ -777,8 +789,14 @@ mod tests {
             ("temporal", "use grpc://localhost:7233"),
             ("u:p@tcp(db:3306)/x", "use mysql://localhost:3306"),
             ("host=db password=x", "use postgres://localhost:5432"),
-            ("not:db:5432", "use not:tcp://db:5432"),
-            ("not:tcp://db", "needs a port; use not:tcp://localhost:5432"),
+            (
+                "not:db:5432",
+                "the check after not: has no kind of check; use tcp://db:5432",
+            ),
+            (
+                "not:tcp://db",
+                "the check after not: needs a port; use tcp://localhost:5432",
+            ),
             (
                 "not:ready:main",
                 "about a member, which not: does not take; use gone:main",
@@ -817,7 +835,7 @@ mod tests {
             ("ready:", "; use ready:main"),
             ("gone:A", "; use gone:main"),
             ("started:a,b", "; give it once for each member"),
-            ("not:ready:", "; use ready:main"),
+            ("not:ready:", "; use gone:main"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.ends_with(end), "{text:?}: {error}");
