@@ -145,6 +145,8 @@ TOOLS = (
             "http": "{program} wait -q --timeout {limit}s http://127.0.0.1:{port}/",
             "once": "{program} check -q http://127.0.0.1:{port}/",
             "tls": "{program} check -q --tls-ca {ca} https://127.0.0.1:{port}/",
+            "handshake": "{program} wait -q --timeout {limit}s --interval 10ms --tls-ca {ca} "
+            "https://127.0.0.1:{port}/",
             "postgres": "{program} check -q postgres://127.0.0.1:{port}",
             "redis": "{program} check -q redis://127.0.0.1:{port}",
             "grpc": "{program} check -q grpc://127.0.0.1:{port}",
@@ -227,6 +229,9 @@ TOOLS = (
         {
             "once": "{program} -sf http://127.0.0.1:{port}/",
             "tls": "{program} -sf --cacert {ca} https://127.0.0.1:{port}/",
+            # Many requests in one process, each with its own connection.
+            "handshake": "{program} -s --cacert {ca} -H 'Connection: close' "
+            "https://127.0.0.1:{port}/[1-200]",
         },
         needs="its libraries",
     ),
@@ -611,6 +616,33 @@ def https(bench: Bench) -> None:
         one_check(bench, "tls", "https: one successful https check", commands)
 
 
+def handshake(bench: Bench) -> None:
+    """An https attempt of a process that has its configuration, on a server that answers 503.
+
+    CPU of the whole process, less that of one with a single attempt, for each further attempt.
+    """
+    limit = 4 if bench.plan.wait > 4 else bench.plan.wait
+
+    def cost(tool: Tool) -> list[object]:
+        figures = []
+        for words in (None, ["--failure-threshold", "1"]):
+            with HttpsTarget(bench.scratch) as target:
+                command = bench.command(tool, "handshake", target.port, limit, ca=target.ca)
+                if words and tool.name == "podgate":
+                    command += words
+                elif words:
+                    command = [word.replace("/[1-200]", "/") for word in command]
+                run = bench.run(command, limit + BACKSTOP)
+                figures.append((run.cpu, len(target.connects), run.peak_kib))
+        (cpu, attempts, peak), (first, _, _) = figures
+        each = (cpu - first) / max(attempts - 1, 1)
+        return [attempts, ms(each, 3), peak]
+
+    header = "tool | attempts | CPU ms each | peak KiB"
+    title = "handshake: https attempts of one process, answered 503"
+    bench.table(title, header, bench.able("handshake"), cost)
+
+
 def database(bench: Bench) -> None:
     """One check of PostgreSQL, which asks for a password, and of Redis, from spawn to exit.
 
@@ -759,7 +791,7 @@ def size(bench: Bench) -> None:
 
 SECTIONS = {
     section.__name__: section
-    for section in (detect, cost, oneshot, https, database, grpc, fleet, size)
+    for section in (detect, cost, oneshot, https, handshake, database, grpc, fleet, size)
 }
 
 
