@@ -2,7 +2,7 @@
 //! health service, `tests/support/grpc_server.py`), through Envoy, and against hostile servers.
 
 use crate::support::server::{ClosedPort, Server, free_port};
-use crate::support::{Done, Folder, Program, eventually, needs, podgate, program};
+use crate::support::{Done, Folder, Program, Running, eventually, needs, podgate, program};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -301,13 +301,18 @@ fn a_server_behind_envoy_is_waited_for() {
     podgate(["wait", &format!("tcp://127.0.0.1:{port}")])
         .run()
         .code(0);
-    // A mesh accepts every connection, and only the answer shows that nobody is there.
+    // A mesh accepts every connection. Only the answer shows that no server listens.
     check(&url)
         .code(1)
         .says("gRPC status 14 (UNAVAILABLE): upstream connect error");
     check(&format!("not:{url}")).code(0);
     let wait = podgate(["wait", &url, "--", "echo", "started"]).start();
     wait.says("gRPC status 14");
+    comes_up(upstream, &url, wait);
+}
+
+/// Starts a server at `upstream`, which a proxy at `url` asks. `wait` has to see it.
+fn comes_up(upstream: u16, url: &str, wait: Running) {
     let address = format!("127.0.0.1:{upstream}");
     let arguments = ["--address", &address, "--status", "app=NOT_SERVING"];
     let Some(_server) = Grpc::start(&arguments) else {
@@ -368,14 +373,7 @@ fn a_server_behind_haproxy_or_nginx_is_waited_for() {
         let url = format!("grpc://127.0.0.1:{port}");
         let wait = podgate(["wait", &url, "--", "echo", "started"]).start();
         wait.says(&format!("{status} without a gRPC status"));
-        let address = format!("127.0.0.1:{upstream}");
-        let arguments = ["--address", &address, "--status", "app=NOT_SERVING"];
-        let Some(_server) = Grpc::start(&arguments) else {
-            return;
-        };
-        wait.finish().code(0).prints("started\n");
-        check(&format!("{url}/app")).code(1).says("NOT_SERVING");
-        check(&format!("{url}/other")).code(1).says("NOT_FOUND");
+        comes_up(upstream, &url, wait);
     }
 }
 

@@ -4,7 +4,7 @@
 //! connections pass.
 //!
 //! The protocol is in PostgreSQL's documentation, 55.2 (message flow), 55.7 (message formats) and
-//! 55.8 (fields of errors). What counts is in `internal_ping` and `PQconnectPoll` of libpq.
+//! 55.8 (fields of errors). The rules are those of `internal_ping` and `PQconnectPoll` in libpq.
 //!
 //! The server logs nothing if it asks for a password, because a client that ends the connection
 //! then is usual. With `trust` it logs that the role `podgate` does not exist, unless there is one.

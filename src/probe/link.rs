@@ -175,7 +175,7 @@ impl Link {
         self.output.drain(..sent.min(self.output.len()));
     }
 
-    /// What it is doing. `Answer` when the connection exists.
+    /// The current step of the attempt. It is `Answer` when the connection exists.
     pub(super) fn phase(&self) -> Phase {
         match &self.state {
             State::Dialling(_) => Phase::Connecting,

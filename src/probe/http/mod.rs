@@ -78,7 +78,7 @@ struct Exchange {
     /// The length of the head in `answer`. 0: it is not complete.
     head: usize,
     failed: Option<Reason>,
-    /// What arrived is the request.
+    /// The server sent the request back.
     is_echo: bool,
 }
 
