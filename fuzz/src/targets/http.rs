@@ -107,6 +107,10 @@ pub(crate) fn run(bytes: &[u8]) {
         return;
     };
     let answers = expanded(answers);
+    // A reason shows the server's words. If they have the secret, it was not podgate that leaked it.
+    if contains(&answers, SECRET.as_bytes()) {
+        return;
+    }
     SERVER.with_borrow_mut(|server| {
         attempt(server.get_or_insert_with(Server::new), How(*how), &answers)
     });
