@@ -107,7 +107,7 @@ pub(crate) fn run(bytes: &[u8]) {
         return;
     };
     let answers = expanded(answers);
-    // A reason shows the server's words. If they have the secret, it was not podgate that leaked it.
+    // A reason shows the server's words. If they have the secret, podgate did not leak it.
     if contains(&answers, SECRET.as_bytes()) {
         return;
     }
